@@ -1,0 +1,32 @@
+"""Where meshcourse keeps things: the user's cache and state folders, never the checkout.
+
+Comes in: the environment (XDG variables; MESHCOURSE_CACHE and MESHCOURSE_STATE override them).
+Goes out: paths; nothing is created here.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import platformdirs
+
+
+def cache() -> Path:
+    """Things that can be made again: the engine's programs, pulled images."""
+    return Path(os.environ.get("MESHCOURSE_CACHE") or platformdirs.user_cache_path("meshcourse"))
+
+
+def state() -> Path:
+    """Things that belong to running clusters and to the learner: kubeconfigs, logs, progress."""
+    return Path(os.environ.get("MESHCOURSE_STATE") or platformdirs.user_state_path("meshcourse"))
+
+
+def clusters() -> Path:
+    """One folder for each embedded cluster."""
+    return state() / "clusters"
+
+
+def cluster(name: str) -> Path:
+    """The folder of the embedded cluster called `name`: daemon.json, kubeconfig, logs/, pki/."""
+    return clusters() / name

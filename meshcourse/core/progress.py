@@ -1,0 +1,48 @@
+"""Progress that a person can watch and a CI log can keep.
+
+Comes in: steps with a name and, where known, a share done. Goes out: a live line on a terminal (rich), one plain
+line per finished step elsewhere (CI, papermill). Who runs it: whatever takes over two seconds.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+console = Console(stderr=True, highlight=False)
+
+
+class Step:
+    """One running step. `update` changes its text or its share done (0 to 1)."""
+
+    def __init__(self, progress: Progress | None, task: int | None, name: str) -> None:
+        self._progress = progress
+        self._task = task
+        self.name = name
+
+    def update(self, text: str | None = None, share: float | None = None) -> None:
+        """Show `text` after the step's name, and the bar at `share`."""
+        if self._progress is None or self._task is None:
+            return
+        description = f"{self.name}: {text}" if text else self.name
+        if share is None:
+            self._progress.update(self._task, description=description)  # type: ignore[arg-type]
+        else:
+            self._progress.update(self._task, description=description, total=1.0, completed=share)  # type: ignore[arg-type]
+
+
+@contextmanager
+def step(name: str) -> Iterator[Step]:
+    """Announce `name`, show that it runs, and say how long it took when it has ended."""
+    started = time.monotonic()
+    if console.is_terminal:
+        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=24), TimeElapsedColumn())
+        with Progress(*columns, console=console, transient=True) as progress:
+            yield Step(progress, progress.add_task(name, total=None), name)
+    else:
+        yield Step(None, None, name)
+    console.print(f"[green]✔[/green] {name} [dim]{time.monotonic() - started:.1f} s[/dim]")
