@@ -1,0 +1,58 @@
+"""Namespaces in which Istio puts a sidecar into every pod.
+
+Comes in: a Connection and a namespace's name. Goes out: the namespace, made or labelled, and a note on it of what was done, so
+that cleaning up later, even from another kernel, takes away exactly that. Who runs it: lab.chapter and lab.clean_up.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Final
+
+from meshcourse.mesh import resources
+from meshcourse.mesh.connection import Connection
+
+LABEL: Final = "istio-injection"
+NOTE: Final = "meshcourse.dev/brought-by"
+"""Annotation: `<chapter> created` or `<chapter> labelled`."""
+
+
+class Change(enum.Enum):
+    """What `enable` had to do."""
+
+    CREATED = "created"
+    LABELLED = "labelled"
+    NOTHING = "nothing"
+
+
+def enable(connection: Connection, namespace: str, *, by: str) -> Change:
+    """See to it that `namespace` exists and has istio-injection=enabled, and note on it what `by` (a chapter) had to do."""
+    found = resources.read(connection.core().read_namespace, namespace)
+    if found is None:
+        body = {"metadata": {"name": namespace, "labels": {LABEL: "enabled"}, "annotations": {NOTE: f"{by} {Change.CREATED.value}"}}}
+        resources.read(connection.core().create_namespace, body)
+        return Change.CREATED
+    if (found.metadata.labels or {}).get(LABEL) == "enabled":
+        return Change.NOTHING
+    note = (found.metadata.annotations or {}).get(NOTE) or f"{by} {Change.LABELLED.value}"
+    body = {"metadata": {"labels": {LABEL: "enabled"}, "annotations": {NOTE: note}}}
+    resources.read(connection.core().patch_namespace, namespace, body)
+    return Change.LABELLED
+
+
+def brought(connection: Connection, namespace: str, *, by: str) -> Change:
+    """What `by` once did to `namespace`, from the note on it."""
+    found = resources.read(connection.core().read_namespace, namespace)
+    note = "" if found is None else (found.metadata.annotations or {}).get(NOTE, "")
+    return next((change for change in Change if note == f"{by} {change.value}"), Change.NOTHING)
+
+
+def undo(connection: Connection, namespace: str, *, by: str) -> Change:
+    """Take back what `by` did: delete the namespace that it created (and wait until it is gone), or the label that it set."""
+    change = brought(connection, namespace, by=by)
+    if change is Change.CREATED:
+        resources.delete(connection, f"apiVersion: v1\nkind: Namespace\nmetadata:\n  name: {namespace}\n")
+    elif change is Change.LABELLED:
+        body = {"metadata": {"labels": {LABEL: None}, "annotations": {NOTE: None}}}
+        resources.read(connection.core().patch_namespace, namespace, body)
+    return change

@@ -1,0 +1,142 @@
+"""What an Envoy holds: its routes, as `istioctl proxy-config routes` reads them from the running proxy.
+
+Comes in: a Connection and a proxy (`deploy/NAME.NAMESPACE`). Goes out: Routes, one for each way a request can go, in a form in
+which a VirtualService's own text can be put too (`described_by`), so that the two can be compared. Who runs it: arrival.py,
+which waits for istiod's push, and lab.routes, which shows them. The reading of JSON is pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from meshcourse.mesh import installation, istioctl
+from meshcourse.mesh.connection import Connection
+
+INGRESS: Final = f"deploy/{installation.INGRESS}.{installation.NAMESPACE}"
+_CONFIG: Final = "/apis/networking.istio.io/v1/namespaces/{}/virtual-service/{}"
+
+
+@dataclass(frozen=True)
+class Share:
+    """One destination of a route. An empty `subset` means the whole Service; weights are relative to their sum."""
+
+    host: str
+    subset: str
+    weight: int
+
+
+@dataclass(frozen=True)
+class Route:
+    """One route: the conditions, all of which must hold (none: every request), and where it then goes."""
+
+    conditions: tuple[str, ...]
+    shares: tuple[Share, ...]
+
+
+def of(connection: Connection, namespace: str, virtual_service: str, *, proxy: str = INGRESS) -> tuple[Route, ...]:
+    """The routes that `proxy` holds because of one VirtualService. Raises MeshError when the proxy cannot be asked."""
+    return read(istioctl.read_json(connection, "proxy-config", "routes", proxy), namespace, virtual_service)
+
+
+def clusters(connection: Connection, *, proxy: str = INGRESS) -> frozenset[str]:
+    """The names of the clusters that `proxy` knows, such as `outbound|80|v2|web.canary.svc.cluster.local`."""
+    found = istioctl.read_json(connection, "proxy-config", "clusters", proxy)
+    return frozenset(str(cluster.get("name")) for cluster in found)
+
+
+def read(configuration: list[dict[str, Any]], namespace: str, virtual_service: str) -> tuple[Route, ...]:
+    """The routes of one VirtualService in the JSON of `proxy-config routes`."""
+    wanted = _CONFIG.format(namespace, virtual_service)
+    every = (route for table in configuration for host in table.get("virtualHosts", ()) for route in host.get("routes", ()))
+    return tuple(_from_envoy(route) for route in every if _origin(route) == wanted)
+
+
+def _origin(route: Mapping[str, Any]) -> str:
+    found = route.get("metadata", {}).get("filterMetadata", {}).get("istio", {}).get("config", "")
+    return str(found)
+
+
+def _from_envoy(route: Mapping[str, Any]) -> Route:
+    match, action = route.get("match", {}), route.get("route", {})
+    conditions = [_header(header["name"], _string_match(header)) for header in match.get("headers", ())]
+    path = _path(match)
+    weighted = action.get("weightedClusters", {}).get("clusters")
+    named = weighted if weighted is not None else ([{"name": action["cluster"], "weight": 1}] if "cluster" in action else [])
+    shares = _shares([_share(cluster["name"], int(cluster.get("weight", 0))) for cluster in named])
+    return Route(tuple(sorted([*path, *conditions])), shares)
+
+
+def _path(match: Mapping[str, Any]) -> list[str]:
+    if "path" in match:
+        return [f"uri exact {match['path']}"]
+    if "safeRegex" in match:
+        return [f"uri regex {match['safeRegex'].get('regex', '')}"]
+    prefix = match.get("prefix", "/")
+    return [] if prefix == "/" else [f"uri prefix {prefix}"]
+
+
+def _string_match(header: Mapping[str, Any]) -> tuple[str, str]:
+    match = header.get("stringMatch", {})
+    for kind in ("exact", "prefix"):
+        if kind in match:
+            return kind, str(match[kind])
+    if "safeRegex" in match:
+        return "regex", str(match["safeRegex"].get("regex", ""))
+    return "present", ""
+
+
+def _header(name: str, match: tuple[str, str]) -> str:
+    return f"{name.lower()} {match[0]} {match[1]}".strip()
+
+
+def _share(cluster: str, weight: int) -> Share:
+    _, _, subset, host = (*cluster.split("|"), "", "", "")[:4] if "|" in cluster else ("", "", "", cluster)
+    return Share(host, subset, weight)
+
+
+def _shares(found: list[Share]) -> tuple[Share, ...]:
+    """Without those of weight 0, and with one that has it all at weight 1, as Istio and Envoy both may write it either way."""
+    live = [share for share in found if share.weight > 0]
+    if len(live) == 1:
+        live = [Share(live[0].host, live[0].subset, 1)]
+    return tuple(sorted(live, key=lambda share: (share.host, share.subset)))
+
+
+def described_by(virtual_service: Mapping[str, Any], domain: str = "cluster.local") -> tuple[Route, ...]:
+    """The routes that Istio makes of a VirtualService: one for each match of each http rule, none after a rule that matches all.
+
+    Covers uri and header matches and weighted destinations, what the course's lessons use; other fields are left out of the comparison.
+    """
+    namespace = virtual_service["metadata"].get("namespace", "default")
+    made: list[Route] = []
+    for rule in virtual_service.get("spec", {}).get("http", ()):
+        shares = _shares([_destination(entry, namespace, domain, alone=len(rule.get("route", ())) == 1) for entry in rule.get("route", ())])
+        for conditions in _conditions(rule):
+            made.append(Route(conditions, shares))
+            if not conditions:
+                return tuple(made)
+    return tuple(made)
+
+
+def _destination(entry: Mapping[str, Any], namespace: str, domain: str, *, alone: bool) -> Share:
+    destination = entry.get("destination", {})
+    host = str(destination.get("host", ""))
+    full = host if "." in host else f"{host}.{namespace}.svc.{domain}"
+    return Share(full, str(destination.get("subset", "")), 1 if alone else int(entry.get("weight", 0)))
+
+
+def _conditions(rule: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+    for match in rule.get("match") or [{}]:
+        found = [_header(name, _kind(condition)) for name, condition in (match.get("headers") or {}).items()]
+        uri = match.get("uri")
+        if uri and uri != {"prefix": "/"}:
+            kind, value = _kind(uri)
+            found.append(f"uri {kind} {value}")
+        yield tuple(sorted(found))
+
+
+def _kind(condition: Mapping[str, Any]) -> tuple[str, str]:
+    kind, value = next(iter(condition.items()), ("present", ""))
+    return ("present", "") if (kind, value) == ("regex", "*") else (str(kind), str(value))
