@@ -1,0 +1,1 @@
+"""The embedded control plane: upstream etcd, Kubernetes and CoreDNS with our node, in one tree of namespaces."""

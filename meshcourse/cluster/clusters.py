@@ -1,0 +1,233 @@
+"""The embedded clusters of this user: start one, find it, stop it. What the CLI and the backends call.
+
+Comes in: names. Goes out: `Cluster` records read from each cluster's folder. Synchronous and blocking.
+A cluster runs while its lock is held; every process of its daemon holds it, so a record that a killed daemon left
+behind counts for nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import meshcourse
+from meshcourse.core import paths, settings
+from meshcourse.core.errors import ClusterError, MeshcourseError, MissingPrerequisite
+
+STOPS_WITHIN = 15.0
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?")
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A running cluster. `version` is the package's that started it; `started` is Unix time in seconds."""
+
+    name: str
+    pid: int
+    api_port: int
+    ingress_port: int
+    version: str
+    started: float
+    home: Path
+
+    @property
+    def kubeconfig(self) -> Path:
+        """Its administrator's kubeconfig."""
+        return self.home / "kubeconfig"
+
+    @property
+    def logs(self) -> Path:
+        """The folder with one log for each component."""
+        return self.home / "logs"
+
+    @property
+    def ingress_url(self) -> str:
+        """Where the ingress gateway answers on this machine."""
+        return f"http://127.0.0.1:{self.ingress_port}"
+
+
+@dataclass(frozen=True)
+class ComponentHealth:
+    """One component: `state` is running, waiting or stopped; `since` is Unix time in seconds; `pid` is the cluster's own numbering."""
+
+    name: str
+    state: str
+    pid: int
+    restarts: int
+    since: float
+    last_exit: int | None = None
+
+
+def check_name(name: str) -> None:
+    """Refuse what cannot be the name of a node.
+
+    Raises:
+        ClusterError: the name is not lower-case letters, digits and dashes, at most 32.
+    """
+    if not _NAME.fullmatch(name):
+        raise ClusterError(
+            f'"{name}" cannot be the name of a cluster.',
+            why="It becomes a node's name: lower-case letters, digits and dashes, at most 32, not beginning or ending with a dash.",
+            next="meshcourse up --name my-mesh",
+        )
+
+
+def is_locked(home: Path) -> bool:
+    """Whether a process of the daemon still lives."""
+    try:
+        descriptor = os.open(home / "lock", os.O_RDWR)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def find(name: str) -> Cluster | None:
+    """The running cluster called `name`, if there is one."""
+    home = paths.cluster(name)
+    if not is_locked(home):
+        return None
+    try:
+        record: dict[str, Any] = json.loads((home / "daemon.json").read_text(encoding="utf-8"))
+        return Cluster(home=home, **record)
+    except (FileNotFoundError, ValueError, TypeError):
+        return None
+
+
+def running() -> tuple[Cluster, ...]:
+    """All running clusters of this user, by name."""
+    homes = sorted(paths.clusters().glob("*/lock"))
+    return tuple(cluster for home in homes if (cluster := find(home.parent.name)))
+
+
+def get(name: str) -> Cluster:
+    """The running cluster called `name`.
+
+    Raises:
+        ClusterError: it does not run.
+    """
+    if cluster := find(name):
+        return cluster
+    others = ", ".join(each.name for each in running())
+    raise ClusterError(
+        f'Cluster "{name}" does not run.',
+        why=f"These do: {others}." if others else "No embedded cluster runs.",
+        next="meshcourse up" if name == settings.DEFAULT_CLUSTER else f"meshcourse up --name {name}",
+    )
+
+
+def up(
+    name: str = settings.DEFAULT_CLUSTER,
+    *,
+    api_port: int = 0,
+    ingress_port: int = settings.INGRESS_NODE_PORT,
+    report: Callable[[str], None] = lambda _text: None,
+) -> Cluster:
+    """Start the cluster called `name`, or return it when it runs already; `report` hears each step.
+
+    An exception or an interrupt on the way ends the half-started daemon.
+
+    Raises:
+        ClusterError: it does not start, a port is taken, or it runs but another version of the package started it.
+        MissingPrerequisite: this machine lacks something.
+    """
+    check_name(name)
+    if cluster := find(name):
+        if cluster.version != meshcourse.__version__:
+            raise ClusterError(
+                f'Cluster "{name}" was started by meshcourse {cluster.version}; this is {meshcourse.__version__}.',
+                next=f"meshcourse down --name {name} && meshcourse up --name {name}",
+            )
+        return cluster
+    home = paths.cluster(name)
+    read_end, write_end = os.pipe()
+    words = [sys.executable, "-m", "meshcourse.cluster.daemon", "--name", name, "--home", str(home)]
+    words += ["--api-port", str(api_port), "--ingress-port", str(ingress_port), "--report", str(write_end)]
+    try:
+        (home / "logs").mkdir(parents=True, exist_ok=True, mode=0o700)
+        with (home / "logs" / "node.log").open("ab") as log:
+            daemon = subprocess.Popen(
+                words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=(write_end,), start_new_session=True, cwd="/"
+            )
+    except OSError as error:
+        os.close(read_end)
+        raise ClusterError(f"The cluster's folder {home} cannot be written.", why=str(error), next="df -h; MESHCOURSE_STATE names another folder") from error
+    finally:
+        os.close(write_end)
+    try:
+        with os.fdopen(read_end, encoding="utf-8") as lines:
+            _follow(lines, report, home)
+    except BaseException:
+        _end(daemon.pid, home, daemon.poll)
+        raise
+    return get(name)
+
+
+def _follow(lines: Any, report: Callable[[str], None], home: Path) -> None:  # noqa: ANN401 - a text stream
+    for line in lines:
+        said = json.loads(line)
+        if step := said.get("step"):
+            report(step)
+        if said.get("ready"):
+            return
+        if error := said.get("error"):
+            kind: type[MeshcourseError] = MissingPrerequisite if error.get("kind") == "MissingPrerequisite" else ClusterError
+            raise kind(error["what"], why=error["why"], next=error["next"] or f"less {home / 'logs' / 'node.log'}")
+    raise ClusterError("The cluster's daemon ended without a word.", next=f"less {home / 'logs' / 'node.log'}")
+
+
+def down(name: str) -> bool:
+    """Stop the cluster called `name`; False when it did not run. Its logs stay.
+
+    Raises:
+        ClusterError: it still runs after 15 seconds.
+    """
+    cluster = find(name)
+    if cluster is None:
+        return False
+    _end(cluster.pid, cluster.home, lambda: None)
+    return True
+
+
+def _end(pid: int, home: Path, reap: Callable[[], object]) -> None:
+    """Ask the daemon to stop, then kill it, and wait until nothing of it lives."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGTERM)
+    deadline = time.monotonic() + STOPS_WITHIN
+    killed = False
+    while is_locked(home):
+        reap()
+        if time.monotonic() > deadline and not killed:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+            killed = True
+        if time.monotonic() > deadline + 5:
+            raise ClusterError(f"Process {pid} of the cluster does not end.", next=f"kill -9 {pid}")
+        time.sleep(0.02)
+    reap()
+    (home / "daemon.json").unlink(missing_ok=True)
+
+
+def health(cluster: Cluster) -> tuple[ComponentHealth, ...]:
+    """The components, in the order of their start; empty while the cluster starts."""
+    try:
+        listed = json.loads((cluster.home / "status.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return ()
+    return tuple(ComponentHealth(**each) for each in listed)

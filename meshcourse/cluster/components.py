@@ -1,0 +1,158 @@
+"""Which programs make the control plane, and with which words they start. Pure.
+
+Comes in: a `Layout`, the cluster's names, addresses and folders. Goes out: a `Component` for each program.
+Who runs them: supervisor.py. Nothing here listens outside the cluster's own network namespace. Flags: each program's
+--help, Kubernetes 1.36 and etcd 3.6.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+API_PORT = 6443
+KUBELET_PORT = 10250
+SERVICE_CIDR = "10.96.0.0/16"
+POD_CIDR = "10.244.0.0/24"
+NODE_IP = "172.18.0.2"
+CLUSTER_DNS = "10.96.0.10"
+API_SERVICE_IP = "10.96.0.1"
+CLUSTER_DOMAIN = "cluster.local"
+API_NAMES = (
+    "kubernetes",
+    "kubernetes.default",
+    "kubernetes.default.svc",
+    f"kubernetes.default.svc.{CLUSTER_DOMAIN}",
+    "localhost",
+    "127.0.0.1",
+    API_SERVICE_IP,
+    NODE_IP,
+)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where a cluster's files lie: `pki` (certificates and kubeconfigs of components), `data` (etcd's)."""
+
+    node: str
+    pki: Path
+    data: Path
+
+    def pair(self, name: str) -> tuple[str, str]:
+        """The certificate and key files of `name`."""
+        return str(self.pki / f"{name}.crt"), str(self.pki / f"{name}.key")
+
+    def kubeconfig(self, name: str) -> str:
+        """The kubeconfig file of a component."""
+        return str(self.pki / f"{name}.kubeconfig")
+
+
+@dataclass(frozen=True)
+class Component:
+    """A program of the engine and the words after its name."""
+
+    name: str
+    arguments: tuple[str, ...]
+
+
+def etcd(layout: Layout) -> Component:
+    """The store. Its data is wiped at every start, so it need not wait for the disk (--unsafe-no-fsync)."""
+    return Component(
+        "etcd",
+        (
+            f"--name={layout.node}",
+            f"--data-dir={layout.data}",
+            "--listen-client-urls=http://127.0.0.1:2379",
+            "--advertise-client-urls=http://127.0.0.1:2379",
+            "--listen-peer-urls=http://127.0.0.1:2380",
+            "--initial-advertise-peer-urls=http://127.0.0.1:2380",
+            f"--initial-cluster={layout.node}=http://127.0.0.1:2380",
+            "--unsafe-no-fsync",
+            "--log-level=warn",
+        ),
+    )
+
+
+def api_server(layout: Layout) -> Component:
+    """kube-apiserver, on the node's address, with the kubelet API's credentials and the Node and RBAC authorizers."""
+    serving, serving_key = layout.pair("kube-apiserver")
+    kubelet, kubelet_key = layout.pair("kube-apiserver-kubelet-client")
+    return Component(
+        "kube-apiserver",
+        (
+            "--etcd-servers=http://127.0.0.1:2379",
+            f"--advertise-address={NODE_IP}",
+            f"--secure-port={API_PORT}",
+            f"--service-cluster-ip-range={SERVICE_CIDR}",
+            f"--tls-cert-file={serving}",
+            f"--tls-private-key-file={serving_key}",
+            f"--client-ca-file={layout.pki / 'ca.crt'}",
+            f"--kubelet-certificate-authority={layout.pki / 'ca.crt'}",
+            f"--kubelet-client-certificate={kubelet}",
+            f"--kubelet-client-key={kubelet_key}",
+            "--kubelet-preferred-address-types=InternalIP",
+            f"--service-account-issuer=https://kubernetes.default.svc.{CLUSTER_DOMAIN}",
+            f"--service-account-key-file={layout.pki / 'sa.pub'}",
+            f"--service-account-signing-key-file={layout.pki / 'sa.key'}",
+            "--authorization-mode=Node,RBAC",
+            "--profiling=false",
+            "--allow-privileged=true",
+            "--shutdown-delay-duration=0s",
+        ),
+    )
+
+
+def controller_manager(layout: Layout) -> Component:
+    """kube-controller-manager; alone, so it elects no leader."""
+    return Component(
+        "kube-controller-manager",
+        (
+            f"--kubeconfig={layout.kubeconfig('kube-controller-manager')}",
+            f"--root-ca-file={layout.pki / 'ca.crt'}",
+            f"--service-account-private-key-file={layout.pki / 'sa.key'}",
+            f"--cluster-signing-cert-file={layout.pki / 'ca.crt'}",
+            f"--cluster-signing-key-file={layout.pki / 'ca.key'}",
+            "--use-service-account-credentials=true",
+            "--leader-elect=false",
+            "--bind-address=127.0.0.1",
+            "--profiling=false",
+        ),
+    )
+
+
+def scheduler(layout: Layout) -> Component:
+    """kube-scheduler; alone, so it elects no leader."""
+    return Component(
+        "kube-scheduler",
+        (
+            f"--kubeconfig={layout.kubeconfig('kube-scheduler')}",
+            "--leader-elect=false",
+            "--bind-address=127.0.0.1",
+            "--profiling=false",
+        ),
+    )
+
+
+def proxy(layout: Layout) -> Component:
+    """kube-proxy in iptables mode.
+
+    It leaves conntrack's limits alone (0): they belong to the host's first user namespace, where an ordinary user may
+    not write. It serves NodePorts on the node's address, not on 127.0.0.1: gateway_ports.py does that.
+    """
+    return Component(
+        "kube-proxy",
+        (
+            f"--kubeconfig={layout.kubeconfig('kube-proxy')}",
+            f"--hostname-override={layout.node}",
+            "--proxy-mode=iptables",
+            f"--cluster-cidr={POD_CIDR}",
+            "--iptables-localhost-nodeports=false",
+            "--iptables-min-sync-period=100ms",
+            "--conntrack-max-per-core=0",
+            "--conntrack-min=0",
+            "--conntrack-tcp-timeout-established=0s",
+            "--conntrack-tcp-timeout-close-wait=0s",
+            "--metrics-bind-address=127.0.0.1:10249",
+            "--healthz-bind-address=127.0.0.1:10256",
+        ),
+    )

@@ -1,0 +1,110 @@
+"""Doors from the host's loopback into the cluster's network namespace.
+
+Comes in: listening sockets, opened on 127.0.0.1 before the namespaces were entered (a socket keeps the namespace that
+it was made in). Goes out: for each connection, one to `target` inside, with bytes copied both ways. Who runs it:
+daemon.py. A side that is slow makes the other wait (transport flow control); a half-closed side is half-closed on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+
+from meshcourse.core.errors import ClusterError
+
+
+def listen(port: int, purpose: str, option: str) -> socket.socket:
+    """Open 127.0.0.1:`port` (0: any free port).
+
+    Raises:
+        ClusterError: the port is taken or not allowed; `option` is what chooses another.
+    """
+    door = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        door.bind(("127.0.0.1", port))
+        door.listen(1024)
+    except OSError as error:
+        door.close()
+        reason = "another program listens there" if error.errno == errno.EADDRINUSE else str(error)
+        raise ClusterError(
+            f"127.0.0.1:{port}, the port for {purpose}, cannot be opened.",
+            why=reason,
+            next=f"meshcourse up {option} 0   (any free port; `ss -ltnp 'sport = :{port}'` shows who has it)",
+        ) from error
+    door.setblocking(False)
+    return door
+
+
+class _Half(asyncio.Protocol):
+    """One side of a connection; what it receives goes to `other`."""
+
+    def __init__(self, other: _Half | None = None) -> None:
+        self.transport: asyncio.Transport | None = None
+        self.other = other
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - asyncio gives TCP protocols nothing else
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        if self.other and self.other.transport:
+            self.other.transport.write(data)
+
+    def eof_received(self) -> bool:
+        peer = self.other.transport if self.other else None
+        if peer and not peer.is_closing() and peer.can_write_eof():
+            peer.write_eof()
+            return True
+        return False
+
+    def pause_writing(self) -> None:
+        if self.other and self.other.transport:
+            self.other.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        if self.other and self.other.transport:
+            self.other.transport.resume_reading()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self.other and self.other.transport:
+            self.other.transport.close()
+
+
+class _Outside(_Half):
+    """A client on the host. Nothing is read from it until the inside is connected."""
+
+    def __init__(self, target: tuple[str, int], tasks: set[asyncio.Task[None]]) -> None:
+        super().__init__()
+        self._target = target
+        self._tasks = tasks
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        assert self.transport is not None  # noqa: S101 - set by the line above
+        self.transport.pause_reading()
+        task = asyncio.create_task(self._connect(self.transport))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _connect(self, transport: asyncio.Transport) -> None:
+        try:
+            async with asyncio.timeout(10):
+                _, inside = await asyncio.get_running_loop().create_connection(lambda: _Half(self), *self._target)
+        except OSError:
+            # Nothing listens inside: the client sees its connection reset, as a closed port behind a router.
+            transport.abort()
+            return
+        if transport.is_closing():
+            if inside.transport:
+                inside.transport.close()
+            return
+        self.other = inside
+        transport.resume_reading()
+
+
+async def open_door(door: socket.socket, target: tuple[str, int]) -> asyncio.Server:
+    """Serve `door` into `target` until the returned server is closed."""
+    tasks: set[asyncio.Task[None]] = set()
+    return await asyncio.get_running_loop().create_server(lambda: _Outside(target, tasks), sock=door, backlog=1024)

@@ -1,0 +1,46 @@
+"""Kubeconfig files, for the learner and for the components.
+
+Comes in: a server address, the authority and a client's pair. Goes out: one self-contained file (certificates inline),
+readable by its owner only, replaced in one step. Format: Kubernetes' "Organizing Cluster Access Using kubeconfig Files".
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+from pathlib import Path
+
+from meshcourse.cluster.certificates import Pair
+
+
+def render(name: str, server: str, authority: Path, client: Pair) -> str:
+    """A kubeconfig with one cluster, one user and one context, all called `name`. JSON is YAML too."""
+
+    def inline(path: Path) -> str:
+        return base64.b64encode(path.read_bytes()).decode()
+
+    content = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": name,
+        "clusters": [{"name": name, "cluster": {"server": server, "certificate-authority-data": inline(authority)}}],
+        "users": [
+            {
+                "name": name,
+                "user": {"client-certificate-data": inline(client.certificate), "client-key-data": inline(client.key)},
+            }
+        ],
+        "contexts": [{"name": name, "context": {"cluster": name, "user": name}}],
+    }
+    return json.dumps(content, indent=2) + "\n"
+
+
+def write(path: Path, name: str, server: str, authority: Path, client: Pair) -> Path:
+    """Write `render`'s text to `path`."""
+    partial = path.with_name(path.name + ".partial")
+    partial.unlink(missing_ok=True)
+    partial.touch(mode=0o600)
+    partial.write_text(render(name, server, authority, client), encoding="utf-8")
+    os.replace(partial, path)
+    return path

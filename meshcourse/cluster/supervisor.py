@@ -1,0 +1,123 @@
+"""Keeps the control plane's programs running: starts them, restarts them with back-off, keeps their logs, knows their health.
+
+Comes in: components and the folder for logs. Goes out: `Health` of each, and a call after every change. Who runs it:
+daemon.py, inside the namespaces. A log that has grown past 20 MB is moved aside when its program starts again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from meshcourse.cluster.components import Component
+from meshcourse.engine import binaries
+
+LONGEST_LOG = 20_000_000
+FIRST_BACK_OFF, LONGEST_BACK_OFF, STEADY = 0.5, 30.0, 60.0
+
+
+@dataclass(frozen=True)
+class Health:
+    """How a component is: `state` is running, waiting (for its next start) or stopped; `since` is Unix time in seconds."""
+
+    name: str
+    state: str
+    pid: int = 0
+    restarts: int = 0
+    since: float = 0.0
+    last_exit: int | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """For status.json."""
+        return asdict(self)
+
+
+def back_off(restarts: int) -> float:
+    """Seconds to wait before start number `restarts`: 0.5, 1, 2, ... 30.
+
+    >>> [back_off(n) for n in (1, 2, 3, 20)]
+    [0.5, 1.0, 2.0, 30.0]
+    """
+    return float(min(LONGEST_BACK_OFF, FIRST_BACK_OFF * 2 ** (restarts - 1)))
+
+
+class Supervisor:
+    """Runs components until it is left."""
+
+    def __init__(self, logs: Path, environment: Mapping[str, str], changed: Callable[[], None]) -> None:
+        self._logs = logs
+        self._environment = dict(environment)
+        self._changed = changed
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._health: dict[str, Health] = {}
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Stop all, the last started first; what does not end within three seconds is killed."""
+        for name in reversed(list(self._tasks)):
+            task = self._tasks.pop(name)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    def start(self, component: Component) -> None:
+        """Keep `component` running from now on."""
+        self._tasks[component.name] = asyncio.create_task(self._keep(component), name=component.name)
+
+    def health(self) -> tuple[Health, ...]:
+        """All components in the order of their start."""
+        return tuple(self._health.values())
+
+    def _set(self, health: Health) -> None:
+        self._health[health.name] = replace(health, since=time.time())
+        self._changed()
+
+    async def _keep(self, component: Component) -> None:
+        restarts, failures = 0, 0
+        while True:
+            started = time.monotonic()
+            code = await self._run(component, restarts)
+            failures = 1 if time.monotonic() - started > STEADY else failures + 1
+            restarts += 1
+            self._set(Health(component.name, "waiting", 0, restarts, last_exit=code))
+            await asyncio.sleep(back_off(failures))
+
+    async def _run(self, component: Component, restarts: int) -> int:
+        path = self._logs / f"{component.name}.log"
+        if path.exists() and path.stat().st_size > LONGEST_LOG:
+            os.replace(path, path.with_suffix(".log.1"))
+        with path.open("ab") as log:
+            process = await asyncio.create_subprocess_exec(
+                str(binaries.program(component.name)),
+                *component.arguments,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=self._environment,
+                start_new_session=True,
+            )
+        self._set(Health(component.name, "running", process.pid, restarts))
+        try:
+            return await process.wait()
+        finally:
+            if process.returncode is None:
+                await _stop(process)
+                self._set(Health(component.name, "stopped", 0, restarts, last_exit=process.returncode))
+
+
+async def _stop(process: asyncio.subprocess.Process) -> None:
+    process.send_signal(signal.SIGTERM)
+    try:
+        async with asyncio.timeout(3):
+            await process.wait()
+    except TimeoutError:
+        process.kill()
+        await process.wait()

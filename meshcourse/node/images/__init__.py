@@ -1,0 +1,71 @@
+"""The images that this node can run: a table, and the search in it by reference.
+
+Comes in: a reference as a Pod spells it ("nginx:1.25", "registry.istio.io/release/proxyv2:1.31.0").
+Goes out: an `Image`, or `UnknownImage` with the message that ErrImagePull shows. Nothing is pulled.
+"""
+
+from __future__ import annotations
+
+from meshcourse.node.images import busybox, coredns, curl, fortio, httpbin, istio, nginx
+from meshcourse.node.images.image import Image, build_layer
+
+__all__ = ["TABLE", "Image", "UnknownImage", "build_layer", "find", "repository_and_tag"]
+
+TABLE: tuple[Image, ...] = (
+    *istio.IMAGES,
+    *nginx.IMAGES,
+    *httpbin.IMAGES,
+    *fortio.IMAGES,
+    *busybox.IMAGES,
+    *curl.IMAGES,
+    *coredns.IMAGES,
+)
+
+
+class UnknownImage(LookupError):  # noqa: N818 - reads as the sentence it is
+    """No row of the table serves this reference."""
+
+
+def repository_and_tag(reference: str) -> tuple[str, str]:
+    """Split a reference into its full repository name and its tag ("latest" when there is none, as Docker does).
+
+    >>> repository_and_tag("nginx")
+    ('docker.io/library/nginx', 'latest')
+    >>> repository_and_tag("localhost:5000/a/b:1@sha256:00")
+    ('localhost:5000/a/b', '1')
+    """
+    name = reference.partition("@")[0]
+    head, slash, last = name.rpartition("/")
+    last, _, tag = last.partition(":")
+    name = head + slash + last
+    first, slash, _ = name.partition("/")
+    if not slash:
+        name = f"docker.io/library/{name}"
+    elif "." not in first and ":" not in first and first != "localhost":
+        name = f"docker.io/{name}"
+    return name, tag or "latest"
+
+
+def find(reference: str) -> Image:
+    """The row that serves `reference`.
+
+    Raises:
+        UnknownImage: no row has this repository, or the row serves other versions only.
+    """
+    repository, tag = repository_and_tag(reference)
+    for image in TABLE:
+        if repository not in image.names:
+            continue
+        if image.tags and not tag.startswith(image.tags):
+            served = ", ".join(image.tags)
+            message = (
+                f'image "{reference}": this node runs {image.identity} and serves only the tags {served}; '
+                "the kind backend runs any version (meshcourse images shows the table)"
+            )
+            raise UnknownImage(message)
+        return image
+    message = (
+        f'image "{reference}" is not one that this node can run: it pulls nothing and knows only the images that '
+        "`meshcourse images` lists; the kind backend runs any image"
+    )
+    raise UnknownImage(message)

@@ -1,0 +1,29 @@
+"""curl: the host's curl program, under the image names that Istio's samples use."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from meshcourse.core.errors import MissingPrerequisite
+from meshcourse.node.images.image import Image, Program
+
+
+def _curl() -> Path:
+    found = shutil.which("curl")
+    if not found:
+        raise MissingPrerequisite("The curl image needs the host's curl, which is not installed.", next="sudo apt install curl")
+    return Path(found).resolve()
+
+
+IMAGES = (
+    Image(
+        names=("docker.io/curlimages/curl", "quay.io/curl/curl"),
+        identity="the host's curl",
+        entrypoint=("/entrypoint.sh",),
+        command=("curl",),
+        user="100:101",
+        programs=(Program(_curl, "/usr/bin/curl"),),
+        tree="curl",
+    ),
+)

@@ -1,0 +1,80 @@
+"""What an image is to this node: a recipe for a few files over the host's /usr, and what an image's config says.
+
+Comes in: programs of the engine and small files of ours. Goes out: an `Image`, and its layer, a folder that
+sandbox.py stacks under the container's root. Who runs it: the agent asks once for each image (`build_layer`).
+
+No bytes are pulled. `stand_in` is empty when the program is the real one; otherwise it says what answers
+in its place, and `meshcourse images` and the pod's `imageID` show it.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+FILES = Path(__file__).parent / "files"
+
+
+@dataclass(frozen=True)
+class Program:
+    """A program that is bind-mounted, read-only, so that its pages are shared by every container: where from, where to."""
+
+    find: Callable[[], Path]
+    target: str
+
+
+@dataclass(frozen=True)
+class Image:
+    """One row of the table.
+
+    `names` are repositories without a tag ("docker.io/library/nginx"); `tags`, when not empty, are the only
+    version prefixes that this row serves. `tree` is a folder under images/files copied into the layer;
+    `links` are symbolic links (path -> destination); `folders` are made with their mode, and owned by `owner`.
+    """
+
+    names: tuple[str, ...]
+    identity: str
+    entrypoint: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+    user: str = ""
+    working_dir: str = "/"
+    programs: tuple[Program, ...] = ()
+    tree: str = ""
+    links: Callable[[], Mapping[str, str]] = dict
+    folders: Mapping[str, int] = field(default_factory=dict)
+    tags: tuple[str, ...] = ()
+    stand_in: str = ""
+
+    @property
+    def name(self) -> str:
+        """The first name, shown in the table."""
+        return self.names[0]
+
+
+def build_layer(image: Image, layer: Path) -> None:
+    """Write `image`'s small files, and empty mount points for its programs, into the new folder `layer`.
+
+    A mount point must lie in a layer of ours: inside a user namespace the host's /usr belongs to nobody, and
+    overlayfs takes a merged folder's owner from the topmost layer that has it.
+    """
+    partial = layer.with_name(layer.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    if image.tree:
+        shutil.copytree(FILES / image.tree, partial, dirs_exist_ok=True)
+    for folder, mode in image.folders.items():
+        path = partial / folder.lstrip("/")
+        path.mkdir(parents=True, exist_ok=True)
+        path.chmod(mode)
+    for link, destination in image.links().items():
+        path = partial / link.lstrip("/")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.symlink_to(destination)
+    for program in image.programs:
+        path = partial / program.target.lstrip("/")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o755)
+    partial.rename(layer)

@@ -1,0 +1,225 @@
+"""Pod networking: one network namespace for each pod, joined to the node's by a routed veth pair.
+
+Comes in: the node's IP and the pods' CIDR; then keys of pods. Goes out: `PodNetns`, bound at /run/netns/<key> so that
+`nsenter --net` can join it. Who runs it: the agent, in the node's network and mount namespaces.
+
+Routed, not bridged: the pod's side has IP/32 and a default route via 169.254.1.1 (a neighbour entry that never
+expires stands for it, so no ARP is needed), the node's side a /32 route; replies then pass conntrack and kube-proxy's
+NAT works. All of it is forgotten by the kernel when the node's PID namespace ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import ipaddress
+import os
+import socket
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pyroute2 import IPRoute
+
+T = TypeVar("T")
+
+CLONE_NEWNET = 0x40000000
+MS_BIND = 4096
+MNT_DETACH = 2
+GATEWAY = "169.254.1.1"
+NAMESPACES = Path("/run/netns")
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+@dataclass(frozen=True)
+class PodNetns:
+    """A pod's network namespace: its key, its address, and the file that `nsenter --net` takes."""
+
+    key: str
+    ip: str
+    path: Path
+
+
+class AddressesExhausted(OSError):  # noqa: N818 - reads as the sentence it is
+    """The pods' CIDR has no free address."""
+
+
+def call(name: str, *arguments: object) -> None:
+    """Call a function of libc that returns 0, or raise the OSError of its errno."""
+    if getattr(_libc, name)(*arguments) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{name}: {os.strerror(number)}")
+
+
+async def _in_a_thread_of_its_own(work: Callable[[], T]) -> T:
+    """Run `work` in a thread that ends with it: a thread that changed its network namespace must not be used again."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[T] = loop.create_future()
+
+    def settle(set_it: Callable[[Any], None], value: object) -> None:
+        if not future.done():
+            set_it(value)
+
+    def body() -> None:
+        try:
+            result = work()
+        except BaseException as error:  # noqa: BLE001 - handed to the waiter
+            loop.call_soon_threadsafe(settle, future.set_exception, error)
+        else:
+            loop.call_soon_threadsafe(settle, future.set_result, result)
+
+    threading.Thread(target=body, name="pod-netns", daemon=True).start()
+    return await future
+
+
+def prepare_node(node_ip: str, service_cidr: str) -> None:
+    """Give the node's own namespace its address, its route to Services and the sysctls that routing pods needs.
+
+    The node's IP lies on lo. Services get a route there with the node's IP as source, so that a program on the node
+    that calls a Service leaves with an address that the pod can answer.
+    """
+    with IPRoute() as route:
+        lo = route.link_lookup(ifname="lo")[0]
+        route.link("set", index=lo, state="up")
+        route.addr("add", index=lo, address=node_ip, prefixlen=32)
+        route.route("add", dst=service_cidr, oif=lo, prefsrc=node_ip)
+    write_sysctl("net/ipv4/ip_forward", "1")
+
+
+def write_sysctl(name: str, value: str) -> None:
+    """Write /proc/sys/`name`; the net ones belong to the writer's network namespace."""
+    (Path("/proc/sys") / name).write_text(value, encoding="ascii")
+
+
+class Network:
+    """The pods' addresses and namespaces."""
+
+    def __init__(self, node_ip: str, pod_cidr: str) -> None:
+        self._node_ip = node_ip
+        self._free = [str(address) for address in ipaddress.ip_network(pod_cidr).hosts()][1:]
+        self._pods: dict[str, PodNetns] = {}
+
+    async def add(self, key: str) -> PodNetns:
+        """Make the namespace of pod `key`, or return the one that it has.
+
+        Raises:
+            AddressesExhausted: no address is free.
+            OSError: the kernel refused; nothing is left behind.
+        """
+        if key in self._pods:
+            return self._pods[key]
+        if not self._free:
+            raise AddressesExhausted(0, "no free pod address in the node's pod CIDR")
+        # The oldest free address first, so that an address is not reused while old connections still linger.
+        pod = PodNetns(key, self._free.pop(0), NAMESPACES / key)
+        self._pods[key] = pod
+        try:
+            await _in_a_thread_of_its_own(lambda: _make(pod, self._node_ip))
+        except BaseException:
+            await self.remove(key)
+            raise
+        return pod
+
+    async def remove(self, key: str) -> None:
+        """Forget pod `key`: its namespace, and with it its veth pair and routes, go when its last process has ended."""
+        pod = self._pods.pop(key, None)
+        if pod is None:
+            return
+        self._free.append(pod.ip)
+        await asyncio.to_thread(_unmake, pod)
+
+    async def connect(self, pod: PodNetns, port: int, timeout: float = 5.0) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:  # noqa: ASYNC109
+        """Connect to 127.0.0.1:`port` inside the pod, as `kubectl port-forward` does, within `timeout` seconds.
+
+        Raises:
+            OSError: nothing listens there.
+        """
+        connection = await _in_a_thread_of_its_own(lambda: _socket_inside(pod))
+        try:
+            await asyncio.wait_for(asyncio.get_running_loop().sock_connect(connection, ("127.0.0.1", port)), timeout)
+            return await asyncio.open_connection(sock=connection)
+        except BaseException:
+            connection.close()
+            raise
+
+
+def _socket_inside(pod: PodNetns) -> socket.socket:
+    """A socket keeps the network namespace of the thread that made it."""
+    descriptor = os.open(pod.path, os.O_RDONLY)
+    try:
+        call("setns", descriptor, CLONE_NEWNET)
+    finally:
+        os.close(descriptor)
+    made = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    made.setblocking(False)
+    return made
+
+
+def host_side(ip: str) -> str:
+    """The name of the veth's node side: legible, unique, and within the kernel's 15 characters."""
+    return "pod" + ip.replace(".", "-").split("-", 1)[1]
+
+
+def _make(pod: PodNetns, node_ip: str) -> None:
+    node = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+    try:
+        call("unshare", CLONE_NEWNET)
+        NAMESPACES.mkdir(exist_ok=True)
+        pod.path.touch()
+        call("mount", b"/proc/thread-self/ns/net", os.fsencode(pod.path), None, MS_BIND, None)
+        # As the container runtimes set it: a container that does not run as root may listen on port 80.
+        write_sysctl("net/ipv4/ip_unprivileged_port_start", "0")
+        inside = os.open(pod.path, os.O_RDONLY)
+        try:
+            call("setns", node, CLONE_NEWNET)
+            node_mac, pod_mac = _veth(pod, inside)
+            call("setns", inside, CLONE_NEWNET)
+        finally:
+            os.close(inside)
+        _configure_inside(pod, node_mac)
+        call("setns", node, CLONE_NEWNET)
+        _route_to(pod, pod_mac, node_ip)
+    finally:
+        os.close(node)
+
+
+def _veth(pod: PodNetns, inside: int) -> tuple[str, str]:
+    with IPRoute() as route:
+        name = host_side(pod.ip)
+        octets = [int(part) for part in pod.ip.split(".")]
+        node_mac, pod_mac = (f"02:{kind:02x}:" + ":".join(f"{octet:02x}" for octet in octets) for kind in (1, 2))
+        peer = {"ifname": "eth0", "net_ns_fd": inside, "address": pod_mac}
+        route.link("add", ifname=name, kind="veth", address=node_mac, peer=peer)
+    return node_mac, pod_mac
+
+
+def _configure_inside(pod: PodNetns, node_mac: str) -> None:
+    with IPRoute() as route:
+        lo, eth0 = route.link_lookup(ifname="lo")[0], route.link_lookup(ifname="eth0")[0]
+        route.link("set", index=lo, state="up")
+        route.addr("add", index=eth0, address=pod.ip, prefixlen=32)
+        route.link("set", index=eth0, state="up")
+        route.neigh("add", dst=GATEWAY, lladdr=node_mac, ifindex=eth0, state="permanent")
+        route.route("add", dst=f"{GATEWAY}/32", oif=eth0, scope="link")
+        route.route("add", dst="0.0.0.0/0", gateway=GATEWAY, oif=eth0)
+
+
+def _route_to(pod: PodNetns, pod_mac: str, node_ip: str) -> None:
+    with IPRoute() as route:
+        index = route.link_lookup(ifname=host_side(pod.ip))[0]
+        # The node's address on each veth, so that MASQUERADE has a source to take.
+        route.addr("add", index=index, address=node_ip, prefixlen=32)
+        route.link("set", index=index, state="up")
+        route.neigh("add", dst=pod.ip, lladdr=pod_mac, ifindex=index, state="permanent")
+        route.route("add", dst=f"{pod.ip}/32", oif=index, scope="link", prefsrc=node_ip)
+
+
+def _unmake(pod: PodNetns) -> None:
+    with IPRoute() as route:
+        for index in route.link_lookup(ifname=host_side(pod.ip)):
+            route.link("del", index=index)
+    if pod.path.exists():
+        _libc.umount2(os.fsencode(pod.path), MNT_DETACH)
+        pod.path.unlink()

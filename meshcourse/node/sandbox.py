@@ -1,0 +1,289 @@
+"""A container: a process under bubblewrap, in its pod's network namespace.
+
+Comes in: a `Spec`, all that is known of a container before it runs. Goes out: a `Running`, which can be signalled,
+entered (exec) and killed. Who runs it: containers.py. `arguments` is pure; `start` is the edge.
+
+The root is an overlay, written to a tmpfs that goes with the container: our base layer, the image's layer, the
+container's own layer (mount points), and below /usr the host's /usr. A mount point must lie in a layer of ours: inside
+a user namespace the host's folders belong to nobody. bubblewrap makes missing parents 0700, another reason to make all
+mount points here. PID, IPC and UTS namespaces are the container's own (a kubelet's pod shares the last two).
+The main process is PID 2, under bubblewrap's reaper, so that a SIGTERM that it does not handle ends it.
+Resource limits are not enforced: there are no cgroups here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from meshcourse.core.errors import ClusterError, MissingPrerequisite
+from meshcourse.engine import binaries
+from meshcourse.node import images
+from meshcourse.node.images.image import FILES
+from meshcourse.node.processes import Process
+from meshcourse.node.volumes import Mount
+
+# What Docker and containerd leave to a container's root user.
+DEFAULT_CAPABILITIES = frozenset(
+    "CHOWN DAC_OVERRIDE FSETID FOWNER MKNOD NET_RAW SETGID SETUID SETFCAP SETPCAP NET_BIND_SERVICE SYS_CHROOT KILL AUDIT_WRITE".split()
+)
+# Of the host's /etc: what its dynamic programs and its TLS need, and nothing that tells of its users.
+HOST_ETC = ("alternatives", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "ssl", "ca-certificates", "pki", "localtime")
+HOST_ROOTS = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
+DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+POD_ETC = ("hosts", "hostname", "resolv.conf")
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A container to run. `etc` holds the pod's hosts, hostname and resolv.conf; `scratch` is this instance's own folder."""
+
+    key: str
+    netns: Path
+    image: images.Image
+    argv: tuple[str, ...]
+    environment: Mapping[str, str]
+    etc: Path
+    scratch: Path
+    layers: Path
+    working_dir: str = "/"
+    uid: int = 0
+    gid: int = 0
+    groups: tuple[int, ...] = ()
+    add_capabilities: tuple[str, ...] = ()
+    drop_capabilities: tuple[str, ...] = ()
+    mounts: tuple[Mount, ...] = ()
+    read_only_root: bool = False
+    privileged: bool = False
+    hostname: str = "pod"
+    tty: bool = False
+    stdin: bool = False
+
+
+@dataclass(frozen=True)
+class Host:
+    """The host's programs that make a container, and the folders of the host that it sees."""
+
+    nsenter: str
+    setpriv: str
+    bubblewrap: str
+    # "bin" -> "usr/bin" where the host's /bin is a link, "bin" -> "" where it is a folder
+    roots: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def found(cls) -> Host:
+        """Look for them.
+
+        Raises:
+            MissingPrerequisite: one is not installed.
+        """
+        programs = {name: shutil.which(name) for name in ("nsenter", "setpriv")}
+        for name, path in programs.items():
+            if path is None:
+                raise MissingPrerequisite(f"{name} is not installed.", next="sudo apt install util-linux")
+        roots: dict[str, str] = {}
+        for name in HOST_ROOTS:
+            path = Path("/") / name
+            if path.is_symlink():
+                roots[name] = str(path.readlink()).lstrip("/")
+            elif path.is_dir():
+                roots[name] = ""
+        return cls(str(programs["nsenter"]), str(programs["setpriv"]), str(binaries.bubblewrap()), roots)
+
+
+def capabilities(spec: Spec) -> list[str]:
+    """The names that remain, as a runtime computes them: the default set, less `drop`, plus `add`; "ALL" is all.
+
+    >>> from pathlib import Path
+    >>> p = Path()
+    >>> capabilities(Spec("k", p, images.TABLE[0], (), {}, p, p, p, drop_capabilities=("ALL",), add_capabilities=("NET_ADMIN",)))
+    ['NET_ADMIN']
+    """
+    dropped = {name.upper().removeprefix("CAP_") for name in spec.drop_capabilities}
+    added = {name.upper().removeprefix("CAP_") for name in spec.add_capabilities}
+    kept = frozenset[str]() if "ALL" in dropped else DEFAULT_CAPABILITIES - dropped
+    return sorted(kept | added)
+
+
+def privileges(spec: Spec, host: Host) -> list[str]:
+    """The words of setpriv that turn the sandbox's root into the container's user."""
+    names = capabilities(spec)
+    bounding = "+all" if "ALL" in names else ",".join(["-all", *(f"+{name.lower()}" for name in names)])
+    groups = ["--groups", ",".join(str(group) for group in spec.groups)] if spec.groups else ["--clear-groups"]
+    return [
+        host.setpriv,
+        *("--reuid", str(spec.uid), "--regid", str(spec.gid)),
+        *groups,
+        "--no-new-privs",
+        "--inh-caps=-all",
+        f"--bounding-set={bounding}",
+        "--",
+    ]
+
+
+def arguments(spec: Spec, host: Host, present: Iterable[str] = HOST_ETC) -> list[str]:
+    """What bubblewrap is told, but for the command: namespaces, root, devices, mounts, environment."""
+    words = ["--unshare-pid", "--unshare-ipc", "--unshare-uts", "--hostname", spec.hostname, "--new-session"]
+    image_layer, own = layer_of(spec.layers, spec.image), spec.scratch / "layer"
+    words += ["--overlay-src", str(spec.layers / "base"), "--overlay-src", str(image_layer), "--overlay-src", str(own)]
+    words += ["--ro-overlay" if spec.read_only_root else "--tmp-overlay", "/"]
+    words += ["--overlay-src", "/usr", "--overlay-src", str(image_layer / "usr"), "--overlay-src", str(own / "usr")]
+    words += ["--ro-overlay" if spec.read_only_root else "--tmp-overlay", "/usr"]
+    for name, link in host.roots.items():
+        if not link:
+            words += ["--ro-bind", f"/{name}", f"/{name}"]
+    words += ["--proc", "/proc", "--dev", "/dev"]
+    for name in present:
+        words += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
+    for program in spec.image.programs:
+        words += ["--ro-bind", str(program.find()), program.target]
+    for name in POD_ETC:
+        words += ["--bind", str(spec.etc / name), f"/etc/{name}"]
+    # A mount below another one must come after it.
+    for mount in sorted(spec.mounts, key=lambda each: each.target.count("/")):
+        words += ["--ro-bind" if mount.read_only else "--bind", str(mount.source), mount.target]
+    words += ["--clearenv"]
+    for name, value in {"PATH": DEFAULT_PATH, **spec.environment}.items():
+        words += ["--setenv", name, value]
+    return [*words, "--chdir", spec.working_dir or "/"]
+
+
+def layer_of(layers: Path, image: images.Image) -> Path:
+    """The folder of an image's layer."""
+    return layers / image.name.replace("/", "_")
+
+
+def prepare_base(layers: Path, host: Host) -> None:
+    """Write the layer that every container stands on: users, the links of a merged /usr, empty folders."""
+    base = layers / "base"
+    shutil.copytree(FILES / "base", base)
+    for name in ("usr", "proc", "dev", "run", "var", "root", "home", "opt", "srv", "mnt"):
+        (base / name).mkdir()
+    for folder in (base / "tmp", base / "var" / "tmp"):
+        folder.mkdir()
+        folder.chmod(0o1777)
+    for name, link in host.roots.items():
+        if link:
+            (base / name).symlink_to(link)
+        else:
+            (base / name).mkdir()
+    for name in (*POD_ETC, *HOST_ETC):
+        source = Path("/etc") / name
+        if source.is_dir():
+            (base / "etc" / name).mkdir()
+        else:
+            (base / "etc" / name).touch()
+
+
+def prepare(spec: Spec) -> None:
+    """Write the image's layer, if this is its first container, and the container's own: one mount point for each mount."""
+    image_layer = layer_of(spec.layers, spec.image)
+    if not image_layer.exists():
+        images.build_layer(spec.image, image_layer)
+    (image_layer / "usr").mkdir(exist_ok=True)
+    own = spec.scratch / "layer"
+    (own / "usr").mkdir(parents=True)
+    for target, is_folder in [*((mount.target, mount.source.is_dir()) for mount in spec.mounts), (spec.working_dir or "/", True)]:
+        point = own / target.strip("/")
+        if target.startswith(("/dev/", "/proc/")) or point.exists():
+            continue
+        point.parent.mkdir(parents=True, exist_ok=True)
+        if is_folder:
+            point.mkdir()
+        else:
+            point.touch()
+
+
+@dataclass
+class Running:
+    """A container that runs. `reaper` is PID 1 of its PID namespace as the agent sees it."""
+
+    spec: Spec
+    host: Host
+    process: Process
+    reaper: int
+
+    @property
+    def pid(self) -> int:
+        """The main process, as the agent sees it; 0 once it has ended."""
+        try:
+            children = Path(f"/proc/{self.reaper}/task/{self.reaper}/children").read_text(encoding="ascii").split()
+        except OSError:
+            return 0
+        return int(children[0]) if children else 0
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the main process; nothing happens when it has ended."""
+        if pid := self.pid:
+            _send(pid, number)
+
+    def kill(self) -> None:
+        """End every process of the container at once."""
+        _send(self.reaper, signal.SIGKILL)
+
+    def enter(self, command: list[str], *, tty: bool = False) -> list[str]:
+        """The words that run `command` in this container, as its user, in its environment and its working directory.
+
+        Raises:
+            LookupError: the container has ended.
+        """
+        if not (pid := self.pid):
+            raise LookupError(f"container {self.spec.key} is not running")
+        environment = {"PATH": DEFAULT_PATH, **({"TERM": "xterm"} if tty else {}), **self.spec.environment}
+        join = [self.host.nsenter, "--target", str(self.reaper), "--mount", "--pid", "--net", "--ipc", "--uts", f"--wd=/proc/{pid}/cwd"]
+        words = [f"{name}={value}" for name, value in environment.items()]
+        return [*join, "--", *privileges(self.spec, self.host), "/usr/bin/env", "-i", *words, *command]
+
+
+def _send(pid: int, number: int) -> None:
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return
+
+
+async def start(spec: Spec, host: Host) -> Running:
+    """Start the container and wait until its namespaces stand.
+
+    Raises:
+        ClusterError: bubblewrap could not make them; `why` has its words.
+    """
+    await asyncio.to_thread(prepare, spec)
+    words = os.memfd_create(f"args-{spec.key}"[:200], 0)
+    info_read, info_write = os.pipe()
+    try:
+        os.write(words, b"\0".join(word.encode() for word in arguments(spec, host)) + b"\0")
+        os.lseek(words, 0, os.SEEK_SET)
+        argv = [host.nsenter, f"--net={spec.netns}", "--", host.bubblewrap, "--args", str(words), "--info-fd", str(info_write)]
+        argv += ["--", *privileges(spec, host), *spec.argv]
+        process = await Process.start(
+            argv, tty=spec.tty, stdin=spec.stdin, owner=(spec.uid, spec.gid), pass_fds=(words, info_write)
+        )
+    except BaseException:
+        os.close(info_read)
+        raise
+    finally:
+        os.close(words)
+        os.close(info_write)
+    text = await _read_all(info_read)
+    if not text:
+        raise ClusterError(f"container {spec.key} could not be made", why=f"bubblewrap ended with {await process.wait()}: see the container's log")
+    return Running(spec, host, process, int(json.loads(text)["child-pid"]))
+
+
+async def _read_all(descriptor: int) -> bytes:
+    """Read a pipe to its end without blocking the loop."""
+    reader = asyncio.StreamReader()
+    transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(descriptor, "rb", buffering=0)
+    )
+    try:
+        return await reader.read()
+    finally:
+        transport.close()
