@@ -1,0 +1,183 @@
+"""The node's agent: what a kubelet is, for the one node of an embedded cluster.
+
+Comes in: a `NodeConfig`. Goes out: a registered, Ready Node; every pod that the scheduler gives it run as local processes; and the
+kubelet API on the node's address, by which kube-apiserver fetches logs and opens exec, attach and port-forward. Who runs it: the cluster's
+daemon, inside the cluster's namespaces.
+
+Entering the agent touches nothing but its own folder; `run` begins and waits for the API server as long as it takes. Each pod has a task of
+its own; none of them can end the agent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import shutil
+import ssl
+from typing import TYPE_CHECKING, Self
+
+from meshcourse.node import sandbox
+from meshcourse.node.api import Api, client_tls
+from meshcourse.node.events import Events
+from meshcourse.node.network import Network
+from meshcourse.node.objects import Objects
+from meshcourse.node.pods import Node, Pod
+from meshcourse.node.registration import NodeConfig, Registration
+from meshcourse.node.streaming.runtime import LogSource
+from meshcourse.node.streaming.server import Server
+
+if TYPE_CHECKING:
+    from meshcourse.node.api import Json
+    from meshcourse.node.processes import Process
+
+__all__ = ["Agent", "NodeConfig"]
+
+_log = logging.getLogger(__name__)
+
+
+class Agent:
+    """Runs the node. `ready` is set once the Node has been reported Ready."""
+
+    def __init__(self, config: NodeConfig) -> None:
+        self._config = config
+        self._api = Api(config.server, client_tls(config.ca, config.client_cert, config.client_key))
+        self._registration = Registration(self._api, config)
+        self._network = Network(config.ip, config.pod_cidr)
+        self._pods: dict[str, Pod] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+
+    @property
+    def ready(self) -> asyncio.Event:
+        """Set once the Node has been reported Ready."""
+        return self._registration.ready
+
+    async def __aenter__(self) -> Self:
+        await self._api.__aenter__()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._api.__aexit__(None, None, None)
+
+    async def run(self) -> None:
+        """Be the node until cancelled. All containers end with it."""
+        config = self._config
+        layers = config.root / "layers"
+        host = sandbox.Host.found()
+        await asyncio.to_thread(self._make_folders, host)
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(config.serving_cert, config.serving_key)
+        async with contextlib.AsyncExitStack() as stack:
+            stack.push_async_callback(self._end_all)
+            registering = asyncio.create_task(self._registration.run(), name="registration")
+            stack.push_async_callback(_cancel, registering)
+            await stack.enter_async_context(Server(self, config.ip, config.kubelet_port, tls))
+            objects = await stack.enter_async_context(Objects(self._api))
+            events = await stack.enter_async_context(Events(self._api, "kubelet", config.name))
+            node = Node(
+                self._api,
+                objects,
+                events,
+                self._network,
+                host,
+                config.ip,
+                config.root,
+                layers,
+                config.cluster_dns,
+                config.cluster_domain,
+                {},
+            )
+            watching = asyncio.create_task(self._watch(node), name="pods of the node")
+            stack.push_async_callback(_cancel, watching)
+            await asyncio.wait({registering, watching}, return_when=asyncio.FIRST_COMPLETED)
+            for task in (registering, watching):
+                if task.done():
+                    await task
+
+    # What the kubelet API asks for (streaming.runtime.Runtime).
+
+    def log(self, namespace: str, pod: str, container: str, previous: bool) -> LogSource:  # noqa: FBT001 - the protocol's
+        """Find a log. Raises LookupError."""
+        found = self._find(namespace, pod)
+        path, ended = found.container(container).log(found.root, previous=previous)
+        return LogSource(path, ended)
+
+    def enter(self, namespace: str, pod: str, container: str, command: list[str], tty: bool) -> list[str]:  # noqa: FBT001
+        """Give the words that run `command` in a container. Raises LookupError."""
+        running = self._find(namespace, pod).container(container).running().running
+        if running is None:
+            raise LookupError(f'container "{container}" in pod "{pod}" is not running')
+        return running.enter(command, tty=tty)
+
+    def attach(self, namespace: str, pod: str, container: str) -> Process:
+        """Give the process whose output and input are shared. Raises LookupError."""
+        running = self._find(namespace, pod).container(container).running().running
+        if running is None:
+            raise LookupError(f'container "{container}" in pod "{pod}" is not running')
+        return running.process
+
+    async def connect(self, namespace: str, pod: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Connect to a port of the pod's loopback address. Raises LookupError or OSError."""
+        netns = self._find(namespace, pod).netns
+        if netns is None:
+            raise LookupError(f'pod "{pod}" has no network')
+        return await self._network.connect(netns, port)
+
+    def pods(self) -> list[Json]:
+        """All pods that are here, as the API server sent them."""
+        return [pod.manifest for pod in self._pods.values()]
+
+    def _find(self, namespace: str, name: str) -> Pod:
+        for pod in self._pods.values():
+            metadata = pod.manifest["metadata"]
+            if (metadata["namespace"], metadata["name"]) == (namespace, name):
+                return pod
+        raise LookupError(f'pod "{name}" not found')
+
+    async def _watch(self, node: Node) -> None:
+        """Follow the pods that the scheduler gives to this node."""
+        selector = f"spec.nodeName={self._config.name}"
+        async with contextlib.aclosing(self._api.list_and_watch("/api/v1/pods", fieldSelector=selector)) as changes:
+            async for kind, what in changes:
+                if kind == "SYNC":
+                    listed = {item["metadata"]["uid"] for item in what}
+                    for uid in self._pods.keys() - listed:
+                        self._pods[uid].removed()
+                    for item in what:
+                        self._take(item, node)
+                elif kind == "DELETED":
+                    if what["metadata"]["uid"] in self._pods:
+                        self._pods[what["metadata"]["uid"]].removed()
+                else:
+                    self._take(what, node)
+
+    def _take(self, manifest: Json, node: Node) -> None:
+        uid = manifest["metadata"]["uid"]
+        if uid in self._pods:
+            self._pods[uid].update(manifest)
+            return
+        pod = self._pods[uid] = Pod(manifest, node)
+        task = self._tasks[uid] = asyncio.create_task(pod.run(), name=f"pod {manifest['metadata']['name']}")
+        task.add_done_callback(lambda done: self._forget(uid, done))
+
+    def _forget(self, uid: str, task: asyncio.Task[None]) -> None:
+        self._pods.pop(uid, None)
+        self._tasks.pop(uid, None)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("%s ended by an error", task.get_name(), exc_info=error)
+
+    async def _end_all(self) -> None:
+        await _cancel(*self._tasks.values())
+
+    def _make_folders(self, host: sandbox.Host) -> None:
+        layers = self._config.root / "layers"
+        shutil.rmtree(self._config.root / "pods", ignore_errors=True)
+        shutil.rmtree(layers, ignore_errors=True)
+        layers.mkdir(parents=True)
+        sandbox.prepare_base(layers, host)
+
+
+async def _cancel(*tasks: asyncio.Task[None]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

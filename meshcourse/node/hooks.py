@@ -1,0 +1,76 @@
+"""Lifecycle hooks: what a container asks to be done right after its start (postStart) and before its end (preStop).
+
+Comes in: the handler from the spec (exec, httpGet or sleep), the container with its named ports, the pod's address, a way to run a command
+inside. Goes out: nothing, or `HookFailed`. Who runs it: instances.py, which bounds the time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import aiohttp
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from meshcourse.node.api import Json
+
+_REFUSED = 400
+_SHOWN = 200
+
+
+class HookFailed(Exception):  # noqa: N818 - reads as the sentence it is
+    """The hook ran and did not succeed, or could not be run."""
+
+
+async def run(handler: Json, container: Json, *, pod_ip: str, execute: Callable[[list[str]], Awaitable[tuple[int, bytes]]]) -> None:
+    """Carry out one handler to its end.
+
+    Raises:
+        HookFailed: the command ended with another code than 0, the server answered 400 or more, or nothing answered.
+    """
+    if "exec" in handler:
+        command = handler["exec"].get("command") or []
+        code, output = await execute(command)
+        if code:
+            said = output.decode(errors="replace").strip()[:_SHOWN]
+            msg = f"command {' '.join(command)!r} exited with {code}" + (f": {said}" if said else "")
+            raise HookFailed(msg)
+    elif "httpGet" in handler:
+        await _get(handler["httpGet"], container, pod_ip)
+    elif "sleep" in handler:
+        await asyncio.sleep(float(handler["sleep"].get("seconds", 0)))
+    else:
+        msg = f"a hook of kind {', '.join(handler) or 'nothing'} is not supported"
+        raise HookFailed(msg)
+
+
+def port_number(port: str | int, container: Json) -> int:
+    """Give the number of a port that a handler names.
+
+    Raises:
+        HookFailed: the container has no port of this name.
+    """
+    if isinstance(port, int) or port.isdigit():
+        return int(port)
+    for entry in container.get("ports") or []:
+        if entry.get("name") == port:
+            return int(entry["containerPort"])
+    msg = f'container "{container["name"]}" has no port named "{port}"'
+    raise HookFailed(msg)
+
+
+async def _get(action: Json, container: Json, pod_ip: str) -> None:
+    headers = {header["name"]: header.get("value", "") for header in action.get("httpHeaders") or []}
+    port = port_number(action["port"], container)
+    path = "/" + str(action.get("path") or "/").lstrip("/")
+    url = f"{str(action.get('scheme') or 'HTTP').lower()}://{action.get('host') or pod_ip}:{port}{path}"
+    try:
+        async with aiohttp.ClientSession() as session, session.get(url, headers=headers, ssl=False) as answer:
+            if answer.status >= _REFUSED:
+                msg = f"GET {url} was answered with {answer.status}"
+                raise HookFailed(msg)
+    except (aiohttp.ClientError, OSError, TimeoutError) as error:
+        msg = f"GET {url}: {str(error) or type(error).__name__}"
+        raise HookFailed(msg) from error

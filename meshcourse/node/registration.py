@@ -1,0 +1,217 @@
+"""The Node object and its Lease: how the cluster knows that this node is there and well.
+
+Comes in: the node's configuration and the API. Goes out: a registered Node, reported Ready at once, and then a Lease every 10 s and the
+Node's status every 5 minutes. Who runs it: agent.py. `node_object` and `node_status` are pure.
+
+Without heartbeats the node controller marks every pod not ready after some 40 s and Services lose their endpoints. `declaredFeatures` makes
+kube-apiserver hand exec, attach and port-forward to the kubelet API as websockets.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from meshcourse.node import clock, fields
+from meshcourse.node.api import ApiError
+
+if TYPE_CHECKING:
+    from meshcourse.node.api import Api, Json
+
+_log = logging.getLogger(__name__)
+
+LEASE_SECONDS = 40
+_RENEW_SECONDS = 10.0
+_STATUS_SECONDS = 300.0
+_NOT_FOUND = 404
+_CONFLICT = 409
+_RETRY_SECONDS = 0.2
+_RETRY_LONGEST = 5.0
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+_STRATEGIC = "application/strategic-merge-patch+json"
+_LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
+
+
+@dataclass(frozen=True)
+class NodeConfig:
+    """What the node is and where the API server is. `root` is a folder on a tmpfs for pods, layers and logs."""
+
+    name: str
+    ip: str
+    pod_cidr: str
+    cluster_dns: str
+    root: Path
+    kubelet_port: int
+    server: str
+    ca: Path
+    client_cert: Path
+    client_key: Path
+    serving_cert: Path
+    serving_key: Path
+    cluster_domain: str = "cluster.local"
+    version: str = "v1.36.3"
+
+
+def node_object(config: NodeConfig) -> Json:
+    """Give the Node to create."""
+    architecture = _ARCHITECTURES.get(platform.machine(), platform.machine())
+    labels = {"kubernetes.io/hostname": config.name, "kubernetes.io/os": "linux", "kubernetes.io/arch": architecture}
+    labels |= {f"beta.kubernetes.io/{name}": labels[f"kubernetes.io/{name}"] for name in ("os", "arch")}
+    return {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {"name": config.name, "labels": labels},
+        "spec": {"podCIDR": config.pod_cidr, "podCIDRs": [config.pod_cidr]},
+    }
+
+
+def node_status(config: NodeConfig, previous: Json, now: str) -> Json:
+    """Give the Node's status. `previous` is the one that the API server holds, for its conditions' transition times."""
+    since = {condition["type"]: condition for condition in previous.get("conditions") or []}
+    conditions = [
+        {
+            "type": kind,
+            "status": value,
+            "reason": reason,
+            "message": message,
+            "lastHeartbeatTime": now,
+            "lastTransitionTime": since[kind]["lastTransitionTime"] if since.get(kind, {}).get("status") == value else now,
+        }
+        for kind, value, reason, message in (
+            ("MemoryPressure", "False", "KubeletHasSufficientMemory", "the node does not watch memory"),
+            ("DiskPressure", "False", "KubeletHasNoDiskPressure", "the node does not watch its disk"),
+            ("PIDPressure", "False", "KubeletHasSufficientPID", "the node does not watch process numbers"),
+            ("Ready", "True", "KubeletReady", "the meshcourse node is posting ready status"),
+        )
+    ]
+    return {
+        "capacity": fields.allocatable(),
+        "allocatable": fields.allocatable(),
+        "addresses": [{"type": "InternalIP", "address": config.ip}, {"type": "Hostname", "address": config.name}],
+        "conditions": conditions,
+        "daemonEndpoints": {"kubeletEndpoint": {"Port": config.kubelet_port}},
+        "declaredFeatures": ["ExtendWebSocketsToKubelet"],
+        "nodeInfo": _node_info(config),
+    }
+
+
+class Registration:
+    """Keeps the Node there and Ready. `ready` is set once the API server has been told."""
+
+    def __init__(self, api: Api, config: NodeConfig) -> None:
+        self.ready = asyncio.Event()
+        self.node: Json = {}
+        self._api = api
+        self._config = config
+        self._path = f"/api/v1/nodes/{config.name}"
+
+    async def run(self) -> None:
+        """Register, then renew until cancelled."""
+        pause = _RETRY_SECONDS
+        while True:
+            try:
+                await self._register()
+                await self._report_status()
+            except ApiError as error:
+                _log.info("node not registered yet: %s", error)
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, _RETRY_LONGEST)
+            else:
+                break
+        self.ready.set()
+        _log.info("node %s is registered and Ready", self._config.name)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._renew_lease())
+            group.create_task(self._renew_status())
+
+    async def _register(self) -> None:
+        """Create the Node, or adopt one of this name."""
+        try:
+            self.node = await self._api.post("/api/v1/nodes", node_object(self._config))
+        except ApiError as error:
+            if error.code != _CONFLICT:
+                raise
+            wanted = node_object(self._config)
+            changes = {"metadata": {"labels": wanted["metadata"]["labels"]}}
+            self.node = await self._api.patch(self._path, changes)
+
+    async def _report_status(self) -> None:
+        status = node_status(self._config, self.node.get("status") or {}, clock.now())
+        self.node = await self._api.patch(f"{self._path}/status", {"status": status}, _STRATEGIC)
+
+    async def _renew_status(self) -> None:
+        while True:
+            await asyncio.sleep(_STATUS_SECONDS)
+            try:
+                self.node = await self._api.get(self._path)
+                await self._report_status()
+            except ApiError as error:
+                if error.code == _NOT_FOUND:  # somebody deleted it: a kubelet comes back when it is restarted, we at once
+                    await self._again()
+                _log.warning("the node's status was not written: %s", error)
+
+    async def _again(self) -> None:
+        try:
+            await self._register()
+            await self._report_status()
+        except ApiError as error:
+            _log.warning("the node was deleted and is not registered again: %s", error)
+
+    async def _renew_lease(self) -> None:
+        pause = _RETRY_SECONDS
+        while True:
+            try:
+                await self._put_lease()
+            except ApiError as error:
+                _log.warning("the node's lease was not renewed: %s", error)
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, _RETRY_LONGEST)
+            else:
+                pause = _RETRY_SECONDS
+                await asyncio.sleep(_RENEW_SECONDS)
+
+    async def _put_lease(self) -> None:
+        spec = {"holderIdentity": self._config.name, "leaseDurationSeconds": LEASE_SECONDS, "renewTime": clock.now_micro()}
+        owner = {"apiVersion": "v1", "kind": "Node", "name": self._config.name, "uid": self.node["metadata"]["uid"]}
+        metadata = {"name": self._config.name, "namespace": "kube-node-lease", "ownerReferences": [owner]}
+        lease: Json = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": spec}
+        try:
+            await self._api.patch(f"{_LEASES}/{self._config.name}", lease)
+        except ApiError as error:
+            if error.code != _NOT_FOUND:
+                raise
+            await self._api.post(_LEASES, lease)
+
+
+def _node_info(config: NodeConfig) -> Json:
+    return {
+        "architecture": _ARCHITECTURES.get(platform.machine(), platform.machine()),
+        "operatingSystem": "linux",
+        "osImage": _os_image(),
+        "kernelVersion": os.uname().release,
+        "kubeletVersion": config.version,
+        "kubeProxyVersion": "",
+        "containerRuntimeVersion": "meshcourse://0",
+        "machineID": _read("/etc/machine-id"),
+        "systemUUID": "",
+        "bootID": _read("/proc/sys/kernel/random/boot_id"),
+    }
+
+
+def _os_image() -> str:
+    try:
+        return platform.freedesktop_os_release().get("PRETTY_NAME", "Linux")
+    except OSError:
+        return "Linux"
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
