@@ -48,7 +48,8 @@ def page(outcome: Outcome) -> str:
     """The whole outcome as one HTML block."""
     colour = _MARKS[outcome.verdict][1]
     lines = "".join(
-        f'<div style="margin-top:2px">{f"<b>{html.escape(label)}:</b> " if label else ""}{html.escape(text)}</div>' for label, text in rows(outcome)
+        f'<div style="margin-top:2px">{f"<b>{html.escape(label)}:</b> " if label else ""}{html.escape(text)}</div>'
+        for label, text in rows(outcome)
     )
     return (
         f'<div class="meshcourse-outcome" style="border-left:4px solid {colour};padding:4px 12px;margin:4px 0">'

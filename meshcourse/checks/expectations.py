@@ -78,6 +78,5 @@ def bound(band: statistics.Interval) -> str:
     """How sure the judgement is, in one sentence; a share of 0 or 1 leaves chance no room, so there is none."""
     if band.share in (0.0, 1.0):
         return ""
-    return (
-        f"{band.n} requests; a right split falls outside {band.low} to {band.high} at most once in {1 / band.false_alarm:,.0f} checks (exact binomial bound)"
-    )
+    often = f"at most once in {1 / band.false_alarm:,.0f} checks (exact binomial bound)"
+    return f"{band.n} requests; a right split falls outside {band.low} to {band.high} {often}"

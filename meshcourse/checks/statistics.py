@@ -31,7 +31,8 @@ class Interval:
         return isinstance(count, int) and self.low <= count <= self.high
 
     def __str__(self) -> str:
-        return f"{self.low} to {self.high} of {self.n} (a wanted share of {self.share:.0%}; chance alone leaves it at most once in {1 / self.false_alarm:,.0f} times)"
+        chance = f"chance alone leaves it at most once in {1 / self.false_alarm:,.0f} times"
+        return f"{self.low} to {self.high} of {self.n} (a wanted share of {self.share:.0%}; {chance})"
 
 
 def log_probability(n: int, p: float, k: int) -> float:

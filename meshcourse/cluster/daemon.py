@@ -181,7 +181,8 @@ async def _cluster(options: Options, doors: dict[str, socket.socket], report: Re
     ROOT.mkdir(mode=0o755)
     shutil.rmtree(layout.data, ignore_errors=True)
     layout.data.mkdir(mode=0o700)
-    network.prepare_node(components.NODE_IP, components.SERVICE_CIDR)
+    # In a thread: pyroute2 brings an event loop of its own.
+    await asyncio.to_thread(network.prepare_node, components.NODE_IP, components.SERVICE_CIDR)
     _write_credentials(layout, options, doors["api"].getsockname()[1])
 
     def write_status() -> None:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from meshcourse.mesh import proxies, resources
+from meshcourse.mesh import istioctl, proxies, resources
 from meshcourse.mesh.connection import Connection
 
 _GROUP = "networking.istio.io"
@@ -38,7 +38,7 @@ def wait(connection: Connection, namespace: str, *, timeout: float = 15.0) -> Ar
         services = [item for item in listed(connection, namespace, "virtualservices") if carried_by_a_gateway(item)]
         rules = listed(connection, namespace, "destinationrules")
         wanted = expected_clusters(rules)
-        configuration = proxies.istioctl.read_json(connection, "proxy-config", "routes", proxies.INGRESS)
+        configuration = istioctl.read_json(connection, "proxy-config", "routes", proxies.INGRESS)
         missing = [
             f"VirtualService {item['metadata']['name']}"
             for item in services

@@ -52,14 +52,16 @@ def find(connection: Connection, program: str) -> str:
     return found
 
 
-def run(connection: Connection, arguments: Sequence[str], *, text: str | None = None, report: Report | None = None, timeout: float = 300.0) -> Completed:
+def run(
+    connection: Connection, arguments: Sequence[str], *, text: str | None = None, report: Report | None = None, timeout: float = 300.0
+) -> Completed:
     """Run `arguments` and wait; `text` goes to its stdin, and `report` hears every line of both outputs as it comes.
 
     A bad exit code is not an error here: the caller knows what it means. Raises MissingPrerequisite when the program is not
     found and MeshError when it does not end in `timeout` seconds.
     """
     program = find(connection, arguments[0])
-    child = subprocess.Popen(  # noqa: S603 - an argument list, no shell
+    child = subprocess.Popen(
         [program, *arguments[1:]],
         env=connection.child_environment(),
         stdin=subprocess.PIPE if text is not None else subprocess.DEVNULL,

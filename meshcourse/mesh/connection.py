@@ -60,5 +60,5 @@ class Connection:
 def _api(kubeconfig: Path, changed: int) -> client.ApiClient:  # noqa: ARG001 - `changed` makes a rewritten kubeconfig a new key
     """Read once per kubeconfig: reading it writes certificates to temporary files, too slow for a slider's every move."""
     configuration = client.Configuration()
-    config.load_kube_config(str(kubeconfig), client_configuration=configuration, persist_config=False)
+    config.load_kube_config(str(kubeconfig), client_configuration=configuration, persist_config=False)  # type: ignore[no-untyped-call]
     return client.ApiClient(configuration)

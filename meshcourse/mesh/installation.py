@@ -44,7 +44,10 @@ def status(connection: Connection) -> Installation | None:
     """The installation, or None when there is no istiod. Raises KubernetesError when the cluster does not answer."""
     found = resources.read(connection.apps().list_namespaced_deployment, NAMESPACE)
     rows = tuple(
-        sorted((item.metadata.name, int(item.status.available_replicas or 0), int(item.spec.replicas or 0)) for item in (found.items if found else ()))
+        sorted(
+            (item.metadata.name, int(item.status.available_replicas or 0), int(item.spec.replicas or 0))
+            for item in (found.items if found else ())
+        )
     )
     if not any(name == "istiod" for name, _, _ in rows):
         return None
@@ -66,7 +69,9 @@ def wait_until_ready(connection: Connection, *, report: Report | None = None, ti
     """Wait for every Deployment in istio-system. Raises MeshError when there is none, KubernetesError when one does not get ready."""
     found = status(connection)
     if found is None:
-        raise errors.MeshError("Istio is not installed in this cluster.", next=f"istioctl install --set profile={settings.DEFAULT_PROFILE} -y")
+        raise errors.MeshError(
+            "Istio is not installed in this cluster.", next=f"istioctl install --set profile={settings.DEFAULT_PROFILE} -y"
+        )
     if not found.ready:
         resources.wait_for_rollout(connection, NAMESPACE, [name for name, _, _ in found.deployments], report=report, timeout=timeout)
         found = status(connection)

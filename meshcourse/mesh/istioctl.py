@@ -45,5 +45,7 @@ def read_json(connection: Connection, *arguments: str) -> Any:  # noqa: ANN401 -
 def failure(done: Completed) -> errors.MeshError:
     """The error for an istioctl that failed: its own words, and the command most likely to help."""
     words = done.complaint
-    following = next((command for sign, command in _NEXT if sign.lower() in words.lower()), f"{done.command}    # run it in a terminal and read on")
+    following = next(
+        (command for sign, command in _NEXT if sign.lower() in words.lower()), f"{done.command}    # run it in a terminal and read on"
+    )
     return errors.MeshError(f"`{done.command}` failed (exit code {done.code}).", why=words, next=following)

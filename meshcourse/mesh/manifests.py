@@ -36,7 +36,9 @@ def parse(text: str, *, source: str = "the manifest") -> tuple[Json, ...]:
             next="indent with spaces, two for each level, and put one space after each colon; then run the cell again",
         ) from error
     except yaml.YAMLError as error:
-        raise errors.MeshError(f"{source} is not valid YAML.", why=str(error), next="look for characters that do not belong there") from error
+        raise errors.MeshError(
+            f"{source} is not valid YAML.", why=str(error), next="look for characters that do not belong there"
+        ) from error
     objects = [document for document in documents if document is not None]
     for found in objects:
         _must_be_an_object(found, source)

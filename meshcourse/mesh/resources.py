@@ -23,14 +23,22 @@ from meshcourse.mesh.connection import Connection
 
 FIELD_MANAGER: Final = "meshcourse"
 # kubectl prints a Status as `Error from server (Reason): message`; these are the codes that the reasons stand for.
-_CODES: Final = {"BadRequest": 400, "Unauthorized": 401, "Forbidden": 403, "NotFound": 404, "AlreadyExists": 409, "Conflict": 409, "Invalid": 422}
+_CODES: Final = {
+    "BadRequest": 400,
+    "Unauthorized": 401,
+    "Forbidden": 403,
+    "NotFound": 404,
+    "AlreadyExists": 409,
+    "Conflict": 409,
+    "Invalid": 422,
+}
 _SERVER_SAID: Final = re.compile(r"Error from server(?: \((?P<reason>\w+)\))?: (?P<message>.*)", re.DOTALL)
 _INVALID: Final = re.compile(r"(?P<message>The .+ is invalid: .*)", re.DOTALL)
 _WEBHOOK: Final = re.compile(r'admission webhook "(?P<hook>[^"]+)" denied the request: (?P<words>.*)', re.DOTALL)
 
 
 def apply(connection: Connection, manifest: str | Path, *, namespace: str | None = None) -> tuple[str, ...]:
-    """Apply `manifest` (YAML text, or the path of a file); returns lines such as `virtualservice.networking.istio.io/web serverside-applied`.
+    """Apply `manifest` (YAML text, or the path of a file); returns kubectl's lines (`gateway.networking.istio.io/web serverside-applied`).
 
     Raises MeshError for broken YAML (nothing is sent then) and KubernetesError when the API server or Istio's webhook refuses.
     An empty manifest, only comments for example, applies nothing and returns nothing.
@@ -50,7 +58,9 @@ def delete(connection: Connection, manifest: str | Path, *, namespace: str | Non
     text, source = (manifest.read_text(encoding="utf-8"), str(manifest)) if isinstance(manifest, Path) else (manifest, "the manifest")
     if not manifests.parse(text, source=source):
         return ()
-    done = commands.run(connection, ["kubectl", "delete", "--ignore-not-found", "--wait", "-f", "-", *_in(namespace)], text=text, timeout=120.0)
+    done = commands.run(
+        connection, ["kubectl", "delete", "--ignore-not-found", "--wait", "-f", "-", *_in(namespace)], text=text, timeout=120.0
+    )
     if done.code != 0:
         raise refusal(done, source)
     return tuple(done.stdout.splitlines())
@@ -72,7 +82,11 @@ def refusal(done: Completed, source: str) -> errors.KubernetesError:
     elif said:
         what, why, following = f"The API server refused {source}.", message, "correct what it names and apply again"
     elif "no matches for kind" in words:
-        what, why, following = f"The cluster does not know a kind in {source}.", words, "istioctl install --set profile=demo -y    # Istio's kinds come with it"
+        what, why, following = (
+            f"The cluster does not know a kind in {source}.",
+            words,
+            "istioctl install --set profile=demo -y    # Istio's kinds come with it",
+        )
     elif "refused" in words or "no such host" in words or "was refused" in words:
         what, why, following = "The cluster does not answer.", words, "meshcourse status    # and `meshcourse up` if it does not run"
     else:
@@ -81,7 +95,9 @@ def refusal(done: Completed, source: str) -> errors.KubernetesError:
     return errors.KubernetesError(what, why=why, next=following, status=status)
 
 
-def wait_for_rollout(connection: Connection, namespace: str, deployments: Sequence[str], *, report: Report | None = None, timeout: float = 120.0) -> None:
+def wait_for_rollout(
+    connection: Connection, namespace: str, deployments: Sequence[str], *, report: Report | None = None, timeout: float = 120.0
+) -> None:
     """Wait until every Deployment named has all its pods ready and no old one left.
 
     `report` hears each change, such as `web-v1: 0 of 1 ready`. Raises KubernetesError after `timeout` seconds with what holds the
@@ -146,5 +162,9 @@ def unanswered(error: Exception) -> errors.KubernetesError:
     code = int(getattr(error, "status", 0) or 0)
     if code:
         status = {"status": "Failure", "code": code, "reason": getattr(error, "reason", ""), "message": str(getattr(error, "body", ""))}
-        return errors.KubernetesError("The API server refused.", why=f"{code} {status['reason']}", next="kubectl auth can-i --list", status=status)
-    return errors.KubernetesError("The cluster does not answer.", why=str(error), next="meshcourse status    # and `meshcourse up` if it does not run")
+        return errors.KubernetesError(
+            "The API server refused.", why=f"{code} {status['reason']}", next="kubectl auth can-i --list", status=status
+        )
+    return errors.KubernetesError(
+        "The cluster does not answer.", why=str(error), next="meshcourse status    # and `meshcourse up` if it does not run"
+    )

@@ -67,6 +67,9 @@ class Agent:
         await asyncio.to_thread(self._make_folders, host)
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         tls.load_cert_chain(config.serving_cert, config.serving_key)
+        # Pods can reach this address: only a client that the cluster's authority has certified may ask.
+        tls.verify_mode = ssl.CERT_REQUIRED
+        tls.load_verify_locations(config.ca)
         async with contextlib.AsyncExitStack() as stack:
             stack.push_async_callback(self._end_all)
             registering = asyncio.create_task(self._registration.run(), name="registration")

@@ -153,12 +153,12 @@ async def read(  # noqa: PLR0913 - the options of `kubectl logs`
         if tail_lines is not None:
             _seek(files, tail_lines)
         current: BinaryIO | None = None
-        while not text.full:
+        while not text.is_full():
             changed = feed.changed
             for block in _blocks(current) if current else ():
                 if kept := text.of(block):
                     yield kept
-                if text.full:
+                if text.is_full():
                     return
                 await asyncio.sleep(0)  # a long log must not keep the loop from everybody else
             if following := files.pop(0) if files else _next(path, current, stack):
@@ -184,11 +184,12 @@ class _Text:
         self._stream = stream.encode() if stream else None
         self._at_start = True
 
-    @property
-    def full(self) -> bool:
+    def is_full(self) -> bool:
+        """Whether the limit is reached."""
         return self._left is not None and self._left <= 0
 
     def of(self, records: list[bytes]) -> bytes:
+        """What is wanted of these records."""
         text = b"".join(self._kept(records))
         if self._left is not None:
             text = text[: self._left]

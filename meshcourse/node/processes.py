@@ -144,7 +144,7 @@ class Process:
         asyncio.get_running_loop().add_reader(self._pidfd, self._reap)
 
     @classmethod
-    async def start(  # noqa: PLR0913 - what a program can be given
+    async def start(
         cls,
         argv: Sequence[str],
         *,

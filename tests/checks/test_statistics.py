@@ -26,8 +26,8 @@ def test_right_split_is_refused_at_most_as_often_as_promised(n: int, share: floa
     assert 1 - statistics.probability_between(n, share, band.low, band.high) <= statistics.FALSE_ALARM + 1e-12
 
 
-@pytest.mark.parametrize("n", (10, 37, 200, 1000))
-@pytest.mark.parametrize("share", (0.1, 0.2, 0.5, 0.9))
+@pytest.mark.parametrize("n", [10, 37, 200, 1000])
+@pytest.mark.parametrize("share", [0.1, 0.2, 0.5, 0.9])
 def test_interval_is_as_narrow_as_the_promise_allows(n: int, share: float) -> None:
     band = statistics.accepted(n, share)
     if band.low > 0:
@@ -44,7 +44,7 @@ def test_interval_of_the_other_version_is_the_mirror_image(n: int, share: float)
 
 
 def test_sums_agree_with_whole_number_arithmetic() -> None:
-    chance = random.Random(5)
+    chance = random.Random(5)  # noqa: S311 - chance, not secrets
     for _ in range(50):
         n = chance.randint(1, 300)
         p = Fraction(chance.randint(1, 99), 100)
@@ -66,7 +66,7 @@ def test_certain_shares_accept_one_count_only() -> None:
 
 
 def test_simulated_right_splits_are_accepted_and_wrong_ones_found() -> None:
-    chance = random.Random(7)
+    chance = random.Random(7)  # noqa: S311 - chance, not secrets
     band = statistics.accepted(1000, 0.1)
     right = [sum(chance.random() < 0.1 for _ in range(1000)) for _ in range(300)]
     wrong = [sum(chance.random() < 0.2 for _ in range(1000)) for _ in range(300)]

@@ -143,7 +143,7 @@ async def test_rotation_loses_no_line_of_a_follower(path: Path) -> None:
     for number, line in enumerate(written):
         writer.write("stdout", line)
         if number % 150 == 0:  # at most one rotation for each turn of the follower
-            while len(followed) < (number + 1) * len(line):
+            while len(followed) < (number + 1) * len(line):  # noqa: ASYNC110 - turns of the loop are what is counted
                 await asyncio.sleep(0)
     writer.close()
     async with asyncio.timeout(10):

@@ -127,7 +127,7 @@ async def test_a_program_without_stdin_reads_end_of_file() -> None:
 async def test_writing_to_a_program_that_reads_nothing_ends_with_the_program() -> None:
     process = await Process.start(["sleep", "60"], stdin=True)
     writing = asyncio.ensure_future(process.write(bytes(1_000_000)))
-    while not process._writing.locked():  # noqa: SLF001, ASYNC110 - the only sign that the pipe is full
+    while not process._writing.locked():  # noqa: ASYNC110 - the only sign that the pipe is full
         await asyncio.sleep(0)
     process.signal(signal.SIGKILL)
     async with asyncio.timeout(10):

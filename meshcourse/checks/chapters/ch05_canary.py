@@ -82,25 +82,23 @@ def ship_to_a_fifth_and_the_team(witness: Witness) -> Outcome:
     everyone = witness.ask(MANY, host=SHOP)
     team = witness.ask(FEW, host=SHOP, headers={"x-team": "internal"})
     others = witness.ask(FEW, host=SHOP, headers={"x-team": "partner"})
-    split = expectations.share(everyone, "v2", 0.2, false_alarm=_ALARM)
-    rest = expectations.share(others, "v2", 0.2, false_alarm=_ALARM)
-    whole = expectations.share(team, "v2", 1.0)
-    broken = failing(number, everyone, "without a header") or failing(number, team, "with x-team: internal") or failing(number, others, "with x-team: partner")
+    kinds = (("without a header", everyone), ("with x-team: internal", team), ("with x-team: partner", others))
+    broken = next(filter(None, (failing(number, got, which) for which, got in kinds)), None)
     if broken:
         return broken
-    if not split.ok:
-        return outcome.not_yet(number, seen=f"without a header, {split.seen}", expected=split.expected, hint=_split_hint(everyone), bound=split.bound)
-    if not whole.ok:
-        return outcome.not_yet(number, seen=f"with x-team: internal, {whole.seen}", expected="v2 answers every one of them", hint=_team_hint(team))
-    if not rest.ok:
-        return outcome.not_yet(
-            number,
-            seen=f"with x-team: partner, {rest.seen}",
-            expected=rest.expected,
-            hint="match the header's value, not only its presence: `x-team: {exact: internal}`",
-            bound=rest.bound,
-        )
+    split = expectations.share(everyone, "v2", 0.2, false_alarm=_ALARM)
+    judged = (
+        ("without a header", split, _split_hint(everyone)),
+        ("with x-team: internal", expectations.share(team, "v2", 1.0), _team_hint(team)),
+        ("with x-team: partner", expectations.share(others, "v2", 0.2, false_alarm=_ALARM), _OTHERS_HINT),
+    )
+    for which, finding, hint in judged:
+        if not finding.ok:
+            return outcome.not_yet(number, seen=f"{which}, {finding.seen}", expected=finding.expected, hint=hint, bound=finding.bound)
     return outcome.passed(number, f"{everyone}; with x-team: internal, {team}", bound=split.bound)
+
+
+_OTHERS_HINT: Final = "match the header's value, not only its presence: `x-team: {exact: internal}`"
 
 
 def _split_hint(everyone: Tally) -> str:
@@ -118,7 +116,10 @@ def _split_hint(everyone: Tally) -> str:
 
 def _team_hint(team: Tally) -> str:
     if expectations.share(team, "v2", 0.2).ok:
-        return "the team is treated like everyone: rules are tried from top to bottom and the first that fits decides, so the rule with `match` comes first"
+        return (
+            "the team is treated like everyone: rules are tried from top to bottom and the first that fits decides, "
+            "so the rule with `match` comes first"
+        )
     if team.of("v2") == 0:
         return "the team's rule sends to v1: its destination needs `subset: v2`"
     return "the team's rule should have one destination only, `subset: v2`, without weights"
@@ -184,9 +185,11 @@ EXERCISES: Final = (
         "5.1",
         "Ship v2 to a fifth of everyone, and to the whole team",
         (
-            "Start from manifests/05_canary/08-virtualservice-header.yaml: it has the two rules that you need. Change the name to `shop` and the host to `shop.example.com`.",
+            "Start from manifests/05_canary/08-virtualservice-header.yaml: it has the two rules that you need. "
+            "Change the name to `shop` and the host to `shop.example.com`.",
             "Rules are tried from top to bottom, and the first that fits decides. Which of the two must come first?",
-            "The first rule: `match: [{headers: {x-team: {exact: internal}}}]`, one destination, `subset: v2`. The second: no match, v1 with weight 80 and v2 with weight 20.",
+            "The first rule: `match: [{headers: {x-team: {exact: internal}}}]`, one destination, `subset: v2`. "
+            "The second: no match, v1 with weight 80 and v2 with weight 20.",
         ),
         ship_to_a_fifth_and_the_team,
     ),

@@ -1,0 +1,178 @@
+"""When requests are due: the shapes of load.
+
+Comes in: rates in requests per second and lengths in seconds. Goes out: a Pacing, whose `offsets()` are the seconds from the
+start at which requests are meant to leave, in order. Pure: no clock is read here; the sender keeps the time. An open loop keeps
+its offsets however slow the answers are; `closed` has no offsets: each connection sends as soon as it has its answer.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
+
+from meshcourse.core import errors
+
+
+class Pacing(Protocol):
+    """A shape of load. `closed_loop` tells the sender to leave the waiting to the answers."""
+
+    closed_loop: ClassVar[bool]
+
+    def offsets(self) -> Iterator[float]:
+        """Seconds from the start, never falling. Read lazily: the next one is asked for when the last one is due."""
+
+    def describe(self) -> dict[str, Any]:
+        """The shape as JSON."""
+
+
+class _Described:
+    """JSON for the frozen shapes: their class and their fields."""
+
+    def describe(self) -> dict[str, Any]:
+        """The shape as JSON, for a recording's first line."""
+        return {"shape": type(self).__name__.lower(), **dataclasses.asdict(self)}  # type: ignore[call-overload] # every subclass is a dataclass
+
+
+@dataclass(frozen=True)
+class Steps(_Described):
+    """Pieces of (first rate, last rate, seconds), the rate moving evenly from first to last within a piece."""
+
+    pieces: tuple[tuple[float, float, float], ...]
+    closed_loop: ClassVar[bool] = False
+
+    def offsets(self) -> Iterator[float]:
+        """Request k leaves when the area under the rate reaches k, so no rounding adds up over a long run."""
+        begun, area, k = 0.0, 0.0, 0
+        for first, last, seconds in self.pieces:
+            slope = (last - first) / seconds
+            whole = (first + last) / 2 * seconds
+            while k < area + whole - 1e-9:
+                part = k - area
+                # The root of first*t + slope*t*t/2 = part that does not divide by a vanishing slope.
+                root = math.sqrt(max(0.0, first * first + 2 * slope * part))
+                yield begun + (2 * part / (first + root) if part > 0 else 0.0)
+                k += 1
+            begun, area = begun + seconds, area + whole
+
+
+@dataclass(frozen=True)
+class Constant(_Described):
+    """`rate` requests per second, `requests` of them (None: until cancelled)."""
+
+    rate: float
+    requests: int | None
+    closed_loop: ClassVar[bool] = False
+
+    def offsets(self) -> Iterator[float]:
+        """Every 1/rate seconds."""
+        counter = itertools.count() if self.requests is None else range(self.requests)
+        return (k / self.rate for k in counter)
+
+
+@dataclass(frozen=True)
+class Poisson(_Described):
+    """Requests at random, `rate` per second on average, as many independent users send them. One seed, one run."""
+
+    rate: float
+    seconds: float
+    seed: int
+    closed_loop: ClassVar[bool] = False
+
+    def offsets(self) -> Iterator[float]:
+        """Exponential gaps."""
+        chance = random.Random(self.seed)  # noqa: S311 - load, not secrets
+        at = chance.expovariate(self.rate)
+        while at < self.seconds:
+            yield at
+            at += chance.expovariate(self.rate)
+
+
+@dataclass(frozen=True)
+class Closed(_Described):
+    """As fast as the answers come: `requests` in all, or for `seconds`, whichever ends first."""
+
+    requests: int | None
+    seconds: float | None
+    closed_loop: ClassVar[bool] = True
+
+    def offsets(self) -> Iterator[float]:
+        """Always due at once; the sender replaces each by the time it really leaves."""
+        return itertools.repeat(0.0) if self.requests is None else itertools.repeat(0.0, self.requests)
+
+
+class Dial:
+    """A constant rate that may be turned while load runs, by a slider for example. Each new rate counts from the next request on."""
+
+    closed_loop: ClassVar[bool] = False
+
+    def __init__(self, rate: float) -> None:
+        _positive(rate=rate)
+        self.rate = rate
+
+    def turn(self, rate: float) -> None:
+        """Go on with `rate` requests per second."""
+        _positive(rate=rate)
+        self.rate = rate
+
+    def offsets(self) -> Iterator[float]:
+        """1/rate after the one before, with the rate of that moment."""
+        at = 0.0
+        while True:
+            yield at
+            at += 1.0 / self.rate
+
+    def describe(self) -> dict[str, Any]:
+        """The rate at this moment."""
+        return {"shape": "dial", "rate": self.rate}
+
+
+def constant(rate: float, *, seconds: float | None = None, requests: int | None = None) -> Constant:
+    """`rate` requests per second, evenly spaced, for `seconds` or for `requests`; without either until cancelled."""
+    _positive(rate=rate, seconds=seconds, requests=requests)
+    if seconds is not None:
+        fitting = math.ceil(rate * seconds - 1e-9)
+        requests = fitting if requests is None else min(fitting, requests)
+    return Constant(rate, requests)
+
+
+def ramp(first: float, last: float, *, seconds: float) -> Steps:
+    """From `first` to `last` requests per second, rising (or falling) evenly over `seconds`."""
+    return _steps(((first, last, seconds),))
+
+
+def step(*levels: tuple[float, float]) -> Steps:
+    """One level after the other, each (requests per second, seconds). A rate of 0 is a pause."""
+    return _steps(tuple((rate, rate, seconds) for rate, seconds in levels))
+
+
+def poisson(rate: float, *, seconds: float, seed: int = 0) -> Poisson:
+    """Random arrivals, `rate` per second on average, for `seconds`."""
+    _positive(rate=rate, seconds=seconds)
+    return Poisson(rate, seconds, seed)
+
+
+def closed(*, requests: int | None = None, seconds: float | None = None) -> Closed:
+    """Closed loop: every connection sends as soon as it has its answer. For the most that a target gives."""
+    _positive(seconds=seconds, requests=requests)
+    if requests is None and seconds is None:
+        raise errors.TrafficError("A closed loop needs an end.", why="it would send for ever, as fast as it can", next="pacing.closed(seconds=10)")
+    return Closed(requests, seconds)
+
+
+def _steps(pieces: tuple[tuple[float, float, float], ...]) -> Steps:
+    for first, last, seconds in pieces:
+        _positive(seconds=seconds)
+        if not all(math.isfinite(rate) and rate >= 0 for rate in (first, last)):
+            raise errors.TrafficError(f"A rate from {first} to {last} cannot be kept.", why="rates are 0 or more requests per second", next="correct it")
+    return Steps(pieces)
+
+
+def _positive(**given: float | None) -> None:
+    for name, value in given.items():
+        if value is not None and not (math.isfinite(value) and value > 0):
+            raise errors.TrafficError(f"{name} = {value} makes no load.", why=f"{name} must be above 0", next=f"give a {name} above 0")

@@ -1,0 +1,79 @@
+"""What is asked of whom: one HTTP request, repeated.
+
+Comes in: a URL, method, headers, cookies, a Host that may differ from the URL's. Goes out: a frozen Target with the headers
+as they are sent. Who runs it: nobody; senders and recordings read it. Cookies are sent as given and never learnt from answers,
+so that each request is like the one before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from yarl import URL
+
+from meshcourse.core import errors
+
+
+@dataclass(frozen=True)
+class Target:
+    """One request. `host` replaces the Host header, as a Gateway's hosts need; `timeout` is in seconds, from sending to the last byte."""
+
+    url: str
+    method: str = "GET"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    cookies: Mapping[str, str] = field(default_factory=dict)
+    host: str = ""
+    timeout: float = 10.0
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be sent, before any load runs."""
+        try:
+            url = URL(self.url)
+        except (ValueError, TypeError) as error:
+            raise _unusable(self.url, str(error)) from error
+        if url.scheme not in {"http", "https"} or not url.host:
+            raise _unusable(self.url, "a target is a full URL with http:// or https:// and a host")
+        if not self.timeout > 0:
+            raise errors.TrafficError(
+                f"A timeout of {self.timeout} s cannot be kept.", why="every answer takes longer than that", next="give timeout=10.0, for example"
+            )
+        for name, value in self.sent_headers().items():
+            if any(character in name + value for character in "\r\n\0"):
+                raise errors.TrafficError(
+                    f"The header {name!r} holds a line break or a zero byte.", why="HTTP ends a header there", next="leave it out"
+                )
+
+    def sent_headers(self) -> dict[str, str]:
+        """The headers of every request, in the order they are sent. Compression is not asked for: labels read the body."""
+        sent = {"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": "meshcourse"}
+        given = {name.lower() for name in self.headers}
+        sent = {name: value for name, value in sent.items() if name.lower() not in given}
+        sent.update(self.headers)
+        if self.host:
+            sent["Host"] = self.host
+        if self.cookies:
+            sent["Cookie"] = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
+        return sent
+
+    @property
+    def address(self) -> str:
+        """`host:port`, for messages."""
+        url = URL(self.url)
+        return f"{url.host}:{url.port}"
+
+    def describe(self) -> dict[str, Any]:
+        """The target as JSON, for a recording's first line."""
+        return {
+            "url": self.url,
+            "method": self.method,
+            "headers": dict(self.headers),
+            "cookies": dict(self.cookies),
+            "host": self.host,
+            "timeout": self.timeout,
+        }
+
+
+def _unusable(url: str, why: str) -> errors.TrafficError:
+    return errors.TrafficError(f"No request can be sent to {url!r}.", why=why, next="give a URL such as http://127.0.0.1:31718/")

@@ -1,0 +1,1 @@
+"""Live panels: ipywidgets over a figure, one panel a module."""
