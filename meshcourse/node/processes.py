@@ -250,7 +250,7 @@ class Process:
         self._close_input()
         if self._pumps is None:
             self._pumps = asyncio.gather()
-            self._end_of_output(self._pumps)
+            self._pumps.add_done_callback(self._end_of_output)
         else:
             self._pumps.cancel()
 
@@ -317,13 +317,15 @@ class Process:
             os.close(self._input)
             self._input = None
 
-    def _end_of_output(self, _: asyncio.Future[list[None]]) -> None:
+    def _end_of_output(self, pumps: asyncio.Future[list[None]]) -> None:
         for subscriber in tuple(self._subscribers):
             subscriber.end()
         self._subscribers.clear()
         for descriptor in self._descriptors.values():  # never read, when closed before the reading began
             os.close(descriptor)
         self._descriptors.clear()
+        with contextlib.suppress(asyncio.CancelledError):
+            pumps.result()  # anything but the cancelling of close() is a bug of ours: the loop reports it
 
 
 def _settle(future: asyncio.Future[None]) -> None:

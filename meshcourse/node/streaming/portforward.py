@@ -104,10 +104,10 @@ async def _carry(reader: StreamReader, writer: StreamWriter, client: _Ends) -> N
     try:
         await asyncio.wait((outward, gone), return_when=asyncio.FIRST_COMPLETED)
     finally:
+        writer.close()  # before anything that waits: the server cancels a second time when the connection is lost
         for task in (inward, outward, gone):
             task.cancel()
         await asyncio.gather(inward, outward, gone, return_exceptions=True)
-        writer.close()
 
 
 async def _inward(client: _Ends, writer: StreamWriter) -> None:
@@ -115,7 +115,8 @@ async def _inward(client: _Ends, writer: StreamWriter) -> None:
         while piece := await client.read():
             writer.write(piece)
             await writer.drain()
-        writer.write_eof()
+        if not writer.is_closing():
+            writer.write_eof()
 
 
 async def _outward(reader: StreamReader, client: _Ends) -> None:

@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import struct
+from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -28,22 +29,22 @@ V5 = ("v5.channel.k8s.io", "v4.channel.k8s.io")
 class Conversation:
     def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         self.socket = socket
-        self.received: dict[int, bytes] = {}
+        self.received: defaultdict[int, bytearray] = defaultdict(bytearray)
 
     async def send(self, channel: int, data: bytes) -> None:
         await self.socket.send_bytes(bytes((channel,)) + data)
 
     async def until(self, channel: int, wanted: bytes) -> None:
         async with asyncio.timeout(10):
-            while wanted not in self.received.get(channel, b""):
+            while channel not in self.received or wanted not in self.received[channel]:
                 message = await self.socket.receive_bytes()
-                self.received[message[0]] = self.received.get(message[0], b"") + message[1:]
+                self.received[message[0]] += message[1:]
 
     async def end(self) -> dict[str, Any]:
         """Read to the end, and give the Status."""
         async with asyncio.timeout(30):
             async for message in self.socket:
-                self.received[message.data[0]] = self.received.get(message.data[0], b"") + message.data[1:]
+                self.received[message.data[0]] += message.data[1:]
         assert self.socket.close_code == aiohttp.WSCloseCode.OK
         return json.loads(self.received[ERROR])  # type: ignore[no-any-return]
 
@@ -221,10 +222,11 @@ async def test_a_program_that_closed_its_output_is_still_fed(kubelet: Kubelet, t
 
 
 async def test_a_terminal_is_resized_and_interrupted(kubelet: Kubelet) -> None:
-    script = "trap 'echo interrupted; exit 9' INT; trap 'stty size' WINCH; echo ready; while :; do read line; done"
+    script = "trap 'echo interrupted; exit 9' INT; echo ready; while read line; do stty size; done"
     async with conversation(kubelet, "/exec", command=("bash", "-c", script), input=1, output=1, error=1, tty=1) as talk:
         await talk.until(STDOUT, b"ready")
         await talk.send(RESIZE, b'{"Width": 132, "Height": 43}')
+        await talk.send(STDIN, b"\n")
         await talk.until(STDOUT, b"43 132")
         await talk.send(RESIZE, b"nonsense")
         await talk.send(STDIN, b"\x03")
@@ -297,15 +299,22 @@ async def test_a_client_without_stdin_cannot_end_a_container(kubelet: Kubelet) -
 
 @asynccontextmanager
 async def echo_server() -> AsyncIterator[int]:
+    ended = []
+
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        ended.append(end := asyncio.Event())
         while data := await reader.read(65536):
             writer.write(data)
             await writer.drain()
         writer.close()
+        end.set()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with server:
         yield server.sockets[0].getsockname()[1]
+    async with asyncio.timeout(10):
+        for end in ended:
+            await end.wait()
 
 
 async def test_the_python_clients_port_forward_carries_each_port_on_its_channels(kubelet: Kubelet) -> None:
