@@ -185,11 +185,15 @@ EXERCISES: Final = (
         "5.1",
         "Ship v2 to a fifth of everyone, and to the whole team",
         (
-            "Start from manifests/05_canary/08-virtualservice-header.yaml: it has the two rules that you need. "
-            "Change the name to `shop` and the host to `shop.example.com`.",
+            (
+                "Start from manifests/05_canary/08-virtualservice-header.yaml: it has the two rules that you need. "
+                "Change the name to `shop` and the host to `shop.example.com`."
+            ),
             "Rules are tried from top to bottom, and the first that fits decides. Which of the two must come first?",
-            "The first rule: `match: [{headers: {x-team: {exact: internal}}}]`, one destination, `subset: v2`. "
-            "The second: no match, v1 with weight 80 and v2 with weight 20.",
+            (
+                "The first rule: `match: [{headers: {x-team: {exact: internal}}}]`, one destination, `subset: v2`. "
+                "The second: no match, v1 with weight 80 and v2 with weight 20."
+            ),
         ),
         ship_to_a_fifth_and_the_team,
     ),
