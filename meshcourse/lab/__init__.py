@@ -1,0 +1,29 @@
+"""What notebooks import: `from meshcourse import lab`, then plain synchronous calls.
+
+Everything a learner's cell needs is here and nothing else is imported by a notebook. Each call shows what it did; each failure is a
+short error that says what happened, why, and what to type next.
+"""
+
+from __future__ import annotations
+
+from meshcourse.lab.cleaning import clean_up
+from meshcourse.lab.exercises import check, hint, solution
+from meshcourse.lab.panels import weight_panel
+from meshcourse.lab.requests import how_many_requests, request, traffic
+from meshcourse.lab.shell import apply, sh, wait
+from meshcourse.lab.start import chapter
+
+__all__ = [
+    "apply",
+    "chapter",
+    "check",
+    "clean_up",
+    "hint",
+    "how_many_requests",
+    "request",
+    "sh",
+    "solution",
+    "traffic",
+    "wait",
+    "weight_panel",
+]

@@ -1,0 +1,84 @@
+"""The chapter that this kernel works on: its cluster, its namespace, and the environment of its shell cells.
+
+Comes in: `begin`, called once by lab.chapter. Goes out: the current Session, for every other part of lab. Who runs it: lab.
+A kernel has one session; it lives in this module, because a learner's cells call plain functions.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from meshcourse.core import errors, paths
+from meshcourse.lab.chapters import Chapter
+from meshcourse.mesh.connection import Connection
+
+
+@dataclass(frozen=True)
+class Session:
+    """One chapter on one cluster."""
+
+    chapter: Chapter
+    connection: Connection
+
+    @property
+    def namespace(self) -> str:
+        """Where the chapter's objects live."""
+        return self.chapter.namespace
+
+
+_current: Session | None = None
+
+
+def current() -> Session:
+    """The session of this kernel. Raises CourseError when the first cell has not run."""
+    if _current is None:
+        raise errors.CourseError(
+            "No chapter has been started in this kernel.",
+            why="the notebook's first cell makes the cluster ready; after a restart of the kernel it must run again",
+            next='run the first cell: lab.chapter("05-canary")',
+        )
+    return _current
+
+
+def begin(chapter: Chapter, connection: Connection) -> Session:
+    """Make `chapter` this kernel's, and let `!kubectl` and `%%bash` cells find its cluster and namespace."""
+    global _current  # noqa: PLW0603 - the one session of the kernel
+    kubeconfig = in_namespace(connection.kubeconfig, chapter)
+    environment = {**connection.environment, "KUBECONFIG": str(kubeconfig), "INGRESS_URL": connection.ingress_url}
+    _current = Session(chapter, Connection(kubeconfig, connection.ingress_url, environment))
+    os.environ.update(environment)
+    return _current
+
+
+def in_namespace(kubeconfig: Path, chapter: Chapter) -> Path:
+    """A copy of `kubeconfig` whose current context has the chapter's namespace, so that commands need no `-n`.
+
+    The original is left alone: it may be the learner's own, and another chapter may be open beside this one.
+    """
+    content = yaml.safe_load(kubeconfig.read_text(encoding="utf-8"))
+    for context in content.get("contexts", ()):
+        if context.get("name") == content.get("current-context"):
+            context["context"]["namespace"] = chapter.namespace
+    for section in (*content.get("clusters", ()), *content.get("users", ())):
+        _make_absolute(section.get("cluster") or section.get("user") or {}, kubeconfig.parent)
+    copy = paths.state() / "lab" / _slug(kubeconfig) / f"{chapter.key}.kubeconfig"
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    text = yaml.safe_dump(content, sort_keys=False)
+    if not copy.exists() or copy.read_text(encoding="utf-8") != text:
+        copy.touch(mode=0o600)
+        copy.write_text(text, encoding="utf-8")
+    return copy
+
+
+def _make_absolute(entry: dict[str, str], folder: Path) -> None:
+    for key in ("certificate-authority", "client-certificate", "client-key"):
+        if key in entry:
+            entry[key] = str(folder / entry[key])
+
+
+def _slug(kubeconfig: Path) -> str:
+    return "-".join(kubeconfig.resolve().parts[1:])[-120:]

@@ -1,0 +1,90 @@
+"""Commands and manifests from a notebook: lab.sh, lab.apply, lab.wait.
+
+Comes in: what a learner would type. Goes out: what the programs say, shown as it comes. Who runs it: notebook cells. A failure
+raises, so that a notebook that is executed by a machine stops there.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from meshcourse.core import errors
+from meshcourse.lab import chapters, session
+from meshcourse.lab.start import say
+from meshcourse.mesh import arrival, resources
+
+
+def sh(command: str, *, timeout: float = 600.0) -> None:
+    """Show `command`, run it in bash with this chapter's kubectl and istioctl, and show what it prints, line by line.
+
+    Raises CourseError when it fails.
+    """
+    say(f"$ {command}")
+    environment = session.current().connection.child_environment()
+    with subprocess.Popen(
+        ["bash", "-o", "pipefail", "-c", command],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    ) as child:
+        assert child.stdout is not None  # noqa: S101 - for the type checker: it is a pipe
+        try:
+            for line in child.stdout:
+                say(line.rstrip("\n"))
+            code = child.wait(timeout)
+        except BaseException:
+            child.kill()
+            raise
+    if code:
+        raise errors.CourseError(f"`{command}` failed (exit code {code}).", why="the lines above say why", next="correct it and run the cell again")
+
+
+def apply(manifest: str | Path) -> None:
+    """Apply YAML text, or a file of the chapter's manifests, and wait until the ingress gateway has taken it in.
+
+    Text that holds only comments applies nothing. Raises MeshError for broken YAML, KubernetesError when it is refused.
+    """
+    begun = session.current()
+    lines = resources.apply(begun.connection, _readable(manifest), namespace=begun.namespace)
+    if not lines:
+        say("○ nothing to apply yet: the manifest is empty")
+        return
+    for line in lines:
+        say(f"✔ {line.replace('.networking.istio.io', '').replace('serverside-applied', 'applied')}")
+    wait()
+
+
+def _readable(manifest: str | Path) -> str | Path:
+    """A path, absolute or in the chapters' folder, when it is one; else the text itself."""
+    if isinstance(manifest, str) and ("\n" in manifest or ":" in manifest or not manifest.endswith((".yaml", ".yml"))):
+        return manifest
+    path = Path(manifest)
+    return path if path.exists() else chapters.folder() / path
+
+
+def wait(*deployments: str) -> None:
+    """Wait until the named Deployments are ready, and until the ingress gateway's Envoy holds the namespace's routes.
+
+    `kubectl apply` returns when the API server has stored an object; istiod pushes it to the proxies after that, mostly within
+    a quarter of a second.
+    """
+    begun = session.current()
+    if deployments:
+        ready(deployments)
+    came = arrival.wait(begun.connection, begun.namespace)
+    for missing in came.missing:
+        say(f"! the ingress gateway does not hold {missing} after {came.seconds:.0f} s; `istioctl analyze` may say why")
+    if not came.missing and came.virtual_services:
+        names = ", ".join(came.virtual_services)
+        say(f"✔ the ingress gateway holds the routes of {names}")
+
+
+def ready(deployments: Sequence[str]) -> None:
+    """Wait for Deployments, with a line for each change."""
+    begun = session.current()
+    resources.wait_for_rollout(begun.connection, begun.namespace, deployments, report=say)

@@ -1,0 +1,98 @@
+"""lab.chapter: bring the cluster to the state that a chapter needs, and say what that took.
+
+Comes in: a chapter's key. Goes out: a session; printed lines, one for each thing found or done. Who runs it: the first cell of a
+notebook. Safe to run again: what is there is found, not made twice.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from meshcourse.core import settings
+from meshcourse.lab import chapters, session
+from meshcourse.lab.chapters import Chapter
+from meshcourse.mesh import arrival, injection, installation, resources
+from meshcourse.mesh.connection import Connection
+
+
+def say(text: str) -> None:
+    """One line, shown at once."""
+    print(text, flush=True)  # noqa: T201 - what a notebook's cell shows
+
+
+def chapter(key: str) -> None:
+    """Find or start the cluster, install Istio if it is absent, make the chapter's namespace with injection on, and say so.
+
+    Raises CourseError for an unknown chapter, ClusterError or MissingPrerequisite when no cluster can be had, MeshError when Istio
+    cannot be installed.
+    """
+    wanted = chapters.find(key)
+    begun = session.begin(wanted, connect())
+    _istio(begun.connection, wanted)
+    change = injection.enable(begun.connection, wanted.namespace, by=wanted.key)
+    did = {
+        injection.Change.CREATED: "made, with the label istio-injection=enabled: every pod in it gets a sidecar",
+        injection.Change.LABELLED: "found, and labelled istio-injection=enabled: every new pod in it gets a sidecar",
+        injection.Change.NOTHING: "found, with injection on",
+    }[change]
+    say(f"✔ namespace {wanted.namespace}: {did}")
+    for rival in rivals(begun.connection, wanted.namespace):
+        say(f"! Gateway {rival} also answers for every host on port 80 and may take requests meant for this chapter; to see it: kubectl get gateways -A")
+    say(f"  kubectl and istioctl in this notebook use this cluster and namespace. The ingress gateway answers at {begun.connection.ingress_url}")
+
+
+def connect() -> Connection:
+    """The cluster that the environment names, or the embedded one, started if it does not run.
+
+    MESHCOURSE_INGRESS_URL with KUBECONFIG names any cluster at all; else MESHCOURSE_CLUSTER is the embedded cluster's name.
+    """
+    url, kubeconfig = os.environ.get("MESHCOURSE_INGRESS_URL"), os.environ.get("KUBECONFIG")
+    if url and kubeconfig:
+        return Connection(Path(kubeconfig), url.rstrip("/"), {})
+    return _embedded(os.environ.get("MESHCOURSE_CLUSTER", settings.DEFAULT_CLUSTER))
+
+
+def _embedded(name: str) -> Connection:
+    raise NotImplementedError(name)
+
+
+def _istio(connection: Connection, wanted: Chapter) -> None:
+    found = installation.status(connection)
+    if found is None or not found.has_ingress:
+        started = time.monotonic()
+        say(f"$ istioctl install --set profile={wanted.profile} -y")
+        found = installation.install(connection, wanted.profile, report=lambda line: say(f"  {line}"))
+        mark(connection, wanted)
+        say(f"✔ {found} ({time.monotonic() - started:.0f} s)")
+        return
+    if not found.ready:
+        found = installation.wait_until_ready(connection, report=lambda line: say(f"  {line}"))
+    say(f"✔ {found}")
+
+
+def mark(connection: Connection, wanted: Chapter) -> None:
+    """Note on istio-system that this chapter installed Istio, so that its clean-up takes it away again."""
+    body = {"metadata": {"annotations": {injection.NOTE: f"{wanted.key} {injection.Change.CREATED.value}"}}}
+    resources.read(connection.core().patch_namespace, installation.NAMESPACE, body)
+
+
+def rivals(connection: Connection, namespace: str) -> tuple[str, ...]:
+    """Gateways of other namespaces that take every host on the ingress gateway's port 80."""
+    found = resources.read(connection.custom().list_cluster_custom_object, "networking.istio.io", "v1", "gateways") or {"items": []}
+    return tuple(
+        f"{item['metadata']['namespace']}/{item['metadata']['name']}"
+        for item in found["items"]
+        if item["metadata"]["namespace"] != namespace and takes_all(item)
+    )
+
+
+def takes_all(gateway: Mapping[str, Any]) -> bool:
+    """Whether a Gateway on the default ingress gateway serves host * on port 80."""
+    spec = gateway.get("spec", {})
+    if spec.get("selector") != {"istio": "ingressgateway"}:
+        return False
+    return any(server.get("port", {}).get("number") == 80 and "*" in server.get("hosts", ()) for server in spec.get("servers", ()))  # noqa: PLR2004 - HTTP's port
