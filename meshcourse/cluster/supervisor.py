@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -62,11 +61,10 @@ class Supervisor:
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        """Stop all, the last started first; what does not end within three seconds is killed."""
-        for name in reversed(list(self._tasks)):
-            task = self._tasks.pop(name)
+        """Kill all: the cluster's data does not outlive it, so there is nothing to save."""
+        for task in self._tasks.values():
             task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
     def start(self, component: Component) -> None:
         """Keep `component` running from now on."""
@@ -109,15 +107,6 @@ class Supervisor:
             return await process.wait()
         finally:
             if process.returncode is None:
-                await _stop(process)
+                process.kill()
+                await process.wait()
                 self._set(Health(component.name, "stopped", 0, restarts, last_exit=process.returncode))
-
-
-async def _stop(process: asyncio.subprocess.Process) -> None:
-    process.send_signal(signal.SIGTERM)
-    try:
-        async with asyncio.timeout(3):
-            await process.wait()
-    except TimeoutError:
-        process.kill()
-        await process.wait()
