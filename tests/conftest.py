@@ -1,0 +1,106 @@
+"""One real cluster for the whole session: the embedded one, with Istio's demo profile, in a state folder of its own.
+
+It takes about ten seconds to start and serves every test that asks for `cluster`. It takes the course's port 31718 when
+that is free (nothing else on this machine may be disturbed by a test run), any other one when it is not.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from meshcourse.cluster import clusters
+from meshcourse.core import settings
+from meshcourse.core.errors import ClusterError
+from meshcourse.engine import binaries
+from meshcourse.mesh import installation
+from meshcourse.mesh.connection import Connection
+
+
+@dataclass(frozen=True)
+class RealCluster:
+    """The session's cluster, and short ways to ask it."""
+
+    name: str
+    home: Path
+    kubeconfig: Path
+    ingress_url: str
+    environment: Mapping[str, str]
+    connection: Connection
+
+    def run(self, *words: str, stdin: str | None = None, timeout: float = 60, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run a program with kubectl and istioctl on its PATH and KUBECONFIG set."""
+        done = subprocess.run(
+            words, env=dict(self.environment), input=stdin, capture_output=True, text=True, timeout=timeout, check=False
+        )
+        if check and done.returncode != 0:
+            pytest.fail(f"{' '.join(words)} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
+        return done
+
+    def kubectl(self, *words: str, stdin: str | None = None, timeout: float = 60, check: bool = True) -> str:
+        """What kubectl prints."""
+        return self.run("kubectl", *words, stdin=stdin, timeout=timeout, check=check).stdout
+
+    def get(self, *words: str) -> dict[str, Any]:
+        """An object, or a list, as JSON."""
+        found: dict[str, Any] = json.loads(self.kubectl("get", *words, "-o", "json"))
+        return found
+
+    def apply(self, namespace: str, text: str) -> None:
+        """Apply YAML in a namespace."""
+        self.kubectl("-n", namespace, "apply", "-f", "-", stdin=text)
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealCluster]:
+    state = tmp_path_factory.mktemp("state")
+    os.environ["MESHCOURSE_STATE"] = str(state)
+    name = f"test-{os.getpid()}"
+    try:
+        started = clusters.up(name, ingress_port=settings.INGRESS_NODE_PORT)
+    except ClusterError as error:
+        if str(settings.INGRESS_NODE_PORT) not in error.what:
+            raise
+        started = clusters.up(name, ingress_port=0)
+    try:
+        path = os.pathsep.join([str(binaries.program("istioctl").parent), str(binaries.kubectl().parent), os.environ["PATH"]])
+        environment = {**os.environ, "PATH": path, "KUBECONFIG": str(started.kubeconfig), "MESHCOURSE_CLUSTER": name}
+        connection = Connection(started.kubeconfig, started.ingress_url, {"PATH": path, "KUBECONFIG": str(started.kubeconfig)})
+        installation.install(connection)
+        yield RealCluster(name, started.home, started.kubeconfig, started.ingress_url, environment, connection)
+    finally:
+        clusters.down(name)
+
+
+@pytest.fixture
+def namespace(cluster: RealCluster) -> Iterator[str]:
+    """A fresh namespace; it is deleted afterwards, without waiting."""
+    name = f"t-{uuid.uuid4().hex[:8]}"
+    cluster.kubectl("create", "namespace", name)
+    yield name
+    cluster.kubectl("delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture
+def injected(cluster: RealCluster, namespace: str) -> str:
+    """A fresh namespace whose pods get a sidecar."""
+    cluster.kubectl("label", "namespace", namespace, "istio-injection=enabled")
+    return namespace
+
+
+@pytest.fixture
+def wait_for(cluster: RealCluster) -> Callable[..., str]:
+    """`kubectl wait`, with a time limit."""
+
+    def wait(namespace: str, what: str, condition: str = "condition=Ready", seconds: int = 30) -> str:
+        return cluster.kubectl("-n", namespace, "wait", f"--for={condition}", what, f"--timeout={seconds}s", timeout=seconds + 10)
+
+    return wait
