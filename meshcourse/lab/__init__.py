@@ -9,12 +9,13 @@ from __future__ import annotations
 from meshcourse.lab.cleaning import clean_up
 from meshcourse.lab.exercises import check, hint, solution
 from meshcourse.lab.panels import weight_panel
-from meshcourse.lab.requests import how_many_requests, request, traffic
+from meshcourse.lab.requests import chance, how_many_requests, request, traffic
 from meshcourse.lab.shell import apply, sh, wait
 from meshcourse.lab.start import chapter
 
 __all__ = [
     "apply",
+    "chance",
     "chapter",
     "check",
     "clean_up",

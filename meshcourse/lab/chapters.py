@@ -22,6 +22,8 @@ class Chapter:
     title: str
     namespace: str
     profile: str = "demo"
+    exercise_services: tuple[str, ...] = ()
+    """VirtualServices that the exercises ask for."""
 
     @property
     def number(self) -> int:
@@ -34,7 +36,7 @@ class Chapter:
         return self.key.replace("-", "_")
 
 
-CHAPTERS: Final = {chapter.key: chapter for chapter in (Chapter("05-canary", "Canary releases", "canary"),)}
+CHAPTERS: Final = {chapter.key: chapter for chapter in (Chapter("05-canary", "Canary releases", "canary", exercise_services=("shop", "club")),)}
 
 
 def find(key: str) -> Chapter:

@@ -1,0 +1,56 @@
+"""lab.clean_up: leave the cluster as the chapter found it.
+
+Comes in: the session, and the notes that lab.chapter left in the cluster. Goes out: a cluster without the chapter's objects; printed
+lines. Who runs it: the last cell. It works from another kernel too, and twice. Objects that the learner made in a namespace of
+their own stay.
+"""
+
+from __future__ import annotations
+
+from meshcourse.core import errors
+from meshcourse.lab import chapters, panels, session
+from meshcourse.lab.session import Session
+from meshcourse.lab.start import say
+from meshcourse.mesh import injection, installation, resources
+
+
+def clean_up(*, done: bool = True) -> None:
+    """Remove what the chapter made. With `done=False` only say what that would be, so that *Run All* keeps your work."""
+    begun = session.current()
+    connection, chapter = begun.connection, begun.chapter
+    change = injection.brought(connection, begun.namespace, by=chapter.key)
+    installed = injection.brought(connection, installation.NAMESPACE, by=chapter.key) is injection.Change.CREATED
+    if not done:
+        whole = change is injection.Change.CREATED
+        say(f"Set done=True and run this cell again to delete {'namespace' if whole else 'this chapter’s objects in namespace'} {begun.namespace}.")
+        return
+    panels.stop()
+    if change is not injection.Change.CREATED:
+        _objects(begun)
+    injection.undo(connection, begun.namespace, by=chapter.key)
+    say(f"✔ {_words(change, begun.namespace)}")
+    if installed:
+        installation.uninstall(connection, report=lambda line: say(f"  {line}"))
+        say("✔ Istio, which this chapter installed, is gone too")
+    say("  The cluster runs on; `meshcourse down` stops it.")
+
+
+def _objects(begun: Session) -> None:
+    """Delete what the chapter's manifests and exercises make, where the namespace itself is not the chapter's."""
+    for manifest in sorted((chapters.folder() / "manifests" / begun.chapter.stem).glob("*.yaml"), reverse=True):
+        try:
+            resources.delete(begun.connection, manifest, namespace=begun.namespace)
+        except errors.KubernetesError as error:
+            if "no matches for kind" not in error.why:  # Istio is gone, and its kinds with all their objects
+                raise
+    for name in begun.chapter.exercise_services:
+        call = begun.connection.custom().delete_namespaced_custom_object
+        resources.read(call, "networking.istio.io", "v1", begun.namespace, "virtualservices", name)
+
+
+def _words(change: injection.Change, namespace: str) -> str:
+    if change is injection.Change.CREATED:
+        return f"namespace {namespace} is gone, with everything in it"
+    if change is injection.Change.LABELLED:
+        return f"this chapter's objects are gone from namespace {namespace}, and so is the label istio-injection"
+    return f"this chapter's objects are gone from namespace {namespace}; the namespace was there before and stays"

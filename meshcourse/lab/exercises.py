@@ -1,0 +1,77 @@
+"""lab.check, lab.hint, lab.solution.
+
+Comes in: an exercise's number, such as "5.1". Goes out: a Card, a hint, or the solution's cell. Who runs it: notebook cells. Hints
+come in order, one a call; how many were given is known to this kernel only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from meshcourse.checks import chapters as registry
+from meshcourse.checks import exercises
+from meshcourse.checks.display import Card
+from meshcourse.checks.exercises import Exercise
+from meshcourse.checks.expectations import Tally
+from meshcourse.core import errors
+from meshcourse.lab import chapters, requests, session, solutions
+from meshcourse.lab.requests import Sentence
+from meshcourse.mesh import arrival, resources
+from meshcourse.mesh.arrival import Arrival
+from meshcourse.mesh.connection import Connection
+from meshcourse.traffic.targets import Target
+
+_given: dict[str, int] = {}
+
+
+class LiveWitness:
+    """A Witness that looks at a running cluster."""
+
+    def __init__(self, connection: Connection, namespace: str) -> None:
+        self.connection = connection
+        self.namespace = namespace
+
+    def virtual_service(self, name: str) -> dict[str, Any] | None:
+        """The VirtualService, or None."""
+        call = self.connection.custom().get_namespaced_custom_object
+        found: dict[str, Any] | None = resources.read(call, "networking.istio.io", "v1", self.namespace, "virtualservices", name)
+        return found
+
+    def arrival(self) -> Arrival:
+        """Wait for istiod's push."""
+        return arrival.wait(self.connection, self.namespace, timeout=10.0)
+
+    def ask(self, n: int, *, host: str, headers: Mapping[str, str] | None = None) -> Tally:
+        """Send `n` requests now."""
+        target = Target(self.connection.ingress_url + "/", host=host, headers=dict(headers or {}))
+        return requests.counted(requests.answers(n, target))
+
+
+def check(number: str) -> Card:
+    """Judge the exercise by what the mesh does now. Raises CourseError for a number that is no exercise."""
+    begun = session.current()
+    return Card(exercises.judge(_find(number), LiveWitness(begun.connection, begun.namespace)))
+
+
+def hint(number: str) -> Sentence:
+    """The next hint; after the last one, the last again and where the solution is."""
+    exercise = _find(number)
+    turn = min(_given.get(number, 0), len(exercise.hints) - 1)
+    _given[number] = turn + 1
+    last = f'\nThat was the last one. lab.solution("{number}") shows the solution.' if turn + 1 == len(exercise.hints) else ""
+    return Sentence(f"Hint {turn + 1} of {len(exercise.hints)}: {exercise.hints[turn]}{last}")
+
+
+def solution(number: str) -> Sentence:
+    """The text of a cell that solves the exercise: copy it, run it, check it. Raises CourseError when it cannot be found."""
+    exercise = _find(number)
+    chapter = next(each for each in chapters.CHAPTERS.values() if each.number == int(number.partition(".")[0]))
+    source = chapters.folder() / "source" / f"{chapter.stem}.py"
+    if not source.is_file():
+        raise errors.CourseError(f"The solution of {number} is not here.", why=f"{source} does not exist", next="the course's repository has it")
+    return Sentence(f"# {exercise.number} {exercise.title}\n{solutions.find(source.read_text(encoding='utf-8'), number)}")
+
+
+def _find(number: str) -> Exercise:
+    return exercises.find(number, registry.EXERCISES)

@@ -1,0 +1,38 @@
+"""lab.weight_panel: the live panel of the canary chapter, set to this chapter's cluster and namespace.
+
+Comes in: the name of a VirtualService and of its route. Goes out: a widget. Who runs it: a notebook's cell. The panels made here are
+remembered, so that cleaning up can stop their load.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from meshcourse.lab import session
+from meshcourse.measure import labels
+from meshcourse.widgets.panels.weights import WeightPanel
+
+_made: list[WeightPanel] = []
+
+
+def weight_panel(virtual_service: str = "web", *, route: str = "split", path: str = "/", headers: Mapping[str, str] | None = None) -> WeightPanel:
+    """Sliders for the weights of `virtual_service`, and what the traffic does. One panel at a time: a new one stops the one before."""
+    stop()
+    begun = session.current()
+    panel = WeightPanel(
+        begun.connection,
+        namespace=begun.namespace,
+        virtual_service=virtual_service,
+        route=route,
+        labels=labels.only(labels.body()),
+        url=begun.connection.ingress_url + path,
+        headers=dict(headers or {}),
+    )
+    _made.append(panel)
+    return panel
+
+
+def stop() -> None:
+    """Stop the load of every panel of this kernel."""
+    while _made:
+        _made.pop().close()

@@ -1,0 +1,23 @@
+"""Solutions, read from a notebook's source: the one place where they are written.
+
+Comes in: the text of notebooks/source/NN_topic.py and an exercise's number. Goes out: the text of its solution cell. Pure. Who runs
+it: lab.solution. The sources are jupytext's percent format; jupytext itself is needed only to generate notebooks.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from meshcourse.core import errors
+
+_MARK: Final = re.compile(r"^# %%.*$", re.MULTILINE)
+
+
+def find(source: str, number: str) -> str:
+    """The solution cell of exercise `number`. Raises CourseError when the source has none."""
+    marks = [*_MARK.finditer(source)]
+    for mark, following in zip(marks, [*marks[1:], None], strict=True):
+        if '"solution"' in mark[0] and f'exercise="{number}"' in mark[0]:
+            return source[mark.end() : following.start() if following else len(source)].strip()
+    raise errors.CourseError(f"Exercise {number} has no solution.", why="its chapter's source has no cell that is tagged so", next=f'lab.hint("{number}")')
