@@ -26,6 +26,8 @@ from meshcourse.core import paths, settings
 from meshcourse.core.errors import ClusterError, MeshcourseError, MissingPrerequisite
 
 STOPS_WITHIN = 15.0
+# Daemons that this process started: kept, so that they are reaped when they end.
+_children: dict[int, subprocess.Popen[bytes]] = {}
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?")
 
 
@@ -170,11 +172,12 @@ def up(
         raise ClusterError(f"The cluster's folder {home} cannot be written.", why=str(error), next="df -h; MESHCOURSE_STATE names another folder") from error
     finally:
         os.close(write_end)
+    _children[daemon.pid] = daemon
     try:
         with os.fdopen(read_end, encoding="utf-8") as lines:
             _follow(lines, report, home)
     except BaseException:
-        _end(daemon.pid, home, daemon.poll)
+        _end(daemon.pid, home)
         raise
     return get(name)
 
@@ -201,18 +204,17 @@ def down(name: str) -> bool:
     cluster = find(name)
     if cluster is None:
         return False
-    _end(cluster.pid, cluster.home, lambda: None)
+    _end(cluster.pid, cluster.home)
     return True
 
 
-def _end(pid: int, home: Path, reap: Callable[[], object]) -> None:
+def _end(pid: int, home: Path) -> None:
     """Ask the daemon to stop, then kill it, and wait until nothing of it lives."""
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGTERM)
     deadline = time.monotonic() + STOPS_WITHIN
     killed = False
     while is_locked(home):
-        reap()
         if time.monotonic() > deadline and not killed:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -220,7 +222,8 @@ def _end(pid: int, home: Path, reap: Callable[[], object]) -> None:
         if time.monotonic() > deadline + 5:
             raise ClusterError(f"Process {pid} of the cluster does not end.", next=f"kill -9 {pid}")
         time.sleep(0.02)
-    reap()
+    if child := _children.pop(pid, None):
+        child.wait()
     (home / "daemon.json").unlink(missing_ok=True)
 
 
