@@ -168,7 +168,8 @@ class Instance:
         if grace > 0 and not self.exited.is_set():
             self.running.signal(getattr(signal, str(lifecycle.get("stopSignal", "SIGTERM")), signal.SIGTERM))
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self.exited.wait(), max(deadline - time.monotonic(), min(grace, _MINIMUM_GRACE)))
+                async with asyncio.timeout(max(deadline - time.monotonic(), min(grace, _MINIMUM_GRACE))):
+                    await self.exited.wait()
         self.kill()
         await self.exited.wait()
 

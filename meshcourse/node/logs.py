@@ -171,7 +171,8 @@ async def read(  # noqa: PLR0913 - the options of `kubectl logs`
 
 async def _wait(changed: asyncio.Event, seconds: float | None) -> None:
     with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(changed.wait(), seconds)
+        async with asyncio.timeout(seconds):
+            await changed.wait()
 
 
 class _Text:

@@ -16,7 +16,7 @@ import ipaddress
 import os
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -130,6 +130,14 @@ class Network:
         self._free.append(pod.ip)
         await asyncio.to_thread(_unmake, pod)
 
+    async def configure(self, pod: PodNetns, sysctls: Mapping[str, str]) -> None:
+        """Write sysctls of the pod's namespace: "net.ipv4.tcp_fin_timeout" -> "30".
+
+        Raises:
+            OSError: the kernel refused one.
+        """
+        await _in_a_thread_of_its_own(lambda: _configure_sysctls(pod, sysctls))
+
     async def connect(self, pod: PodNetns, port: int, timeout: float = 5.0) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:  # noqa: ASYNC109
         """Connect to 127.0.0.1:`port` inside the pod, as `kubectl port-forward` does, within `timeout` seconds.
 
@@ -143,6 +151,16 @@ class Network:
         except BaseException:
             connection.close()
             raise
+
+
+def _configure_sysctls(pod: PodNetns, sysctls: Mapping[str, str]) -> None:
+    descriptor = os.open(pod.path, os.O_RDONLY)
+    try:
+        call("setns", descriptor, CLONE_NEWNET)
+    finally:
+        os.close(descriptor)
+    for name, value in sysctls.items():
+        write_sysctl(name.replace(".", "/"), value)
 
 
 def _socket_inside(pod: PodNetns) -> socket.socket:

@@ -70,10 +70,11 @@ class Pod:
         self.manifest = manifest
         self.uid: str = manifest["metadata"]["uid"]
         self.root = node.root / "pods" / self.uid
-        self.containers = [Container(manifest, spec, kind, self._changed) for kind, spec in specs_of(manifest)]
         self.netns: PodNetns | None = None
         self._node = node
         self._report = Report(node.api, manifest, self.record)
+        self._changed = self._report.changed
+        self.containers = [Container(manifest, spec, kind, self._changed) for kind, spec in specs_of(manifest)]
         self._volumes = volumes.Volumes(node.api, node.objects, self.root, lambda reason, text: self._tell("Warning", reason, text))
         self._keeping: asyncio.Task[None] | None = None
         self._began = (manifest.get("status") or {}).get("startTime") or clock.now()
@@ -178,7 +179,8 @@ class Pod:
             self._tell("Warning", "FailedSync", f"error running pod, beginning again in {pause:.0f} s: {_text(error)}")
             await self._clear()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._ending.wait(), pause)
+                async with asyncio.timeout(pause):
+                    await self._ending.wait()
             pause = min(pause * 2, _BEGIN_AGAIN_LONGEST)
         if not finished and not self._ending.is_set():
             message = "Pod was active on the node longer than the specified deadline"
@@ -217,9 +219,9 @@ class Pod:
         """Fail the pod. An owner that replaces failed pods at once gets its answer later each time, or it would make thousands."""
         self._tell("Warning", verdict.reason, verdict.message)
         owner = next((o for o in self.manifest["metadata"].get("ownerReferences") or [] if o.get("controller")), None)
+        for container in self.containers:
+            container.forbid(verdict.reason, verdict.message)
         if owner is not None and owner["kind"] in _REPLACED_BY:
-            for container in self.containers:
-                container.forbid(verdict.reason, verdict.message)
             backoff = self._node.refusals.get(owner["uid"], restarts.Backoff()).attempted(time.monotonic())
             self._node.refusals[owner["uid"]] = backoff
             await asyncio.sleep(backoff.delay)
@@ -229,6 +231,8 @@ class Pod:
         while True:
             try:
                 self.netns = await self._node.network.add(self.uid)
+                sysctls = (self.manifest["spec"].get("securityContext") or {}).get("sysctls") or []
+                await self._node.network.configure(self.netns, {each["name"]: each["value"] for each in sysctls})
             except OSError as error:
                 self._tell("Warning", "FailedCreatePodSandBox", f"Failed to create pod sandbox: {error}")
                 _log.warning("pod %s: no network: %s", self._name, error)
@@ -245,7 +249,8 @@ class Pod:
                 except volumes.Waiting as waiting:
                     self._tell("Warning", waiting.reason, waiting.message)
                     with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(_change_in(changes, self.manifest["metadata"]["namespace"]), pause)
+                        async with asyncio.timeout(pause):
+                            await _change_in(changes, self.manifest["metadata"]["namespace"])
                     pause = min(pause * 2, _VOLUMES_AGAIN_LONGEST)
                 else:
                     break
@@ -371,9 +376,6 @@ class Pod:
     @property
     def _name(self) -> str:
         return f"{self.manifest['metadata']['namespace']}/{self.manifest['metadata']['name']}"
-
-    def _changed(self) -> None:
-        self._report.changed()
 
     def _tell(self, kind: EventKind, reason: str, message: str) -> None:
         self._node.events.record(self.manifest, kind, reason, message)

@@ -79,7 +79,8 @@ class Outputs:
         while self._size >= _WAITING_BYTES and not self._ended:
             self._taken.clear()
             try:
-                await asyncio.wait_for(self._taken.wait(), None if self._main else _PATIENCE)
+                async with asyncio.timeout(None if self._main else _PATIENCE):
+                    await self._taken.wait()
             except TimeoutError:
                 self._stalled = True
                 self._process.forget(self)

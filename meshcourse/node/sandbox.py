@@ -40,6 +40,9 @@ DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 POD_ETC = ("hosts", "hostname", "resolv.conf")
 
 
+_FORK_LOOK_SECONDS = 0.004
+
+
 @dataclass(frozen=True)
 class Spec:
     """A container to run. `etc` holds the pod's hosts, hostname and resolv.conf; `scratch` is this instance's own folder."""
@@ -262,9 +265,7 @@ async def start(spec: Spec, host: Host) -> Running:
         os.lseek(words, 0, os.SEEK_SET)
         argv = [host.nsenter, f"--net={spec.netns}", "--", host.bubblewrap, "--args", str(words), "--info-fd", str(info_write)]
         argv += ["--", *privileges(spec, host), *spec.argv]
-        process = await Process.start(
-            argv, tty=spec.tty, stdin=spec.stdin, owner=(spec.uid, spec.gid), pass_fds=(words, info_write)
-        )
+        process = await Process.start(argv, tty=spec.tty, stdin=spec.stdin, owner=(spec.uid, spec.gid), pass_fds=(words, info_write))
     except BaseException:
         os.close(info_read)
         raise
@@ -273,8 +274,14 @@ async def start(spec: Spec, host: Host) -> Running:
         os.close(info_write)
     text = await _read_all(info_read)
     if not text:
-        raise ClusterError(f"container {spec.key} could not be made", why=f"bubblewrap ended with {await process.wait()}: see the container's log")
-    return Running(spec, host, process, int(json.loads(text)["child-pid"]))
+        raise ClusterError(
+            f"container {spec.key} could not be made", why=f"bubblewrap ended with {await process.wait()}: see the container's log"
+        )
+    running = Running(spec, host, process, int(json.loads(text)["child-pid"]))
+    # The reaper mounts first and forks then: until it has, there is nothing to signal or to enter.
+    while not running.pid and process.returncode is None:  # noqa: ASYNC110 - the kernel tells nobody of a fork
+        await asyncio.sleep(_FORK_LOOK_SECONDS)
+    return running
 
 
 async def _read_all(descriptor: int) -> bytes:

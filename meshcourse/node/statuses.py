@@ -231,7 +231,7 @@ def _initialized(pod: PodRecord) -> tuple[bool, str, str]:
     left = [record.name for record in pod.containers if record.kind != "main" and not complete(record)]
     if left and not pod.initialized:
         return False, "ContainersNotInitialized", f"containers with incomplete status: [{' '.join(left)}]"
-    return pod.verdict is None or pod.initialized, "", ""
+    return True, "", ""
 
 
 def _containers_ready(pod: PodRecord) -> tuple[bool, str, str]:

@@ -158,7 +158,8 @@ class Volumes:
         while not self._changed.is_set() and (due is None or time.time() < due):
             seconds = None if due is None else min(due - time.time(), _LOOK_AT_CLOCK_SECONDS)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), seconds)
+                async with asyncio.timeout(seconds):  # not wait_for: in Python 3.11 it can swallow a cancellation
+                    await self._changed.wait()
 
     async def _update(self) -> float | None:
         """Write what has changed; returns when to look again without being told."""

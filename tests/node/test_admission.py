@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from meshcourse.node import admission
+
+
+def pod(container: dict[str, Any] | None = None, **spec: Any) -> dict[str, Any]:
+    return {"spec": {"containers": [{"name": "app", "image": "nginx", **(container or {})}], **spec}}
+
+
+@pytest.mark.parametrize(
+    ("refused", "reason", "names"),
+    [
+        (pod(hostNetwork=True), "HostNetworkNotSupported", "hostNetwork"),
+        (pod(hostPID=True), "HostPIDNotSupported", "hostPID"),
+        (pod(hostIPC=True), "HostIPCNotSupported", "hostIPC"),
+        (pod(os={"name": "windows"}), "PodOSNotSupported", "OS field"),
+        (pod(runtimeClassName="gvisor"), "RuntimeClassNotSupported", '"gvisor"'),
+        (pod(shareProcessNamespace=True), "ShareProcessNamespaceNotSupported", "shareProcessNamespace"),
+        (pod(volumes=[{"name": "v", "hostPath": {"path": "/etc"}}]), "HostPathNotSupported", 'volume "v" is a hostPath (/etc)'),
+        (pod(securityContext={"sysctls": [{"name": "kernel.msgmax", "value": "1"}]}), "SysctlForbidden", "kernel.msgmax"),
+        (pod({"securityContext": {"privileged": True}}), "PrivilegedNotSupported", 'container "app"'),
+        (pod({"ports": [{"containerPort": 80, "hostPort": 80}]}), "HostPortNotSupported", "hostPort 80"),
+        (pod(initContainers=[{"name": "setup", "securityContext": {"privileged": True}}]), "PrivilegedNotSupported", "setup"),
+    ],
+)
+def test_what_cannot_run_is_refused_with_its_name(refused: dict[str, Any], reason: str, names: str) -> None:
+    verdict = admission.verdict(refused)
+    assert verdict is not None
+    assert verdict.reason == reason
+    assert verdict.message.startswith("Pod was rejected: ")
+    assert names in verdict.message
+
+
+def test_an_ordinary_pod_is_taken() -> None:
+    context = {"allowPrivilegeEscalation": False, "seccompProfile": {"type": "RuntimeDefault"}, "capabilities": {"add": ["NET_ADMIN"]}}
+    limits = {"limits": {"memory": "1Gi"}}
+    assert admission.verdict(pod({"securityContext": context, "resources": limits}, os={"name": "linux"})) is None
