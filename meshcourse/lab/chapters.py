@@ -36,7 +36,9 @@ class Chapter:
         return self.key.replace("-", "_")
 
 
-CHAPTERS: Final = {chapter.key: chapter for chapter in (Chapter("05-canary", "Canary releases", "canary", exercise_services=("shop", "club")),)}
+CHAPTERS: Final = {
+    chapter.key: chapter for chapter in (Chapter("05-canary", "Canary releases", "canary", exercise_services=("shop", "club")),)
+}
 
 
 def find(key: str) -> Chapter:
@@ -44,7 +46,9 @@ def find(key: str) -> Chapter:
     if key in CHAPTERS:
         return CHAPTERS[key]
     known = ", ".join(CHAPTERS)
-    raise errors.CourseError(f"There is no chapter {key!r}.", why=f"the chapters are {known}", next=f'lab.chapter("{next(iter(CHAPTERS))}")')
+    raise errors.CourseError(
+        f"There is no chapter {key!r}.", why=f"the chapters are {known}", next=f'lab.chapter("{next(iter(CHAPTERS))}")'
+    )
 
 
 def folder() -> Path:

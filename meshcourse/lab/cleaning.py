@@ -21,8 +21,8 @@ def clean_up(*, done: bool = True) -> None:
     change = injection.brought(connection, begun.namespace, by=chapter.key)
     installed = injection.brought(connection, installation.NAMESPACE, by=chapter.key) is injection.Change.CREATED
     if not done:
-        whole = change is injection.Change.CREATED
-        say(f"Set done=True and run this cell again to delete {'namespace' if whole else 'this chapter’s objects in namespace'} {begun.namespace}.")
+        what = "namespace" if change is injection.Change.CREATED else "this chapter's objects in namespace"
+        say(f"Set done=True and run this cell again to delete {what} {begun.namespace}.")
         return
     panels.stop()
     if change is not injection.Change.CREATED:

@@ -69,7 +69,9 @@ def solution(number: str) -> Sentence:
     chapter = next(each for each in chapters.CHAPTERS.values() if each.number == int(number.partition(".")[0]))
     source = chapters.folder() / "source" / f"{chapter.stem}.py"
     if not source.is_file():
-        raise errors.CourseError(f"The solution of {number} is not here.", why=f"{source} does not exist", next="the course's repository has it")
+        raise errors.CourseError(
+            f"The solution of {number} is not here.", why=f"{source} does not exist", next="the course's repository has it"
+        )
     return Sentence(f"# {exercise.number} {exercise.title}\n{solutions.find(source.read_text(encoding='utf-8'), number)}")
 
 

@@ -102,7 +102,9 @@ def _obey(cells: list[Json], stem: str) -> None:
     if not code or "lab.chapter(" not in code[0]["source"]:
         raise _broken(stem, "its first code cell does not call lab.chapter(...)")
     for cell in code:
-        strangers = [line.strip() for line in _IMPORT.findall(cell["source"]) if line.strip() != _ALLOWED and not cell["source"].startswith("%%")]
+        strangers = [
+            line.strip() for line in _IMPORT.findall(cell["source"]) if line.strip() != _ALLOWED and not cell["source"].startswith("%%")
+        ]
         if strangers:
             raise _broken(stem, f"a cell has `{strangers[0]}`; notebooks import only lab")
     numbers = {tag: Counter(cell["metadata"].get("exercise") for cell in cells if tag in _tags(cell)) for tag in (EXERCISE, SOLUTION)}
@@ -114,4 +116,8 @@ def _obey(cells: list[Json], stem: str) -> None:
 
 
 def _broken(stem: str, why: str) -> errors.CourseError:
-    return errors.CourseError(f"notebooks/source/{stem}.py cannot become a notebook.", why=why, next=f"correct notebooks/source/{stem}.py and run `meshcourse notebooks`")
+    return errors.CourseError(
+        f"notebooks/source/{stem}.py cannot become a notebook.",
+        why=why,
+        next=f"correct notebooks/source/{stem}.py and run `meshcourse notebooks`",
+    )

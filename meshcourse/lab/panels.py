@@ -15,7 +15,9 @@ from meshcourse.widgets.panels.weights import WeightPanel
 _made: list[WeightPanel] = []
 
 
-def weight_panel(virtual_service: str = "web", *, route: str = "split", path: str = "/", headers: Mapping[str, str] | None = None) -> WeightPanel:
+def weight_panel(
+    virtual_service: str = "web", *, route: str = "split", path: str = "/", headers: Mapping[str, str] | None = None
+) -> WeightPanel:
     """Sliders for the weights of `virtual_service`, and what the traffic does. One panel at a time: a new one stops the one before."""
     stop()
     begun = session.current()

@@ -93,7 +93,10 @@ class Traffic:
     def __repr__(self) -> str:
         rows = [*sorted(self.tally.versions.items()), *sorted((f"{name} (failed)", count) for name, count in self.tally.failures.items())]
         wide = max((len(name) for name, _ in rows), default=0)
-        lines = [f"  {name:<{wide}}  {count:>6,}  {count / self.tally.n:>6.1%}  {'█' * round(_BAR * count / self.tally.n)}".rstrip() for name, count in rows]
+        lines = [
+            f"  {name:<{wide}}  {count:>6,}  {count / self.tally.n:>6.1%}  {'█' * round(_BAR * count / self.tally.n)}".rstrip()
+            for name, count in rows
+        ]
         return "\n".join([f"{self.tally.n:,} requests in {self.seconds:.1f} s", *lines])
 
 
@@ -118,7 +121,9 @@ def answers(n: int, target: Target) -> tuple[Result, ...]:
 
 def counted(results: tuple[Result, ...]) -> Tally:
     """The tally of results; an answer below 400 that names no version counts as a failure, told apart by its words."""
-    return expectations.tally((result.version or None, f"{result.code} without a version" if result.ok else result.code) for result in results)
+    return expectations.tally(
+        (result.version or None, f"{result.code} without a version" if result.ok else result.code) for result in results
+    )
 
 
 def _target(path: str, host: str, headers: Mapping[str, str] | None, cookies: Mapping[str, str] | None) -> Target:
@@ -140,7 +145,9 @@ def chance(n: int, share: float) -> Sentence:
     """Which counts a wanted `share` (0 to 1) allows among `n` requests, by exact binomial bounds at one false alarm in 10,000."""
     band = statistics.accepted(n, share)
     low, high = band.low / n, band.high / n
-    return Sentence(f"{n:,} requests at a weight of {share:.0%}: from {band.low:,} to {band.high:,} may be chance ({low:.1%} to {high:.1%})")
+    return Sentence(
+        f"{n:,} requests at a weight of {share:.0%}: from {band.low:,} to {band.high:,} may be chance ({low:.1%} to {high:.1%})"
+    )
 
 
 def how_many_requests(wanted: float, other: float) -> Sentence:

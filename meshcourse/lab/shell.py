@@ -41,7 +41,9 @@ def sh(command: str, *, timeout: float = 600.0) -> None:
             child.kill()
             raise
     if code:
-        raise errors.CourseError(f"`{command}` failed (exit code {code}).", why="the lines above say why", next="correct it and run the cell again")
+        raise errors.CourseError(
+            f"`{command}` failed (exit code {code}).", why="the lines above say why", next="correct it and run the cell again"
+        )
 
 
 def apply(manifest: str | Path) -> None:

@@ -20,4 +20,6 @@ def find(source: str, number: str) -> str:
     for mark, following in zip(marks, [*marks[1:], None], strict=True):
         if '"solution"' in mark[0] and f'exercise="{number}"' in mark[0]:
             return source[mark.end() : following.start() if following else len(source)].strip()
-    raise errors.CourseError(f"Exercise {number} has no solution.", why="its chapter's source has no cell that is tagged so", next=f'lab.hint("{number}")')
+    raise errors.CourseError(
+        f"Exercise {number} has no solution.", why="its chapter's source has no cell that is tagged so", next=f'lab.hint("{number}")'
+    )

@@ -15,7 +15,7 @@ from typing import Any
 from meshcourse.core import settings
 from meshcourse.lab import chapters, session
 from meshcourse.lab.chapters import Chapter
-from meshcourse.mesh import arrival, injection, installation, resources
+from meshcourse.mesh import injection, installation, resources
 from meshcourse.mesh.connection import Connection
 
 
@@ -41,8 +41,12 @@ def chapter(key: str) -> None:
     }[change]
     say(f"✔ namespace {wanted.namespace}: {did}")
     for rival in rivals(begun.connection, wanted.namespace):
-        say(f"! Gateway {rival} also answers for every host on port 80 and may take requests meant for this chapter; to see it: kubectl get gateways -A")
-    say(f"  kubectl and istioctl in this notebook use this cluster and namespace. The ingress gateway answers at {begun.connection.ingress_url}")
+        say(
+            f"! Gateway {rival} also answers for every host on port 80 and may take requests meant for this chapter; to see it: kubectl get gateways -A"
+        )
+    say(
+        f"  kubectl and istioctl in this notebook use this cluster and namespace. The ingress gateway answers at {begun.connection.ingress_url}"
+    )
 
 
 def connect() -> Connection:

@@ -1,0 +1,438 @@
+# %% [markdown]
+# # 5 · Canary releases
+#
+# You have a new version. It passed its tests, and still nobody knows how it does with real users. A **canary release** shows it to a
+# few of them first: one request in ten, or only your own team. If it does well it gets more; if it does badly you go back, and
+# most users never noticed.
+#
+# **You will** run two versions of a web server side by side, send 10 % of the traffic to the new one, move it to 50 % and 100 % while
+# watching what really happens, retire the old version, roll back, and choose by header, by cookie and by user who sees what.
+#
+# **You will learn** what `Gateway`, `VirtualService` and `DestinationRule` each decide, why a 10 % split is hardly ever exactly 10 %, and
+# the two mistakes that nearly everyone makes once.
+#
+# **You need** about 40 minutes. No earlier chapter is needed: the first cell below brings the cluster to where it has to be.
+
+# %% [markdown]
+# ```mermaid
+# flowchart LR
+#   you(["you, curl or a browser"]) -->|"127.0.0.1:31718"| gw["ingress gateway<br/>(an Envoy)"]
+#   gw -->|"weight 90"| v1["web-v1 pod<br/>Envoy + nginx"]
+#   gw -->|"weight 10"| v2["web-v2 pod<br/>Envoy + nginx"]
+#   d["istiod"] -. "routes made from Gateway,<br/>VirtualService, DestinationRule" .-> gw
+# ```
+#
+# The decision falls in **one place**: the Envoy of the ingress gateway. istiod is not on the path of a request; it only tells Envoy
+# the rules. Your nginx pods know nothing about any of this.
+
+# %%
+from meshcourse import lab
+
+lab.chapter("05-canary")
+
+# %% [markdown]
+# ## 1 · Two versions, side by side
+#
+# The same nginx twice. Only the page differs: each says its version, so that we can see who answered. Have a look at
+# [manifests/05_canary/01-web.yaml](manifests/05_canary/01-web.yaml): both pods carry the label `app: web`, and each its own `version`.
+# Those two labels are all that the rest of this chapter builds on.
+
+# %% language="bash"
+# kubectl apply -f manifests/05_canary/01-web.yaml
+
+# %% language="bash"
+# kubectl rollout status deployment/web-v1 --timeout=120s
+# kubectl rollout status deployment/web-v2 --timeout=120s
+# kubectl get pods -L version
+
+# %% [markdown]
+# **`READY 2/2`**: you asked for one container, nginx, and each pod has two. The second is the sidecar, an Envoy that Istio put in because
+# the namespace has the label `istio-injection=enabled`. If you see `1/1`, the label came after the pod: delete the pod, and its
+# successor gets a sidecar.
+#
+# ## 2 · One Service over both
+#
+# A Service selects pods by label. This one looks for `app: web` only, so **both** versions stand behind it.
+
+# %% language="bash"
+# kubectl apply -f manifests/05_canary/02-service.yaml
+# kubectl get endpointslices -l kubernetes.io/service-name=web
+
+# %% [markdown]
+# Two addresses, one for each version. Kubernetes alone would now share requests out evenly *by pod*: to give v2 10 % you would have to
+# run nine pods of v1 for each pod of v2. With a mesh, how many pods you run and how much traffic each version gets are **two
+# separate decisions**.
+#
+# One detail matters more than it looks: the port is called `http`. By that name Istio knows that it may read the requests and
+# route by header and weight. A port called `web` or `tcp` would be passed through as bytes.
+#
+# ## 3 · A door: the Gateway
+#
+# Nothing outside the cluster reaches those pods yet. The ingress gateway is an ordinary Envoy pod with a Service of type `LoadBalancer`;
+# its port 80 is also open as a **NodePort**:
+
+# %% language="bash"
+# kubectl -n istio-system get service istio-ingressgateway
+
+# %% [markdown]
+# Find `80:31718/TCP`. On a cluster of many machines you would use `http://<any node>:31718`. On the embedded cluster that port is on this
+# machine: [http://127.0.0.1:31718](http://127.0.0.1:31718). (The first cell printed the address that is right for your cluster, and
+# `$INGRESS_URL` holds it in every shell cell.)
+#
+# The `Gateway` object opens the door and says for which host names. It does not say where requests go.
+
+# %% language="bash"
+# kubectl apply -f manifests/05_canary/03-gateway.yaml
+
+# %%
+lab.wait()
+lab.request("/")
+
+# %% [markdown]
+# **404**, and look at `server: istio-envoy`: this is Envoy speaking, not nginx. The door is open, but there is no rule for what comes
+# through it. (You saw *no answer* instead? The Gateway had not reached Envoy yet. Run the cell once more.)
+#
+# ## 4 · The rule: the VirtualService, 90 to 10
+#
+# The `VirtualService` says where requests go: 90 of 100 to the *subset* `v1` of the Service, 10 to `v2`.
+
+# %% language="bash"
+# cat manifests/05_canary/04-virtualservice-90-10.yaml
+# kubectl apply -f manifests/05_canary/04-virtualservice-90-10.yaml
+
+# %%
+lab.wait()
+lab.request("/")
+
+# %% [markdown]
+# **503.** Kubernetes took the object without a word, and yet no request gets through. This is the first of the two mistakes that nearly
+# everyone makes, and we made it on purpose: **what `v1` and `v2` mean has not been said anywhere.** `subset: v1` is just a name. Envoy's
+# access log, in the gateway's pod, says it in two letters:
+
+# %% language="bash"
+# kubectl -n istio-system logs deployment/istio-ingressgateway --tail=1
+
+# %% [markdown]
+# After the status `503` comes `NC`, *no cluster*: the route points to a group of pods (Envoy calls it a *cluster*) that does not exist. Istio
+# cannot refuse such an object, because the missing half might arrive a second later. But there is a tool that looks at all objects
+# together. It ends with an error code when it finds an error, hence the `|| true`:
+
+# %% language="bash"
+# istioctl analyze || true
+
+# %% [markdown]
+# `IST0101`: *referenced host+subset in destinationrule not found*. Type `istioctl analyze` first whenever something does not work; it finds
+# most spelling mistakes faster than you will.
+#
+# ## 5 · What the names mean: the DestinationRule
+#
+# A subset is *those pods of the Service that carry these labels*:
+
+# %% language="bash"
+# cat manifests/05_canary/05-destinationrule.yaml
+# kubectl apply -f manifests/05_canary/05-destinationrule.yaml
+
+# %%
+lab.wait()
+lab.request("/")
+
+# %% [markdown]
+# It answers. In a real release apply the DestinationRule **first** and the VirtualService that uses its names **second**; when you take things
+# away, the other way round. Then no request ever meets a name that means nothing.
+#
+# Open [http://127.0.0.1:31718](http://127.0.0.1:31718) in your browser and reload a few times: mostly the blue page, now and then the green one.
+#
+# What does Envoy itself hold now? istiod has turned your three objects into routes, and `istioctl` can read them out of the running proxy:
+
+# %% language="bash"
+# istioctl proxy-config routes deployment/istio-ingressgateway.istio-system --name http.8080
+
+# %% [markdown]
+# The last column names the VirtualService that each route came from. If your object is not there, Envoy does not know of it, whatever
+# `kubectl get` says. That takes a moment each time: `kubectl apply` returns when the API server has **stored** the object, then istiod
+# translates it and **pushes** it to every proxy. `lab.wait()` above asks Envoy until it has arrived.
+#
+# ## 6 · Is it 90 to 10?
+#
+# Ten requests, three times over:
+
+# %%
+for turn in range(3):
+    print(lab.traffic(10))
+
+# %% [markdown]
+# Was v2 at 10 % each time? Hardly. Envoy does not deal requests out like cards, nine here and one there: **it throws a die for every
+# request.** Ten throws say next to nothing:
+
+# %%
+lab.chance(10, 0.10)
+
+# %% [markdown]
+# So whoever sends ten requests with curl and concludes that the weights are broken has been fooled by chance. With a thousand it looks
+# different:
+
+# %%
+lab.traffic(1000)
+
+# %%
+lab.chance(1000, 0.10)
+
+# %% [markdown]
+# And the question that matters before you say "it works": how many requests does it take to tell 10 % from 20 %?
+
+# %%
+lab.how_many_requests(0.10, 0.20)
+
+# %% [markdown]
+# The same sum says how long a canary has to run. At 5 requests a second, 500 requests take under two minutes. An error that strikes one
+# request in a thousand needs far more than that, so a canary at 1 % for five minutes proves little.
+#
+# One more consequence: the weight counts **requests, not users.** One user who loads a page with thirty pictures throws the die thirty-one
+# times, and may get a page of v2 with pictures of v1. Section 9 has the cure.
+#
+# ## 7 · Turn the knob yourself
+#
+# Press **Start**, then drag a slider. Each move patches the VirtualService `web`, just as `kubectl apply` would; the plot shows the share that you
+# want and the share that is observed, with the band in which chance may keep it. Watch how soon the traffic follows.
+
+# %%
+lab.weight_panel("web", route="split")
+
+# %% [markdown]
+# Three things to try:
+#
+# 1. Go from 10 to 50 in one step. How long until the band holds the new share?
+# 2. Put v2 at 1. How long do you have to wait until you could tell 1 % from 2 %?
+# 3. Leave the panel running and go on reading: the next cells change the same weights with `kubectl`, and the panel shows it.
+#
+# ## 8 · The release, step by step
+#
+# With files it looks as it would in your team's repository. The canary has done well at 10 %; now half and half:
+
+# %% language="bash"
+# kubectl apply -f manifests/05_canary/06-virtualservice-50-50.yaml
+
+# %%
+lab.wait()
+lab.traffic(500)
+
+# %% [markdown]
+# No failures? Then all of it:
+
+# %% language="bash"
+# kubectl apply -f manifests/05_canary/07-virtualservice-0-100.yaml
+
+# %%
+lab.wait()
+lab.traffic(500)
+
+# %% [markdown]
+# Not one request to v1. A weight of 0 is not *seldom*, it is *never*. Nobody uses the old version any more, so it can be retired:
+
+# %% language="bash"
+# kubectl scale deployment/web-v1 --replicas=0
+# kubectl rollout status deployment/web-v1 --timeout=60s
+# kubectl get deployments
+
+# %% [markdown]
+# ### And back again
+#
+# An hour later somebody finds that v2 loses orders. Roll back! The reflex is to put the weights back at once. But v1 has **no pods** at
+# this moment, and a route to nobody answers 503 with the flag `UH`, *no healthy upstream*: the cure would be worse than the illness.
+# Pods first, traffic second:
+
+# %% language="bash"
+# kubectl scale deployment/web-v1 --replicas=1
+# kubectl rollout status deployment/web-v1 --timeout=120s
+# kubectl apply -f manifests/05_canary/04-virtualservice-90-10.yaml
+
+# %%
+lab.wait("web-v1")
+lab.traffic(500)
+
+# %% [markdown]
+# This is why v1 kept its line with `weight: 0`, and why many teams keep the old pods for a day: then going back is one number, and takes effect
+# in less than a second, on the next request.
+#
+# ## 9 · Who sees it? Header, cookie, user
+#
+# A weight chooses *how many* see v2, at random. A `match` chooses *who*.
+#
+# ### By header
+#
+# Your own team first. Their requests carry `x-team: internal`, set by a browser extension or by the company's proxy:
+
+# %% language="bash"
+# cat manifests/05_canary/08-virtualservice-header.yaml
+# kubectl apply -f manifests/05_canary/08-virtualservice-header.yaml
+
+# %%
+lab.wait()
+print(lab.request("/", headers={"x-team": "internal"}))
+print(lab.request("/"))
+
+# %% [markdown]
+# The second classic mistake hides in the order. **Rules are tried from top to bottom, and the first that fits decides.** A rule without
+# `match` fits everything, so everything below it is dead. Header names are written in lower case; values must fit to the letter.
+#
+# ### By cookie
+#
+# Volunteers press *try the new page*, your site gives them the cookie `beta=yes`, and they keep seeing v2 until it expires. A browser sends
+# **all** its cookies in one header, `session=4711; beta=yes; theme=dark`, so `exact: beta=yes` would fit almost nobody. Hence a regular
+# expression, and Envoy wants it to fit the **whole** value:
+#
+# | part | stands for |
+# |---|---|
+# | `(.*;\s*)?` | other cookies before it, or none |
+# | `beta=yes` | the cookie |
+# | `(;.*)?` | other cookies after it, or none |
+
+# %% language="bash"
+# kubectl apply -f manifests/05_canary/09-virtualservice-cookie.yaml
+
+# %%
+lab.wait()
+print(lab.request("/", cookies={"session": "4711", "beta": "yes", "theme": "dark"}))
+print(lab.request("/", cookies={"session": "4711", "alphabeta": "yes"}))
+
+# %% [markdown]
+# ### By user
+#
+# Here is the cure for *requests, not users*. The system in front of yours knows who is logged in and passes it on as `x-user-id`. Let the users
+# whose number ends in 0 see v2: **one user in ten, and each of them every time**, pictures included.
+
+# %% language="bash"
+# kubectl apply -f manifests/05_canary/10-virtualservice-user.yaml
+
+# %%
+lab.wait()
+print(lab.traffic(50, headers={"x-user-id": "4710"}))
+print(lab.traffic(50, headers={"x-user-id": "4711"}))
+
+# %% [markdown]
+# A warning for real life: anybody can send a header. If v2 must stay secret, let the gateway remove such headers from outside requests, or route
+# by a signed token instead.
+#
+# Let us put the split back before the exercises:
+
+# %% language="bash"
+# kubectl apply -f manifests/05_canary/04-virtualservice-90-10.yaml
+
+# %% [markdown]
+# ## Exercises
+#
+# Write a manifest between the quotes and run the cell. Then run its check, as often as you like: it sends requests of its own and judges
+# what comes back, not what you typed. Stuck? `lab.hint("5.1")` in a new cell gives one hint at a time, and `lab.solution("5.1")` shows a solution.
+#
+# ### 5.1 · Ship v2 to a fifth of everyone, and to the whole team
+#
+# There is a second site, `shop.example.com`, served by the same Service `web` and let in by the same Gateway `web`. Write a VirtualService called
+# **`shop`** for that host:
+#
+# * every request with the header `x-team: internal` goes to v2;
+# * of all other requests 20 % go to v2 and 80 % to v1.
+#
+# (No DNS entry is needed: the check sends the name along in the `Host` header, as `lab.request("/", host="shop.example.com")` does.)
+
+# %% tags=["exercise"] exercise="5.1"
+lab.apply("""
+# Exercise 5.1: your VirtualService `shop` goes here.
+""")
+
+# %% tags=["solution"] exercise="5.1"
+lab.apply("""
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata:
+  name: shop
+spec:
+  hosts:
+  - shop.example.com
+  gateways:
+  - web
+  http:
+  - name: team
+    match:
+    - headers:
+        x-team: {exact: internal}
+    route:
+    - destination: {host: web, subset: v2}
+  - name: everyone
+    route:
+    - destination: {host: web, subset: v1}
+      weight: 80
+    - destination: {host: web, subset: v2}
+      weight: 20
+""")
+
+# %% tags=["nbval-check-output"]
+lab.check("5.1")
+
+# %% [markdown]
+# ### 5.2 · Beta testers, with a way out
+#
+# A third site, `club.example.com`. Write a VirtualService called **`club`** for it, on the same Gateway and Service:
+#
+# * whoever has the cookie `beta=yes`, alone or among other cookies, sees v2;
+# * cookies that only look like it (`alphabeta=yes`, `beta=yesterday`) do not count;
+# * a request with the header `x-version: v1` gets v1 in any case, cookie or not: that is the support team's way out;
+# * everybody else sees v1.
+
+# %% tags=["exercise"] exercise="5.2"
+lab.apply("""
+# Exercise 5.2: your VirtualService `club` goes here.
+""")
+
+# %% tags=["solution"] exercise="5.2"
+lab.apply(r"""
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata:
+  name: club
+spec:
+  hosts:
+  - club.example.com
+  gateways:
+  - web
+  http:
+  - name: way-out
+    match:
+    - headers:
+        x-version: {exact: v1}
+    route:
+    - destination: {host: web, subset: v1}
+  - name: beta
+    match:
+    - headers:
+        cookie: {regex: '(.*;\s*)?beta=yes(;.*)?'}
+    route:
+    - destination: {host: web, subset: v2}
+  - name: everyone
+    route:
+    - destination: {host: web, subset: v1}
+""")
+
+# %% tags=["nbval-check-output"]
+lab.check("5.2")
+
+# %% [markdown]
+# ## Take away
+#
+# * **Gateway** opens a port for host names, **VirtualService** chooses where requests go, **DestinationRule** says which pods a subset is. Define
+#   subsets before you route to them; a route to an undefined one is `503 NC`.
+# * How many pods run and how much traffic they get are separate decisions. Pods first, then traffic; for going back as well.
+# * A weight is a die thrown **for each request**. Ten requests prove nothing; ask how many it takes before you judge.
+# * Rules are tried from top to bottom, and the first that fits decides. The rule without `match` comes last.
+# * Want *the same users every time*? Match on something that stays with the user, not on a weight.
+# * `istioctl analyze` finds wrong names, the access log's flags (`NC`, `UH`) say why Envoy failed, `istioctl proxy-config routes` shows what it holds.
+#
+# ## Clean up
+#
+# Finished? Change `done=False` to `done=True` and run the cell: it leaves the cluster as this chapter found it. (It does nothing before, so that *Run
+# All Cells* does not take your work away.)
+
+# %% tags=["exercise"] exercise="clean-up"
+lab.clean_up(done=False)
+
+# %% tags=["solution"] exercise="clean-up"
+lab.clean_up(done=True)
