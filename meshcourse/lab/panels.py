@@ -7,10 +7,13 @@ remembered, so that cleaning up can stop their load.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from meshcourse.lab import session
 from meshcourse.measure import labels
-from meshcourse.widgets.panels.weights import WeightPanel
+
+if TYPE_CHECKING:
+    from meshcourse.widgets.panels.weights import WeightPanel
 
 _made: list[WeightPanel] = []
 
@@ -19,6 +22,8 @@ def weight_panel(
     virtual_service: str = "web", *, route: str = "split", path: str = "/", headers: Mapping[str, str] | None = None
 ) -> WeightPanel:
     """Sliders for the weights of `virtual_service`, and what the traffic does. One panel at a time: a new one stops the one before."""
+    from meshcourse.widgets.panels.weights import WeightPanel  # noqa: PLC0415 - plotly takes a second; the first cell does not need it
+
     stop()
     begun = session.current()
     panel = WeightPanel(

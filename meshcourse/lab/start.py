@@ -41,12 +41,9 @@ def chapter(key: str) -> None:
     }[change]
     say(f"✔ namespace {wanted.namespace}: {did}")
     for rival in rivals(begun.connection, wanted.namespace):
-        say(
-            f"! Gateway {rival} also answers for every host on port 80 and may take requests meant for this chapter; to see it: kubectl get gateways -A"
-        )
-    say(
-        f"  kubectl and istioctl in this notebook use this cluster and namespace. The ingress gateway answers at {begun.connection.ingress_url}"
-    )
+        say(f"! Gateway {rival} answers for every host on port 80 too, and may take this chapter's requests: kubectl get gateways -A")
+    say(f"✔ the ingress gateway is at {begun.connection.ingress_url}")
+    say("  kubectl and istioctl in this notebook use this cluster and this namespace.")
 
 
 def connect() -> Connection:
