@@ -22,11 +22,17 @@ def body(pattern: str = VERSION_WORD) -> Labeller:
     try:
         search = re.compile(pattern.encode()).search
     except re.error as error:
-        raise errors.TrafficError(f"{pattern!r} is not a regular expression.", why=str(error), next=r'labels.body(r"\\bv\\d+\\b")') from error
+        raise errors.TrafficError(
+            f"{pattern!r} is not a regular expression.", why=str(error), next=r'labels.body(r"\\bv\\d+\\b")'
+        ) from error
 
     def label(status: int, headers: Mapping[str, str], content: bytes) -> str:  # noqa: ARG001 - a Labeller
         found = search(content)
-        return (found[1] if found.re.groups else found[0]).decode("utf-8", "replace") if found and found[found.re.groups and 1] is not None else ""
+        return (
+            (found[1] if found.re.groups else found[0]).decode("utf-8", "replace")
+            if found and found[found.re.groups and 1] is not None
+            else ""
+        )
 
     return label
 

@@ -1,12 +1,11 @@
 """Why no answer came, in a learner's words.
 
-Comes in: an exception of aiohttp or asyncio and the target. Goes out: (fault, sentence). Pure. Who runs it: the sender, once a failed request.
-The faults are the constants in results: few, so that a plot can count them.
+Comes in: an exception of aiohttp or asyncio and the target. Goes out: (fault, sentence). Pure. Who runs it: the sender, for a
+request that failed. The faults are the constants in results: few, so that a plot can count them.
 """
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import ssl
 
@@ -18,19 +17,34 @@ from meshcourse.traffic.targets import Target
 
 def explain(error: Exception, target: Target) -> tuple[str, str]:
     """The fault's name and what it means, naming the target's address."""
+    fault = name(error)
+    return fault, f"{fault}: {_words(fault, error, target)}"
+
+
+def name(error: Exception) -> str:
+    """Which fault an exception stands for."""
+    kinds: tuple[tuple[str, tuple[type[Exception], ...]], ...] = (
+        (results.TIMEOUT, (TimeoutError,)),
+        (results.UNRESOLVED, (aiohttp.ClientConnectorDNSError,)),
+        (results.FAILED, (aiohttp.ClientSSLError, ssl.SSLError)),
+        (results.REFUSED, (ConnectionRefusedError,)),
+        (results.FAILED, (aiohttp.ClientConnectorError,)),
+        (results.RESET, (aiohttp.ServerDisconnectedError, aiohttp.ClientPayloadError, aiohttp.ClientOSError, ConnectionError)),
+        (results.NOT_HTTP, (aiohttp.ClientResponseError,)),
+    )
+    # aiohttp wraps the system's refusal in an error of its own, whatever it was.
+    if isinstance(error, aiohttp.ClientConnectorError) and error.errno == errno.ECONNREFUSED:
+        return results.REFUSED
+    return next((fault for fault, types in kinds if isinstance(error, types)), results.FAILED)
+
+
+def _words(fault: str, error: Exception, target: Target) -> str:
     where = target.address
-    if isinstance(error, (asyncio.TimeoutError, TimeoutError)):
-        return results.TIMEOUT, f"timeout: {where} did not answer within {target.timeout:g} s"
-    if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return results.UNRESOLVED, f"unresolved: no address is known for the name in {where}"
-    if isinstance(error, (aiohttp.ClientSSLError, ssl.SSLError)):
-        return results.FAILED, f"failed: no TLS connection to {where}: {error}"
-    if isinstance(error, OSError) and error.errno == errno.ECONNREFUSED:
-        return results.REFUSED, f"refused: nothing listens on {where} (is the cluster up, is the Service there?)"
-    if isinstance(error, aiohttp.ClientConnectorError):
-        return results.FAILED, f"failed: no connection to {where}: {error.strerror or error}"
-    if isinstance(error, (aiohttp.ServerDisconnectedError, aiohttp.ClientPayloadError, ConnectionError, aiohttp.ClientOSError)):
-        return results.RESET, f"reset: {where} closed the connection before the answer was whole"
-    if isinstance(error, aiohttp.ClientResponseError):
-        return results.NOT_HTTP, f"not HTTP: what {where} sent could not be read as an HTTP answer: {error.message.strip().splitlines()[0] if error.message.strip() else error.status}"
-    return results.FAILED, f"failed: {type(error).__name__}: {error}"
+    message = (getattr(error, "message", "") or str(error) or type(error).__name__).strip().splitlines()[0]
+    return {
+        results.TIMEOUT: f"{where} did not answer within {target.timeout:g} s",
+        results.UNRESOLVED: f"no address is known for the name in {where}",
+        results.REFUSED: f"nothing listens on {where} (is the cluster up, is the gateway there?)",
+        results.RESET: f"{where} closed the connection before the answer was whole",
+        results.NOT_HTTP: f"what {where} sent is no HTTP answer: {message}",
+    }.get(fault, f"no connection to {where}: {message}")

@@ -160,7 +160,9 @@ def closed(*, requests: int | None = None, seconds: float | None = None) -> Clos
     """Closed loop: every connection sends as soon as it has its answer. For the most that a target gives."""
     _positive(seconds=seconds, requests=requests)
     if requests is None and seconds is None:
-        raise errors.TrafficError("A closed loop needs an end.", why="it would send for ever, as fast as it can", next="pacing.closed(seconds=10)")
+        raise errors.TrafficError(
+            "A closed loop needs an end.", why="it would send for ever, as fast as it can", next="pacing.closed(seconds=10)"
+        )
     return Closed(requests, seconds)
 
 
@@ -168,7 +170,9 @@ def _steps(pieces: tuple[tuple[float, float, float], ...]) -> Steps:
     for first, last, seconds in pieces:
         _positive(seconds=seconds)
         if not all(math.isfinite(rate) and rate >= 0 for rate in (first, last)):
-            raise errors.TrafficError(f"A rate from {first} to {last} cannot be kept.", why="rates are 0 or more requests per second", next="correct it")
+            raise errors.TrafficError(
+                f"A rate from {first} to {last} cannot be kept.", why="rates are 0 or more requests per second", next="correct it"
+            )
     return Steps(pieces)
 
 

@@ -5,7 +5,7 @@ in the order of their ends, to a callback on the event loop; Counts at any momen
 lab's background loop or in a test's. Leaving the context closes every socket; cancelling `run` ends it at once.
 
 One worker at a time holds the clock and takes the next slot when the last one is due, so a Dial turned now counts from the next
-request. When all workers wait for answers, slots pass: they are sent late, or dropped once they are `patience` seconds old. Both are counted.
+request. When all workers wait for answers, slots pass: they are sent late, or dropped when `patience` seconds old. Both are counted.
 """
 
 from __future__ import annotations
@@ -35,7 +35,9 @@ class Sender:
 
     def __init__(self, target: Target, *, label: Labeller = results.unlabelled, in_flight: int = 64, patience: float = 5.0) -> None:
         if in_flight < 1:
-            raise errors.TrafficError("At least one request must be allowed in flight.", why=f"in_flight = {in_flight}", next="give in_flight=64, for example")
+            raise errors.TrafficError(
+                "At least one request must be allowed in flight.", why=f"in_flight = {in_flight}", next="give in_flight=64, for example"
+            )
         self.target = target
         self._label = label
         self._in_flight = in_flight
@@ -72,7 +74,9 @@ class Sender:
         Raises TrafficError when the sender has not been entered.
         """
         if self._session is None:
-            raise errors.TrafficError("This sender is not open.", why="its sockets live in an async context", next="async with Sender(target) as sender: ...")
+            raise errors.TrafficError(
+                "This sender is not open.", why="its sockets live in an async context", next="async with Sender(target) as sender: ..."
+            )
         slots, start = pacing.offsets(), time.monotonic()
         if pacing.closed_loop:
             ends = start + (getattr(pacing, "seconds", None) or float("inf"))
@@ -89,7 +93,9 @@ class Sender:
             await asyncio.gather(*workers, return_exceptions=True)
         return self.counts
 
-    async def _paced(self, session: aiohttp.ClientSession, slots: Iterator[float], start: float, clock: asyncio.Lock, receive: Receive) -> None:
+    async def _paced(
+        self, session: aiohttp.ClientSession, slots: Iterator[float], start: float, clock: asyncio.Lock, receive: Receive
+    ) -> None:
         """Open loop: wait for the next slot's time, send, hand the result on, again."""
         while True:
             async with clock:
@@ -130,7 +136,7 @@ class Sender:
         try:
             async with session.request(self.target.method, self._url, allow_redirects=False) as response:
                 body = await response.read()
-        except (aiohttp.ClientError, OSError, asyncio.TimeoutError) as error:
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
             latency = time.monotonic() - intended
             self._failed += 1
             fault, words = faults.explain(error, self.target)

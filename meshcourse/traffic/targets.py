@@ -37,7 +37,9 @@ class Target:
             raise _unusable(self.url, "a target is a full URL with http:// or https:// and a host")
         if not self.timeout > 0:
             raise errors.TrafficError(
-                f"A timeout of {self.timeout} s cannot be kept.", why="every answer takes longer than that", next="give timeout=10.0, for example"
+                f"A timeout of {self.timeout} s cannot be kept.",
+                why="every answer takes longer than that",
+                next="give timeout=10.0, for example",
             )
         for name, value in self.sent_headers().items():
             if any(character in name + value for character in "\r\n\0"):

@@ -1,0 +1,169 @@
+"""The weights of a VirtualService's route: reading them, and moving them without touching anything else.
+
+Comes in: a Connection, the VirtualService's namespace and name, and which of its http routes is meant (its name, its number from 0,
+or nothing for the only one that splits traffic). Goes out: {subset: weight}; or a JSON patch of the weights alone, which holds only
+while the route is still as it was read. Who runs it: the weight panel and bench/slider.py. Blocking; a few milliseconds.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final, cast
+
+import urllib3
+from kubernetes.client.exceptions import ApiException
+
+from meshcourse.core import errors
+from meshcourse.mesh.connection import Connection
+
+_KIND: Final = ("networking.istio.io", "v1")
+_PLURAL: Final = "virtualservices"
+_TIMEOUT: Final = 10.0
+_TRIES: Final = 3
+
+
+def read(connection: Connection, namespace: str, virtual_service: str, route: str | None = None) -> dict[str, int]:
+    """The weight of each subset (of each host, where a destination names no subset), in the route's order.
+
+    Raises MeshError when the route is not there and KubernetesError when the VirtualService is not, or nobody answers.
+    """
+    _, destinations = _find(_get(connection, namespace, virtual_service), virtual_service, route)
+    return weights_of(destinations)
+
+
+def write(
+    connection: Connection, namespace: str, virtual_service: str, weights: Mapping[str, int], route: str | None = None
+) -> dict[str, int]:
+    """Give each subset its weight; subsets left out get 0. Returns the weights that the API server now holds.
+
+    Refuses weights that do not sum to 100 (MeshError, nothing is sent). Raises KubernetesError, with its Status, when the API server or
+    Istio's webhook refuses. Someone else's change of the route in between is taken in and the write tried again.
+    """
+    check(weights)
+    for left in reversed(range(_TRIES)):
+        number, destinations = _find(_get(connection, namespace, virtual_service), virtual_service, route)
+        body = patch(number, destinations, weights, virtual_service)
+        try:
+            changed = connection.custom().patch_namespaced_custom_object(
+                *_KIND, namespace, _PLURAL, virtual_service, body, field_manager="meshcourse", _request_timeout=_TIMEOUT
+            )
+        except ApiException as error:
+            refusal = refused(error, f"The new weights of VirtualService {virtual_service} were refused.")
+            # The patch's `test` fails when the route has changed since it was read; only then is another try worth it.
+            if left and error.status in {409, 422} and _moved_on(connection, namespace, virtual_service, route, destinations):
+                continue
+            raise refusal from error
+        except (OSError, urllib3.exceptions.HTTPError) as error:
+            raise _silent(error) from error
+        return weights_of(_find(cast("dict[str, Any]", changed), virtual_service, route)[1])
+    raise AssertionError  # pragma: no cover - the last try returns or raises
+
+
+def check(weights: Mapping[str, int]) -> None:
+    """Raise MeshError unless `weights` are whole numbers from 0 that sum to 100."""
+    shown = ", ".join(f"{subset} {weight}" for subset, weight in weights.items())
+    if any(isinstance(weight, bool) or not isinstance(weight, int) or weight < 0 for weight in weights.values()):
+        raise errors.MeshError(f"Weights cannot be {shown}.", why="a weight is a whole number from 0 to 100", next="correct the weights")
+    total = sum(weights.values())
+    if total != 100:  # noqa: PLR2004 - per cent
+        raise errors.MeshError(
+            f"The weights {shown or 'of nothing'} do not sum to 100.", why=f"they sum to {total}", next="give weights such as v1 90, v2 10"
+        )
+
+
+def weights_of(destinations: list[dict[str, Any]]) -> dict[str, int]:
+    """{subset: weight} of one http route. A single destination without a weight gets all of it, as Istio reads it."""
+    alone = len(destinations) == 1
+    found: dict[str, int] = {}
+    for each in destinations:
+        found[_name(each)] = found.get(_name(each), 0) + int(each.get("weight") or (100 if alone else 0))
+    return found
+
+
+def patch(number: int, destinations: list[dict[str, Any]], weights: Mapping[str, int], virtual_service: str) -> list[dict[str, Any]]:
+    """The JSON patch for http route `number`: a test that it is unchanged, then each weight. Raises MeshError for a subset it lacks."""
+    names = [_name(each) for each in destinations]
+    unknown = sorted(set(weights) - set(names))
+    if unknown:
+        raise errors.MeshError(
+            f"VirtualService {virtual_service} has no destination {', '.join(unknown)}.",
+            why=f"the route's destinations are {', '.join(names)}",
+            next=f"kubectl get virtualservice {virtual_service} -o yaml",
+        )
+    if len(set(names)) < len(names):
+        raise errors.MeshError(
+            f"VirtualService {virtual_service} names a destination twice.",
+            why=", ".join(names),
+            next=f"kubectl edit virtualservice {virtual_service}",
+        )
+    path = f"/spec/http/{number}/route"
+    changes = [{"op": "add", "path": f"{path}/{index}/weight", "value": weights.get(name, 0)} for index, name in enumerate(names)]
+    return [{"op": "test", "path": path, "value": destinations}, *changes]
+
+
+def _name(destination: Mapping[str, Any]) -> str:
+    where = destination.get("destination", {})
+    return str(where.get("subset") or where.get("host", ""))
+
+
+def _find(virtual_service: Mapping[str, Any], name: str, route: str | None) -> tuple[int, list[dict[str, Any]]]:
+    """(number, destinations) of the http route that is meant."""
+    http = list(virtual_service.get("spec", {}).get("http") or ())
+    if route is not None:
+        found = [number for number, each in enumerate(http) if each.get("name") == route or (not each.get("name") and str(number) == route)]
+    else:
+        found = [number for number, each in enumerate(http) if len(each.get("route") or ()) > 1]
+        if not found and len(http) == 1:
+            found = [0]
+    if len(found) == 1 and http[found[0]].get("route"):
+        return found[0], list(http[found[0]]["route"])
+    known = ", ".join(str(each.get("name") or number) for number, each in enumerate(http)) or "none"
+    if route is not None:
+        what = f"VirtualService {name} has no http route {route!r} with destinations."
+    else:
+        what = f"VirtualService {name} has {'no' if not found else 'more than one'} http route that splits traffic."
+    raise errors.MeshError(
+        what, why=f"its http routes are: {known}", next=f"kubectl get virtualservice {name} -o yaml    # and name the route"
+    )
+
+
+def _get(connection: Connection, namespace: str, virtual_service: str) -> dict[str, Any]:
+    try:
+        found = connection.custom().get_namespaced_custom_object(*_KIND, namespace, _PLURAL, virtual_service, _request_timeout=_TIMEOUT)
+    except ApiException as error:
+        if error.status == 404:  # noqa: PLR2004 - Not Found
+            following = f"kubectl -n {namespace} get virtualservices"
+            raise refused(error, f"There is no VirtualService {virtual_service} in namespace {namespace}.", following) from error
+        raise refused(error, f"VirtualService {virtual_service} cannot be read.") from error
+    except (OSError, urllib3.exceptions.HTTPError) as error:
+        raise _silent(error) from error
+    return cast("dict[str, Any]", found)
+
+
+def _moved_on(connection: Connection, namespace: str, virtual_service: str, route: str | None, destinations: list[dict[str, Any]]) -> bool:
+    return _find(_get(connection, namespace, virtual_service), virtual_service, route)[1] != destinations
+
+
+def refused(error: ApiException, what: str, following: str = "") -> errors.KubernetesError:
+    """The KubernetesError for a refusal, with the Status that the API server sent."""
+    try:
+        status = json.loads(error.body or "")
+    except (TypeError, ValueError):
+        status = {}
+    if not isinstance(status, dict) or status.get("kind") != "Status":
+        status = {
+            "kind": "Status",
+            "status": "Failure",
+            "code": error.status or 0,
+            "reason": error.reason or "",
+            "message": str(error.body or ""),
+        }
+    why = str(status.get("message") or status.get("reason") or f"HTTP {error.status}")
+    return errors.KubernetesError(what, why=why, next=following or "correct what it names and try again", status=status)
+
+
+def _silent(error: Exception) -> errors.KubernetesError:
+    return errors.KubernetesError(
+        "The cluster does not answer.", why=str(error), next="meshcourse status    # and `meshcourse up` if it does not run"
+    )
