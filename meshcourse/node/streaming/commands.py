@@ -17,7 +17,9 @@ from typing import Any
 from meshcourse.node.processes import Outputs, Process, StalledReader
 from meshcourse.node.streaming.channels import RESIZE, STDERR, STDIN, STDOUT, Client
 
-_SIGN_OF_LIFE = 10.0  # seconds between pings: a client that left while its stdin is not read shows itself so
+# Seconds between pings. While the program does not read its stdin, the connection is not read either, and only writing shows that the
+# client has left: one ping to kube-apiserver's client, one that fails there, one that fails here.
+_SIGN_OF_LIFE = 2.0
 SUCCESS: Mapping[str, Any] = {"metadata": {}, "status": "Success"}
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import struct
 from asyncio import StreamReader, StreamWriter
 from collections.abc import Awaitable, Callable, Mapping
@@ -24,7 +25,7 @@ PROTOCOL = "portforward.k8s.io"
 TUNNEL = "SPDY/3.1+portforward.k8s.io"
 CHANNELS = ("v4.channel.k8s.io", "channel.k8s.io")
 _PIECE = 32 * 1024
-_SIGN_OF_LIFE = 10.0
+_SIGN_OF_LIFE = 2.0  # seconds between pings; see commands.py
 _WAITING_MESSAGES = 64
 
 Connection = tuple[StreamReader, StreamWriter]
@@ -32,7 +33,8 @@ Connect = Callable[[int], Awaitable[Connection]]
 
 
 def _trouble(port: int, error: Exception) -> str:
-    return f"error forwarding port {port} to pod: failed to connect to localhost:{port} inside the pod: {error}"
+    reason = os.strerror(error.errno).lower() if isinstance(error, OSError) and error.errno else str(error)
+    return f"error forwarding port {port} to pod: failed to connect to 127.0.0.1:{port} inside the pod: {reason}"
 
 
 async def over_spdy(connection: spdy.Connection, connect: Connect) -> None:

@@ -67,6 +67,7 @@ class Kubelet:
     machine: Machine
     session: aiohttp.ClientSession
     url: str
+    tls: ssl.SSLContext
 
 
 def contexts(folder: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
@@ -107,4 +108,4 @@ async def running(folder: Path) -> AsyncIterator[Kubelet]:
         Server(machine, "localhost", 0, server_tls) as server,
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=client_tls)) as session,
     ):
-        yield Kubelet(machine, session, f"https://localhost:{server.port}")
+        yield Kubelet(machine, session, f"https://localhost:{server.port}", client_tls)

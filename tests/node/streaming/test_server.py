@@ -335,7 +335,7 @@ async def test_a_port_that_nobody_listens_on_is_said_on_the_error_channel(kubele
     async with kubelet.session.ws_connect(kubelet.url + "/portForward/default/pod?port=1", protocols=("v4.channel.k8s.io",)) as socket:
         messages = [message.data async for message in socket]
     assert messages[-1][0] == 1
-    assert b"error forwarding port 1 to pod" in messages[-1]
+    assert messages[-1].endswith(b"failed to connect to 127.0.0.1:1 inside the pod: connection refused")
 
 
 @pytest.mark.parametrize("query", ["", "?port=", "?port=0", "?port=65536", "?port=80,x"])
