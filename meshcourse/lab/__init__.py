@@ -10,10 +10,11 @@ from meshcourse.lab.cleaning import clean_up
 from meshcourse.lab.exercises import check, hint, solution
 from meshcourse.lab.panels import weight_panel
 from meshcourse.lab.requests import chance, how_many_requests, request, traffic
-from meshcourse.lab.shell import apply, sh, wait
+from meshcourse.lab.shell import access_log, apply, sh, wait
 from meshcourse.lab.start import chapter
 
 __all__ = [
+    "access_log",
     "apply",
     "chance",
     "chapter",

@@ -30,7 +30,7 @@ def clean_up(*, done: bool = True) -> None:
     injection.undo(connection, begun.namespace, by=chapter.key)
     say(f"✔ {_words(change, begun.namespace)}")
     if installed:
-        installation.uninstall(connection, report=lambda line: say(f"  {line}"))
+        installation.uninstall(connection)
         say("✔ Istio, which this chapter installed, is gone too")
     say("  The cluster runs on; `meshcourse down` stops it.")
 

@@ -1,4 +1,4 @@
-"""Commands and manifests from a notebook: lab.sh, lab.apply, lab.wait.
+"""Commands and manifests from a notebook: lab.sh, lab.apply, lab.wait, lab.access_log.
 
 Comes in: what a learner would type. Goes out: what the programs say, shown as it comes. Who runs it: notebook cells. A failure
 raises, so that a notebook that is executed by a machine stops there.
@@ -6,14 +6,16 @@ raises, so that a notebook that is executed by a machine stops there.
 
 from __future__ import annotations
 
+import shlex
 import subprocess
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from meshcourse.core import errors
 from meshcourse.lab import chapters, session
 from meshcourse.lab.start import say
-from meshcourse.mesh import arrival, resources
+from meshcourse.mesh import arrival, commands, installation, resources
 
 
 def sh(command: str, *, timeout: float = 600.0) -> None:
@@ -81,9 +83,28 @@ def wait(*deployments: str) -> None:
     came = arrival.wait(begun.connection, begun.namespace)
     for missing in came.missing:
         say(f"! the ingress gateway does not hold {missing} after {came.seconds:.0f} s; `istioctl analyze` may say why")
-    if not came.missing and came.virtual_services:
-        names = ", ".join(came.virtual_services)
-        say(f"✔ the ingress gateway holds the routes of {names}")
+    if not came.missing:
+        routes = f", with the routes of {', '.join(came.virtual_services)}" if came.virtual_services else ""
+        say(f"✔ the ingress gateway holds all that this namespace describes{routes}")
+
+
+def access_log(containing: str = "", *, lines: int = 3, timeout: float = 15.0) -> None:
+    """Show the last `lines` of the ingress gateway's access log that hold `containing`, waiting for them to be written.
+
+    Envoy collects log lines and writes them out once a second or less often, so the newest may not be there at once.
+    """
+    begun, ends = session.current(), time.monotonic() + timeout
+    arguments = ["kubectl", "-n", installation.NAMESPACE, "logs", f"deployment/{installation.INGRESS}", "--tail=200"]
+    say(f"$ {shlex.join(arguments)}{f' | grep {shlex.quote(containing)} | tail -{lines}' if containing else f' | tail -{lines}'}")
+    while True:
+        done = commands.run(begun.connection, arguments, timeout=30.0)
+        if done.code:
+            raise resources.refusal(done, "the request for logs")
+        found = [line for line in done.stdout.splitlines() if containing in line]
+        if found or time.monotonic() > ends:
+            say("\n".join(found[-lines:]) or f"(no line with {containing!r} in the last 200)")
+            return
+        time.sleep(0.2)
 
 
 def ready(deployments: Sequence[str]) -> None:

@@ -12,7 +12,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from meshcourse.cluster import clusters
 from meshcourse.core import settings
+from meshcourse.engine import binaries
 from meshcourse.lab import chapters, session
 from meshcourse.lab.chapters import Chapter
 from meshcourse.mesh import injection, installation, resources
@@ -58,7 +60,16 @@ def connect() -> Connection:
 
 
 def _embedded(name: str) -> Connection:
-    raise NotImplementedError(name)
+    cluster = clusters.find(name)
+    if cluster is None:
+        started = time.monotonic()
+        say(f"  cluster {name} does not run; starting it")
+        cluster = clusters.up(name, report=lambda line: say(f"  {line}"))
+        say(f"✔ cluster {name} is up ({time.monotonic() - started:.0f} s)")
+    else:
+        say(f"✔ cluster {name} runs")
+    folders = dict.fromkeys(str(path.parent) for path in (binaries.program("istioctl"), binaries.kubectl()))
+    return Connection(cluster.kubeconfig, cluster.ingress_url, {"PATH": os.pathsep.join([*folders, os.environ.get("PATH", "")])})
 
 
 def _istio(connection: Connection, wanted: Chapter) -> None:

@@ -1,20 +1,22 @@
 """Has the mesh taken in what the API server holds? Waiting for istiod's push without guessing a delay.
 
-`kubectl apply` returns when the API server has stored an object. istiod then translates it and pushes it to the proxies, and
-until that has arrived Envoy goes on as before. Comes in: a Connection and a namespace. Goes out: how long it took until the
-ingress gateway held what the namespace's VirtualServices and DestinationRules say. Who runs it: lab and checks, before they measure.
+`kubectl apply` returns when the API server has stored an object. istiod then translates it and pushes it to the proxies, and until
+that has arrived Envoy goes on as before; the same holds for a pod that has just become ready. Comes in: a Connection and a
+namespace. Goes out: how long it took until the ingress gateway held the namespace's Gateways, VirtualServices, subsets and ready
+pods, or what it lacks. Who runs it: lab and checks, before they measure.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from meshcourse.mesh import istioctl, proxies, resources
 from meshcourse.mesh.connection import Connection
 
+Json = dict[str, Any]
 _GROUP = "networking.istio.io"
 
 
@@ -24,34 +26,78 @@ class Arrival:
 
     seconds: float
     virtual_services: tuple[str, ...]
-    subsets: tuple[str, ...]
     missing: tuple[str, ...]
 
 
-def wait(connection: Connection, namespace: str, *, timeout: float = 15.0) -> Arrival:
-    """Wait until the ingress gateway holds the namespace's routes and subsets, or `timeout` seconds have passed.
+@dataclass(frozen=True)
+class Subset:
+    """What a DestinationRule's subset comes to: the addresses of its ready pods, which Envoy should know as healthy."""
 
-    A VirtualService that no gateway of the namespace carries is left out. Raises MeshError when the gateway cannot be asked.
+    host: str
+    name: str
+    addresses: frozenset[str]
+
+
+def wait(connection: Connection, namespace: str, *, timeout: float = 15.0) -> Arrival:
+    """Wait until the ingress gateway holds what the namespace describes, or `timeout` seconds have passed.
+
+    VirtualServices without a gateway are left out: only sidecars read them. Raises MeshError when the gateway cannot be asked.
     """
     started = time.monotonic()
     while True:
         services = [item for item in listed(connection, namespace, "virtualservices") if carried_by_a_gateway(item)]
-        rules = listed(connection, namespace, "destinationrules")
-        wanted = expected_clusters(rules)
-        configuration = istioctl.read_json(connection, "proxy-config", "routes", proxies.INGRESS)
-        missing = [
-            f"VirtualService {item['metadata']['name']}"
-            for item in services
-            if not same(proxies.read(configuration, namespace, item["metadata"]["name"]), proxies.described_by(item))
-        ]
-        if wanted:
-            held = {tuple(name.split("|")[2:4]) for name in proxies.clusters(connection) if name.count("|") >= 3}  # noqa: PLR2004 - direction|port|subset|host
-            missing += [f"subset {subset} of {host}" for host, subset in sorted(wanted) if (subset, host) not in held]
+        missing = [*_doors(connection, namespace, services), *_pods(connection, namespace)]
         seconds = time.monotonic() - started
         if not missing or seconds > timeout:
-            names = tuple(sorted(str(item["metadata"]["name"]) for item in services))
-            return Arrival(seconds, names, tuple(sorted(subset for _, subset in wanted)), tuple(missing))
+            return Arrival(seconds, tuple(sorted(str(item["metadata"]["name"]) for item in services)), tuple(missing))
         time.sleep(0.1)
+
+
+def _doors(connection: Connection, namespace: str, services: list[Json]) -> Iterator[str]:
+    """Gateways and VirtualServices that the gateway's Envoy does not hold."""
+    gateways = [item for item in listed(connection, namespace, "gateways") if serves_http(item)]
+    if not gateways and not services:
+        return
+    configuration = istioctl.read_json(connection, "proxy-config", "routes", proxies.INGRESS)
+    if gateways and not any(str(table.get("name", "")).startswith("http.") for table in configuration):
+        yield f"Gateway {gateways[0]['metadata']['name']}"
+    for item in services:
+        if not same(proxies.read(configuration, namespace, item["metadata"]["name"]), proxies.described_by(item)):
+            yield f"VirtualService {item['metadata']['name']}"
+
+
+def _pods(connection: Connection, namespace: str) -> Iterator[str]:
+    """Subsets whose ready pods are not those that the gateway's Envoy holds as healthy."""
+    rules = listed(connection, namespace, "destinationrules")
+    wanted = [subset for rule in rules for subset in _subsets(connection, rule)]
+    if not wanted:
+        return
+    held = {tuple(name.split("|")[2:4]): addresses for name, addresses in proxies.endpoints(connection).items() if name.count("|") == 3}  # noqa: PLR2004 - direction|port|subset|host
+    for subset in wanted:
+        if held.get((subset.name, subset.host)) != subset.addresses:
+            yield f"subset {subset.name} of {subset.host}"
+
+
+def _subsets(connection: Connection, rule: Json, domain: str = "cluster.local") -> Iterator[Subset]:
+    """The rule's subsets with their ready pods; none when it is not for a Service of its own namespace, which is all that lessons use."""
+    host, namespace = str(rule["spec"].get("host", "")), str(rule["metadata"]["namespace"])
+    service, _, rest = host.partition(".")
+    if rest not in {"", f"{namespace}.svc.{domain}"}:
+        return
+    found = resources.read(connection.core().read_namespaced_service, service, namespace)
+    if found is None or not found.spec.selector:
+        return
+    pods = [pod for pod in resources.read(connection.core().list_namespaced_pod, namespace).items if is_ready(pod)]
+    for subset in rule["spec"].get("subsets", ()):
+        labels = {**found.spec.selector, **(subset.get("labels") or {})}
+        addresses = frozenset(pod.status.pod_ip for pod in pods if labels.items() <= (pod.metadata.labels or {}).items())
+        yield Subset(f"{service}.{namespace}.svc.{domain}", str(subset["name"]), addresses)
+
+
+def is_ready(pod: Any) -> bool:  # noqa: ANN401 - the Kubernetes client is untyped
+    """Whether a pod takes requests: ready, and not on its way out."""
+    conditions = pod.status.conditions or ()
+    return pod.metadata.deletion_timestamp is None and any(each.type == "Ready" and each.status == "True" for each in conditions)
 
 
 def same(held: tuple[proxies.Route, ...], wanted: tuple[proxies.Route, ...]) -> bool:
@@ -64,17 +110,14 @@ def carried_by_a_gateway(virtual_service: Mapping[str, Any]) -> bool:
     return any(name != "mesh" for name in virtual_service.get("spec", {}).get("gateways", ()))
 
 
-def expected_clusters(rules: list[dict[str, Any]], domain: str = "cluster.local") -> frozenset[tuple[str, str]]:
-    """(host, subset) for each subset of the DestinationRules."""
-    found = set()
-    for rule in rules:
-        host, namespace = str(rule["spec"].get("host", "")), rule["metadata"]["namespace"]
-        full = host if "." in host else f"{host}.{namespace}.svc.{domain}"
-        found |= {(full, str(subset["name"])) for subset in rule["spec"].get("subsets", ())}
-    return frozenset(found)
+def serves_http(gateway: Mapping[str, Any]) -> bool:
+    """Whether a Gateway opens an HTTP port on the default ingress gateway."""
+    spec = gateway.get("spec", {})
+    protocols = {str(server.get("port", {}).get("protocol", "")).upper() for server in spec.get("servers", ())}
+    return spec.get("selector") == {"istio": "ingressgateway"} and "HTTP" in protocols
 
 
-def listed(connection: Connection, namespace: str, plural: str) -> list[dict[str, Any]]:
+def listed(connection: Connection, namespace: str, plural: str) -> list[Json]:
     """The namespace's Istio networking objects of one kind; none when Istio's kinds are not installed."""
     found = resources.read(connection.custom().list_namespaced_custom_object, _GROUP, "v1", namespace, plural)
     return list(found["items"]) if found else []

@@ -40,10 +40,18 @@ def of(connection: Connection, namespace: str, virtual_service: str, *, proxy: s
     return read(istioctl.read_json(connection, "proxy-config", "routes", proxy), namespace, virtual_service)
 
 
-def clusters(connection: Connection, *, proxy: str = INGRESS) -> frozenset[str]:
-    """The names of the clusters that `proxy` knows, such as `outbound|80|v2|web.canary.svc.cluster.local`."""
-    found = istioctl.read_json(connection, "proxy-config", "clusters", proxy)
-    return frozenset(str(cluster.get("name")) for cluster in found)
+def endpoints(connection: Connection, *, proxy: str = INGRESS) -> dict[str, frozenset[str]]:
+    """The addresses that `proxy` holds as healthy, by cluster: `outbound|80|v2|web.canary.svc.cluster.local` -> {"10.244.0.13"}."""
+    return {
+        str(cluster.get("name")): frozenset(_healthy(cluster))
+        for cluster in istioctl.read_json(connection, "proxy-config", "endpoints", proxy)
+    }
+
+
+def _healthy(cluster: Mapping[str, Any]) -> Iterator[str]:
+    for host in cluster.get("hostStatuses", ()):
+        if host.get("healthStatus", {}).get("edsHealthStatus") == "HEALTHY":
+            yield str(host.get("address", {}).get("socketAddress", {}).get("address", ""))
 
 
 def read(configuration: list[dict[str, Any]], namespace: str, virtual_service: str) -> tuple[Route, ...]:

@@ -107,10 +107,11 @@ lab.request("/")
 # %% [markdown]
 # **503.** Kubernetes took the object without a word, and yet no request gets through. This is the first of the two mistakes that nearly
 # everyone makes, and we made it on purpose: **what `v1` and `v2` mean has not been said anywhere.** `subset: v1` is just a name. Envoy's
-# access log, in the gateway's pod, says it in two letters:
+# access log, in the gateway's pod, says it in two letters. (Envoy writes its log in batches, so the line may take a second to appear; the cell
+# waits for it.)
 
-# %% language="bash"
-# kubectl -n istio-system logs deployment/istio-ingressgateway --tail=1
+# %%
+lab.access_log(" NC ", lines=1)
 
 # %% [markdown]
 # After the status `503` comes `NC`, *no cluster*: the route points to a group of pods (Envoy calls it a *cluster*) that does not exist. Istio
