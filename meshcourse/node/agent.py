@@ -35,6 +35,9 @@ __all__ = ["Agent", "NodeConfig"]
 
 _log = logging.getLogger(__name__)
 
+_AGAIN_SECONDS = 1.0
+_AGAIN_LONGEST = 60.0
+
 
 class Agent:
     """Runs the node. `ready` is set once the Node has been reported Ready."""
@@ -155,19 +158,38 @@ class Agent:
                     self._take(what, node)
 
     def _take(self, manifest: Json, node: Node) -> None:
+        try:
+            self._take_one(manifest, node)
+        except Exception:  # noqa: BLE001 - a pod that cannot be understood must not end the others
+            _log.exception("pod %s is passed over", manifest["metadata"]["name"])
+
+    def _take_one(self, manifest: Json, node: Node) -> None:
         uid = manifest["metadata"]["uid"]
         if uid in self._pods:
             self._pods[uid].update(manifest)
             return
-        pod = self._pods[uid] = Pod(manifest, node)
-        task = self._tasks[uid] = asyncio.create_task(pod.run(), name=f"pod {manifest['metadata']['name']}")
-        task.add_done_callback(lambda done: self._forget(uid, done))
+        self._pods[uid] = Pod(manifest, node)
+        self._tasks[uid] = asyncio.create_task(self._attend(uid, node), name=f"pod {manifest['metadata']['name']}")
 
-    def _forget(self, uid: str, task: asyncio.Task[None]) -> None:
-        self._pods.pop(uid, None)
-        self._tasks.pop(uid, None)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            _log.error("%s ended by an error", task.get_name(), exc_info=error)
+    async def _attend(self, uid: str, node: Node) -> None:
+        """Run one pod to its end, again from the start should its task fail."""
+        pause = _AGAIN_SECONDS
+        try:
+            while True:
+                pod = self._pods[uid]
+                try:
+                    await pod.run()
+                except Exception:  # noqa: BLE001 - one pod's failure must not end the node
+                    _log.exception("pod %s failed; again in %.0f s", pod.manifest["metadata"]["name"], pause)
+                else:
+                    return
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, _AGAIN_LONGEST)
+                if self._pods[uid].gone:
+                    return
+                self._pods[uid] = Pod(self._pods[uid].manifest, node)
+        finally:
+            del self._pods[uid], self._tasks[uid]
 
     async def _end_all(self) -> None:
         await _cancel(*self._tasks.values())

@@ -48,6 +48,7 @@ _MESSAGE_FROM_LOG_BYTES = 2048
 _MESSAGE_FROM_LOG_LINES = 80
 _EXEC_OUTPUT_BYTES = 10 * 1024
 _LAST_OUTPUT_SECONDS = 2.0
+_SETPRIV_FAILED = "setpriv: failed to execute "
 
 
 class StartFailed(Exception):  # noqa: N818 - reads as the sentence it is
@@ -100,6 +101,11 @@ class Instance:
         self._prober: Prober | None = None
         self._stopping = False
         self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def log(self) -> Path:
+        """Where the log of this run lies."""
+        return log_path(self._shared.root, self.spec["name"], self.number)
 
     @property
     def started(self) -> bool:
@@ -247,8 +253,7 @@ class Instance:
         self._scratch.mkdir(parents=True)
         self._message_file.touch()
         self._message_file.chmod(0o666)  # whoever the container runs as writes to it
-        log = log_path(self._shared.root, self.spec["name"], self.number)
-        log.parent.mkdir(parents=True, exist_ok=True)
+        self.log.parent.mkdir(parents=True, exist_ok=True)
         log_path(self._shared.root, self.spec["name"], self.number - 2).unlink(missing_ok=True)  # kubelet keeps one old log too
 
     def _make_prober(self) -> Prober:
@@ -270,7 +275,7 @@ class Instance:
         )
 
     async def _write_log(self, process: Process) -> None:
-        await LogWriter(log_path(self._shared.root, self.spec["name"], self.number)).copy(process.outputs())
+        await LogWriter(self.log).copy(process.outputs())
 
     async def _watch(self, running: sandbox.Running, writing: asyncio.Task[None], probing: asyncio.Task[None] | None) -> None:
         code = await running.process.wait()
@@ -279,8 +284,9 @@ class Instance:
         if probing is not None:
             probing.cancel()
         await asyncio.wait([writing], timeout=_LAST_OUTPUT_SECONDS)
-        message = await asyncio.to_thread(self._message, code)
-        reason = "Completed" if code == 0 else "Error"
+        never_ran = start_error(code, await asyncio.to_thread(last_words, self.log)) if code else ""
+        message = never_ran or await asyncio.to_thread(self._message, code)
+        reason = "StartError" if never_ran else "Error" if code else "Completed"
         self.terminated = Terminated(code, reason, self.started_at, finished, self.id, message)
         self.exited.set()
         self._changed()
@@ -294,7 +300,7 @@ class Instance:
             text = ""
         if text or code == 0 or self.spec.get("terminationMessagePolicy") != "FallbackToLogsOnError":
             return text
-        return last_words(log_path(self._shared.root, self.spec["name"], self.number))
+        return last_words(self.log)
 
     def _changed(self) -> None:
         self._on_change(self)
@@ -339,6 +345,22 @@ def arguments(spec: Json, image: Image, variables: Mapping[str, str]) -> tuple[s
     if not words:
         raise StartFailed("CreateContainerError", "no command specified")
     return words
+
+
+def start_error(code: int, words: str) -> str:
+    r"""Tell from a log's end whether the program never ran: what bubblewrap or setpriv said in its place, or "".
+
+    >>> start_error(127, "setpriv: failed to execute nonesuch: No such file or directory\n")
+    'failed to start container: exec: "nonesuch": No such file or directory'
+    """
+    if words.count("\n") > 1:  # they say one line and end
+        return ""
+    if code in (126, 127) and words.startswith(_SETPRIV_FAILED):
+        program, _, why = words.strip().removeprefix(_SETPRIV_FAILED).rpartition(": ")
+        return f'failed to start container: exec: "{program}": {why}'
+    if code == 1 and words.startswith("bwrap: "):
+        return f"failed to create container: {words.strip()}"
+    return ""
 
 
 def last_words(log: Path) -> str:

@@ -64,7 +64,7 @@ class Node:
 
 
 class Pod:
-    """One pod. `manifest` is the newest form of it that the API server has sent."""
+    """One pod. `manifest` is its newest form as the API server sent it; `gone`: there is no Pod object any more."""
 
     def __init__(self, manifest: Json, node: Node) -> None:
         self.manifest = manifest
@@ -79,7 +79,7 @@ class Pod:
         self._keeping: asyncio.Task[None] | None = None
         self._began = (manifest.get("status") or {}).get("startTime") or clock.now()
         self._pod_ip = ""
-        self._ready_to_start = self._initialized = self._ended = self._gone = False
+        self._ready_to_start = self._initialized = self._ended = self.gone = False
         self._verdict: Verdict | None = None
         self._ending = asyncio.Event()
         self._granted = float("inf")  # the shortest grace period that a deletion has asked for
@@ -120,13 +120,14 @@ class Pod:
                 self._tell("Warning", "EphemeralContainersNotSupported", why)
         if manifest["metadata"].get("deletionTimestamp"):
             if self._ending.is_set() and self._grace() < self._granted:
-                self._bring_end_forward(self._grace())
+                # A second deletion may shorten the time that is left.
+                self._kill_at = asyncio.get_running_loop().call_later(self._grace(), self._kill)
             self._granted = min(self._granted, self._grace())
             self._ending.set()
 
     def removed(self) -> None:
         """Take note that the Pod object is gone: everything ends at once."""
-        self._gone = True
+        self.gone = True
         self._ending.set()
         self._kill()
 
@@ -149,7 +150,7 @@ class Pod:
                     self._report.changed()
                     await self._attend()
                     await self._release()
-                    if not self._gone:
+                    if not self.gone:
                         await self._report.flush()
                 await self._ending.wait()
                 await self._delete()
@@ -311,17 +312,11 @@ class Pod:
     async def _stop_all(self, grace: float) -> None:
         """Stop main and init containers together, then sidecars one by one, within `grace` seconds in all."""
         deadline = time.monotonic() + grace
-        if self._gone:
+        if self.gone:
             self._kill()
-        await asyncio.gather(*(container.stop(0 if self._gone else grace) for container in self.containers if container.kind != "sidecar"))
+        await asyncio.gather(*(container.stop(0 if self.gone else grace) for container in self.containers if container.kind != "sidecar"))
         for sidecar in reversed(self._of("sidecar")):
-            await sidecar.stop(0 if self._gone else max(deadline - time.monotonic(), 2.0 if grace else 0.0))
-
-    def _bring_end_forward(self, grace: float) -> None:
-        """A second deletion may shorten the time that is left."""
-        if self._kill_at is not None:
-            self._kill_at.cancel()
-        self._kill_at = asyncio.get_running_loop().call_later(grace, self._kill)
+            await sidecar.stop(0 if self.gone else max(deadline - time.monotonic(), 2.0 if grace else 0.0))
 
     def _kill(self) -> None:
         for container in self.containers:
@@ -347,7 +342,10 @@ class Pod:
             await container.close()
         if self.netns is not None:
             self.netns = None
-            await self._node.network.remove(self.uid)
+            try:
+                await self._node.network.remove(self.uid)
+            except Exception:  # noqa: BLE001 - the kernel takes the namespace back when its last process has ended
+                _log.exception("pod %s: its network is not removed", self._name)
             self._changed()
         await asyncio.to_thread(self._volumes.remove)
 
@@ -355,7 +353,7 @@ class Pod:
         """Delete the Pod object: nothing of it is left on the node."""
         metadata = self.manifest["metadata"]
         options: Json = {"kind": "DeleteOptions", "apiVersion": "v1", "gracePeriodSeconds": 0, "preconditions": {"uid": self.uid}}
-        while not self._gone:
+        while not self.gone:
             try:
                 await self._node.api.delete(f"/api/v1/namespaces/{metadata['namespace']}/pods/{metadata['name']}", options)
             except ApiError as error:

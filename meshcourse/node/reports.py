@@ -99,6 +99,10 @@ class Report:
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, _LONGEST_PAUSE)
                 self._due.set()
+            except Exception:  # noqa: BLE001 - no failure may stop what is told of a pod
+                _log.exception("%s: not written; again in %.1f s", self._path, _LONGEST_PAUSE)
+                await asyncio.sleep(_LONGEST_PAUSE)
+                self._due.set()
             else:
                 pause = _FIRST_PAUSE
                 if not self._due.is_set():

@@ -131,3 +131,11 @@ def test_a_deployment_rolls_to_a_new_version_without_losing_a_ready_pod(kubectl:
     kubectl("rollout", "status", "deployment/web", "--timeout=30s")
     kubectl("wait", "pod", "-l", "app=web", "--for=jsonpath={.spec.containers[0].env[0].value}=2", "--timeout=30s")
     assert len(get("pods", "-l", "app=web")["items"]) >= 2
+
+
+def test_a_program_that_does_not_exist_is_named(kubectl: Any, apply: Any, get: Any) -> None:
+    apply("typo", [{"name": "app", "image": "busybox", "command": ["nonesuch"]}], restartPolicy="Never")
+    wait(kubectl, "typo", "{.status.phase}", "Failed")
+    ended = get("pod", "typo")["status"]["containerStatuses"][0]["state"]["terminated"]
+    assert ended["reason"] == "StartError"
+    assert 'exec: "nonesuch"' in ended["message"]
