@@ -188,4 +188,4 @@ def _dial(address: str, error: BaseException) -> str:
         return f"dial tcp {address}: connect: connection refused"
     if isinstance(error, OSError) and error.strerror:
         return f"dial tcp {address}: connect: {error.strerror.lower()}"
-    return f"dial tcp {address}: {error or type(error).__name__}"
+    return f"dial tcp {address}: {str(error) or type(error).__name__}"

@@ -85,7 +85,7 @@ def next_moment(now: float, previous: float | None, *, delay: float, period: flo
 class Prober:
     """Probe one run of one container. `started` and `ready` are what its status says; `failed_probe` is what killed it, if a probe did."""
 
-    def __init__(  # noqa: PLR0913 - what one container is probed with
+    def __init__(
         self,
         container: Json,
         *,
