@@ -1,0 +1,319 @@
+"""Building the upstream programs from their published Go modules, once per user and version.
+
+Comes in: go.mod, go.sum and coredns/main.go of this folder, and a Go toolchain. Goes out: a folder in the user's cache with
+every program, Istio's bootstrap template and manifest.json. Who runs it: `meshcourse engine build` and `meshcourse up`.
+
+One `go build` makes all programs, so what they share is compiled once. Everything unfinished lies in `<key>.building`; it
+stays when the build is stopped, so that the next one goes on from there, and the finished folder appears by one rename.
+An interrupted, failed or doubled build can therefore never be taken for an engine. GOCACHE and GOMODCACHE, when set, are
+used and kept; otherwise what was downloaded and compiled (about 5 GB) is deleted at the end.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import select
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from meshcourse.core import errors, progress
+from meshcourse.engine import binaries, toolchain
+from meshcourse.engine.compilation import LIST_FORMAT, Compilation, plan
+
+SPACE: Final = 7_000_000_000
+"""Bytes that a build needs at its widest: 4 GB compiled, 1.1 GB of modules, 0.8 GB of programs, the linker's files."""
+
+LAST_LINES: Final = 15
+"""How much of go's output an error shows."""
+
+
+NAMED: Final = 3
+"""So many programs that are left are named in a line."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What is built from where: tests build a small module, the course always `ENGINE`.
+
+    `extra` maps a file's name in the result to (module, path inside it), or is empty.
+    """
+
+    source: Path
+    programs: tuple[binaries.Program, ...]
+    flags: tuple[str, ...]
+    extra: Mapping[str, tuple[str, str]]
+    space: int = SPACE
+
+
+ENGINE: Final = Recipe(
+    binaries.SOURCE, binaries.PROGRAMS, binaries.FLAGS, {binaries.BOOTSTRAP: ("istio.io/istio", binaries.BOOTSTRAP_IN_ISTIO)}
+)
+
+
+class Build:
+    """One build of `recipe` into the folder `target`."""
+
+    def __init__(self, recipe: Recipe, target: Path) -> None:
+        self.recipe = recipe
+        self.target = target
+        self.work = target.with_name(f"{target.name}.building")
+        self.staging = self.work / "bin"
+        self.log = self.work / "build.log"
+
+    def run(self) -> Path:
+        """Build, unless the target is there. Returns it. Raises EngineError; KeyboardInterrupt leaves what a second run continues."""
+        self._folders()
+        with self._lock() as lock:
+            if not self._complete(self.target):
+                self._build(lock)
+        return self.target
+
+    def _complete(self, folder: Path) -> bool:
+        names = (*(program.name for program in self.recipe.programs), *self.recipe.extra, binaries.MANIFEST)
+        return all((folder / name).is_file() for name in names)
+
+    def _folders(self) -> None:
+        try:
+            self.target.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise errors.EngineError(
+                f"The engine's folder {self.target.parent} cannot be made.",
+                why=str(error),
+                next="MESHCOURSE_CACHE=/a/folder/of/yours meshcourse engine build",
+            ) from error
+
+    @contextlib.contextmanager
+    def _lock(self) -> Iterator[int]:
+        """One builder at a time. The go command inherits the lock, so it holds even when this process is killed."""
+        with self.target.with_name(f"{self.target.name}.lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                with progress.step("Waiting for another build of the engine to end"):
+                    fcntl.flock(file, fcntl.LOCK_EX)
+            yield file.fileno()
+
+    def _build(self, lock: int) -> None:
+        started = time.monotonic()
+        go = toolchain.find()
+        self._check_space()
+        for folder in (self.staging, self.work / "tmp"):
+            folder.mkdir(parents=True, exist_ok=True)
+        environment = toolchain.environment(
+            os.environ,
+            build_cache=Path(os.environ.get("GOCACHE") or self.work / "compiled"),
+            modules=Path(os.environ["GOMODCACHE"]) if os.environ.get("GOMODCACHE") else toolchain.module_cache(go),
+            work=self.work,
+        )
+        with self.log.open("w", encoding="utf-8") as log:
+            run = _Go(go.go, self.recipe.source, environment, lock, log.write)
+            compilation = self._list(run)
+            self._compile(run, compilation)
+            self._gather(run)
+            versions = self._versions(run)
+        manifest = {
+            "key": self.target.name,
+            "go": ".".join(map(str, go.version)),
+            "seconds": round(time.monotonic() - started, 1),
+            "programs": {program.name: versions.get(program.module, "") for program in self.recipe.programs},
+        }
+        (self.staging / binaries.MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+        self._publish()
+
+    def _check_space(self) -> None:
+        """Say so now when the disk is too small, not after eight minutes."""
+        folder = self.target.parent
+        have, need = shutil.disk_usage(folder).free + _size(self.work), self.recipe.space
+        if have < need:
+            raise errors.EngineError(
+                "There is too little room on the disk to build the engine.",
+                why=f"It needs {need / 1e9:.1f} GB for some minutes and 0.8 GB after; {folder} has {have / 1e9:.1f} GB.",
+                next="MESHCOURSE_CACHE=/a/folder/on/a/larger/disk meshcourse engine build",
+            )
+
+    def _list(self, run: _Go) -> Compilation:
+        """Download what is needed and find out what is left to compile (an interrupted build's work is in its cache)."""
+        sums = self.recipe.source / "go.sum"
+        expected = sum("/go.mod " not in line for line in sums.read_text().splitlines()) if sums.is_file() else 0
+        with progress.step("Downloading the sources of Kubernetes, Istio, etcd and CoreDNS") as step:
+            downloaded = Compilation(plan("", ()))
+            output: list[str] = []
+
+            def line(text: str) -> None:
+                output.append(text)
+                downloaded.line(text)
+                step.update(f"{downloaded.downloaded} modules", min(1.0, downloaded.downloaded / max(1, expected)))
+
+            packages = [program.package for program in self.recipe.programs]
+            run(["list", "-deps", "-f", LIST_FORMAT, *self.recipe.flags, *packages], line)
+        return Compilation(plan("\n".join(output), ((program.built_as, program.package) for program in self.recipe.programs)))
+
+    def _compile(self, run: _Go, compilation: Compilation) -> None:
+        names = {program.built_as: program.name for program in self.recipe.programs}
+        started = time.monotonic()
+        with progress.step(f"Building {len(names)} programs") as step:
+
+            def look() -> None:
+                there = (name for name in names if (self.staging / name).is_file())
+                for name in compilation.appeared(there):
+                    left = [names[each] for each in compilation.left]
+                    after = f"; left: {', '.join(left)}" if 0 < len(left) <= NAMED else f"; {len(left)} left" if left else ""
+                    progress.console.print(f"  {names[name]} [dim]after {time.monotonic() - started:.0f} s{after}[/dim]")
+                step.update(str(compilation), compilation.share)
+
+            packages = [program.package for program in self.recipe.programs]
+            run(["build", "-v", *self.recipe.flags, "-o", f"{self.staging}/", *packages], compilation.line, look)
+
+    def _gather(self, run: _Go) -> None:
+        """Give each program its own name, and put the files beside them that Istio's images have."""
+        for program in self.recipe.programs:
+            if program.built_as != program.name:
+                (self.staging / program.built_as).replace(self.staging / program.name)
+        for name, (module, path) in self.recipe.extra.items():
+            folder: list[str] = []
+            run(["list", "-m", "-f", "{{.Dir}}", module], folder.append)
+            shutil.copyfile(Path(folder[-1]) / path, self.staging / name)
+
+    def _versions(self, run: _Go) -> dict[str, str]:
+        lines: list[str] = []
+        run(["list", "-m", "-f", "{{.Path}} {{.Version}}", *sorted({program.module for program in self.recipe.programs})], lines.append)
+        return {path: version for path, _, version in (line.partition(" ") for line in lines)}
+
+    def _publish(self) -> None:
+        shutil.copyfile(self.log, self.staging / "build.log")
+        shutil.rmtree(self.target, ignore_errors=True)
+        self.staging.rename(self.target)
+        with progress.step("Deleting what the build left behind"):
+            shutil.rmtree(self.work, ignore_errors=True)
+
+
+class _Go:
+    """Runs the go command in `source`; every line goes to the log and to the caller."""
+
+    def __init__(self, go: Path, source: Path, environment: Mapping[str, str], lock: int, log: Callable[[str], object]) -> None:
+        self._go = go
+        self._source = source
+        self._environment = environment
+        self._lock = lock
+        self._log = log
+
+    def __call__(self, words: list[str], line: Callable[[str], object], tick: Callable[[], object] = lambda: None) -> None:
+        """Raises EngineError when go fails. `tick` is called twice a second and after the end."""
+        lines: list[str] = []
+        process = subprocess.Popen(
+            [self._go, *words],
+            cwd=self._source,
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # Ctrl-C reaches this process only, which then ends the whole group
+            pass_fds=(self._lock,),
+        )
+        try:
+            for text in _lines(process, tick):
+                lines.append(text)
+                self._log(f"{text}\n")
+                line(text)
+            process.wait()
+        finally:
+            _end(process)
+        tick()
+        if process.returncode != 0:
+            raise failure(lines, self._environment["GOTMPDIR"])
+
+
+def _lines(process: subprocess.Popen[bytes], tick: Callable[[], object]) -> Iterator[str]:
+    """Lines of the process's output as they come."""
+    assert process.stdout is not None  # noqa: S101 - it is started with a pipe
+    pipe = process.stdout.fileno()
+    rest = b""
+    while True:
+        if select.select([pipe], [], [], 0.5)[0]:
+            data = os.read(pipe, 65536)
+            if not data:
+                break
+            *lines, rest = (rest + data).split(b"\n")
+            yield from (line.decode(errors="replace") for line in lines)
+        tick()
+    if rest:
+        yield rest.decode(errors="replace")
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End the process and all that it started, when it has not ended by itself."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        if process.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, number)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=5)
+    if process.stdout is not None:
+        process.stdout.close()
+
+
+def failure(lines: list[str], folder: str) -> errors.EngineError:
+    """The error for a go command that failed with this output."""
+    text = "\n".join(lines)
+    log = Path(folder).parent / "build.log"
+    again = "meshcourse engine build    # goes on where it stopped"
+    if "no space left on device" in text:
+        why, again = f"the disk that holds {log.parent} is full.", f"df -h {log.parent}    # make room, then: meshcourse engine build"
+    elif any(sign in text for sign in ("dial tcp", "no such host", "i/o timeout", "proxyconnect", "TLS handshake", "connection refused")):
+        why = "Go modules could not be downloaded: " + next(line for line in reversed(lines) if line.strip())
+    elif "signal: killed" in text:
+        why, again = (
+            "a compiler was killed, most likely because memory ran out.",
+            "GOMAXPROCS=1 meshcourse engine build    # one compiler at a time",
+        )
+    else:
+        why = "go said:\n  " + "\n  ".join(lines[-LAST_LINES:])
+    return errors.EngineError("The engine could not be built.", why=f"{why}\nAll that go said: {log}", next=again)
+
+
+def _size(folder: Path) -> int:
+    """Bytes on disk below `folder`; 0 when it is not there."""
+    return sum(os.lstat(os.path.join(root, name)).st_blocks * 512 for root, _, names in os.walk(folder) for name in names)  # noqa: PTH118 - a hundred thousand files
+
+
+def ensure() -> Path:
+    """The folder of the engine in force, built first when it is not there. Raises EngineError."""
+    chosen = binaries.home()
+    if chosen != binaries.built():
+        absent = binaries.missing(chosen)
+        if absent:
+            raise errors.EngineError(
+                f"The engine in {chosen} lacks {', '.join(absent)}.",
+                why="MESHCOURSE_ENGINE or the installed meshcourse-engine wheel names this folder.",
+                next="unset MESHCOURSE_ENGINE; meshcourse engine build",
+            )
+        return chosen
+    return chosen if not binaries.missing(chosen) else Build(ENGINE, chosen).run()
+
+
+def old() -> tuple[Path, ...]:
+    """Engines of other versions of the package, and what stopped builds of them left. `meshcourse engine prune` deletes them."""
+    folder = binaries.caches()
+    keep = binaries.built().name
+    return tuple(sorted(each for each in folder.iterdir() if not each.name.startswith(keep))) if folder.is_dir() else ()
+
+
+def prune() -> int:
+    """Delete `old()`; returns the bytes freed."""
+    freed = 0
+    for each in old():
+        freed += _size(each) if each.is_dir() else each.stat().st_size
+        if each.is_dir():
+            shutil.rmtree(each, ignore_errors=True)
+        else:
+            each.unlink(missing_ok=True)
+    return freed
