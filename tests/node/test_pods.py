@@ -167,3 +167,14 @@ def test_an_unknown_image_waits_in_image_pull_back_off(kubectl: Any, apply: Any,
     assert {"Failed", "BackOff"} <= reasons("stranger").keys()
     kubectl("set", "image", "pod/stranger", "app=nginx")
     kubectl("wait", "pod/stranger", "--for=condition=Ready", "--timeout=30s")
+
+
+def test_readiness_follows_the_probe_both_ways(kubectl: Any, apply: Any) -> None:
+    probe = {"exec": {"command": ["test", "-e", "/shared/open"]}, "periodSeconds": 1, "failureThreshold": 1}
+    apply("door", [shell("app", "sleep 60", readinessProbe=probe, volumeMounts=MOUNT)], terminationGracePeriodSeconds=1, **SHARED)
+    wait(kubectl, "door", "{.status.phase}", "Running")
+    kubectl("wait", "pod/door", "--for=condition=Ready=false", "--timeout=30s")
+    kubectl("exec", "door", "--", "touch", "/shared/open")
+    kubectl("wait", "pod/door", "--for=condition=Ready", "--timeout=30s")
+    kubectl("exec", "door", "--", "rm", "/shared/open")
+    kubectl("wait", "pod/door", "--for=condition=Ready=false", "--timeout=30s")
