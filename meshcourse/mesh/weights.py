@@ -63,7 +63,7 @@ def write(
 def check(weights: Mapping[str, int]) -> None:
     """Raise MeshError unless `weights` are whole numbers from 0 that sum to 100."""
     shown = ", ".join(f"{subset} {weight}" for subset, weight in weights.items())
-    if any(isinstance(weight, bool) or not isinstance(weight, int) or weight < 0 for weight in weights.values()):
+    if any(type(weight) is not int or weight < 0 for weight in weights.values()):
         raise errors.MeshError(f"Weights cannot be {shown}.", why="a weight is a whole number from 0 to 100", next="correct the weights")
     total = sum(weights.values())
     if total != 100:  # noqa: PLR2004 - per cent

@@ -1,0 +1,110 @@
+"""The canary's picture: shares per version beside the wanted ones, latency, errors.
+
+Comes in: a trail.View. Goes out: a plotly figure as a plain dict, or the same traces of a live one moved on. Pure but for `update`,
+which mutates the figure it is given, in one batch. Who runs it: the weight panel; tests/widgets pins the dict as golden JSON.
+The order of traces is the order of `series`; it depends only on the versions, so a live figure never gains or loses a trace.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from meshcourse.widgets import palette
+from meshcourse.widgets.trail import View
+
+Points = tuple[float | None, ...]
+_PERCENTILES = {"p50": ("solid", 0), "p95": ("dash", 1), "p99": ("dot", 3)}
+_ERRORS = {"4xx": ("dot", 4), "5xx": ("solid", 1), "no answer": ("dash", 3)}
+
+
+def figure(view: View) -> dict[str, Any]:
+    """The whole figure, for `plotly.graph_objects.Figure` or FigureWidget."""
+    return {"data": [{**style, "x": list(x), "y": list(y)} for style, x, y in series(view)], "layout": layout(view)}
+
+
+def update(live: Any, view: View) -> None:  # noqa: ANN401 - a FigureWidget, which has no types
+    """Move the traces of `live`, made by `figure` for the same versions, on to `view`: one message to the browser."""
+    with live.batch_update():
+        for trace, (_, x, y) in zip(live.data, series(view), strict=True):
+            trace.x, trace.y = x, y
+        live.layout.xaxis.range = view.range
+
+
+def series(view: View) -> Iterator[tuple[dict[str, Any], tuple[float, ...], Points]]:
+    """(style, x, y) of each trace, in order."""
+    for number, (version, band) in enumerate(view.versions.items()):
+        colour = palette.series(number)
+        edge = {**_line(version, "", colour, "solid", 0.0), "hoverinfo": "skip", "showlegend": False}
+        yield {**edge, "name": f"{version} low"}, view.seconds, band.low
+        yield {**edge, "name": f"{version} band", "fill": "tonexty", "fillcolor": palette.faint(colour)}, view.seconds, band.high
+        wanted = _line(version, "wanted", colour, "dash", 1.5)
+        yield {**wanted, "line": {**wanted["line"], "shape": "hv"}}, view.seconds, band.wanted
+        yield _line(version, "observed", colour, "solid", 2.5), view.seconds, band.observed
+    for name, (dash, number) in _PERCENTILES.items():
+        yield (
+            {**_line("", name, palette.series(number), dash, 2.0), "xaxis": "x2", "yaxis": "y2", "legend": "legend2"},
+            view.seconds,
+            view.latencies[name],
+        )
+    for name, (dash, number) in _ERRORS.items():
+        yield (
+            {**_line("", name, palette.series(number), dash, 2.0), "xaxis": "x3", "yaxis": "y3", "legend": "legend3"},
+            view.seconds,
+            view.errors[name],
+        )
+
+
+def _line(version: str, what: str, colour: str, dash: str, width: float) -> dict[str, Any]:
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "name": f"{version} {what}".strip(),
+        "line": {"color": colour, "dash": dash, "width": width},
+        "hovertemplate": "%{y:.1f}",
+        "connectgaps": False,
+    }
+
+
+def layout(view: View) -> dict[str, Any]:
+    """Three charts over one time axis. See-through ground and grey ink, so that light and dark JupyterLab both can show it."""
+    axis = {"gridcolor": palette.GRID, "zerolinecolor": palette.GRID, "linecolor": palette.GRID, "fixedrange": True}
+    time = {**axis, "range": list(view.range)}
+    legend = {"orientation": "h", "bgcolor": "rgba(0,0,0,0)", "yanchor": "bottom", "xanchor": "right"}
+    return {
+        "template": {},
+        "autosize": True,
+        "height": 400,
+        "margin": {"l": 48, "r": 12, "t": 56, "b": 40},
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "font": {"color": palette.INK, "size": 12},
+        "hovermode": "x",
+        "uirevision": "meshcourse",
+        "xaxis": {**time, "domain": [0.0, 0.56], "anchor": "y", "title": {"text": "seconds"}},
+        "yaxis": {**axis, "domain": [0.0, 1.0], "anchor": "x", "range": [-3, 103], "title": {"text": "share of answers, %"}},
+        "xaxis2": {**axis, "domain": [0.64, 1.0], "anchor": "y2", "matches": "x", "showticklabels": False},
+        "yaxis2": {**axis, "domain": [0.6, 1.0], "anchor": "x2", "rangemode": "tozero", "title": {"text": "latency, ms"}},
+        "xaxis3": {**axis, "domain": [0.64, 1.0], "anchor": "y3", "matches": "x", "title": {"text": "seconds"}},
+        "yaxis3": {**axis, "domain": [0.0, 0.4], "anchor": "x3", "range": [-3, 103], "title": {"text": "errors, %"}},
+        "legend": {**legend, "x": 0.56, "y": 1.02},
+        "legend2": {**legend, "x": 1.0, "y": 1.02},
+        "legend3": {**legend, "x": 1.0, "y": 0.42},
+    }
+
+
+def describe(view: View) -> str:
+    """The picture in words, for those who do not see it."""
+    parts = []
+    for version, band in view.versions.items():
+        if not view.seconds:
+            continue
+        seen, low, high = band.observed[-1], band.low[-1], band.high[-1]
+        observed = "nothing observed" if seen is None else f"{seen:.1f} % observed (95 % band {low:.1f} to {high:.1f})"
+        parts.append(f"{version}: {band.wanted[-1]:.0f} % wanted, {observed}")
+    for name, points in view.errors.items():
+        if points and points[-1]:
+            parts.append(f"{name}: {points[-1]:.1f} % of requests")
+    return "Share of answers per version over the last minute, beside latency and errors. " + (
+        "; ".join(parts) + "." if parts else "No load has run yet."
+    )

@@ -1,0 +1,151 @@
+"""The weight panel's controls: which widgets there are, how they look and where they stand.
+
+Comes in: versions and their weights. Goes out: Controls, a box to display and the widgets in it, each with a stable description and
+a CSS class (`mc-weight-v2`, `mc-observed-v2`, `mc-start`, ...), by which a browser test finds it.
+Who runs it: WeightPanel. No callback is wired here.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import ipywidgets
+import plotly.graph_objects as go
+
+from meshcourse.measure.windows import Summary
+from meshcourse.traffic.results import Counts
+from meshcourse.widgets import palette, redistribution
+from meshcourse.widgets.figures import weights as picture
+from meshcourse.widgets.trail import View
+
+Widget = Any  # ipywidgets has no types
+MAX_RATE = 500
+
+
+@dataclass(frozen=True)
+class Controls:
+    """The widgets. `presets` holds (button, weights)."""
+
+    box: Widget
+    figure: Widget
+    sliders: Mapping[str, Widget]
+    observed: Mapping[str, Widget]
+    presets: tuple[tuple[Widget, Mapping[str, int]], ...]
+    rollback: Widget
+    start: Widget
+    stop: Widget
+    rate: Widget
+    numbers: Widget
+    error: Widget
+    alt: Widget
+
+    def inputs(self) -> tuple[Widget, ...]:
+        """Everything that a learner can move or press."""
+        return (*self.sliders.values(), *(button for button, _ in self.presets), self.rollback, self.start, self.stop, self.rate)
+
+
+def build(weights: Mapping[str, int], title: str, view: View) -> Controls:
+    """All widgets for a route with these weights."""
+    sliders = {version: _slider(version, weight) for version, weight in weights.items()}
+    observed = {version: _text("mc-observed", f"mc-observed-{css(version)}") for version in weights}
+    for version in weights:
+        observed[version].value = seen(version, Summary(1.0))
+    presets = tuple((_button(text, f"mc-preset-{css(text)}"), given) for text, given in redistribution.presets(tuple(weights)))
+    rollback = _button("Roll back", "mc-rollback", tooltip="Back to the weights before the last change")
+    start = _button("Start load", "mc-start", tooltip="Send requests at the chosen rate", style="success")
+    stop = _button("Stop load", "mc-stop", tooltip="Stop sending")
+    stop.disabled = True
+    rate = ipywidgets.IntSlider(
+        value=50,
+        min=1,
+        max=MAX_RATE,
+        description="requests/s",
+        style={"description_width": "80px"},
+        layout=ipywidgets.Layout(width="420px"),
+    )
+    rate.add_class("mc-rate")
+    numbers, error, alt = _text("mc-numbers"), _text("mc-error"), _text("mc-alt")
+    numbers.value, alt.value = count(Counts(), Summary(1.0)), caption(view)
+    figure = go.FigureWidget(picture.figure(view))
+    heading = ipywidgets.HTML(f"<b>{html.escape(title)}</b>")
+    left = ipywidgets.VBox([ipywidgets.HBox([sliders[version], observed[version]]) for version in weights])
+    row = ipywidgets.Layout(flex_flow="row wrap")
+    steps = ipywidgets.HBox([*(button for button, _ in presets), rollback], layout=row)
+    load = ipywidgets.HBox([start, stop, rate], layout=row)
+    box = ipywidgets.VBox(
+        [heading, left, steps, load, numbers, error, figure, alt],
+        layout=ipywidgets.Layout(width="100%", max_width="1160px", overflow="hidden"),
+    )
+    box.add_class("mc-weight-panel")
+    return Controls(box, figure, sliders, observed, presets, rollback, start, stop, rate, numbers, error, alt)
+
+
+def css(text: str) -> str:
+    """`text` as part of a class name."""
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", text)
+
+
+def seen(version: str, summary: Summary) -> str:
+    """`v2 observed 49.8 % (n=312), 95 % band 44.3 to 55.3 %`."""
+    share = summary.share(version)
+    if not share.n:
+        return f"{html.escape(version)} observed nothing yet (n=0)"
+    return f"{html.escape(version)} observed {share}, 95 % band {100 * share.low:.1f} to {100 * share.high:.1f} %"
+
+
+def count(counts: Counts, summary: Summary) -> str:
+    """The line of numbers: requests, latency percentiles, errors by code."""
+    milliseconds = " · ".join(
+        f"{name} {1000 * value:.1f} ms" for name in ("p50", "p95", "p99") if (value := getattr(summary.latency, name)) is not None
+    )
+    failed = ", ".join(f"{html.escape(code)} ×{number}" for code, number in sorted(summary.errors().items())) or "none"  # noqa: RUF001 - times
+    sent = f"{counts.begun:,} requests sent, {counts.answered:,} answered, {counts.failed:,} without answer"
+    sent += f", {counts.late:,} late, {counts.dropped:,} dropped"
+    last = (
+        f"last {summary.seconds:g} s: {summary.rate:.0f} per second"
+        + (f" · {milliseconds}" if milliseconds else "")
+        + f" · errors: {failed}"
+    )
+    return f"{sent}<br>{last}"
+
+
+def complaint(text: str) -> str:
+    """An error line; nothing for an empty text."""
+    lines = "<br>".join(html.escape(line) for line in text.splitlines())
+    return f'<div role="alert" style="border-left:4px solid {palette.series(1)};padding-left:8px">{lines}</div>' if text else ""
+
+
+def caption(view: View) -> str:
+    """The picture in words, under it."""
+    return f'<span style="color:{palette.INK};font-size:90%">{html.escape(picture.describe(view))}</span>'
+
+
+def _slider(version: str, weight: int) -> Widget:
+    slider = ipywidgets.IntSlider(
+        value=weight,
+        min=0,
+        max=100,
+        description=version,
+        continuous_update=True,
+        style={"description_width": "80px"},
+        layout=ipywidgets.Layout(width="420px"),
+    )
+    slider.add_class(f"mc-weight-{css(version)}")
+    return slider
+
+
+def _button(text: str, name: str, *, tooltip: str = "", style: str = "") -> Widget:
+    button = ipywidgets.Button(description=text, tooltip=tooltip or text, button_style=style, layout=ipywidgets.Layout(width="auto"))
+    button.add_class(name)
+    return button
+
+
+def _text(*names: str) -> Widget:
+    text = ipywidgets.HTML()
+    for name in names:
+        text.add_class(name)
+    return text
