@@ -17,7 +17,7 @@ from meshcourse.core import settings
 from meshcourse.engine import binaries
 from meshcourse.lab import chapters, session
 from meshcourse.lab.chapters import Chapter
-from meshcourse.mesh import injection, installation, resources
+from meshcourse.mesh import arrival, injection, installation, resources
 from meshcourse.mesh.connection import Connection
 
 
@@ -44,6 +44,11 @@ def chapter(key: str) -> None:
     say(f"✔ namespace {wanted.namespace}: {did}")
     for rival in rivals(begun.connection, wanted.namespace):
         say(f"! Gateway {rival} answers for every host on port 80 too, and may take this chapter's requests: kubectl get gateways -A")
+    left = tuple(str(item["metadata"]["name"]) for item in arrival.listed(begun.connection, wanted.namespace, "virtualservices"))
+    if left:
+        say(
+            f"! VirtualService {', '.join(left)} is here from an earlier run, so some results differ from the text. `lab.clean_up()` begins afresh."
+        )
     say(f"✔ the ingress gateway is at {begun.connection.ingress_url}")
     say("  kubectl and istioctl in this notebook use this cluster and this namespace.")
 

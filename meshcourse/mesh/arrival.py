@@ -8,16 +8,23 @@ pods, or what it lacks. Who runs it: lab and checks, before they measure.
 
 from __future__ import annotations
 
+import datetime as dt
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from meshcourse.mesh import istioctl, proxies, resources
 from meshcourse.mesh.connection import Connection
 
 Json = dict[str, Any]
-_GROUP = "networking.istio.io"
+_GROUP: Final = "networking.istio.io"
+MERGE_WINDOW: Final = 1.1
+"""Seconds, and a little more, for which Envoy may collect changes of health before its workers see them (update_merge_window, 1 s).
+
+istiod announces a pod before it is ready, as unhealthy; its getting ready is such a change, and Envoy's own listing shows it early.
+"""
+_FRESH: Final = 5.0
 
 
 @dataclass(frozen=True)
@@ -31,11 +38,15 @@ class Arrival:
 
 @dataclass(frozen=True)
 class Subset:
-    """What a DestinationRule's subset comes to: the addresses of its ready pods, which Envoy should know as healthy."""
+    """What a DestinationRule's subset comes to: the addresses of its ready pods, which Envoy should know as healthy.
+
+    `fresh` says that one of them got ready only seconds ago.
+    """
 
     host: str
     name: str
     addresses: frozenset[str]
+    fresh: bool
 
 
 def wait(connection: Connection, namespace: str, *, timeout: float = 15.0) -> Arrival:
@@ -44,11 +55,16 @@ def wait(connection: Connection, namespace: str, *, timeout: float = 15.0) -> Ar
     VirtualServices without a gateway are left out: only sidecars read them. Raises MeshError when the gateway cannot be asked.
     """
     started = time.monotonic()
+    complete: float | None = None
     while True:
         services = [item for item in listed(connection, namespace, "virtualservices") if carried_by_a_gateway(item)]
-        missing = [*_doors(connection, namespace, services), *_pods(connection, namespace)]
-        seconds = time.monotonic() - started
-        if not missing or seconds > timeout:
+        subsets = [subset for rule in listed(connection, namespace, "destinationrules") for subset in _subsets(connection, rule)]
+        missing = [*_doors(connection, namespace, services), *_pods(connection, subsets)]
+        now = time.monotonic()
+        complete = None if missing else complete or now
+        settled = complete is not None and (now - complete >= MERGE_WINDOW or not any(subset.fresh for subset in subsets))
+        seconds = now - started
+        if settled or seconds > timeout:
             return Arrival(seconds, tuple(sorted(str(item["metadata"]["name"]) for item in services)), tuple(missing))
         time.sleep(0.1)
 
@@ -66,10 +82,8 @@ def _doors(connection: Connection, namespace: str, services: list[Json]) -> Iter
             yield f"VirtualService {item['metadata']['name']}"
 
 
-def _pods(connection: Connection, namespace: str) -> Iterator[str]:
+def _pods(connection: Connection, wanted: list[Subset]) -> Iterator[str]:
     """Subsets whose ready pods are not those that the gateway's Envoy holds as healthy."""
-    rules = listed(connection, namespace, "destinationrules")
-    wanted = [subset for rule in rules for subset in _subsets(connection, rule)]
     if not wanted:
         return
     held = {tuple(name.split("|")[2:4]): addresses for name, addresses in proxies.endpoints(connection).items() if name.count("|") == 3}  # noqa: PLR2004 - direction|port|subset|host
@@ -90,14 +104,21 @@ def _subsets(connection: Connection, rule: Json, domain: str = "cluster.local") 
     pods = [pod for pod in resources.read(connection.core().list_namespaced_pod, namespace).items if is_ready(pod)]
     for subset in rule["spec"].get("subsets", ()):
         labels = {**found.spec.selector, **(subset.get("labels") or {})}
-        addresses = frozenset(pod.status.pod_ip for pod in pods if labels.items() <= (pod.metadata.labels or {}).items())
-        yield Subset(f"{service}.{namespace}.svc.{domain}", str(subset["name"]), addresses)
+        own = [pod for pod in pods if labels.items() <= (pod.metadata.labels or {}).items()]
+        full = f"{service}.{namespace}.svc.{domain}"
+        yield Subset(full, str(subset["name"]), frozenset(pod.status.pod_ip for pod in own), any(became_ready(pod) < _FRESH for pod in own))
 
 
 def is_ready(pod: Any) -> bool:  # noqa: ANN401 - the Kubernetes client is untyped
     """Whether a pod takes requests: ready, and not on its way out."""
     conditions = pod.status.conditions or ()
     return pod.metadata.deletion_timestamp is None and any(each.type == "Ready" and each.status == "True" for each in conditions)
+
+
+def became_ready(pod: Any) -> float:  # noqa: ANN401 - the Kubernetes client is untyped
+    """Seconds since a pod got ready, by this machine's clock; a clock that is behind the cluster's counts as no time at all."""
+    since = max(each.last_transition_time for each in pod.status.conditions if each.type == "Ready")
+    return float((dt.datetime.now(dt.UTC) - since).total_seconds())
 
 
 def same(held: tuple[proxies.Route, ...], wanted: tuple[proxies.Route, ...]) -> bool:

@@ -240,15 +240,25 @@ lab.traffic(500)
 #
 # An hour later somebody finds that v2 loses orders. Roll back! The reflex is to put the weights back at once. But v1 has **no pods** at
 # this moment, and a route to nobody answers 503 with the flag `UH`, *no healthy upstream*: the cure would be worse than the illness.
-# Pods first, traffic second:
+# **Pods first, traffic second:**
 
 # %% language="bash"
 # kubectl scale deployment/web-v1 --replicas=1
 # kubectl rollout status deployment/web-v1 --timeout=120s
-# kubectl apply -f manifests/05_canary/04-virtualservice-90-10.yaml
+
+# %% [markdown]
+# Ready for Kubernetes is not yet ready for Envoy. istiod announces the pod, and Envoy may gather changes of health for up to a second before it
+# acts on them: put the weights back in that second, and requests fail. `lab.wait` gives it the time. In a script of your own, wait two
+# seconds here.
 
 # %%
 lab.wait("web-v1")
+
+# %% language="bash"
+# kubectl apply -f manifests/05_canary/04-virtualservice-90-10.yaml
+
+# %%
+lab.wait()
 lab.traffic(500)
 
 # %% [markdown]
