@@ -101,6 +101,15 @@ def key(source: Path = SOURCE, flags: tuple[str, ...] = FLAGS, wanted: str | Non
     return digest.hexdigest()[:16]
 
 
+def versions(source: Path = SOURCE) -> dict[str, str]:
+    """The version of each program's module, as go.mod pins it."""
+    words = [line.split() for line in (source / "go.mod").read_text(encoding="utf-8").splitlines()]
+    required = {
+        line[-2]: line[-1] for line in ([word for word in each if word not in ("//", "indirect")] for each in words) if len(line) in (2, 3)
+    }
+    return {program.module: required[program.module] for program in PROGRAMS}
+
+
 @cache
 def _own_key() -> str:
     return key()

@@ -1,0 +1,65 @@
+"""What every kind of cluster can do, in one protocol.
+
+Comes in: nothing. Goes out: the types that the CLI is written against. Who runs it: each backend implements `Backend`;
+the CLI and lab pick one. Lessons see none of it: they hold a kubeconfig, an ingress URL and an environment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+Report = Callable[[str], None]
+"""Told one line of progress at a time."""
+
+
+@dataclass(frozen=True)
+class Component:
+    """One program that the cluster runs. `since` is Unix time in seconds."""
+
+    name: str
+    state: str
+    restarts: int
+    since: float
+
+
+@dataclass(frozen=True)
+class Status:
+    """A running cluster, as `meshcourse status` shows it. `started` is Unix time in seconds; `version` the package's that started it."""
+
+    name: str
+    backend: str
+    version: str
+    started: float
+    api_url: str
+    ingress_url: str
+    kubeconfig: Path
+    components: tuple[Component, ...]
+
+
+class Backend(Protocol):
+    """One cluster of one kind, whether it runs or not."""
+
+    @property
+    def name(self) -> str:
+        """The cluster's name."""
+
+    def up(self, report: Report) -> Status:
+        """Start it, or find it running. Raises ClusterError, MissingPrerequisite, EngineError."""
+
+    def down(self) -> bool:
+        """Stop it; False when it did not run. Raises ClusterError."""
+
+    def status(self) -> Status:
+        """How it is. Raises ClusterError when it does not run."""
+
+    def kubeconfig(self) -> Path:
+        """Its administrator's kubeconfig. Raises ClusterError when it does not run."""
+
+    def ingress_url(self) -> str:
+        """Where the ingress gateway's port 80 answers, without a trailing slash. Raises ClusterError when it does not run."""
+
+    def environment(self) -> Mapping[str, str]:
+        """KUBECONFIG, INGRESS_URL, MESHCOURSE_CLUSTER, and a PATH with kubectl and istioctl. Raises ClusterError, EngineError."""

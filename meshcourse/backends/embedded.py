@@ -1,0 +1,73 @@
+"""The default backend: a cluster of upstream programs in namespaces of this machine, without Docker or root.
+
+Comes in: a cluster's name and the ports that it shall have. Goes out: what `backend.Backend` promises. Who runs it: the CLI.
+Everything real is done by meshcourse.cluster; this file says it in the protocol's words.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from meshcourse.backends.backend import Component, Report, Status
+from meshcourse.cluster import clusters
+from meshcourse.core import settings
+from meshcourse.engine import binaries, build
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """The embedded cluster called `name`. A port of 0 means any that is free."""
+
+    name: str = settings.DEFAULT_CLUSTER
+    api_port: int = 0
+    ingress_port: int = settings.INGRESS_NODE_PORT
+
+    def up(self, report: Report) -> Status:
+        """Build the engine if it is absent, and start the cluster if it does not run."""
+        if clusters.find(self.name) is None:
+            build.ensure()
+        clusters.up(self.name, api_port=self.api_port, ingress_port=self.ingress_port, report=report)
+        return self.status()
+
+    def down(self) -> bool:
+        """Stop the cluster; False when it did not run."""
+        return clusters.down(self.name)
+
+    def status(self) -> Status:
+        """The cluster and its components. Raises ClusterError when it does not run."""
+        cluster = clusters.get(self.name)
+        components = tuple(Component(each.name, each.state, each.restarts, each.since) for each in clusters.health(cluster))
+        api = f"https://127.0.0.1:{cluster.api_port}"
+        return Status(cluster.name, "embedded", cluster.version, cluster.started, api, cluster.ingress_url, cluster.kubeconfig, components)
+
+    def kubeconfig(self) -> Path:
+        """The administrator's kubeconfig. Raises ClusterError when the cluster does not run."""
+        return clusters.get(self.name).kubeconfig
+
+    def ingress_url(self) -> str:
+        """Where the ingress gateway answers. Raises ClusterError when the cluster does not run."""
+        return clusters.get(self.name).ingress_url
+
+    def environment(self) -> Mapping[str, str]:
+        """What a shell needs so that plain kubectl and istioctl act on this cluster."""
+        cluster = clusters.get(self.name)
+        return {
+            "KUBECONFIG": str(cluster.kubeconfig),
+            "INGRESS_URL": cluster.ingress_url,
+            "MESHCOURSE_CLUSTER": cluster.name,
+            "PATH": search_path(os.environ.get("PATH", os.defpath)),
+        }
+
+
+def search_path(given: str) -> str:
+    """`given` with the folders of istioctl and kubectl in front, each once. Raises EngineError when one is not there."""
+    folders = (str(binaries.program("istioctl").parent), str(binaries.kubectl().parent), *given.split(os.pathsep))
+    return os.pathsep.join(dict.fromkeys(folder for folder in folders if folder))
+
+
+def running() -> tuple[Embedded, ...]:
+    """Every embedded cluster of this user that runs."""
+    return tuple(Embedded(cluster.name, cluster.api_port, cluster.ingress_port) for cluster in clusters.running())

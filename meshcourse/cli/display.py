@@ -1,0 +1,61 @@
+"""How commands print: tables that a terminal's width fits, plain lines for a pipe, errors in three parts.
+
+Comes in: rows, errors, times. Goes out: text on stdout (results) or stderr (progress and errors). Who runs it: every command.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from meshcourse.core import progress
+from meshcourse.core.errors import MeshcourseError
+
+console = Console(highlight=False)
+
+
+def table(headings: Sequence[str], rows: Iterable[Sequence[str]], *, title: str = "") -> None:
+    """Print a table on stdout; into a pipe, at its full width."""
+    made = Table(box=box.SIMPLE_HEAD, title=title or None, title_justify="left", pad_edge=False)
+    for heading in headings:
+        made.add_column(heading, overflow="fold")
+    for row in rows:
+        made.add_row(*(escape(cell) for cell in row))
+    console.print(made, width=None if console.is_terminal else 200, crop=False)
+
+
+def show_error(error: MeshcourseError) -> None:
+    """Print an error's three parts on stderr. Lines are not wrapped: what to type next must survive copying."""
+    out = progress.console
+    out.print(f"[bold red]✘[/bold red] [bold]{escape(error.what)}[/bold]", soft_wrap=True)
+    for label, text in (("Why: ", error.why), ("Next:", error.next)):
+        if text:
+            out.print(f"  [dim]{label}[/dim] {escape(text)}", soft_wrap=True)
+
+
+def report(line: str) -> None:
+    """One line of progress on stderr."""
+    progress.console.print(f"  [dim]{escape(line)}[/dim]", soft_wrap=True)
+
+
+def done(text: str) -> None:
+    """One finished step on stderr."""
+    progress.console.print(f"[green]✔[/green] {escape(text)}", soft_wrap=True)
+
+
+def duration(seconds: float) -> str:
+    """A length of time as kubectl writes ages: 42s, 5m, 3h, 2d."""
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
+        if seconds >= size:
+            return f"{int(seconds // size)}{unit}"
+    return f"{max(0, int(seconds))}s"
+
+
+def age(since: float) -> str:
+    """How long ago `since` (Unix time in seconds) was."""
+    return duration(time.time() - since)

@@ -1,0 +1,113 @@
+"""`meshcourse lab`: the notebooks in JupyterLab, with kubectl and istioctl at hand.
+
+Comes in: a cluster's name (started if it does not run) and a folder for the learner's copies. Goes out: a JupyterLab
+server until Ctrl-C; its URL is printed when it answers.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+import webbrowser
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from meshcourse.cli import display, workbook
+from meshcourse.cli.options import DEFAULT_NAME, Name
+from meshcourse.core import paths, settings
+from meshcourse.core.errors import MeshcourseError
+
+FIRST = "05_canary.ipynb"
+STARTS_WITHIN = 60.0
+
+Folder = Annotated[Path | None, typer.Option("--folder", help="Where your copies of the notebooks lie (made on first use).")]
+Port = Annotated[int, typer.Option(min=0, max=65535, help="Port of JupyterLab on 127.0.0.1; 0 takes the first free one from 8888 on.")]
+Istio = Annotated[str, typer.Option("--istio", metavar="PROFILE", help="Istio profile for a cluster that has none yet, or none.")]
+
+
+def lab(
+    name: Name = DEFAULT_NAME,
+    folder: Folder = None,
+    port: Port = 0,
+    istio: Istio = settings.DEFAULT_PROFILE,
+    open_browser: Annotated[bool, typer.Option("--open", help="Open the page in your browser.")] = False,
+) -> None:
+    """Open the notebooks in JupyterLab. You work on copies of your own: an update of the course never overwrites them.
+
+    \b
+    meshcourse lab
+    meshcourse lab --folder ~/mesh --open
+    """  # noqa: D301 - \\b tells click to keep the lines
+    from meshcourse.backends.embedded import Embedded
+    from meshcourse.cli import up
+    from meshcourse.lab import chapters
+
+    up.start(name, istio=istio, api_port=0, ingress_port=settings.INGRESS_NODE_PORT)
+    own = (folder or paths.state() / "notebooks").expanduser().resolve()
+    for line in workbook.lay(chapters.folder(), own):
+        display.report(line)
+    _serve(own, port or free_port(), dict(Embedded(name).environment()), open_browser=open_browser)
+
+
+def _serve(folder: Path, port: int, environment: dict[str, str], *, open_browser: bool) -> None:
+    """Run JupyterLab until it ends or Ctrl-C. Its token goes by the environment: argument lists can be read by every user."""
+    token = secrets.token_hex(16)
+    words = [sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1", f"--port={port}", "--ServerApp.port_retries=0"]
+    words += [f"--ServerApp.root_dir={folder}", "--log-level=WARN", "--ServerApp.terminals_enabled=True"]
+    words += ["--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
+    if os.geteuid() == 0:
+        words.append("--allow-root")
+    server = subprocess.Popen(words, env={**os.environ, **environment, "JUPYTER_TOKEN": token}, cwd=folder, start_new_session=True)
+    url = f"http://127.0.0.1:{port}/lab/tree/{FIRST}?token={token}"
+    try:
+        _wait(server, port)
+        display.done("JupyterLab runs; Ctrl-C stops it (the cluster runs on until `meshcourse down`)")
+        display.console.print(url, soft_wrap=True)
+        if open_browser:
+            webbrowser.open(url)
+        server.wait()
+    except KeyboardInterrupt:
+        display.report("stopping JupyterLab")
+    finally:
+        server.terminate()
+        try:
+            server.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
+
+
+def _wait(server: subprocess.Popen[bytes], port: int) -> None:
+    deadline = time.monotonic() + STARTS_WITHIN
+    while time.monotonic() < deadline and server.poll() is None:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/api", timeout=2):
+                return
+        except (urllib.error.URLError, TimeoutError):
+            time.sleep(0.1)
+    raise MeshcourseError(
+        "JupyterLab did not start.",
+        why=f"it ended with code {server.returncode}; its own words are above" if server.poll() is not None else "it does not answer",
+        next="meshcourse lab --port 8899",
+    )
+
+
+def free_port(first: int = 8888, tries: int = 100) -> int:
+    """The first port from `first` on that nobody listens on."""
+    for port in range(first, first + tries):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise MeshcourseError(f"Ports {first} to {first + tries - 1} are all taken.", next="meshcourse lab --port 0")

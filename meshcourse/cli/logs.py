@@ -1,0 +1,79 @@
+"""`meshcourse logs COMPONENT`: what a program of the control plane, or the node, has written.
+
+Comes in: a component's name. Goes out: its log's last lines, and with -f those that come. Works after `down` too: logs stay.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from meshcourse.cli.options import DEFAULT_NAME, Name
+from meshcourse.core import paths
+from meshcourse.core.errors import ClusterError
+
+LOOKS = 0.2
+"""Seconds between two looks for new lines."""
+
+
+def logs(
+    component: Annotated[str, typer.Argument(help="etcd, kube-apiserver, kube-scheduler, kube-proxy, node, ...")],
+    name: Name = DEFAULT_NAME,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what comes, until Ctrl-C.")] = False,
+    tail: Annotated[int, typer.Option(min=0, help="How many of the last lines.")] = 100,
+) -> None:
+    """Show the log of a part of the cluster; for logs of pods there is `kubectl logs`.
+
+    \b
+    meshcourse logs kube-apiserver --tail 20
+    meshcourse logs node -f
+    """  # noqa: D301 - \\b tells click to keep the lines
+    path = find(paths.cluster(name) / "logs", component, name)
+    try:
+        for line in lines(path, tail=tail, follow=follow):
+            sys.stdout.write(line)
+            sys.stdout.flush()
+    except KeyboardInterrupt:
+        return
+
+
+def find(folder: Path, component: str, cluster: str) -> Path:
+    """The log of `component` in `folder`. Raises ClusterError naming those that there are."""
+    known = sorted(path.stem for path in folder.glob("*.log"))
+    if component in known:
+        return folder / f"{component}.log"
+    if not known:
+        raise ClusterError(f'Cluster "{cluster}" has no logs.', why="It has never been started.", next=f"meshcourse up --name {cluster}")
+    raise ClusterError(
+        f'There is no log of "{component}".', why=f"There are: {', '.join(known)}.", next=f"meshcourse logs {known[0]} --name {cluster}"
+    )
+
+
+def lines(path: Path, *, tail: int, follow: bool) -> Iterator[str]:
+    """The last `tail` lines of a file, then, when following, new ones, also across a rotation."""
+    file = path.open(encoding="utf-8", errors="replace")
+    try:
+        yield from deque(file, maxlen=tail)
+        while follow:
+            line = file.readline()
+            if line:
+                yield line
+                continue
+            if path.exists() and path.stat().st_ino != _inode(file.fileno()):
+                file.close()
+                file = path.open(encoding="utf-8", errors="replace")
+                continue
+            time.sleep(LOOKS)
+    finally:
+        file.close()
+
+
+def _inode(descriptor: int) -> int:
+    return os.fstat(descriptor).st_ino

@@ -1,0 +1,70 @@
+"""`meshcourse`: the commands put together, and how an error looks in a terminal.
+
+Comes in: the words after `meshcourse`. Goes out: an exit code: 0, 1 for an error that says what, why and what to type next,
+2 for words that make no sense. MESHCOURSE_DEBUG=1 shows an error's traceback. Who runs it: the console script `meshcourse`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+import meshcourse
+from meshcourse.cli import doctor, down, engine, env, images, lab, logs, notebooks, status, up
+from meshcourse.cli.display import show_error
+from meshcourse.core.errors import MeshcourseError
+
+HELP = """Learn Istio by doing: a real Kubernetes, a real Istio and real Envoys on this machine, without Docker.
+
+A first session:
+
+    meshcourse doctor                 what this machine has and lacks
+
+    meshcourse up                     a cluster with Istio's demo profile
+
+    meshcourse lab                    the notebooks, in JupyterLab
+
+    eval "$(meshcourse env)"          kubectl and istioctl in this terminal
+
+    meshcourse down                   stop it; nothing is left
+"""
+
+app = typer.Typer(help=HELP, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None, add_completion=False)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"meshcourse {meshcourse.__version__}")
+        raise typer.Exit
+
+
+Version = Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")]
+
+
+@app.callback()
+def _options(version: Version = False) -> None:
+    pass
+
+
+for command in (doctor, up, status, down, env, logs, images, lab):
+    app.command()(getattr(command, command.__name__.rpartition(".")[2]))
+app.add_typer(engine.app, name="engine")
+app.add_typer(notebooks.app, name="notebooks")
+
+
+def main() -> None:
+    """Run the command line; the process ends with its exit code."""
+    try:
+        app()
+    except MeshcourseError as error:
+        if os.environ.get("MESHCOURSE_DEBUG"):
+            raise
+        show_error(error)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,62 @@
+"""`meshcourse notebooks`: make the learner's notebooks from their sources. For authors, in a checkout.
+
+Comes in: notebooks/source/NN_topic.py. Goes out: notebooks/NN_topic.ipynb; `check` only says what differs, exit code 1.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from meshcourse.cli import display
+from meshcourse.core.errors import CourseError
+
+app = typer.Typer(
+    help="""For authors: make notebooks/*.ipynb from notebooks/source/*.py.
+
+    \b
+    meshcourse notebooks build
+    meshcourse notebooks check      what CI runs: is every notebook what its source makes?
+    """,
+    invoke_without_command=True,
+    rich_markup_mode=None,
+)
+
+
+@app.callback()
+def _default(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        build()
+
+
+@app.command()
+def build() -> None:
+    """Write every notebook anew from its source."""
+    from meshcourse.lab import notebooks as generator
+
+    folder = _folder()
+    for path in generator.build(folder / "source", folder):
+        display.done(str(path.relative_to(folder.parent)))
+
+
+@app.command()
+def check() -> None:
+    """Say which notebooks are not what their sources make; exit code 1 when there are any."""
+    from meshcourse.lab import notebooks as generator
+
+    folder = _folder()
+    complaints = generator.check(folder / "source", folder)
+    if complaints:
+        raise CourseError("Notebooks and sources differ.", why="; ".join(complaints), next="meshcourse notebooks build")
+    display.done("every notebook is what its source makes")
+
+
+def _folder() -> Path:
+    """The notebooks of the checkout. Raises CourseError outside of one."""
+    for folder in (Path.cwd() / "notebooks", Path(__file__).resolve().parents[2] / "notebooks"):
+        if (folder / "source").is_dir():
+            return folder
+    raise CourseError(
+        "There are no notebook sources here.", why="notebooks/source is only in a checkout of the course.", next="cd to the checkout"
+    )

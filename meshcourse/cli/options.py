@@ -1,0 +1,15 @@
+"""Options that several commands share, spelled once.
+
+Comes in: nothing. Goes out: typer annotations. Who runs it: the commands.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from meshcourse.core import settings
+
+Name = Annotated[str, typer.Option("--name", envvar="MESHCOURSE_CLUSTER", help="Which cluster, when you run several.")]
+DEFAULT_NAME = settings.DEFAULT_CLUSTER

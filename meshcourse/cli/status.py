@@ -1,0 +1,90 @@
+"""`meshcourse status`: components, node, Istio and URLs of a running cluster.
+
+Comes in: a name. Goes out: tables, or with `--output json` one object; exit code 1 when the cluster does not run.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import json
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from meshcourse.cli import display
+from meshcourse.cli.options import DEFAULT_NAME, Name
+
+if TYPE_CHECKING:
+    from meshcourse.backends.backend import Status
+    from meshcourse.backends.embedded import Embedded
+
+
+class Output(enum.StrEnum):
+    """How a status is written."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
+def status(
+    name: Name = DEFAULT_NAME, output: Annotated[Output, typer.Option("--output", "-o", help="For people or for programs.")] = Output.TABLE
+) -> None:
+    """Show components, node, Istio and URLs.
+
+    \b
+    meshcourse status
+    meshcourse status --output json | jq -r .ingress_url
+    """  # noqa: D301 - \\b tells click to keep the lines
+    from meshcourse.backends.embedded import Embedded
+
+    cluster = Embedded(name)
+    found = cluster.status()
+    inside = _inside(cluster)
+    if output is Output.JSON:
+        print(json.dumps({**dataclasses.asdict(found), **inside}, indent=2, default=str))
+    else:
+        _show(found, inside)
+
+
+def _inside(cluster: Embedded) -> dict[str, Any]:
+    """The nodes and Istio, as the API server tells them; `error` when it does not answer."""
+    from meshcourse.core.errors import MeshcourseError
+    from meshcourse.mesh import installation, resources
+    from meshcourse.mesh.connection import Connection
+
+    connection = Connection(cluster.kubeconfig(), cluster.ingress_url(), cluster.environment())
+    try:
+        nodes = resources.read(connection.core().list_node)
+        istio = installation.status(connection)
+    except MeshcourseError as error:
+        return {"nodes": {}, "istio": None, "error": str(error)}
+    ready = {
+        node.metadata.name: next((each.status == "True" for each in node.status.conditions or () if each.type == "Ready"), False)
+        for node in (nodes.items if nodes else ())
+    }
+    return {"nodes": ready, "istio": dataclasses.asdict(istio) if istio else None, "error": ""}
+
+
+def _show(found: Status, inside: dict[str, Any]) -> None:
+    istio = inside["istio"]
+    rows = [
+        ("cluster", f"{found.name} ({found.backend}), up for {display.age(found.started)}"),
+        ("node", ", ".join(f"{name} {'Ready' if ready else 'NotReady'}" for name, ready in inside["nodes"].items()) or "none"),
+        ("Istio", istio_line(istio) if istio else "not installed    (istioctl install --set profile=demo -y)"),
+        ("API", found.api_url),
+        ("ingress", found.ingress_url),
+        ("KUBECONFIG", str(found.kubeconfig)),
+    ]
+    display.table(("", ""), rows)
+    display.table(
+        ("component", "state", "restarts", "age"),
+        [(each.name, each.state, str(each.restarts), display.age(each.since)) for each in found.components],
+    )
+    if inside["error"]:
+        display.console.print(f"The API server does not answer: {inside['error']}", markup=False)
+
+
+def istio_line(istio: dict[str, Any]) -> str:
+    """Istio's version and its Deployments with their ready and wanted pods."""
+    return f"{istio['version']}: " + ", ".join(f"{name} {ready}/{wanted}" for name, ready, wanted in istio["deployments"])

@@ -1,0 +1,85 @@
+"""`meshcourse up`: from nothing to a cluster with Istio.
+
+Comes in: a name, ports, an Istio profile. Goes out: a running cluster; its URLs on the terminal. Safe to run again: what is
+there is found, not made twice.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from meshcourse.cli import display
+from meshcourse.cli.options import DEFAULT_NAME, Name
+from meshcourse.core import settings
+
+if TYPE_CHECKING:
+    from meshcourse.backends.embedded import Embedded
+
+NO_ISTIO = "none"
+
+Profile = Annotated[str, typer.Option("--istio", metavar="PROFILE", help="Istio profile to install: demo, default, minimal, ... or none.")]
+ApiPort = Annotated[int, typer.Option(min=0, max=65535, help="Port of the Kubernetes API on 127.0.0.1; 0 takes any free one.")]
+IngressPort = Annotated[int, typer.Option(min=0, max=65535, help="Port of the ingress gateway on 127.0.0.1; 0 takes any free one.")]
+
+
+def up(
+    name: Name = DEFAULT_NAME,
+    istio: Profile = settings.DEFAULT_PROFILE,
+    api_port: ApiPort = 0,
+    ingress_port: IngressPort = settings.INGRESS_NODE_PORT,
+) -> None:
+    """Start a cluster and install Istio in it. Builds the upstream programs first, once (about eight minutes).
+
+    \b
+    meshcourse up                                   Istio's demo profile
+    meshcourse up --istio none                      no Istio: chapter 2 installs it by hand
+    meshcourse up --name two --ingress-port 0       a second cluster beside the first
+    """  # noqa: D301 - \\b tells click to keep the lines
+    start(name, istio=istio, api_port=api_port, ingress_port=ingress_port)
+    url = _url(name)
+    display.console.print(f"Ingress gateway: {url}")
+    display.console.print(
+        'Notebooks:       meshcourse lab\nThis terminal:   eval "$(meshcourse env)"    then kubectl and istioctl as usual', soft_wrap=True
+    )
+
+
+def start(name: str, *, istio: str, api_port: int, ingress_port: int) -> None:
+    """What `up` does, for `lab` too. Raises MissingPrerequisite, EngineError, ClusterError, MeshError."""
+    from meshcourse.backends.embedded import Embedded
+    from meshcourse.cli import doctor
+    from meshcourse.cluster import clusters
+
+    clusters.check_name(name)
+    cluster = Embedded(name, api_port, ingress_port)
+    ran = clusters.find(name) is not None
+    if not ran:
+        doctor.checked()
+    started = time.monotonic()
+    cluster.up(display.report)
+    display.done(f"cluster {name} {'runs already' if ran else f'is up ({time.monotonic() - started:.1f} s)'}")
+    if istio != NO_ISTIO:
+        _istio(cluster, istio)
+
+
+def _istio(cluster: Embedded, profile: str) -> None:
+    from meshcourse.mesh import installation
+    from meshcourse.mesh.connection import Connection
+
+    connection = Connection(cluster.kubeconfig(), cluster.ingress_url(), cluster.environment())
+    started = time.monotonic()
+    found = installation.status(connection)
+    if found is None:
+        display.report(f"istioctl install --set profile={profile} -y")
+        found = installation.install(connection, profile, report=display.report)
+    elif not found.ready:
+        found = installation.wait_until_ready(connection, report=display.report)
+    display.done(f"{found} ({time.monotonic() - started:.1f} s)")
+
+
+def _url(name: str) -> str:
+    from meshcourse.backends.embedded import Embedded
+
+    return Embedded(name).ingress_url()

@@ -1,0 +1,49 @@
+"""The learner's own copies of the notebooks.
+
+Comes in: the course's notebooks folder and the learner's. Goes out: copies where there are none, updates where the learner
+has changed nothing; a changed notebook is never touched, the new one is laid beside it. Who runs it: `meshcourse lab`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+from typing import Final
+
+RECORD: Final = ".meshcourse.json"
+"""What was laid, by name: the digest of each file, to tell a learner's change from ours."""
+
+
+def lay(course: Path, own: Path) -> tuple[str, ...]:
+    """Bring `own` up to date with `course`; returns a line for each thing worth saying. The same folder is left alone."""
+    if own == course.resolve():
+        return ()
+    own.mkdir(parents=True, exist_ok=True)
+    record = own / RECORD
+    laid: dict[str, str] = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
+    said = []
+    for source in sorted([*course.glob("*.ipynb"), *(path for path in (course / "manifests").rglob("*") if path.is_file())]):
+        name = source.relative_to(course).as_posix()
+        target, fresh = own / name, _digest(source)
+        current = _digest(target) if target.is_file() else None
+        if current == fresh:
+            laid[name] = fresh
+        elif current is None or current == laid.get(name):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, target)
+            laid[name] = fresh
+            if current is not None:
+                said.append(f"{name} is updated")
+        elif laid.get(name) != fresh:
+            beside = target.with_name(f"{target.stem}.new{target.suffix}")
+            shutil.copyfile(source, beside)
+            laid[name] = fresh
+            said.append(f"{name} has changed in the course and holds your work; the new one is {beside.name}")
+    record.write_text(json.dumps(laid, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    return (*said, f"your notebooks are in {own}")
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
