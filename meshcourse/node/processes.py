@@ -19,6 +19,7 @@ import struct
 import termios
 from collections import deque
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -128,6 +129,10 @@ def _pipes(*, stdin: bool) -> _Plumbing:
     return _Plumbing({"stdout": out, "stderr": err}, () if entry is None else (entry,), theirs, actions)
 
 
+def _is_dev_null(descriptor: int) -> bool:
+    return os.fstat(descriptor).st_rdev == Path(os.devnull).stat().st_rdev
+
+
 class Process:
     """A running program, leader of a session and process group of its own. Made by `await Process.start(...)`."""
 
@@ -164,7 +169,8 @@ class Process:
         try:
             if owner is not None:
                 for descriptor in plumbing.theirs:
-                    os.fchown(descriptor, *owner)
+                    if not _is_dev_null(descriptor):  # the host's, not ours to give away
+                        os.fchown(descriptor, *owner)
             # Blocks for about a millisecond. The child must come from this thread, and posix_spawn forks nothing but it.
             pid = os.posix_spawnp(  # noqa: ASYNC221
                 argv[0],

@@ -18,6 +18,7 @@ import json
 import os
 import shutil
 import signal
+import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,6 +42,10 @@ POD_ETC = ("hosts", "hostname", "resolv.conf")
 
 
 _FORK_LOOK_SECONDS = 0.004
+
+
+# Containers are prepared in threads; the first two of one image may come at the same time.
+_building = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -187,8 +192,9 @@ def prepare_base(layers: Path, host: Host) -> None:
 def prepare(spec: Spec) -> None:
     """Write the image's layer, if this is its first container, and the container's own: one mount point for each mount."""
     image_layer = layer_of(spec.layers, spec.image)
-    if not image_layer.exists():
-        images.build_layer(spec.image, image_layer)
+    with _building:
+        if not image_layer.exists():
+            images.build_layer(spec.image, image_layer)
     (image_layer / "usr").mkdir(exist_ok=True)
     own = spec.scratch / "layer"
     (own / "usr").mkdir(parents=True)

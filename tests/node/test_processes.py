@@ -193,3 +193,11 @@ async def test_descriptors_are_passed_on_only_when_asked_for() -> None:
     assert await process.wait() != 0
     os.close(reading)
     os.close(writing)
+
+
+async def test_the_hosts_dev_null_keeps_its_owner() -> None:
+    before = Path(os.devnull).stat()
+    process = await Process.start(["/bin/true"], owner=(1337, 1337))
+    assert await process.wait() == 0
+    after = Path(os.devnull).stat()
+    assert (after.st_uid, after.st_gid) == (before.st_uid, before.st_gid)

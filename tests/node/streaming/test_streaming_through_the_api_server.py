@@ -110,9 +110,10 @@ async def test_an_interactive_shell_has_a_terminal(environment: Mapping[str, str
         process.resize(55, 22)
         await process.write(b"sleep 0.3; stty size\n")
         await until(outputs, b"22 55\r\n")
-        await process.write(b"sleep 1000\n")
-        await until(outputs, b"1000\r\n")
+        await process.write(b"echo run''ning; sleep 1000\n")
+        await until(outputs, b"running\r\n")  # what the terminal echoes still has the quotes
         await process.write(b"\x03")
+        await until(outputs, b"#")
         await process.write(b"exit 5\n")
         async with asyncio.timeout(30):
             assert await process.wait() == 5
@@ -243,7 +244,10 @@ def test_the_python_client_execs_forwards_and_reads_logs(cluster: Any, namespace
     assert core.read_namespaced_pod_log("shell", namespace) == "started\n"
     forward = portforward(core.connect_get_namespaced_pod_portforward, "web", namespace, ports="80")
     connection = forward.socket(80)
-    connection.setblocking(True)
+    connection.settimeout(20)
     connection.sendall(b"GET / HTTP/1.0\r\n\r\n")
     assert connection.makefile("rb").read().startswith(b"HTTP/1.1 200")
     connection.close()
+    for opened in (talk.sock, forward.websocket):  # the client leaves its sockets open when the server closes
+        opened.shutdown()
+    core.api_client.rest_client.pool_manager.clear()
