@@ -1,0 +1,97 @@
+"""Golden figures. To write them anew after a wanted change: MESHCOURSE_GOLDEN=write pytest tests/widgets/test_figures.py, then read the diff."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import plotly.graph_objects as go
+import pytest
+
+from meshcourse.measure.windows import Latency, Summary
+from meshcourse.widgets import palette, trail
+from meshcourse.widgets.figures import weights as picture
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+def tick(at: float, v2: int, versions: dict[str, int], codes: dict[str, int] | None = None) -> trail.Tick:
+    n = sum(versions.values())
+    latency = Latency(0.002, 0.0045, 0.012) if n else Latency()
+    codes = codes or ({"200": n} if n else {})
+    return trail.Tick(at, {"v1": 100 - v2, "v2": v2}, Summary(5.0, sum(codes.values()), versions, codes, latency))
+
+
+VIEWS = {
+    "before_load": trail.view(("v1", "v2"), ()),
+    "half_moved": trail.view(
+        ("v1", "v2"),
+        (
+            trail.Tick(0.0, {"v1": 90, "v2": 10}, None),
+            tick(0.25, 10, {"v1": 9, "v2": 1}),
+            tick(0.5, 50, {"v1": 40, "v2": 10}, {"200": 50, "503": 5, "timeout": 5}),
+            tick(0.75, 50, {}),
+        ),
+    ),
+    "three_versions": trail.view(("v1", "v2", "v3"), (tick(70.0, 20, {"v1": 80, "v2": 20}),)),
+}
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_the_figure_is_as_reviewed(name: str) -> None:
+    path = GOLDEN / f"{name}.json"
+    made = json.dumps(picture.figure(VIEWS[name]), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    if os.environ.get("MESHCOURSE_GOLDEN") == "write":
+        path.write_text(made, encoding="utf-8")
+    assert made == path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_plotly_takes_the_figure(name: str) -> None:
+    made = go.Figure(picture.figure(VIEWS[name]))
+    assert len(made.data) == 4 * len(VIEWS[name].versions) + 6
+
+
+def test_a_live_figure_moved_on_shows_what_a_new_one_would_and_keeps_its_traces() -> None:
+    live = go.FigureWidget(picture.figure(VIEWS["before_load"]))
+    traces = [trace.uid for trace in live.data]
+    picture.update(live, VIEWS["half_moved"])
+    wanted = go.Figure(picture.figure(VIEWS["half_moved"]))
+    assert [(trace.name, tuple(trace.x), tuple(trace.y)) for trace in live.data] == [
+        (trace.name, tuple(trace.x), tuple(trace.y)) for trace in wanted.data
+    ]
+    assert live.layout.xaxis.range == wanted.layout.xaxis.range
+    assert [trace.uid for trace in live.data] == traces
+
+
+def test_the_picture_is_told_in_words_too() -> None:
+    words = picture.describe(VIEWS["half_moved"])
+    assert "v2: 50 % wanted" in words
+    seen = picture.describe(trail.view(("v1", "v2"), (tick(1.0, 50, {"v1": 40, "v2": 10}, {"200": 50, "503": 50}),)))
+    assert "v2: 50 % wanted, 20.0 % observed (95 % band 11.2 to 33.0)" in seen
+    assert "5xx: 50.0 % of requests" in seen
+    assert "No load has run yet" in picture.describe(VIEWS["before_load"])
+
+
+def test_only_the_last_minute_is_kept() -> None:
+    found = trail.Trail(("v1",))
+    for second in range(200):
+        found.add(trail.Tick(float(second), {"v1": 100}, None))
+    seen = found.view()
+    assert seen.seconds[0] >= 138
+    assert seen.range == (139.0, 199.0)
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance, by WCAG 2.1."""
+    parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    red, green, blue = (part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+@pytest.mark.parametrize("ground", ["#FFFFFF", "#111111"])
+@pytest.mark.parametrize("colour", [palette.INK, *palette.SERIES[:3]])
+def test_text_and_the_first_series_can_be_read_on_light_and_dark(ground: str, colour: str) -> None:
+    lighter, darker = sorted((luminance(ground), luminance(colour)), reverse=True)
+    assert (lighter + 0.05) / (darker + 0.05) >= 3.0

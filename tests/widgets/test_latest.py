@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import asyncio
+import threading
+
+from meshcourse.widgets.latest import Latest
+
+
+async def test_only_the_newest_value_is_worked_on_and_never_two_at_once() -> None:
+    done, running, most = [], 0, 0
+    gate, started = asyncio.Event(), asyncio.Event()
+
+    async def work(value: int) -> None:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        started.set()
+        await gate.wait()
+        running -= 1
+        done.append(value)
+
+    async with Latest(work) as latest:
+        latest.offer(0)
+        await started.wait()
+        # Fifty more from another thread, as a drag does, while the first is still being worked on.
+        thread = threading.Thread(target=lambda: [latest.offer(value) for value in range(1, 51)])
+        thread.start()
+        await asyncio.to_thread(thread.join)
+        assert latest.waiting
+        gate.set()
+        async with asyncio.timeout(5):
+            while latest.busy:
+                await asyncio.sleep(0)
+    assert done == [0, 50]
+    assert most == 1
+
+
+async def test_leaving_ends_the_work_in_hand() -> None:
+    started, ended = asyncio.Event(), asyncio.Event()
+
+    async def work(value: int) -> None:
+        started.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    async with Latest(work) as latest:
+        latest.offer(1)
+        await started.wait()
+    assert ended.is_set()
