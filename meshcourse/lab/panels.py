@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from meshcourse.lab import session
-from meshcourse.measure import labels
 
 if TYPE_CHECKING:
     from meshcourse.widgets.panels.weights import WeightPanel
@@ -31,7 +30,6 @@ def weight_panel(
         namespace=begun.namespace,
         virtual_service=virtual_service,
         route=route,
-        labels=labels.only(labels.body()),
         url=begun.connection.ingress_url + path,
         headers=dict(headers or {}),
     )

@@ -193,7 +193,7 @@ lab.how_many_requests(0.10, 0.20)
 #
 # ## 7 · Turn the knob yourself
 #
-# Press **Start**, then drag a slider. Each move patches the VirtualService `web`, just as `kubectl apply` would; the plot shows the share that you
+# Press **Start load**, then drag a slider. Each move patches the VirtualService `web`, just as `kubectl apply` would; the plot shows the share that you
 # want and the share that is observed, with the band in which chance may keep it. Watch how soon the traffic follows.
 
 # %%

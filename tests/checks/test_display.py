@@ -1,0 +1,49 @@
+"""Outcomes as text and as HTML."""
+
+from __future__ import annotations
+
+import pytest
+
+from meshcourse.checks import display, outcome
+from meshcourse.checks.outcome import Outcome
+
+EVERY = [
+    outcome.not_attempted("5.1", "there is no VirtualService `shop`"),
+    outcome.passed("5.1", "200 by v2", bound="1000 requests"),
+    outcome.not_yet("5.1", seen="100 by v2", expected="150 to 253", hint="look at the weights", bound="1000 requests"),
+    outcome.cannot_tell("5.1", "The cluster does not answer.", "meshcourse status"),
+]
+
+
+@pytest.mark.parametrize("found", EVERY, ids=lambda found: found.verdict.name)
+def test_text_and_html_say_the_same(found: Outcome) -> None:
+    text, page = display.plain(found), display.page(found)
+    assert f"Exercise 5.1: {found.verdict.value}" in text
+    assert f"Exercise 5.1: {found.verdict.value}" in page
+    for said in (found.seen, found.expected, found.hint, found.bound):
+        assert said in text
+        assert said in page
+
+
+def test_not_yet_names_what_was_seen_and_expected_and_a_hint() -> None:
+    assert display.plain(EVERY[2]).splitlines()[1:4] == [
+        "    seen: 100 by v2",
+        "    expected: 150 to 253",
+        "    hint: look at the weights",
+    ]
+
+
+def test_cannot_tell_does_not_blame_the_learner() -> None:
+    assert "not yours" in display.plain(EVERY[3])
+
+
+def test_html_of_an_answer_cannot_break_the_page() -> None:
+    found = outcome.not_yet("5.1", seen="<script>", expected="a & b", hint="")
+    assert "<script>" not in display.page(found)
+    assert "a &amp; b" in display.page(found)
+
+
+def test_card_shows_itself_in_both_forms() -> None:
+    card = display.Card(EVERY[1])
+    assert repr(card) == display.plain(EVERY[1])
+    assert card._repr_html_() == display.page(EVERY[1])

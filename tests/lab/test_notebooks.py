@@ -1,0 +1,123 @@
+"""The generator: the same bytes each time, learner and solved variants, and sources that break the rules."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from meshcourse.checks import chapters
+from meshcourse.core import errors
+from meshcourse.lab import notebooks, solutions
+
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
+SOURCE = """# %% [markdown]
+# # Title
+
+# %%
+from meshcourse import lab
+
+lab.chapter("05-canary")
+
+# %% language="bash"
+# kubectl get pods
+
+# %% tags=["exercise"] exercise="5.1"
+lab.apply("")
+
+# %% tags=["solution"] exercise="5.1"
+lab.apply("solved")
+
+# %% tags=["nbval-check-output"]
+lab.check("5.1")
+"""
+
+
+def sources(text: str = SOURCE, *, solved: bool = False) -> list[str]:
+    return ["".join(cell["source"]) for cell in notebooks.notebook(text, "05_canary", solutions=solved)["cells"]]
+
+
+def test_committed_notebooks_are_what_their_sources_make() -> None:
+    assert notebooks.check(NOTEBOOKS / "source", NOTEBOOKS) == ()
+
+
+def test_one_changed_byte_is_noticed(tmp_path: Path) -> None:
+    (path, *_) = notebooks.build(NOTEBOOKS / "source", tmp_path)
+    path.write_bytes(path.read_bytes().replace(b"Canary", b"canary", 1))
+    assert notebooks.check(NOTEBOOKS / "source", tmp_path) == (f"{path.name} is not what {path.stem}.py makes",)
+
+
+def test_missing_and_orphaned_notebooks_are_noticed(tmp_path: Path) -> None:
+    (tmp_path / "99_gone.ipynb").write_text("{}")
+    complaints = notebooks.check(NOTEBOOKS / "source", tmp_path)
+    assert "99_gone.ipynb has no source" in complaints
+    assert "05_canary.ipynb has not been generated" in complaints
+
+
+def test_learner_gets_the_exercise_and_the_solved_variant_the_solution() -> None:
+    assert 'lab.apply("")' in sources()
+    assert 'lab.apply("solved")' not in sources()
+    assert 'lab.apply("solved")' in sources(solved=True)
+    assert 'lab.apply("")' not in sources(solved=True)
+
+
+def test_no_solution_is_hidden_in_a_learners_notebook() -> None:
+    for path in NOTEBOOKS.glob("*.ipynb"):
+        text = path.read_text(encoding="utf-8")
+        assert '"solution"' not in text
+        for cell in json.loads(text)["cells"]:
+            assert cell["metadata"].get("tags", []) in ([], ["nbval-check-output"])
+
+
+def test_shell_cells_become_bash_magics() -> None:
+    assert "%%bash\nkubectl get pods" in sources()
+
+
+def test_notebooks_are_valid_and_hold_no_outputs() -> None:
+    for path in NOTEBOOKS.glob("*.ipynb"):
+        content = nbformat.read(path, as_version=4)
+        nbformat.validate(content)
+        assert all(cell.get("execution_count") is None and not cell.get("outputs") for cell in content.cells)
+
+
+def test_cell_ids_are_unique_and_change_only_with_their_cell() -> None:
+    def ids(text: str) -> list[str]:
+        return [cell["id"] for cell in notebooks.notebook(text, "05_canary", solutions=False)["cells"]]
+
+    before, after = ids(SOURCE), ids(SOURCE.replace("# # Title", "# # Another"))
+    assert len(set(before)) == len(before)
+    assert before[0] != after[0]
+    assert before[1:] == after[1:]
+    twice = ids(SOURCE + "\n# %%\n1\n\n# %%\n1\n")
+    assert len(set(twice)) == len(twice)
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (('lab.chapter("05-canary")', "pass"), "lab.chapter"),
+        (("from meshcourse import lab", "from meshcourse import lab\nimport requests"), "import requests"),
+        (('tags=["solution"] exercise="5.1"', 'tags=["solution"] exercise="5.2"'), "not both"),
+        (('tags=["solution"] exercise="5.1"', 'tags=["solution"]'), "does not say which"),
+    ],
+)
+def test_source_that_breaks_a_rule_is_refused(change: tuple[str, str], why: str) -> None:
+    with pytest.raises(errors.CourseError) as caught:
+        notebooks.notebook(SOURCE.replace(*change), "05_canary", solutions=False)
+    assert why in caught.value.why
+
+
+def test_solution_is_read_from_the_source() -> None:
+    assert solutions.find(SOURCE, "5.1") == 'lab.apply("solved")'
+    with pytest.raises(errors.CourseError, match=r"5\.9"):
+        solutions.find(SOURCE, "5.9")
+
+
+def test_every_exercise_has_a_solution_and_a_check_in_its_chapter() -> None:
+    for number in chapters.EXERCISES:
+        (source,) = (NOTEBOOKS / "source").glob(f"{int(number.partition('.')[0]):02d}_*.py")
+        text = source.read_text(encoding="utf-8")
+        assert solutions.find(text, number)
+        assert f'lab.check("{number}")' in text
