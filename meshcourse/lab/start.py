@@ -46,9 +46,8 @@ def chapter(key: str) -> None:
         say(f"! Gateway {rival} answers for every host on port 80 too, and may take this chapter's requests: kubectl get gateways -A")
     left = tuple(str(item["metadata"]["name"]) for item in arrival.listed(begun.connection, wanted.namespace, "virtualservices"))
     if left:
-        say(
-            f"! VirtualService {', '.join(left)} is here from an earlier run, so some results differ from the text. `lab.clean_up()` begins afresh."
-        )
+        say(f"! VirtualService {', '.join(left)} is here from an earlier run: some results will differ from the text.")
+        say("  To begin afresh: lab.clean_up(), then this cell again.")
     say(f"✔ the ingress gateway is at {begun.connection.ingress_url}")
     say("  kubectl and istioctl in this notebook use this cluster and this namespace.")
 
