@@ -191,19 +191,19 @@ async def _cluster(options: Options, doors: dict[str, socket.socket], report: Re
     supervisor = Supervisor(options.logs, {"PATH": os.environ["PATH"], "HOME": "/root"}, write_status)
     async with supervisor:
         report.send(step="starting etcd and kube-apiserver")
-        supervisor.start(components.etcd(layout))
-        supervisor.start(components.api_server(layout))
+        await supervisor.start(components.etcd(layout))
+        await supervisor.start(components.api_server(layout))
         server = f"https://{components.NODE_IP}:{components.API_PORT}"
         tls = client_tls(layout.pki / "ca.crt", layout.pki / "admin.crt", layout.pki / "admin.key")
         async with Api(server, tls) as api, Agent(_node_config(options, layout, server)) as agent:
             await _until_ready(api, supervisor, options)
             report.send(step="starting the controllers and the node")
-            supervisor.start(components.controller_manager(layout))
-            supervisor.start(components.scheduler(layout))
+            await supervisor.start(components.controller_manager(layout))
+            await supervisor.start(components.scheduler(layout))
             running = asyncio.create_task(agent.run())
             await _apply(api, [*_manifests("adaptations"), *_manifests("addons")])
             await _until_node_ready(agent, running)
-            supervisor.start(components.proxy(layout))
+            await supervisor.start(components.proxy(layout))
             servers = [
                 await gateway_ports.open_door(doors["api"], (components.NODE_IP, components.API_PORT)),
                 await gateway_ports.open_door(doors["ingress"], (components.NODE_IP, settings.INGRESS_NODE_PORT)),

@@ -66,9 +66,15 @@ class Supervisor:
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
-    def start(self, component: Component) -> None:
-        """Keep `component` running from now on."""
-        self._tasks[component.name] = asyncio.create_task(self._keep(component), name=component.name)
+    async def start(self, component: Component) -> None:
+        """Start `component` and keep it running from now on."""
+        spawned = asyncio.Event()
+        task = self._tasks[component.name] = asyncio.create_task(self._keep(component, spawned), name=component.name)
+        waiting = asyncio.create_task(spawned.wait())
+        await asyncio.wait({task, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        if task.done():
+            await task
 
     def health(self) -> tuple[Health, ...]:
         """All components in the order of their start."""
@@ -78,17 +84,17 @@ class Supervisor:
         self._health[health.name] = replace(health, since=time.time())
         self._changed()
 
-    async def _keep(self, component: Component) -> None:
+    async def _keep(self, component: Component, spawned: asyncio.Event) -> None:
         restarts, failures = 0, 0
         while True:
             started = time.monotonic()
-            code = await self._run(component, restarts)
+            code = await self._run(component, restarts, spawned)
             failures = 1 if time.monotonic() - started > STEADY else failures + 1
             restarts += 1
             self._set(Health(component.name, "waiting", 0, restarts, last_exit=code))
             await asyncio.sleep(back_off(failures))
 
-    async def _run(self, component: Component, restarts: int) -> int:
+    async def _run(self, component: Component, restarts: int, spawned: asyncio.Event) -> int:
         path = self._logs / f"{component.name}.log"
         if path.exists() and path.stat().st_size > LONGEST_LOG:
             os.replace(path, path.with_suffix(".log.1"))
@@ -103,6 +109,7 @@ class Supervisor:
                 start_new_session=True,
             )
         self._set(Health(component.name, "running", process.pid, restarts))
+        spawned.set()
         try:
             return await process.wait()
         finally:
