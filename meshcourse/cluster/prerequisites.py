@@ -103,8 +103,7 @@ def judge(found: Facts) -> tuple[Check, ...]:
     if found.uid != 0:
         checks += _ordinary_user(found)
     checks.append(_namespaces(found))
-    checks.append(_program(found, "busybox", ("busybox",), "pods of the image busybox run it"))
-    checks.append(_program(found, "curl", ("curl",), "pods of the image curlimages/curl and the notebooks run it"))
+    checks += [_image(found, name) for name in ("busybox", "curl")]
     free = f"{found.free_bytes / 1e9:.1f} GB free under {found.state}"
     why = "" if found.free_bytes >= ENOUGH_DISK else "etcd's data and the logs need about 1 GB"
     fix = "" if found.free_bytes >= ENOUGH_DISK else "export MESHCOURSE_STATE=/a/folder/on/a/larger/disk"
@@ -116,6 +115,14 @@ def _program(found: Facts, package: str, programs: tuple[str, ...], why: str) ->
     if missing:
         return Check(package, ok=False, found=f"{' and '.join(missing)} not installed", why=why, fix=f"sudo apt install {package}")
     return Check(package, ok=True, found=found.programs[programs[0]], why=why, fix="")
+
+
+def _image(found: Facts, program: str) -> Check:
+    """A program that one image is made of: without it the cluster runs, and only pods of that image do not start."""
+    if program in found.programs:
+        return Check(program, ok=True, found=found.programs[program], why="", fix="")
+    absent = f"not installed: pods of the image {program} will not start until `sudo apt install {program}`"
+    return Check(program, ok=True, found=absent, why="", fix="")
 
 
 def _ordinary_user(found: Facts) -> list[Check]:

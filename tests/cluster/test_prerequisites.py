@@ -52,6 +52,12 @@ def test_root_needs_no_subordinate_ids_and_no_uidmap() -> None:
     assert all(check.ok for check in prerequisites.judge(root))
 
 
+def test_a_program_that_only_one_image_needs_does_not_stop_the_cluster() -> None:
+    checks = {check.name: check for check in prerequisites.judge(without("busybox"))}
+    assert checks["busybox"].ok
+    assert "sudo apt install busybox" in checks["busybox"].found
+
+
 def test_this_machine_can_be_looked_at() -> None:
     found = prerequisites.facts()
     assert found.system
