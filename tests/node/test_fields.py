@@ -53,7 +53,9 @@ def test_a_limit_of_the_whole_pod_goes_before_the_nodes() -> None:
     assert fields.resource_field(whole, {"containerName": "bare", "resource": "limits.memory", "divisor": "1Mi"}, None, NODE) == "1024"
 
 
-@pytest.mark.parametrize("selector", [{"resource": "limits.gpu"}, {"resource": "usage.cpu"}, {"containerName": "none", "resource": "limits.cpu"}])
+@pytest.mark.parametrize(
+    "selector", [{"resource": "limits.gpu"}, {"resource": "usage.cpu"}, {"containerName": "none", "resource": "limits.cpu"}]
+)
 def test_an_unknown_resource_or_container_is_refused(selector: dict[str, str]) -> None:
     with pytest.raises(fields.UnsupportedField):
         fields.resource_field(pod(), selector, {"name": "app"}, NODE)
