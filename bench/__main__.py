@@ -1,0 +1,116 @@
+"""Measure what the README claims: `make bench`, or `python -m bench`.
+
+Comes in: a built engine. Goes out: one line of JSON for each figure (JSON Lines on stdout), with the goal and whether it was met.
+It starts a cluster of its own in a state folder of its own, on free ports, and leaves nothing behind. Exit code 1 when a goal was missed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from meshcourse.backends.embedded import search_path
+from meshcourse.cluster import clusters
+from meshcourse.mesh import installation
+from meshcourse.mesh.connection import Connection
+
+HERE = Path(__file__).parent
+MANIFESTS = HERE.parent / "notebooks" / "manifests" / "05_canary"
+NAMESPACE = "bench"
+STARTS = 3
+SLIDER_NEEDS = ("01", "02", "03", "04", "05")
+"""The numbers of the chapter's manifests up to its first working canary."""
+VIRTUAL_SERVICE = "web"
+
+
+def main() -> int:
+    """Run all; print each figure as soon as it is known."""
+    with tempfile.TemporaryDirectory() as state:
+        os.environ["MESHCOURSE_STATE"] = state
+        met = [_script("load_client.py")]
+        try:
+            met += _cluster()
+        finally:
+            for cluster in clusters.running():
+                clusters.down(cluster.name)
+    return 0 if all(met) else 1
+
+
+def _cluster() -> Iterable[bool]:
+    name = f"bench-{os.getpid()}"
+    starts = []
+    for _ in range(STARTS):
+        clusters.down(name)
+        starts.append(_seconds(lambda: clusters.up(name, ingress_port=0)))
+    yield _say("up_to_ready_node", statistics.median(starts), 6.0, "s", runs=[round(each, 2) for each in starts])
+    found = clusters.get(name)
+    path = search_path(os.environ["PATH"])
+    connection = Connection(found.kubeconfig, found.ingress_url, {"PATH": path, "KUBECONFIG": str(found.kubeconfig)})
+    yield _say("istioctl_install_demo", _seconds(lambda: installation.install(connection)), 8.0, "s")
+    environment = connection.child_environment()
+
+    def kubectl(*words: str) -> None:
+        subprocess.run(["kubectl", "-n", NAMESPACE, *words], env=environment, check=True, stdout=subprocess.DEVNULL)
+
+    subprocess.run(["kubectl", "create", "namespace", NAMESPACE], env=environment, check=True, stdout=subprocess.DEVNULL)
+    kubectl("label", "namespace", NAMESPACE, "istio-injection=enabled")
+
+    def pod_ready(name: str) -> None:
+        kubectl("run", name, "--image=nginx", "--labels=app=bench")
+        kubectl("wait", "--for=condition=Ready", f"pod/{name}", "--timeout=60s")
+
+    pods = [_seconds(lambda number=number: pod_ready(f"pod-{number}")) for number in range(STARTS)]  # type: ignore[misc]
+    yield _say("injected_nginx_to_2_of_2", statistics.median(pods), 2.5, "s", runs=[round(each, 2) for each in pods])
+    kubectl("delete", "pods", "-l", "app=bench")
+    for manifest in sorted(MANIFESTS.glob("*.yaml")):
+        if manifest.name.startswith(SLIDER_NEEDS):
+            kubectl("apply", "-f", str(manifest))
+    kubectl("rollout", "status", "deployment", "--timeout=60s")
+    yield _say("control_plane_demo_istio_and_two_nginx_pss", proportional_memory(found.pid) / 1e9, 1.1, "GB")
+    words = ("--kubeconfig", str(found.kubeconfig), "--url", f"{found.ingress_url}/", "--virtual-service", f"{NAMESPACE}/{VIRTUAL_SERVICE}")
+    yield _script("slider.py", *words)
+    yield _say("down", _seconds(lambda: clusters.down(name)), 2.0, "s")
+
+
+def _script(name: str, *words: str) -> bool:
+    done = subprocess.run([sys.executable, str(HERE / name), *words], stdout=subprocess.PIPE, text=True, check=True)
+    print(done.stdout, end="", flush=True)  # noqa: T201 - the benchmark's output
+    return bool(json.loads(done.stdout)["ok"])
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def _say(name: str, value: float, at_most: float, unit: str, **more: object) -> bool:
+    ok = value <= at_most
+    line = {"benchmark": name, "value": round(value, 3), "unit": unit, "at_most": at_most, "ok": ok, "cores": os.cpu_count(), **more}
+    print(json.dumps(line), flush=True)  # noqa: T201 - the benchmark's output
+    return ok
+
+
+def proportional_memory(pid: int) -> int:
+    """Bytes of PSS of a process and all below it: shared pages are counted once, in parts (proc_pid_smaps_rollup)."""
+    total, waiting = 0, [pid]
+    while waiting:
+        each = waiting.pop()
+        try:
+            lines = Path(f"/proc/{each}/smaps_rollup").read_text(encoding="ascii").splitlines()
+            waiting += [int(word) for word in Path(f"/proc/{each}/task/{each}/children").read_text(encoding="ascii").split()]
+        except OSError:
+            continue
+        total += sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
+    return total
+
+
+if __name__ == "__main__":
+    sys.exit(main())
