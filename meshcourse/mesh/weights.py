@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any, Final, cast
 
 import urllib3
@@ -20,7 +21,8 @@ from meshcourse.mesh.connection import Connection
 _KIND: Final = ("networking.istio.io", "v1")
 _PLURAL: Final = "virtualservices"
 _TIMEOUT: Final = 10.0
-_TRIES: Final = 3
+_TRIES: Final = 8
+_JSON_PATCH: Final = "application/json-patch+json"
 
 
 def read(connection: Connection, namespace: str, virtual_service: str, route: str | None = None) -> dict[str, int]:
@@ -46,12 +48,11 @@ def write(
         body = patch(number, destinations, weights, virtual_service)
         try:
             changed = connection.custom().patch_namespaced_custom_object(
-                *_KIND, namespace, _PLURAL, virtual_service, body, field_manager="meshcourse", _request_timeout=_TIMEOUT
+                *_KIND, namespace, _PLURAL, virtual_service, body, _content_type=_JSON_PATCH, _request_timeout=_TIMEOUT
             )
         except ApiException as error:
             refusal = refused(error, f"The new weights of VirtualService {virtual_service} were refused.")
-            # The patch's `test` fails when the route has changed since it was read; only then is another try worth it.
-            if left and error.status in {409, 422} and _moved_on(connection, namespace, virtual_service, route, destinations):
+            if left and _outdated(refusal):
                 continue
             raise refusal from error
         except (OSError, urllib3.exceptions.HTTPError) as error:
@@ -141,8 +142,13 @@ def _get(connection: Connection, namespace: str, virtual_service: str) -> dict[s
     return cast("dict[str, Any]", found)
 
 
-def _moved_on(connection: Connection, namespace: str, virtual_service: str, route: str | None, destinations: list[dict[str, Any]]) -> bool:
-    return _find(_get(connection, namespace, virtual_service), virtual_service, route)[1] != destinations
+def _outdated(refusal: errors.KubernetesError) -> bool:
+    """Whether the patch's `test` failed, that is, the route has changed since it was read; only then is another try worth it.
+
+    The API server says so with a 422 of one fixed sentence (its errors.NewGenericServerResponse); admission checks say why instead.
+    """
+    fixed = "server rejected our request due to an error in our request"
+    return refusal.code == HTTPStatus.CONFLICT or (refusal.code == HTTPStatus.UNPROCESSABLE_ENTITY and fixed in refusal.why)
 
 
 def refused(error: ApiException, what: str, following: str = "") -> errors.KubernetesError:

@@ -16,7 +16,13 @@ class Server:
     requests: list[web.BaseRequest] = field(default_factory=list)
     gate: asyncio.Event = field(default_factory=asyncio.Event)
     """Opened by a test, it lets the answers of /slow go."""
+    came: asyncio.Condition = field(default_factory=asyncio.Condition)
     connections: Callable[[], int] = lambda: 0
+
+    async def received(self, number: int) -> None:
+        """Wait until `number` requests have come."""
+        async with asyncio.timeout(10), self.came:
+            await self.came.wait_for(lambda: len(self.requests) >= number)
 
 
 @pytest.fixture
@@ -25,6 +31,8 @@ async def server() -> AsyncIterator[Server]:
 
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
         found.requests.append(request)
+        async with found.came:
+            found.came.notify_all()
         match request.path:
             case "/slow":
                 await found.gate.wait()

@@ -71,7 +71,7 @@ def test_a_turned_dial_counts_from_the_next_request() -> None:
         lambda: pacing.ramp(-1, 5, seconds=1),
         lambda: pacing.ramp(1, 5, seconds=math.nan),
         lambda: pacing.step((5, 0)),
-        lambda: pacing.closed(),
+        pacing.closed,
         lambda: pacing.poisson(0, seconds=1),
         lambda: pacing.Dial(0),
         lambda: pacing.Dial(1).turn(0),

@@ -103,9 +103,14 @@ async def test_a_replay_keeps_the_gaps(saved: Path) -> None:
 
 async def test_a_replay_can_be_cancelled(saved: Path) -> None:
     found: list[Result] = []
-    running = asyncio.create_task(recording.replay(recording.load(saved), found.append, speed=0.01))
-    while not found:
-        await asyncio.sleep(0.01)
+    came = asyncio.Event()
+
+    def receive(result: Result) -> None:
+        found.append(result)
+        came.set()
+
+    running = asyncio.create_task(recording.replay(recording.load(saved), receive, speed=0.01))
+    await came.wait()
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running

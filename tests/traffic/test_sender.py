@@ -5,6 +5,7 @@ import itertools
 import socket
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import psutil
 import pytest
@@ -17,7 +18,7 @@ from meshcourse.traffic.results import Result
 from meshcourse.traffic.targets import Target
 
 
-async def test_each_request_gives_one_result_with_its_version(server) -> None:
+async def test_each_request_gives_one_result_with_its_version(server: Any) -> None:
     found = await sender.send(Target(server.url), pacing.constant(200, requests=40), label=labels.body())
     assert len(found) == len(server.requests) == 40
     assert {result.version for result in found} == {"v1", "v2"}
@@ -26,12 +27,12 @@ async def test_each_request_gives_one_result_with_its_version(server) -> None:
     assert abs(found[0].started - time.time()) < 60
 
 
-async def test_a_header_may_tell_the_version(server) -> None:
+async def test_a_header_may_tell_the_version(server: Any) -> None:
     found = await sender.send(Target(server.url), pacing.closed(requests=6), label=labels.header("X-Version"), in_flight=1)
     assert [result.version for result in found] == ["h2", "h1"] * 3
 
 
-async def test_requests_leave_at_their_times(server) -> None:
+async def test_requests_leave_at_their_times(server: Any) -> None:
     began = time.monotonic()
     found = await sender.send(Target(server.url), pacing.constant(100, seconds=1))
     assert time.monotonic() - began >= 0.99
@@ -40,7 +41,7 @@ async def test_requests_leave_at_their_times(server) -> None:
     assert all(result.delay >= 0 for result in found)
 
 
-async def test_headers_cookies_and_host_reach_the_server(server) -> None:
+async def test_headers_cookies_and_host_reach_the_server(server: Any) -> None:
     target = Target(server.url, method="POST", headers={"x-team": "internal"}, cookies={"user": "jason", "a": "b"}, host="shop.example")
     await sender.send(target, pacing.closed(requests=2))
     for request in server.requests:
@@ -50,7 +51,7 @@ async def test_headers_cookies_and_host_reach_the_server(server) -> None:
         assert request.headers.getall("Host") == ["shop.example"]
 
 
-async def test_a_stalled_server_shows_in_the_latency_of_the_requests_that_had_to_wait(server) -> None:
+async def test_a_stalled_server_shows_in_the_latency_of_the_requests_that_had_to_wait(server: Any) -> None:
     """Coordinated omission: 20 requests due within 0.2 s, one in flight, the server stalls for 0.5 s at the first."""
     stall = asyncio.get_running_loop().call_later(0.5, server.gate.set)
     found = await sender.send(Target(f"{server.url}/slow"), pacing.constant(100, requests=20), in_flight=1)
@@ -62,7 +63,7 @@ async def test_a_stalled_server_shows_in_the_latency_of_the_requests_that_had_to
     assert found[0].latency >= 0.49
 
 
-async def test_late_and_dropped_slots_are_counted(server) -> None:
+async def test_late_and_dropped_slots_are_counted(server: Any) -> None:
     asyncio.get_running_loop().call_later(0.5, server.gate.set)
     found: list[Result] = []
     async with sender.Sender(Target(f"{server.url}/slow"), in_flight=1, patience=0.2) as client:
@@ -74,11 +75,10 @@ async def test_late_and_dropped_slots_are_counted(server) -> None:
     assert counts.in_flight == 0
 
 
-async def test_in_flight_is_bounded(server) -> None:
+async def test_in_flight_is_bounded(server: Any) -> None:
     async with sender.Sender(Target(f"{server.url}/slow"), in_flight=3) as client:
         running = asyncio.create_task(client.run(pacing.constant(500, requests=50), lambda _: None))
-        while len(server.requests) < 3:
-            await asyncio.sleep(0.01)
+        await server.received(3)
         await asyncio.sleep(0.2)
         assert client.counts.in_flight == len(server.requests) == server.connections() == 3
         server.gate.set()
@@ -87,12 +87,11 @@ async def test_in_flight_is_bounded(server) -> None:
     assert counts.late > 0
 
 
-async def test_cancelling_ends_at_once_and_leaves_no_task_and_no_socket(server) -> None:
+async def test_cancelling_ends_at_once_and_leaves_no_task_and_no_socket(server: Any) -> None:
     before = asyncio.all_tasks()
     async with sender.Sender(Target(f"{server.url}/slow")) as client:
         running = asyncio.create_task(client.run(pacing.constant(200), lambda _: None))
-        while len(server.requests) < 20:
-            await asyncio.sleep(0.01)
+        await server.received(20)
         assert len(sockets_to(server.url)) >= 20
         running.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -108,7 +107,7 @@ def sockets_to(url: str) -> list[object]:
     return [each for each in psutil.Process().net_connections("tcp") if each.raddr and each.raddr.port == port]
 
 
-async def test_an_error_in_the_receiver_ends_the_run_and_is_raised(server) -> None:
+async def test_an_error_in_the_receiver_ends_the_run_and_is_raised(server: Any) -> None:
     def receive(result: Result) -> None:
         raise OSError(28, "No space left on device")
 
@@ -118,12 +117,12 @@ async def test_an_error_in_the_receiver_ends_the_run_and_is_raised(server) -> No
     assert len(server.requests) < 50
 
 
-async def test_an_error_status_is_an_answer_and_names_no_version(server) -> None:
+async def test_an_error_status_is_an_answer_and_names_no_version(server: Any) -> None:
     (found,) = await sender.send(Target(f"{server.url}/broken"), pacing.closed(requests=1), label=labels.only(labels.body()))
     assert (found.status, found.code, found.version, found.fault, found.ok) == (503, "503", "", "", False)
 
 
-async def test_a_closed_loop_ends_with_its_seconds(server) -> None:
+async def test_a_closed_loop_ends_with_its_seconds(server: Any) -> None:
     began = time.monotonic()
     found = await sender.send(Target(server.url), pacing.closed(seconds=0.3), in_flight=2)
     assert 0.3 <= time.monotonic() - began < 3
@@ -155,14 +154,14 @@ async def test_a_target_that_is_down_does_not_make_a_closed_loop_busy(closed_por
     assert 1 <= len(found) <= 0.5 / sender.BREATH + 1
 
 
-async def test_no_answer_in_time_is_a_timeout(server) -> None:
+async def test_no_answer_in_time_is_a_timeout(server: Any) -> None:
     (found,) = await sender.send(Target(f"{server.url}/slow", timeout=0.1), pacing.constant(10, requests=1))
     assert (found.status, found.fault) == (0, results.TIMEOUT)
     assert "within 0.1 s" in found.error
     assert found.latency >= 0.1
 
 
-async def test_a_connection_cut_in_the_middle_is_a_reset(server) -> None:
+async def test_a_connection_cut_in_the_middle_is_a_reset(server: Any) -> None:
     (found,) = await sender.send(Target(f"{server.url}/cut"), pacing.constant(10, requests=1))
     assert (found.status, found.fault) == (0, results.RESET)
     assert "before the answer was whole" in found.error

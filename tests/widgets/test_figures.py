@@ -1,4 +1,4 @@
-"""Golden figures. To write them anew after a wanted change: MESHCOURSE_GOLDEN=write pytest tests/widgets/test_figures.py, then read the diff."""
+"""Golden figures. After a wanted change: MESHCOURSE_GOLDEN=write pytest tests/widgets/test_figures.py, then read the diff."""
 
 from __future__ import annotations
 

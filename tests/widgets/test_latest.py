@@ -8,7 +8,7 @@ from meshcourse.widgets.latest import Latest
 
 async def test_only_the_newest_value_is_worked_on_and_never_two_at_once() -> None:
     done, running, most = [], 0, 0
-    gate, started = asyncio.Event(), asyncio.Event()
+    gate, started, last = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
     async def work(value: int) -> None:
         nonlocal running, most
@@ -18,6 +18,8 @@ async def test_only_the_newest_value_is_worked_on_and_never_two_at_once() -> Non
         await gate.wait()
         running -= 1
         done.append(value)
+        if value == 50:
+            last.set()
 
     async with Latest(work) as latest:
         latest.offer(0)
@@ -29,8 +31,7 @@ async def test_only_the_newest_value_is_worked_on_and_never_two_at_once() -> Non
         assert latest.waiting
         gate.set()
         async with asyncio.timeout(5):
-            while latest.busy:
-                await asyncio.sleep(0)
+            await last.wait()
     assert done == [0, 50]
     assert most == 1
 

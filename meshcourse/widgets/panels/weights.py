@@ -283,14 +283,12 @@ class WeightPanel:
             raise
         self._accept(held)
         self._show_weights(held)
-        self._complain(None)
         return held
 
     async def _write(self, wanted: dict[str, int]) -> None:
         """One patch for the newest wish; what was wished for before it is left out."""
         try:
             self._accept(await asyncio.to_thread(route_weights.write, self._connection, *self._where, wanted, self._route))
-            self._complain(None)
         except Exception as error:  # noqa: BLE001 - an error in a callback is shown in the widget
             await self._return(error)
 
@@ -307,6 +305,7 @@ class WeightPanel:
         if now - self._changed > GESTURE and held != self._held:
             self._before = self._held
         self._changed, self._held = now, held
+        self._complain(None)
 
     async def _keep_live(self) -> None:
         """Redraw four times a second while there is something new; look at the mesh every two seconds."""

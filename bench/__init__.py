@@ -1,0 +1,1 @@
+"""Measurements that make bench reports; none of them is a timed test."""

@@ -1,0 +1,119 @@
+"""How soon traffic follows a moved weight: from the write to the first answer of the version that had no weight before.
+
+Comes in: a kubeconfig, the URL behind the gateway, and a VirtualService (namespace/name) whose two subsets answer `v1` and `v2`.
+Goes out: one line of JSON with the median and the 95th percentile of 50 flips 100/0 <-> 0/100. Who runs it: `make bench`, on the
+canary chapter's deployment:
+    python bench/slider.py --kubeconfig FILE --url http://127.0.0.1:31718/ --virtual-service NAMESPACE/web [--route split]
+The load runs at `--rate` (default 500) per second, so waiting for the next request adds about 1 ms. The write itself is part of the time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import statistics
+import time
+from pathlib import Path
+from typing import Final
+
+from meshcourse.measure import labels
+from meshcourse.mesh import weights
+from meshcourse.mesh.connection import Connection
+from meshcourse.traffic import pacing
+from meshcourse.traffic.results import Result
+from meshcourse.traffic.sender import Sender
+from meshcourse.traffic.targets import Target
+
+MUST_REACH: Final = 0.25
+SETTLED: Final = 0.4
+"""Seconds of answers from the new version alone after which the next move begins; longer than istiod's debouncing."""
+
+
+class Flips:
+    """Moves all weight to and fro, and times each move by the load that runs meanwhile."""
+
+    def __init__(self, connection: Connection, namespace: str, name: str, route: str | None) -> None:
+        self._route = (connection, namespace, name)
+        self._name = route
+        self._wanted = ""
+        self._came = asyncio.Event()
+        self._other = 0.0
+        self.failed = 0
+
+    def receive(self, result: Result) -> None:
+        """Hears of every answer."""
+        if not result.ok:
+            self.failed += 1
+        elif result.version == self._wanted:
+            self._came.set()
+        else:
+            self._other = time.monotonic()
+
+    async def move(self, weights_now: dict[str, int]) -> tuple[float, float]:
+        """(seconds from the write's beginning to the first answer, seconds that the write took)."""
+        self._wanted = next(version for version, weight in weights_now.items() if weight == 100)  # noqa: PLR2004 - per cent
+        self._came.clear()
+        began = time.monotonic()
+        connection, namespace, name = self._route
+        write = asyncio.create_task(asyncio.to_thread(weights.write, connection, namespace, name, weights_now, self._name))
+        async with asyncio.timeout(30):
+            await self._came.wait()
+            seen = time.monotonic() - began
+            await write
+            written = time.monotonic() - began
+            await self._settled()
+        return seen, written
+
+    async def _settled(self) -> None:
+        """Wait until the other version has been silent for long enough."""
+        while (left := self._other + SETTLED - time.monotonic()) > 0:  # noqa: ASYNC110 - answers that still come move the end
+            await asyncio.sleep(left)
+
+
+async def measure(options: argparse.Namespace) -> dict[str, object]:
+    """All moves."""
+    namespace, name = options.virtual_service.split("/")
+    connection = Connection(options.kubeconfig, options.url.rstrip("/"))
+    before = weights.read(connection, namespace, name, options.route)
+    old, new = before
+    flips = Flips(connection, namespace, name, options.route)
+    async with Sender(Target(options.url), label=labels.body()) as sender:
+        load = asyncio.create_task(sender.run(pacing.constant(options.rate), flips.receive))
+        try:
+            await flips.move({old: 100, new: 0})
+            times = [await flips.move({old: 100 * (turn % 2), new: 100 - 100 * (turn % 2)}) for turn in range(options.moves)]
+        finally:
+            load.cancel()
+            await asyncio.gather(load, return_exceptions=True)
+            await asyncio.to_thread(weights.write, connection, namespace, name, before, options.route)
+    seen = sorted(each for each, _ in times)
+    return {
+        "benchmark": "slider",
+        "moves": len(times),
+        "median_s": round(statistics.median(seen), 3),
+        "p95_s": round(seen[max(0, round(0.95 * len(seen)) - 1)], 3),
+        "max_s": round(seen[-1], 3),
+        "write_median_s": round(statistics.median(written for _, written in times), 4),
+        "failed_requests": flips.failed,
+        "late_requests": sender.counts.late,
+        "rate": options.rate,
+        "must_reach_s": MUST_REACH,
+        "ok": statistics.median(seen) <= MUST_REACH,
+    }
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--kubeconfig", type=Path, required=True)
+    parser.add_argument("--url", required=True)
+    parser.add_argument("--virtual-service", required=True, metavar="NAMESPACE/NAME")
+    parser.add_argument("--route")
+    parser.add_argument("--moves", type=int, default=50)
+    parser.add_argument("--rate", type=float, default=500)
+    print(json.dumps(asyncio.run(measure(parser.parse_args(arguments)))))  # noqa: T201 - the benchmark's output
+
+
+if __name__ == "__main__":
+    main()
