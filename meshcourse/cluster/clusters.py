@@ -157,6 +157,9 @@ def up(
                 next=f"meshcourse down --name {name} && meshcourse up --name {name}",
             )
         return cluster
+    for pid, child in list(_children.items()):
+        if child.poll() is not None:
+            del _children[pid]
     home = paths.cluster(name)
     read_end, write_end = os.pipe()
     words = [sys.executable, "-m", "meshcourse.cluster.daemon", "--name", name, "--home", str(home)]

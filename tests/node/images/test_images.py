@@ -62,9 +62,10 @@ def test_a_server_image_answers_a_client_image_through_a_service(
     port, path, expected = SERVERS[image]
     cluster.kubectl("-n", namespace, "run", "server", f"--image={image}", f"--port={port}", "--expose")
     wait_for(namespace, "pod/server")
-    script = f"for i in 1 2 3 4 5 6 7 8 9 10; do wget -q -T 2 -O - http://server:{port}{path} && exit; done; exit 1"
-    pod = ("run", "client", "--image=busybox", "--restart=Never", "--attach", "--rm", "-q", "--")
-    assert expected in cluster.kubectl("-n", namespace, *pod, "sh", "-c", script)
+    script = f"for i in 1 2 3 4 5 6 7 8 9 10; do wget -q -O - http://server:{port}{path} && exit; done; exit 1"
+    cluster.kubectl("-n", namespace, "run", "client", "--image=busybox", "--restart=Never", "--", "sh", "-c", script)
+    wait_for(namespace, "pod/client", "jsonpath={.status.phase}=Succeeded")
+    assert expected in cluster.kubectl("-n", namespace, "logs", "client")
 
 
 def test_curl_is_the_image_istios_samples_use(cluster: Any, namespace: str, wait_for: Callable[..., str]) -> None:
