@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,12 @@ NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 LIMIT = 300
 
 
-@pytest.fixture
-def course(tmp_path: Path) -> Callable[..., Path]:
+@pytest.fixture(scope="session")
+def course(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """Make a copy of the course's folder, with the learner's notebooks or the solved ones."""
 
     def make(*, solutions: bool) -> Path:
-        folder = tmp_path / ("solved" if solutions else "learner")
+        folder = tmp_path_factory.mktemp("solved" if solutions else "learner")
         notebooks.build(NOTEBOOKS / "source", folder, solutions=solutions)
         shutil.copytree(NOTEBOOKS / "manifests", folder / "manifests")
         shutil.copytree(NOTEBOOKS / "source", folder / "source")
@@ -32,7 +32,7 @@ def course(tmp_path: Path) -> Callable[..., Path]:
     return make
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def execute(cluster: Any) -> Callable[..., Any]:
     """Run a notebook by papermill, and return it with its outputs. A cell that fails fails the test, with its error."""
 
@@ -42,14 +42,6 @@ def execute(cluster: Any) -> Callable[..., Any]:
         ended = subprocess.run(words, env=dict(cluster.environment), capture_output=True, text=True, timeout=LIMIT, check=False)
         if ended.returncode:
             pytest.fail(f"{path.name}: {ended.stderr[-4000:]}")
-        return nbformat.read(done, as_version=4)
+        return nbformat.read(done, as_version=4)  # type: ignore[no-untyped-call]
 
     return run
-
-
-@pytest.fixture
-def clean(cluster: Any) -> Iterator[None]:
-    """No chapter's namespace before and after."""
-    cluster.kubectl("delete", "namespace", "canary", "--ignore-not-found", timeout=120)
-    yield
-    cluster.kubectl("delete", "namespace", "canary", "--ignore-not-found", timeout=120)

@@ -44,7 +44,7 @@ BETA = """
 REST = """
   - route:
     - destination: {host: web, subset: v1}"""
-RIGHT = BETA.split("regex: ")[1].split("}")[0]
+RIGHT = BETA.partition("regex: ")[2].partition("}")[0]
 
 
 def service(name: str, *rules: str, host: str = "", gateway: str = "web") -> str:
