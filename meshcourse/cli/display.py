@@ -19,9 +19,9 @@ from meshcourse.core.errors import MeshcourseError
 console = Console(highlight=False)
 
 
-def table(headings: Sequence[str], rows: Iterable[Sequence[str]], *, title: str = "") -> None:
-    """Print a table on stdout; into a pipe, at its full width."""
-    made = Table(box=box.SIMPLE_HEAD, title=title or None, title_justify="left", pad_edge=False)
+def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table on stdout, its headings left out when all are empty; into a pipe, at its full width."""
+    made = Table(box=box.SIMPLE_HEAD if any(headings) else None, show_header=any(headings), pad_edge=False)
     for heading in headings:
         made.add_column(heading, overflow="fold")
     for row in rows:

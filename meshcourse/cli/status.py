@@ -18,6 +18,7 @@ from meshcourse.cli.options import DEFAULT_NAME, Name
 if TYPE_CHECKING:
     from meshcourse.backends.backend import Status
     from meshcourse.backends.embedded import Embedded
+    from meshcourse.mesh.installation import Installation
 
 
 class Output(enum.StrEnum):
@@ -63,7 +64,15 @@ def _inside(cluster: Embedded) -> dict[str, Any]:
         node.metadata.name: next((each.status == "True" for each in node.status.conditions or () if each.type == "Ready"), False)
         for node in (nodes.items if nodes else ())
     }
-    return {"nodes": ready, "istio": dataclasses.asdict(istio) if istio else None, "error": ""}
+    return {"nodes": ready, "istio": _istio(istio) if istio else None, "error": ""}
+
+
+def _istio(found: Installation) -> dict[str, Any]:
+    return {
+        "version": found.version,
+        "ready": found.ready,
+        "deployments": {name: f"{ready}/{wanted}" for name, ready, wanted in found.deployments},
+    }
 
 
 def _show(found: Status, inside: dict[str, Any]) -> None:
@@ -87,4 +96,4 @@ def _show(found: Status, inside: dict[str, Any]) -> None:
 
 def istio_line(istio: dict[str, Any]) -> str:
     """Istio's version and its Deployments with their ready and wanted pods."""
-    return f"{istio['version']}: " + ", ".join(f"{name} {ready}/{wanted}" for name, ready, wanted in istio["deployments"])
+    return f"{istio['version']}: " + ", ".join(f"{name} {pods}" for name, pods in istio["deployments"].items())

@@ -73,10 +73,16 @@ def _istio(cluster: Embedded, profile: str) -> None:
     found = installation.status(connection)
     if found is None:
         display.report(f"istioctl install --set profile={profile} -y")
-        found = installation.install(connection, profile, report=display.report)
+        found = installation.install(connection, profile, report=_finished)
     elif not found.ready:
         found = installation.wait_until_ready(connection, report=display.report)
     display.done(f"{found} ({time.monotonic() - started:.1f} s)")
+
+
+def _finished(line: str) -> None:
+    """Of what istioctl prints, the steps that are done: not its ship, nor a line for each look at a pod."""
+    if "\N{HEAVY CHECK MARK}" in line:
+        display.report(line)
 
 
 def _url(name: str) -> str:
