@@ -55,15 +55,18 @@ class Flips:
         self._wanted = next(version for version, weight in weights_now.items() if weight == 100)  # noqa: PLR2004 - per cent
         self._came.clear()
         began = time.monotonic()
-        connection, namespace, name = self._route
-        write = asyncio.create_task(asyncio.to_thread(weights.write, connection, namespace, name, weights_now, self._name))
+        write = asyncio.create_task(asyncio.to_thread(self._write, weights_now))
         async with asyncio.timeout(30):
             await self._came.wait()
             seen = time.monotonic() - began
-            await write
-            written = time.monotonic() - began
+            written = await write - began
             await self._settled()
         return seen, written
+
+    def _write(self, weights_now: dict[str, int]) -> float:
+        connection, namespace, name = self._route
+        weights.write(connection, namespace, name, weights_now, self._name)
+        return time.monotonic()
 
     async def _settled(self) -> None:
         """Wait until the other version has been silent for long enough."""

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -207,3 +209,14 @@ def test_a_browser_can_find_every_control(panel: WeightPanel) -> None:
         assert panel.widgets.sliders[version].description == version
         assert {"mc-observed", f"mc-observed-{version}"} <= set(panel.widgets.observed[version]._dom_classes)
     assert "mc-start" in panel.widgets.start._dom_classes
+
+
+@pytest.mark.cluster
+def test_a_kernel_that_ends_takes_its_load_along_and_says_nothing(canary: Any) -> None:
+    words = [str(canary.connection.kubeconfig), canary.connection.ingress_url, canary.namespace]
+    done = subprocess.run(
+        [sys.executable, Path(__file__).with_name("exiting.py"), *words], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0
+    assert int(done.stdout.split()[1]) >= 50
+    assert done.stderr == ""

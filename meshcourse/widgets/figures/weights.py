@@ -70,7 +70,7 @@ def layout(view: View) -> dict[str, Any]:
     """Three charts over one time axis. See-through ground and grey ink, so that light and dark JupyterLab both can show it."""
     axis = {"gridcolor": palette.GRID, "zerolinecolor": palette.GRID, "linecolor": palette.GRID, "fixedrange": True}
     time = {**axis, "range": list(view.range)}
-    legend = {"orientation": "h", "bgcolor": "rgba(0,0,0,0)", "yanchor": "bottom", "xanchor": "right"}
+    legend = {"orientation": "h", "traceorder": "normal", "bgcolor": "rgba(0,0,0,0)", "yanchor": "bottom", "xanchor": "right"}
     return {
         "template": {},
         "autosize": True,

@@ -77,7 +77,7 @@ class WeightPanel:
         labels: Labeller | str = labelling.VERSION_WORD,
         host: str = "",
         headers: Mapping[str, str] | None = None,
-        window: float = 5.0,
+        window: float = 3.0,
     ) -> None:
         self._connection = connection
         self._where = (namespace, virtual_service)
