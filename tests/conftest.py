@@ -38,9 +38,7 @@ class RealCluster:
 
     def run(self, *words: str, stdin: str | None = None, timeout: float = 60, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run a program with kubectl and istioctl on its PATH and KUBECONFIG set."""
-        done = subprocess.run(
-            words, env=dict(self.environment), input=stdin, capture_output=True, text=True, timeout=timeout, check=False
-        )
+        done = subprocess.run(words, env=dict(self.environment), input=stdin, capture_output=True, text=True, timeout=timeout, check=False)
         if check and done.returncode != 0:
             pytest.fail(f"{' '.join(words)} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
         return done

@@ -6,7 +6,7 @@ their owner only. Who runs it: daemon.py. P-256 keys: making all of them takes a
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-LIFETIME = datetime.timedelta(days=365)
+LIFETIME = dt.timedelta(days=365)
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,7 @@ def _write(path: Path, content: bytes) -> Path:
 
 
 def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:
-    return key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
+    return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
 
 
 def _name(user: str, groups: Sequence[str] = ()) -> x509.Name:
@@ -103,7 +101,7 @@ class Authority:
         return Pair(_write(self._folder / "sa.pub", public), _write(self._folder / "sa.key", _pem(key)))
 
     def _builder(self, subject: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
-        now = datetime.datetime.now(datetime.UTC)
+        now = dt.datetime.now(dt.UTC)
         return (
             x509.CertificateBuilder()
             .subject_name(subject)
@@ -111,7 +109,7 @@ class Authority:
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
             # An hour back, for a clock that is set while the cluster starts (a laptop that wakes, a VM that resumes).
-            .not_valid_before(now - datetime.timedelta(hours=1))
+            .not_valid_before(now - dt.timedelta(hours=1))
             .not_valid_after(now + LIFETIME)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)

@@ -172,7 +172,8 @@ def up(
             )
     except OSError as error:
         os.close(read_end)
-        raise ClusterError(f"The cluster's folder {home} cannot be written.", why=str(error), next="df -h; MESHCOURSE_STATE names another folder") from error
+        what = f"The cluster's folder {home} cannot be written."
+        raise ClusterError(what, why=str(error), next="df -h; MESHCOURSE_STATE names another folder") from error
     finally:
         os.close(write_end)
     _children[daemon.pid] = daemon

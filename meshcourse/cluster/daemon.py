@@ -88,7 +88,7 @@ def write_json(path: Path, content: object) -> None:
     """Replace `path` in one step."""
     partial = path.with_name(path.name + ".partial")
     partial.write_text(json.dumps(content, indent=2), encoding="utf-8")
-    os.replace(partial, path)
+    partial.replace(path)
 
 
 def main(words: list[str] | None = None) -> int:
@@ -100,7 +100,7 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--ingress-port", type=int, default=settings.INGRESS_NODE_PORT)
     parser.add_argument("--report", type=int, default=1)
     options = Options(**vars(parser.parse_args(words)))
-    os.set_inheritable(options.report, False)
+    os.set_inheritable(options.report, False)  # noqa: FBT003 - positional only
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     # kube-proxy and the API server look for iptables in sbin, which an ordinary user's PATH may lack.
     os.environ["PATH"] = os.environ.get("PATH", "") + ":/usr/local/sbin:/usr/sbin:/sbin"
@@ -163,7 +163,7 @@ async def _run(options: Options, doors: dict[str, socket.socket], report: Report
         await work
     except asyncio.CancelledError:
         return 0
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - reported, whatever it is
         _log.exception("the cluster failed")
         report.error(error)
         return 1

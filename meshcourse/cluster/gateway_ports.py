@@ -33,7 +33,7 @@ def listen(port: int, purpose: str, option: str) -> socket.socket:
             why=reason,
             next=f"meshcourse up {option} 0   (any free port; `ss -ltnp 'sport = :{port}'` shows who has it)",
         ) from error
-    door.setblocking(False)
+    door.setblocking(False)  # noqa: FBT003 - positional only
     return door
 
 
@@ -67,7 +67,7 @@ class _Half(asyncio.Protocol):
         if self.other and self.other.transport:
             self.other.transport.resume_reading()
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the protocol's
         if self.other and self.other.transport:
             self.other.transport.close()
 

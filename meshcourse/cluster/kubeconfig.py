@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 from pathlib import Path
 
 from meshcourse.cluster.certificates import Pair
@@ -42,5 +41,5 @@ def write(path: Path, name: str, server: str, authority: Path, client: Pair) -> 
     partial.unlink(missing_ok=True)
     partial.touch(mode=0o600)
     partial.write_text(render(name, server, authority, client), encoding="utf-8")
-    os.replace(partial, path)
+    partial.replace(path)
     return path

@@ -23,7 +23,9 @@ PROGRAMS = ("iptables", "iptables-save", "nsenter", "setpriv", "newuidmap", "new
 SYSTEM_PATH = ":/usr/local/sbin:/usr/sbin:/sbin"
 ENOUGH_DISK = 1_000_000_000
 APPARMOR_RULE = Path("/proc/sys/kernel/apparmor_restrict_unprivileged_userns")
-OTHER_WAYS = "The kind backend (Docker) or any cluster with a kubeconfig runs the course too; on macOS and Windows also a Linux VM such as WSL2."
+OTHER_WAYS = (
+    "The kind backend (Docker) or any cluster with a kubeconfig runs the course too; on macOS and Windows also a Linux VM such as WSL2."
+)
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,10 @@ def _namespaces_refused(*, as_root: bool) -> str:
     """Try the namespaces that a cluster needs, in a process of their own that ends at once."""
     flags = namespaces.CLONE_NEWNS | namespaces.CLONE_NEWNET | namespaces.CLONE_NEWPID
     flags |= 0 if as_root else namespaces.CLONE_NEWUSER
-    program = f"import ctypes, os, sys; c = ctypes.CDLL(None, use_errno=True); sys.exit(c.unshare({flags}) and os.strerror(ctypes.get_errno()))"
+    program = (
+        "import ctypes, os, sys; libc = ctypes.CDLL(None, use_errno=True); "
+        f"sys.exit(libc.unshare({flags}) and os.strerror(ctypes.get_errno()))"
+    )
     tried = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     return tried.stderr.strip() if tried.returncode else ""
 
@@ -96,7 +101,8 @@ def judge(found: Facts) -> tuple[Check, ...]:
     """The checks, in the order in which they should be mended."""
     if found.system != "Linux":
         why = "The embedded cluster is made of Linux namespaces."
-        return (Check("Linux", ok=False, found=f"this is {found.system}", why=f"{why} {OTHER_WAYS}", fix="kind create cluster --config kind-config.yaml"),)
+        fix = "kind create cluster --config kind-config.yaml"
+        return (Check("Linux", ok=False, found=f"this is {found.system}", why=f"{why} {OTHER_WAYS}", fix=fix),)
     checks = [Check("Linux", ok=True, found=f"{found.system} {found.machine}", why="", fix="")]
     checks.append(_program(found, "iptables", ("iptables", "iptables-save"), "kube-proxy and Istio's init container write its rules"))
     checks.append(_program(found, "util-linux", ("nsenter", "setpriv"), "they put a container's process into its pod and under its user"))
@@ -149,7 +155,7 @@ def _namespaces(found: Facts) -> Check:
     if not found.namespaces_refused:
         return Check(name, ok=True, found="root" if found.uid == 0 else "user namespaces are allowed", why=why, fix="")
     inside = "Inside a container without the right to make namespaces: use the kind backend or a kubeconfig."
-    fix = "sudo sysctl -w user.max_user_namespaces=15000" if found.uid != 0 else "meshcourse doctor   # in a virtual machine, or on the host"
+    fix = "sudo sysctl -w user.max_user_namespaces=15000" if found.uid else "meshcourse doctor   # in a virtual machine, or on the host"
     return Check(name, ok=False, found=f"refused: {found.namespaces_refused}", why=f"{why}. {inside}", fix=fix)
 
 

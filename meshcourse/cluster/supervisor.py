@@ -7,7 +7,6 @@ daemon.py, inside the namespaces. A log that has grown past 20 MB is moved aside
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -97,7 +96,7 @@ class Supervisor:
     async def _run(self, component: Component, restarts: int, spawned: asyncio.Event) -> int:
         path = self._logs / f"{component.name}.log"
         if path.exists() and path.stat().st_size > LONGEST_LOG:
-            os.replace(path, path.with_suffix(".log.1"))
+            path.replace(path.with_suffix(".log.1"))
         with path.open("ab") as log:
             process = await asyncio.create_subprocess_exec(
                 str(binaries.program(component.name)),

@@ -5,7 +5,6 @@ Comes in: a chapter's key, such as "05-canary". Goes out: a Chapter. Who runs it
 
 from __future__ import annotations
 
-import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,19 +50,22 @@ def find(key: str) -> Chapter:
     )
 
 
-def folder() -> Path:
-    """The folder with the notebooks, their sources and manifests: the current one, the checkout's, or the installed package's."""
+def folder(holding: str = "manifests") -> Path:
+    """The course's folder that has `holding` in it: the current one, the checkout's, or the installed package's.
+
+    A learner's own copy of the notebooks has the manifests, but not the sources. Raises CourseError when there is none.
+    """
     places = (
         Path.cwd(),
-        Path(os.environ.get("MESHCOURSE_NOTEBOOKS", "notebooks")),
+        Path.cwd() / "notebooks",
         Path(__file__).resolve().parents[2] / "notebooks",
         Path(sys.prefix) / "share" / "meshcourse" / "notebooks",
     )
     for place in places:
-        if (place / "manifests").is_dir():
+        if (place / holding).is_dir():
             return place
     raise errors.CourseError(
-        "The chapters' manifests are not here.",
-        why=f"there is no folder `manifests` in {', '.join(map(str, places))}",
+        f"The course's {holding} are not here.",
+        why=f"there is no folder `{holding}` in {', '.join(map(str, places))}",
         next="open the notebook from the course's notebooks folder: meshcourse lab",
     )

@@ -67,7 +67,7 @@ def solution(number: str) -> Sentence:
     """The text of a cell that solves the exercise: copy it, run it, check it. Raises CourseError when it cannot be found."""
     exercise = _find(number)
     chapter = next(each for each in chapters.CHAPTERS.values() if each.number == int(number.partition(".")[0]))
-    source = chapters.folder() / "source" / f"{chapter.stem}.py"
+    source = chapters.folder("source") / "source" / f"{chapter.stem}.py"
     if not source.is_file():
         raise errors.CourseError(
             f"The solution of {number} is not here.", why=f"{source} does not exist", next="the course's repository has it"

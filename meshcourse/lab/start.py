@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from meshcourse.cluster import clusters
+from meshcourse.backends import embedded
+from meshcourse.backends.embedded import Embedded
 from meshcourse.core import settings
-from meshcourse.engine import binaries
 from meshcourse.lab import chapters, session
 from meshcourse.lab.chapters import Chapter
 from meshcourse.mesh import arrival, injection, installation, resources
@@ -64,16 +64,14 @@ def connect() -> Connection:
 
 
 def _embedded(name: str) -> Connection:
-    cluster = clusters.find(name)
-    if cluster is None:
-        started = time.monotonic()
+    cluster, started = Embedded(name), time.monotonic()
+    if all(each.name != name for each in embedded.running()):
         say(f"  cluster {name} does not run; starting it")
-        cluster = clusters.up(name, report=lambda line: say(f"  {line}"))
+        cluster.up(lambda line: say(f"  {line}"))
         say(f"✔ cluster {name} is up ({time.monotonic() - started:.0f} s)")
     else:
         say(f"✔ cluster {name} runs")
-    folders = dict.fromkeys(str(path.parent) for path in (binaries.program("istioctl"), binaries.kubectl()))
-    return Connection(cluster.kubeconfig, cluster.ingress_url, {"PATH": os.pathsep.join([*folders, os.environ.get("PATH", "")])})
+    return Connection(cluster.kubeconfig(), cluster.ingress_url(), cluster.environment())
 
 
 def _istio(connection: Connection, wanted: Chapter) -> None:

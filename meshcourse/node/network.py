@@ -171,7 +171,7 @@ def _socket_inside(pod: PodNetns) -> socket.socket:
     finally:
         os.close(descriptor)
     made = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    made.setblocking(False)
+    made.setblocking(False)  # noqa: FBT003 - positional only
     return made
 
 

@@ -32,7 +32,8 @@ from meshcourse.node.volumes import Mount
 
 # What Docker and containerd leave to a container's root user.
 DEFAULT_CAPABILITIES = frozenset(
-    "CHOWN DAC_OVERRIDE FSETID FOWNER MKNOD NET_RAW SETGID SETUID SETFCAP SETPCAP NET_BIND_SERVICE SYS_CHROOT KILL AUDIT_WRITE".split()
+    {"CHOWN", "DAC_OVERRIDE", "FSETID", "FOWNER", "MKNOD", "NET_RAW", "SETGID", "SETUID", "SETFCAP", "SETPCAP"}
+    | {"NET_BIND_SERVICE", "SYS_CHROOT", "KILL", "AUDIT_WRITE"}
 )
 # Of the host's /etc: what its dynamic programs and its TLS need, and nothing that tells of its users.
 HOST_ETC = ("alternatives", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "ssl", "ca-certificates", "pki", "localtime")
@@ -97,10 +98,10 @@ class Host:
                 raise MissingPrerequisite(f"{name} is not installed.", next="sudo apt install util-linux")
         roots: dict[str, str] = {}
         for name in HOST_ROOTS:
-            path = Path("/") / name
-            if path.is_symlink():
-                roots[name] = str(path.readlink()).lstrip("/")
-            elif path.is_dir():
+            folder = Path("/") / name
+            if folder.is_symlink():
+                roots[name] = str(folder.readlink()).lstrip("/")
+            elif folder.is_dir():
                 roots[name] = ""
         return cls(str(programs["nsenter"]), str(programs["setpriv"]), str(binaries.bubblewrap()), roots)
 

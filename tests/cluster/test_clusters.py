@@ -94,7 +94,10 @@ def test_down_of_a_cluster_that_does_not_run_says_so(cluster: object) -> None:
 
 
 def test_an_interrupt_while_it_starts_leaves_nothing(cluster: object) -> None:
-    program = "from meshcourse.cluster import clusters; clusters.up('interrupted', ingress_port=0, report=lambda text: print(text, flush=True))"
+    program = """
+from meshcourse.cluster import clusters
+clusters.up('interrupted', ingress_port=0, report=lambda text: print(text, flush=True))
+"""
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as starting:
         assert starting.stdout
         assert starting.stdout.readline() == "starting etcd and kube-apiserver\n"

@@ -14,9 +14,7 @@ from meshcourse.node.images.image import Image, Program
 def _busybox() -> Path:
     found = shutil.which("busybox")
     if not found:
-        raise MissingPrerequisite(
-            "The busybox image needs the host's busybox, which is not installed.", next="sudo apt install busybox"
-        )
+        raise MissingPrerequisite("The busybox image needs the host's busybox, which is not installed.", next="sudo apt install busybox")
     return Path(found).resolve()
 
 
