@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import signal
 import socket
 import subprocess
 import sys
@@ -65,6 +66,8 @@ def _serve(folder: Path, port: int, environment: dict[str, str], *, open_browser
     words += ["--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
     if os.geteuid() == 0:
         words.append("--allow-root")
+    for number in (signal.SIGTERM, signal.SIGHUP):  # a closed terminal stops JupyterLab as Ctrl-C does
+        signal.signal(number, signal.default_int_handler)
     server = subprocess.Popen(words, env={**os.environ, **environment, "JUPYTER_TOKEN": token}, cwd=folder, start_new_session=True)
     url = f"http://127.0.0.1:{port}/lab/tree/{FIRST}?token={token}"
     try:

@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
@@ -75,7 +76,10 @@ def test_logs_of_a_component_are_shown(meshcourse: Run, cluster: Any, where: dic
 
 
 @pytest.mark.slow
-def test_lab_prints_a_url_that_answers_and_ends_with_ctrl_c(cluster: Any, where: dict[str, str], tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_lab_prints_a_url_that_answers_and_ends_with_ctrl_c_or_its_terminal(
+    cluster: Any, where: dict[str, str], tmp_path: Path, number: int
+) -> None:
     words = [
         sys.executable,
         "-m",
@@ -98,9 +102,11 @@ def test_lab_prints_a_url_that_answers_and_ends_with_ctrl_c(cluster: Any, where:
         ) as answer:
             assert json.load(answer)["type"] == "notebook"
     finally:
-        server.send_signal(signal.SIGINT)
+        server.send_signal(number)
         rest, _ = server.communicate(timeout=30)
     assert server.returncode == 0, rest
+    with pytest.raises(urllib.error.URLError, match="refused"):
+        urllib.request.urlopen(address, timeout=5)  # noqa: S310 - our own server
 
 
 def test_path_has_each_folder_once() -> None:
