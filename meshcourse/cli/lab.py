@@ -71,7 +71,7 @@ def _serve(folder: Path, port: int, environment: dict[str, str], *, open_browser
     server = subprocess.Popen(words, env={**os.environ, **environment, "JUPYTER_TOKEN": token}, cwd=folder, start_new_session=True)
     url = f"http://127.0.0.1:{port}/lab/tree/{FIRST}?token={token}"
     try:
-        _wait(server, port)
+        _wait(server, port, token)
         display.done("JupyterLab runs; Ctrl-C stops it (the cluster runs on until `meshcourse down`)")
         display.console.print(url, soft_wrap=True)
         if open_browser:
@@ -88,11 +88,12 @@ def _serve(folder: Path, port: int, environment: dict[str, str], *, open_browser
             server.wait()
 
 
-def _wait(server: subprocess.Popen[bytes], port: int) -> None:
+def _wait(server: subprocess.Popen[bytes], port: int, token: str) -> None:
+    """Until it answers to its own token: another server may have taken the port in between."""
     deadline = time.monotonic() + STARTS_WITHIN
     while time.monotonic() < deadline and server.poll() is None:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/api", timeout=2):
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/status?token={token}", timeout=2):
                 return
         except (urllib.error.URLError, TimeoutError):
             time.sleep(0.1)
