@@ -77,7 +77,7 @@ def test_shell_cells_become_bash_magics() -> None:
 
 def test_notebooks_are_valid_and_hold_no_outputs() -> None:
     for path in NOTEBOOKS.glob("*.ipynb"):
-        content = nbformat.read(path, as_version=4)
+        content = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
         nbformat.validate(content)
         assert all(cell.get("execution_count") is None and not cell.get("outputs") for cell in content.cells)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
 from typing import Any
 
 import pytest
@@ -97,9 +97,11 @@ def test_rollout_is_reported_until_it_is_ready(cluster: Any, namespace: str) -> 
     assert heard[-1] == "web: 1 of 1 ready"
 
 
-def test_rollout_that_cannot_come_names_what_holds_it_up(cluster: Any, namespace: str, wait_for: Callable[..., str]) -> None:
+def test_rollout_that_cannot_come_names_what_holds_it_up(cluster: Any, namespace: str) -> None:
     resources.apply(cluster.connection, DEPLOYMENT.format(image="example.com/no/such:image"), namespace=namespace)
-    wait_for(namespace, "pod -l app=web", "jsonpath={.status.containerStatuses[0].state.waiting.reason}", 30)
+    ends = time.monotonic() + 30
+    while "ImagePull" not in resources.hold_up(cluster.connection, namespace) and time.monotonic() < ends:
+        time.sleep(0.1)
     with pytest.raises(errors.KubernetesError, match="did not become ready") as caught:
         resources.wait_for_rollout(cluster.connection, namespace, ["web"], timeout=0.5)
     assert "ImagePull" in caught.value.why

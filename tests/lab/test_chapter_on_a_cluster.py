@@ -1,0 +1,107 @@
+"""lab's calls in a kernel of their own, on the real cluster: what they leave behind and how failures read.
+
+Each script runs in a process of its own, because lab.chapter sets that process's environment, as it should in a kernel.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.cluster
+
+CHECKOUT = Path(__file__).parents[2]
+START = 'from meshcourse import lab\nlab.chapter("05-canary")\n'
+Kernel = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def kernel(cluster: Any) -> Iterator[Kernel]:
+    """Run a script as a notebook's cells would run, from the checkout's notebooks folder."""
+
+    def run(script: str, *, ok: bool = True) -> subprocess.CompletedProcess[str]:
+        words = [sys.executable, "-c", START + script]
+        done = subprocess.run(
+            words, cwd=CHECKOUT / "notebooks", env=dict(cluster.environment), capture_output=True, text=True, timeout=120, check=False
+        )
+        if ok and done.returncode:
+            pytest.fail(f"{done.stdout}\n{done.stderr}")
+        return done
+
+    delete(cluster)
+    yield run
+    delete(cluster)
+
+
+def delete(cluster: Any) -> None:
+    cluster.kubectl("delete", "namespace", "canary", "--ignore-not-found", timeout=120)
+
+
+def test_chapter_says_what_it_did_and_the_second_time_finds_it(cluster: Any, kernel: Kernel) -> None:
+    first, second = kernel("").stdout, kernel("").stdout
+    assert "namespace canary: made" in first
+    assert "namespace canary: found, with injection on" in second
+    for text in (first, second):
+        assert "Istio 1.31" in text
+        assert cluster.ingress_url in text
+
+
+def test_another_kernel_cleans_up_and_cleaning_twice_is_no_error(cluster: Any, kernel: Kernel) -> None:
+    kernel('lab.sh("kubectl apply -f manifests/05_canary/02-service.yaml")')
+    assert "namespace canary is gone" in kernel("lab.clean_up()\nlab.clean_up()").stdout
+    assert cluster.kubectl("get", "namespace", "canary", "--ignore-not-found") == ""
+    assert "istiod" in cluster.kubectl("-n", "istio-system", "get", "pods")
+
+
+def test_namespace_that_was_there_stays_with_what_is_not_the_chapters(cluster: Any, kernel: Kernel) -> None:
+    cluster.kubectl("create", "namespace", "canary")
+    cluster.kubectl("-n", "canary", "create", "configmap", "own")
+    script = 'lab.sh("kubectl apply -f manifests/05_canary/02-service.yaml -f manifests/05_canary/05-destinationrule.yaml")\nlab.clean_up()'
+    assert "gone from namespace canary" in kernel(script).stdout
+    assert cluster.kubectl("-n", "canary", "get", "configmap", "own", "-o", "name").strip() == "configmap/own"
+    assert cluster.kubectl("-n", "canary", "get", "services,destinationrules", "-o", "name") == ""
+    assert "istio-injection" not in cluster.get("namespace", "canary")["metadata"]["labels"]
+
+
+def test_unfinished_chapter_is_not_cleaned_up(cluster: Any, kernel: Kernel) -> None:
+    assert "done=True" in kernel("lab.clean_up(done=False)").stdout
+    assert cluster.kubectl("get", "namespace", "canary", "-o", "name").strip() == "namespace/canary"
+
+
+def test_commands_need_no_namespace_and_the_cluster_s_own_kubeconfig_is_left_alone(cluster: Any, kernel: Kernel) -> None:
+    before = cluster.kubeconfig.read_text()
+    assert "canary" in kernel('lab.sh("kubectl config view --minify -o jsonpath={..namespace}")').stdout
+    assert cluster.kubeconfig.read_text() == before
+
+
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [
+        ('lab.sh("kubectl get nonsense")', ["nonsense", "exit code 1", "Next:"]),
+        ('lab.apply("""\na: b: c\n""")', ["not valid YAML", "line 2", "Next:"]),
+        (
+            'lab.apply("""\napiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: a}\nspec: {hosts: ["*"]}\n""")',
+            ["Istio refused", "Why:", "Next:"],
+        ),
+        ('lab.check("7.7")', ["no exercise", "5.1", "Next:"]),
+        ('lab.weight_panel("absent").display()', ["absent", "Next:"]),
+    ],
+    ids=["command", "yaml", "webhook", "exercise", "panel"],
+)
+def test_failure_says_what_why_and_what_to_type_next(kernel: Kernel, script: str, words: list[str]) -> None:
+    done = kernel(script, ok=False)
+    assert done.returncode != 0
+    for word in words:
+        assert word in done.stdout + done.stderr
+
+
+def test_call_before_the_first_cell_says_so(cluster: Any) -> None:
+    words = [sys.executable, "-c", "from meshcourse import lab\nlab.request()"]
+    done = subprocess.run(words, cwd=CHECKOUT, env=dict(cluster.environment), capture_output=True, text=True, timeout=60, check=False)
+    assert "No chapter has been started" in done.stderr
+    assert 'lab.chapter("05-canary")' in done.stderr
