@@ -21,6 +21,8 @@ MANY: Final = 1000
 FEW: Final = 200
 EACH: Final = 40
 # Exercise 5.1 asks chance twice; each may cry wolf half as often, so that the exercise as a whole keeps its promise.
+_TEAM: Final = {"x-team": "internal"}
+_PARTNER: Final = {"x-team": "partner"}
 _ALARM: Final = statistics.FALSE_ALARM / 2
 
 
@@ -79,16 +81,17 @@ def ship_to_a_fifth_and_the_team(witness: Witness) -> Outcome:
     unreachable = bound_to_host(number, witness, found, SHOP)
     if unreachable:
         return unreachable
-    everyone = witness.ask(MANY, host=SHOP)
-    team = witness.ask(FEW, host=SHOP, headers={"x-team": "internal"})
-    others = witness.ask(FEW, host=SHOP, headers={"x-team": "partner"})
-    kinds = (("without a header", everyone), ("with x-team: internal", team), ("with x-team: partner", others))
-    broken = next(filter(None, (failing(number, got, which) for which, got in kinds)), None)
-    if broken:
-        return broken
+    got: dict[str, Tally] = {}
+    # The few come first: where nothing answers at all, that is said at once.
+    for which, n, headers in (("x-team: internal", FEW, _TEAM), ("x-team: partner", FEW, _PARTNER), ("no header", MANY, {})):
+        got[which] = witness.ask(n, host=SHOP, headers=headers)
+        broken = failing(number, got[which], f"with {which}")
+        if broken:
+            return broken
+    team, others, everyone = got.values()
     split = expectations.share(everyone, "v2", 0.2, false_alarm=_ALARM)
     judged = (
-        ("without a header", split, _split_hint(everyone)),
+        ("with no header", split, _split_hint(everyone)),
         ("with x-team: internal", expectations.share(team, "v2", 1.0), _team_hint(team)),
         ("with x-team: partner", expectations.share(others, "v2", 0.2, false_alarm=_ALARM), _OTHERS_HINT),
     )
