@@ -14,17 +14,34 @@ from meshcourse.checks import outcome
 from meshcourse.checks.expectations import Tally
 from meshcourse.checks.outcome import Outcome
 from meshcourse.core import errors
+from meshcourse.measure.access_logs import Entry
 from meshcourse.mesh.arrival import Arrival
+from meshcourse.mesh.commands import Completed
+from meshcourse.mesh.connection import Connection
+from meshcourse.traffic.results import Result
 
 Json = dict[str, Any]
 
 
 class Witness(Protocol):
-    """What a check may look at: objects in the cluster, and requests that it sends now through the ingress gateway."""
+    """What a check may look at: objects in the cluster, what proxies hold and count, and requests that it sends now."""
+
+    @property
+    def connection(self) -> Connection:
+        """The cluster, for what has a function of its own in meshcourse.mesh."""
+        ...
 
     @property
     def namespace(self) -> str:
         """The namespace of the chapter."""
+        ...
+
+    def object(self, kind: str, name: str, *, namespace: str = "") -> Json | None:
+        """The object `name` ("virtualservice", "shop") of the chapter's namespace, or None."""
+        ...
+
+    def objects(self, kind: str, *, selector: str = "", namespace: str = "") -> list[Json]:
+        """All objects of a kind in the chapter's namespace that carry the labels of `selector`."""
         ...
 
     def virtual_service(self, name: str) -> Json | None:
@@ -32,11 +49,27 @@ class Witness(Protocol):
         ...
 
     def arrival(self) -> Arrival:
-        """Wait until the gateway holds what the namespace describes; says what is missing when it does not come."""
+        """Wait until the proxies hold what the namespace describes; says what is missing when it does not come."""
         ...
 
     def ask(self, n: int, *, host: str, headers: Mapping[str, str] | None = None) -> Tally:
         """Send `n` requests to the ingress gateway and count who answered. Raises TrafficError when none can be sent."""
+        ...
+
+    def send(self, n: int, *, host: str = "", path: str = "/", headers: Mapping[str, str] | None = None) -> tuple[Result, ...]:
+        """Send `n` requests to the ingress gateway; one Result for each, with status and latency. Raises as `ask`."""
+        ...
+
+    def run(self, *arguments: str, timeout: float = 60.0) -> Completed:
+        """Run kubectl or istioctl in the chapter's namespace: `run("kubectl", "exec", "deploy/web", "--", "id")`."""
+        ...
+
+    def stats(self, workload: str, *containing: str, namespace: str = "") -> dict[str, int]:
+        """Counters and gauges of a workload's proxy ("deploy/fortio-deploy") whose names hold all of `containing`."""
+        ...
+
+    def log(self, workload: str, *, containing: str = "", namespace: str = "") -> tuple[Entry, ...]:
+        """Entries of a workload's access log that hold `containing`; the newest may be a second late."""
         ...
 
 

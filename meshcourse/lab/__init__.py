@@ -10,7 +10,7 @@ from meshcourse.lab.cleaning import clean_up
 from meshcourse.lab.exercises import check, hint, solution
 from meshcourse.lab.panels import weight_panel
 from meshcourse.lab.requests import chance, how_many_requests, request, traffic
-from meshcourse.lab.shell import access_log, apply, sh, wait
+from meshcourse.lab.shell import access_log, apply, sh, stats, wait
 from meshcourse.lab.start import chapter
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "request",
     "sh",
     "solution",
+    "stats",
     "traffic",
     "wait",
     "weight_panel",

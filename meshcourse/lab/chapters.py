@@ -15,14 +15,21 @@ from meshcourse.core import errors
 
 @dataclass(frozen=True)
 class Chapter:
-    """One chapter. `namespace` is where its objects live; `profile` is the Istio profile that it needs."""
+    """One chapter, and what its first cell sees to."""
 
     key: str
     title: str
     namespace: str
+    """Where its objects live."""
     profile: str = "demo"
-    exercise_services: tuple[str, ...] = ()
-    """VirtualServices that the exercises ask for."""
+    """The Istio profile that it needs; empty: it needs none, since it installs Istio itself."""
+    injected: bool = True
+    """Whether its namespace has the label istio-injection=enabled from the start."""
+    minutes: int = 40
+    objects: tuple[str, ...] = ()
+    """What its exercises ask for, as `kind/name`: taken away by lab.clean_up where the namespace itself stays."""
+    more_namespaces: tuple[str, ...] = ()
+    """Namespaces that its cells make besides: lab.clean_up deletes those that the chapter's own cells created."""
 
     @property
     def number(self) -> int:
@@ -36,7 +43,20 @@ class Chapter:
 
 
 CHAPTERS: Final = {
-    chapter.key: chapter for chapter in (Chapter("05-canary", "Canary releases", "canary", exercise_services=("shop", "club")),)
+    chapter.key: chapter
+    for chapter in (
+        Chapter("00-start", "Start here", "start", minutes=15),
+        Chapter("01-components", "What Istio is made of", "components", minutes=40),
+        Chapter("02-install-uninstall", "Install and uninstall", "install", profile="", injected=False, minutes=35),
+        Chapter("03-injection", "Sidecar injection", "injection", injected=False, minutes=35),
+        Chapter("04-bookinfo", "Bookinfo", "bookinfo", minutes=45),
+        Chapter("05-canary", "Canary releases", "canary", minutes=40, objects=("virtualservice/shop", "virtualservice/club")),
+        Chapter("06-circuit-breaking", "Circuit breaking", "breaking", minutes=40),
+        Chapter("07-timeouts", "Timeouts", "timeouts", minutes=40),
+        Chapter("08-faults-retries", "Faults and retries", "retries", minutes=45),
+        Chapter("09-beyond", "Beyond the guide: security, mirroring, egress", "beyond", minutes=45),
+        Chapter("10-capstone", "Capstone: save the release", "capstone", minutes=45),
+    )
 }
 
 

@@ -11,7 +11,7 @@ from meshcourse.core import errors
 from meshcourse.lab import chapters, panels, session
 from meshcourse.lab.session import Session
 from meshcourse.lab.start import say
-from meshcourse.mesh import injection, installation, resources
+from meshcourse.mesh import commands, injection, installation, resources
 
 
 def clean_up(*, done: bool = True) -> None:
@@ -28,6 +28,9 @@ def clean_up(*, done: bool = True) -> None:
     if change is not injection.Change.CREATED:
         _objects(begun)
     injection.undo(connection, begun.namespace, by=chapter.key)
+    for more in chapter.more_namespaces:
+        if injection.undo(connection, more, by=chapter.key) is injection.Change.CREATED:
+            say(f"✔ namespace {more} is gone, with everything in it")
     say(f"✔ {_words(change, begun.namespace)}")
     if installed:
         installation.uninstall(connection)
@@ -43,9 +46,11 @@ def _objects(begun: Session) -> None:
         except errors.KubernetesError as error:
             if "no matches for kind" not in error.why:  # Istio is gone, and its kinds with all their objects
                 raise
-    for name in begun.chapter.exercise_services:
-        call = begun.connection.custom().delete_namespaced_custom_object
-        resources.read(call, "networking.istio.io", "v1", begun.namespace, "virtualservices", name)
+    for thing in begun.chapter.objects:
+        arguments = ["kubectl", "-n", begun.namespace, "delete", thing, "--ignore-not-found", "--wait"]
+        done = commands.run(begun.connection, arguments, timeout=60.0)
+        if done.code and "doesn't have a resource type" not in done.stderr:
+            raise resources.refusal(done, f"the deletion of {thing}")
 
 
 def _words(change: injection.Change, namespace: str) -> str:

@@ -6,46 +6,16 @@ come in order, one a call; how many were given is known to this kernel only.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from meshcourse.checks import chapters as registry
 from meshcourse.checks import exercises
 from meshcourse.checks.display import Card
 from meshcourse.checks.exercises import Exercise
-from meshcourse.checks.expectations import Tally
 from meshcourse.core import errors
-from meshcourse.lab import chapters, requests, session, solutions
+from meshcourse.lab import chapters, session, solutions
 from meshcourse.lab.requests import Sentence
-from meshcourse.mesh import arrival, resources
-from meshcourse.mesh.arrival import Arrival
-from meshcourse.mesh.connection import Connection
-from meshcourse.traffic.targets import Target
+from meshcourse.lab.witness import LiveWitness
 
 _given: dict[str, int] = {}
-
-
-class LiveWitness:
-    """A Witness that looks at a running cluster."""
-
-    def __init__(self, connection: Connection, namespace: str) -> None:
-        self.connection = connection
-        self.namespace = namespace
-
-    def virtual_service(self, name: str) -> dict[str, Any] | None:
-        """The VirtualService, or None."""
-        call = self.connection.custom().get_namespaced_custom_object
-        found: dict[str, Any] | None = resources.read(call, "networking.istio.io", "v1", self.namespace, "virtualservices", name)
-        return found
-
-    def arrival(self) -> Arrival:
-        """Wait for istiod's push."""
-        return arrival.wait(self.connection, self.namespace, timeout=10.0)
-
-    def ask(self, n: int, *, host: str, headers: Mapping[str, str] | None = None) -> Tally:
-        """Send `n` requests now."""
-        target = Target(self.connection.ingress_url + "/", host=host, headers=dict(headers or {}))
-        return requests.counted(requests.answers(n, target))
 
 
 def check(number: str) -> Card:

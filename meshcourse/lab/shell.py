@@ -1,4 +1,4 @@
-"""Commands and manifests from a notebook: lab.sh, lab.apply, lab.wait, lab.access_log.
+"""Commands and manifests from a notebook: lab.sh, lab.apply, lab.wait, lab.access_log, lab.stats.
 
 Comes in: what a learner would type. Goes out: what the programs say, shown as it comes. Who runs it: notebook cells. A failure
 raises, so that a notebook that is executed by a machine stops there.
@@ -15,6 +15,7 @@ from pathlib import Path
 from meshcourse.core import errors
 from meshcourse.lab import chapters, session
 from meshcourse.lab.start import say
+from meshcourse.measure import proxy_stats
 from meshcourse.mesh import arrival, commands, installation, resources
 
 
@@ -82,19 +83,23 @@ def wait(*deployments: str) -> None:
         ready(deployments)
     came = arrival.wait(begun.connection, begun.namespace)
     for missing in came.missing:
-        say(f"! the ingress gateway does not hold {missing} after {came.seconds:.0f} s; `istioctl analyze` may say why")
+        say(f"! Envoy does not hold {missing} after {came.seconds:.0f} s; `istioctl analyze` may say why")
     if not came.missing:
         routes = f", with the routes of {', '.join(came.virtual_services)}" if came.virtual_services else ""
-        say(f"✔ the ingress gateway holds all that this namespace describes{routes}")
+        say(f"✔ Envoy holds all that this namespace describes{routes}")
 
 
-def access_log(containing: str = "", *, lines: int = 3, timeout: float = 15.0) -> None:
-    """Show the last `lines` of the ingress gateway's access log that hold `containing`, waiting for them to be written.
+def access_log(containing: str = "", *, workload: str = "", namespace: str = "", lines: int = 3, timeout: float = 15.0) -> None:
+    """Show the last `lines` of a proxy's access log that hold `containing`, waiting for them to be written.
 
-    Envoy collects log lines and writes them out once a second or less often, so the newest may not be there at once.
+    `workload` is a Deployment's name or `pod/NAME` in the chapter's namespace; without it, the ingress gateway. Envoy collects log lines
+    and writes them out once a second or less often, so the newest may not be there at once.
     """
     begun, ends = session.current(), time.monotonic() + timeout
-    arguments = ["kubectl", "-n", installation.NAMESPACE, "logs", f"deployment/{installation.INGRESS}", "--tail=200"]
+    where, what = (
+        (namespace or begun.namespace, _workload(workload)) if workload else (installation.NAMESPACE, f"deployment/{installation.INGRESS}")
+    )
+    arguments = ["kubectl", "-n", where, "logs", what, *(["-c", "istio-proxy"] if workload else []), "--tail=200"]
     say(f"$ {shlex.join(arguments)}{f' | grep {shlex.quote(containing)} | tail -{lines}' if containing else f' | tail -{lines}'}")
     while True:
         done = commands.run(begun.connection, arguments, timeout=30.0)
@@ -105,6 +110,22 @@ def access_log(containing: str = "", *, lines: int = 3, timeout: float = 15.0) -
             say("\n".join(found[-lines:]) or f"(no line with {containing!r} in the last 200)")
             return
         time.sleep(0.2)
+
+
+def stats(workload: str, *containing: str, namespace: str = "") -> None:
+    """Show the counters and gauges of a workload's Envoy whose names hold all of `containing`.
+
+    `workload` is a Deployment's name or `pod/NAME`. Raises KubernetesError when there is no such workload or proxy.
+    """
+    begun = session.current()
+    where, what = namespace or begun.namespace, _workload(workload)
+    say(f"$ {shlex.join([*proxy_stats.command(where, what)])}{''.join(f' | grep {shlex.quote(part)}' for part in containing)}")
+    found = proxy_stats.read(begun.connection, where, what, containing=containing)
+    say("\n".join(f"{name}: {value}" for name, value in sorted(found.items())) or "(no such statistic)")
+
+
+def _workload(name: str) -> str:
+    return name if "/" in name else f"deployment/{name}"
 
 
 def ready(deployments: Sequence[str]) -> None:

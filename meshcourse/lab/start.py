@@ -34,22 +34,42 @@ def chapter(key: str) -> None:
     """
     wanted = chapters.find(key)
     begun = session.begin(wanted, connect())
-    _istio(begun.connection, wanted)
-    change = injection.enable(begun.connection, wanted.namespace, by=wanted.key)
-    did = {
-        injection.Change.CREATED: "made, with the label istio-injection=enabled: every pod in it gets a sidecar",
-        injection.Change.LABELLED: "found, and labelled istio-injection=enabled: every new pod in it gets a sidecar",
-        injection.Change.NOTHING: "found, with injection on",
-    }[change]
-    say(f"✔ namespace {wanted.namespace}: {did}")
+    if wanted.profile:
+        _istio(begun.connection, wanted)
+    else:
+        say(f"✔ {installation.status(begun.connection) or 'Istio is not installed'}")
+    say(f"✔ namespace {wanted.namespace}: {_namespace(begun.connection, wanted)}")
     for rival in rivals(begun.connection, wanted.namespace):
-        say(f"! Gateway {rival} answers for every host on port 80 too, and may take this chapter's requests: kubectl get gateways -A")
+        _put_aside(begun.connection, rival)
     left = tuple(str(item["metadata"]["name"]) for item in arrival.listed(begun.connection, wanted.namespace, "virtualservices"))
     if left:
         say(f"! VirtualService {', '.join(left)} is here from an earlier run: some results will differ from the text.")
         say("  To begin afresh: lab.clean_up(), then this cell again.")
     say(f"✔ the ingress gateway is at {begun.connection.ingress_url}")
     say("  kubectl and istioctl in this notebook use this cluster and this namespace.")
+
+
+def _namespace(connection: Connection, wanted: Chapter) -> str:
+    if not wanted.injected:
+        made = injection.create(connection, wanted.namespace, by=wanted.key)
+        return "made, without the label istio-injection" if made else "found"
+    return {
+        injection.Change.CREATED: "made, with the label istio-injection=enabled: every pod in it gets a sidecar",
+        injection.Change.LABELLED: "found, and labelled istio-injection=enabled: every new pod in it gets a sidecar",
+        injection.Change.NOTHING: "found, with injection on",
+    }[injection.enable(connection, wanted.namespace, by=wanted.key)]
+
+
+def _put_aside(connection: Connection, rival: str) -> None:
+    """A Gateway of another chapter that takes every host would take this chapter's requests; one that is not ours is only named."""
+    namespace, _, name = rival.partition("/")
+    owner = next((each for each in chapters.CHAPTERS.values() if each.namespace == namespace), None)
+    if owner is None or injection.brought(connection, namespace, by=owner.key) is not injection.Change.CREATED:
+        say(f"! Gateway {rival} answers for every host on port 80 too, and may take this chapter's requests: kubectl get gateways -A")
+        return
+    call = connection.custom().delete_namespaced_custom_object
+    resources.read(call, "networking.istio.io", "v1", namespace, "gateways", name)
+    say(f"✔ took away Gateway {rival}, left by chapter {owner.number}: it answered for every host. Applying its manifest brings it back.")
 
 
 def connect() -> Connection:

@@ -3,7 +3,8 @@
 `kubectl apply` returns when the API server has stored an object. istiod then translates it and pushes it to the proxies, and until
 that has arrived Envoy goes on as before; the same holds for a pod that has just become ready. Comes in: a Connection and a
 namespace. Goes out: how long it took until the ingress gateway held the namespace's Gateways, VirtualServices, subsets and ready
-pods, or what it lacks. Who runs it: lab and checks, before they measure.
+pods, and the namespace's sidecars its VirtualServices for the mesh and its DestinationRules' limits, or what they lack.
+Who runs it: lab and checks, before they measure.
 """
 
 from __future__ import annotations
@@ -11,10 +12,11 @@ from __future__ import annotations
 import datetime as dt
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final
 
-from meshcourse.mesh import istioctl, proxies, resources
+from meshcourse.mesh import istioctl, policies, proxies, resources
 from meshcourse.mesh.connection import Connection
 
 Json = dict[str, Any]
@@ -29,7 +31,7 @@ _FRESH: Final = 5.0
 
 @dataclass(frozen=True)
 class Arrival:
-    """`missing` names what the gateway does not hold yet (empty: all has arrived); `seconds` is how long was waited."""
+    """`missing` names what the proxies do not hold yet (empty: all has arrived); `seconds` is how long was waited."""
 
     seconds: float
     virtual_services: tuple[str, ...]
@@ -50,16 +52,18 @@ class Subset:
 
 
 def wait(connection: Connection, namespace: str, *, timeout: float = 15.0) -> Arrival:
-    """Wait until the ingress gateway holds what the namespace describes, or `timeout` seconds have passed.
+    """Wait until the ingress gateway and the namespace's sidecars hold what it describes, or `timeout` seconds have passed.
 
-    VirtualServices without a gateway are left out: only sidecars read them. Raises MeshError when the gateway cannot be asked.
+    Raises MeshError when a proxy cannot be asked.
     """
     started = time.monotonic()
     complete: float | None = None
     while True:
-        services = [item for item in listed(connection, namespace, "virtualservices") if carried_by_a_gateway(item)]
-        subsets = [subset for rule in listed(connection, namespace, "destinationrules") for subset in _subsets(connection, rule)]
+        every, rules = listed(connection, namespace, "virtualservices"), listed(connection, namespace, "destinationrules")
+        services = [item for item in every if carried_by_a_gateway(item)]
+        subsets = [subset for rule in rules for subset in _subsets(connection, rule)]
         missing = [*_doors(connection, namespace, services), *_pods(connection, subsets)]
+        missing += _in_sidecars(connection, namespace, [item for item in every if carried_by_sidecars(item)], rules)
         now = time.monotonic()
         complete = None if missing else complete or now
         settled = complete is not None and (now - complete >= MERGE_WINDOW or not any(subset.fresh for subset in subsets))
@@ -82,6 +86,51 @@ def _doors(connection: Connection, namespace: str, services: list[Json]) -> Iter
             yield f"VirtualService {item['metadata']['name']}"
 
 
+def _in_sidecars(connection: Connection, namespace: str, services: list[Json], rules: list[Json]) -> list[str]:
+    """What the sidecars of the namespace's ready pods lack; all are asked at once, since each answer takes a tenth of a second."""
+    limited = [rule for rule in rules if _full(str(rule["spec"].get("host", "")), namespace) is not None]
+    if not services and not limited:
+        return []
+    pods = resources.read(connection.core().list_namespaced_pod, namespace).items
+    names = [f"{pod.metadata.name}.{namespace}" for pod in pods if is_ready(pod) and has_sidecar(pod)]
+    with ThreadPoolExecutor(max_workers=4) as several:
+        return [
+            line for lines in several.map(lambda name: _lacking(connection, name, namespace, services, limited), names) for line in lines
+        ]
+
+
+def _lacking(connection: Connection, proxy: str, namespace: str, services: list[Json], rules: list[Json]) -> list[str]:
+    lines = []
+    if services:
+        held = istioctl.read_json(connection, "proxy-config", "routes", proxy)
+        for item in services:
+            routes = proxies.read(held, namespace, item["metadata"]["name"])
+            # A host with several ports has its routes in several tables.
+            if set(map(repr, routes)) != set(map(repr, proxies.described_by(item))):
+                lines.append(f"VirtualService {item['metadata']['name']} in {proxy}")
+    if rules:
+        clusters = istioctl.read_json(connection, "proxy-config", "clusters", proxy)
+        for rule in rules:
+            host = _full(str(rule["spec"]["host"]), namespace) or ""
+            for subset, policy in policies.described_by(rule):
+                cluster = policies.find(clusters, host, subset)
+                if cluster is None or policies.held(cluster) != policy:
+                    lines.append(f"DestinationRule {rule['metadata']['name']}{f' subset {subset}' if subset else ''} in {proxy}")
+    return lines
+
+
+def has_sidecar(pod: Any) -> bool:  # noqa: ANN401 - the Kubernetes client is untyped
+    """Whether a pod carries Istio's proxy, as a container or as a native sidecar."""
+    every = [*(pod.spec.init_containers or ()), *pod.spec.containers]
+    return any(container.name == "istio-proxy" for container in every)
+
+
+def _full(host: str, namespace: str, domain: str = "cluster.local") -> str | None:
+    """The full name of a Service of the namespace itself; None for any other host."""
+    service, _, rest = host.partition(".")
+    return f"{service}.{namespace}.svc.{domain}" if rest in {"", namespace, f"{namespace}.svc", f"{namespace}.svc.{domain}"} else None
+
+
 def _pods(connection: Connection, wanted: list[Subset]) -> Iterator[str]:
     """Subsets whose ready pods are not those that the gateway's Envoy holds as healthy."""
     if not wanted:
@@ -92,11 +141,11 @@ def _pods(connection: Connection, wanted: list[Subset]) -> Iterator[str]:
             yield f"subset {subset.name} of {subset.host}"
 
 
-def _subsets(connection: Connection, rule: Json, domain: str = "cluster.local") -> Iterator[Subset]:
+def _subsets(connection: Connection, rule: Json) -> Iterator[Subset]:
     """The rule's subsets with their ready pods; none when it is not for a Service of its own namespace, which is all that lessons use."""
     host, namespace = str(rule["spec"].get("host", "")), str(rule["metadata"]["namespace"])
-    service, _, rest = host.partition(".")
-    if rest not in {"", f"{namespace}.svc.{domain}"}:
+    full, service = _full(host, namespace), host.partition(".")[0]
+    if full is None:
         return
     found = resources.read(connection.core().read_namespaced_service, service, namespace)
     if found is None or not found.spec.selector:
@@ -105,7 +154,6 @@ def _subsets(connection: Connection, rule: Json, domain: str = "cluster.local") 
     for subset in rule["spec"].get("subsets", ()):
         labels = {**found.spec.selector, **(subset.get("labels") or {})}
         own = [pod for pod in pods if labels.items() <= (pod.metadata.labels or {}).items()]
-        full = f"{service}.{namespace}.svc.{domain}"
         yield Subset(full, str(subset["name"]), frozenset(pod.status.pod_ip for pod in own), any(became_ready(pod) < _FRESH for pod in own))
 
 
@@ -129,6 +177,11 @@ def same(held: tuple[proxies.Route, ...], wanted: tuple[proxies.Route, ...]) -> 
 def carried_by_a_gateway(virtual_service: Mapping[str, Any]) -> bool:
     """Whether it names a gateway other than `mesh`, which stands for the sidecars."""
     return any(name != "mesh" for name in virtual_service.get("spec", {}).get("gateways", ()))
+
+
+def carried_by_sidecars(virtual_service: Mapping[str, Any]) -> bool:
+    """Whether the sidecars read it: it names the gateway `mesh`, or none at all."""
+    return "mesh" in (virtual_service.get("spec", {}).get("gateways") or ("mesh",))
 
 
 def serves_http(gateway: Mapping[str, Any]) -> bool:

@@ -40,6 +40,15 @@ def enable(connection: Connection, namespace: str, *, by: str) -> Change:
     return Change.LABELLED
 
 
+def create(connection: Connection, namespace: str, *, by: str) -> bool:
+    """See to it that `namespace` exists, without touching its labels; says whether `by` (a chapter) made it now."""
+    if resources.read(connection.core().read_namespace, namespace) is not None:
+        return False
+    body = {"metadata": {"name": namespace, "annotations": {NOTE: f"{by} {Change.CREATED.value}"}}}
+    resources.read(connection.core().create_namespace, body)
+    return True
+
+
 def brought(connection: Connection, namespace: str, *, by: str) -> Change:
     """What `by` once did to `namespace`, from the note on it."""
     found = resources.read(connection.core().read_namespace, namespace)

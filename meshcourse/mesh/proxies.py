@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from meshcourse.mesh import installation, istioctl
+from meshcourse.mesh import installation, istioctl, treatments
 from meshcourse.mesh.connection import Connection
 
 INGRESS: Final = f"deploy/{installation.INGRESS}.{installation.NAMESPACE}"
@@ -29,10 +29,14 @@ class Share:
 
 @dataclass(frozen=True)
 class Route:
-    """One route: the conditions, all of which must hold (none: every request), and where it then goes."""
+    """One route: the conditions, all of which must hold (none: every request), where it then goes, and how it is treated.
+
+    `treatment` has a line for each of timeout, retries, fault and mirror that differs from what Istio does unasked.
+    """
 
     conditions: tuple[str, ...]
     shares: tuple[Share, ...]
+    treatment: tuple[str, ...] = ()
 
 
 def of(connection: Connection, namespace: str, virtual_service: str, *, proxy: str = INGRESS) -> tuple[Route, ...]:
@@ -73,7 +77,7 @@ def _from_envoy(route: Mapping[str, Any]) -> Route:
     weighted = action.get("weightedClusters", {}).get("clusters")
     named = weighted if weighted is not None else ([{"name": action["cluster"], "weight": 1}] if "cluster" in action else [])
     shares = _shares([_share(cluster["name"], int(cluster.get("weight", 0))) for cluster in named])
-    return Route(tuple(sorted([*path, *conditions])), shares)
+    return Route(tuple(sorted([*path, *conditions])), shares, treatments.held(route))
 
 
 def _path(match: Mapping[str, Any]) -> list[str]:
@@ -115,14 +119,15 @@ def _shares(found: list[Share]) -> tuple[Share, ...]:
 def described_by(virtual_service: Mapping[str, Any], domain: str = "cluster.local") -> tuple[Route, ...]:
     """The routes that Istio makes of a VirtualService: one for each match of each http rule, none after a rule that matches all.
 
-    Covers uri and header matches and weighted destinations, what the course's lessons use; other fields are left out of the comparison.
+    Covers uri and header matches, weighted destinations, timeouts, retries, faults and mirroring, what the course's lessons use;
+    other fields are left out of the comparison.
     """
     namespace = virtual_service["metadata"].get("namespace", "default")
     made: list[Route] = []
     for rule in virtual_service.get("spec", {}).get("http", ()):
         shares = _shares([_destination(entry, namespace, domain, alone=len(rule.get("route", ())) == 1) for entry in rule.get("route", ())])
         for conditions in _conditions(rule):
-            made.append(Route(conditions, shares))
+            made.append(Route(conditions, shares, treatments.described_by(rule)))
             if not conditions:
                 return tuple(made)
     return tuple(made)

@@ -10,7 +10,7 @@ import pytest
 
 from meshcourse.checks import chapters, exercises
 from meshcourse.checks.outcome import Outcome, Verdict
-from meshcourse.lab.exercises import LiveWitness
+from meshcourse.lab.witness import LiveWitness
 from meshcourse.mesh import arrival, injection, resources
 from meshcourse.mesh.connection import Connection
 

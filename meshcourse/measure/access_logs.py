@@ -1,0 +1,96 @@
+"""Envoy's access log, as Istio's default format writes it: one line for each request, read into named fields.
+
+Comes in: lines of a proxy's log (`read` fetches them by kubectl; `parse` is pure). Goes out: Entry records. Who runs it: lab.access_log,
+checks, panels. The order of the fields is Istio 1.31's default `accessLogFormat` (istio.io: Envoy Access Logs).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from meshcourse.mesh import commands, resources
+from meshcourse.mesh.connection import Connection
+
+_TOKEN: Final = re.compile(r'"(?P<quoted>(?:[^"\\]|\\.)*)"|\[(?P<time>[^\]]*)\]|(?P<word>\S+)')
+MEANING: Final = {
+    "start_time": "when the request came in",
+    "method": "GET, POST, ...",
+    "path": "the path that was asked for",
+    "protocol": "HTTP/1.1 or HTTP/2",
+    "code": "the HTTP status that went back",
+    "flags": "why Envoy itself failed or cut the request short (- : it did not)",
+    "code_details": "who decided on the status: via_upstream is the application",
+    "termination_details": "why the connection was closed, if Envoy closed it",
+    "transport_failure": "what went wrong with TLS or TCP towards the upstream",
+    "bytes_received": "size of the request's body",
+    "bytes_sent": "size of the answer's body",
+    "duration": "milliseconds from the first byte in to the last byte out",
+    "upstream_time": "milliseconds that the upstream took of it",
+    "forwarded_for": "X-Forwarded-For: whom the request was forwarded for",
+    "user_agent": "the client program",
+    "request_id": "X-Request-ID, the same in every proxy that the request passed",
+    "authority": "the Host header",
+    "upstream_host": "the address that it was sent to",
+    "upstream_cluster": "Envoy's group of addresses: direction|port|subset|host",
+    "upstream_local": "Envoy's own end of that connection",
+    "downstream_local": "the address that the client believed to talk to",
+    "downstream_remote": "the client's address",
+    "server_name": "SNI, the name asked for in TLS",
+    "route": "the name of the route that matched",
+}
+"""The fields in the order of the line, each with what it says."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line. `fields` has a value for each key of MEANING; "-" where Envoy had nothing to say."""
+
+    line: str
+    fields: dict[str, str]
+
+    def __getitem__(self, name: str) -> str:
+        return self.fields[name]
+
+    @property
+    def code(self) -> int:
+        """The HTTP status; 0 when no answer went back."""
+        return int(self.fields["code"]) if self.fields["code"].isdigit() else 0
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """The response flags: ("UO",); empty when there are none."""
+        return tuple(flag for flag in self.fields["flags"].split(",") if flag != "-")
+
+
+def parse(lines: Iterable[str]) -> Iterator[Entry]:
+    """The entries among `lines`; what is no access log line (Envoy's own messages, for example) is left out."""
+    for line in lines:
+        if not line.startswith("["):
+            continue
+        values = [_value(token) for token in _TOKEN.finditer(line)]
+        if len(values) < 3:  # noqa: PLR2004 - a time, a request and something after it
+            continue
+        method, _, rest = values[1].partition(" ")
+        path, _, protocol = rest.rpartition(" ")
+        values[1:2] = [method, path, protocol]
+        if len(values) == len(MEANING):
+            yield Entry(line, dict(zip(MEANING, values, strict=True)))
+
+
+def _value(token: re.Match[str]) -> str:
+    return next(part for part in (token["quoted"], token["time"], token["word"]) if part is not None)
+
+
+def read(connection: Connection, namespace: str, workload: str, *, containing: str = "", last: int = 500) -> tuple[Entry, ...]:
+    """The access log entries in the `last` lines of a workload's proxy ("deploy/web", "pod/web-1"), those with `containing` only.
+
+    Raises KubernetesError when there is no such workload. Envoy writes its log about once a second, so the newest may be missing.
+    """
+    arguments = ["kubectl", "-n", namespace, "logs", workload, "-c", "istio-proxy", f"--tail={last}"]
+    done = commands.run(connection, arguments, timeout=30.0)
+    if done.code:
+        raise resources.refusal(done, f"the request for the logs of {workload}")
+    return tuple(entry for entry in parse(done.stdout.splitlines()) if containing in entry.line)

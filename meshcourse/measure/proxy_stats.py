@@ -1,0 +1,45 @@
+"""Envoy's own counters and gauges, asked of a running proxy in the words that a learner types.
+
+Comes in: a Connection, a workload and part of the names. Goes out: a mapping of stat name to value. Who runs it: lab.stats, checks, panels.
+It runs `pilot-agent request GET stats` in the proxy's container. Which stats a sidecar keeps is Istio's choice; the pod's annotation
+`sidecar.istio.io/statsInclusionPrefixes` (or proxyStatsMatcher in `proxy.istio.io/config`) adds others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from meshcourse.mesh import commands, resources
+from meshcourse.mesh.connection import Connection
+
+
+def command(namespace: str, workload: str, *, path: str = "stats") -> list[str]:
+    """What is run, as a person would type it."""
+    return ["kubectl", "-n", namespace, "exec", workload, "-c", "istio-proxy", "--", "pilot-agent", "request", "GET", path]
+
+
+def read(connection: Connection, namespace: str, workload: str, *, containing: str | Iterable[str] = "") -> dict[str, int]:
+    """The counters and gauges of a workload's proxy ("deploy/fortio-deploy") whose names hold all of `containing`.
+
+    Raises KubernetesError when there is no such workload or proxy.
+    """
+    done = commands.run(connection, command(namespace, workload), timeout=30.0)
+    if done.code:
+        raise resources.refusal(done, f"the request for the statistics of {workload}")
+    wanted = (containing,) if isinstance(containing, str) else tuple(containing)
+    return {name: value for name, value in parse(done.stdout.splitlines()).items() if all(part in name for part in wanted)}
+
+
+def parse(lines: Iterable[str]) -> dict[str, int]:
+    """`name: value` lines; histograms and texts are left out."""
+    found = {}
+    for line in lines:
+        name, colon, value = line.rpartition(": ")
+        if colon and value.strip().isdigit():
+            found[name] = int(value)
+    return found
+
+
+def rise(before: Mapping[str, int], after: Mapping[str, int]) -> dict[str, int]:
+    """How much each stat of `after` has risen since `before`, those that have."""
+    return {name: value - before.get(name, 0) for name, value in after.items() if value != before.get(name, 0)}
