@@ -146,7 +146,8 @@ class Network:
         """
         connection = await _in_a_thread_of_its_own(lambda: _socket_inside(pod))
         try:
-            await asyncio.wait_for(asyncio.get_running_loop().sock_connect(connection, ("127.0.0.1", port)), timeout)
+            async with asyncio.timeout(timeout):
+                await asyncio.get_running_loop().sock_connect(connection, ("127.0.0.1", port))
             return await asyncio.open_connection(sock=connection)
         except BaseException:
             connection.close()

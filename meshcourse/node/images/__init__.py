@@ -6,7 +6,7 @@ Goes out: an `Image`, or `UnknownImage` with the message that ErrImagePull shows
 
 from __future__ import annotations
 
-from meshcourse.node.images import busybox, coredns, curl, fortio, httpbin, istio, nginx
+from meshcourse.node.images import bookinfo, busybox, coredns, curl, fortio, helloworld, httpbin, istio, nginx, tomcat
 from meshcourse.node.images.image import Image, build_layer
 
 __all__ = ["TABLE", "Image", "UnknownImage", "build_layer", "find", "repository_and_tag"]
@@ -19,6 +19,9 @@ TABLE: tuple[Image, ...] = (
     *busybox.IMAGES,
     *curl.IMAGES,
     *coredns.IMAGES,
+    *bookinfo.IMAGES,
+    *helloworld.IMAGES,
+    *tomcat.IMAGES,
 )
 
 

@@ -19,7 +19,7 @@ FILES = Path(__file__).parent / "files"
 
 @dataclass(frozen=True)
 class Program:
-    """A program that is bind-mounted, read-only, so that its pages are shared by every container: where from, where to."""
+    """A program, or a folder, that is bind-mounted, read-only, so that its pages are shared by every container: where from, where to."""
 
     find: Callable[[], Path]
     target: str
@@ -76,5 +76,8 @@ def build_layer(image: Image, layer: Path) -> None:
     for program in image.programs:
         path = partial / program.target.lstrip("/")
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch(mode=0o755)
+        if program.find().is_dir():
+            path.mkdir(exist_ok=True)
+        else:
+            path.touch(mode=0o755)
     partial.rename(layer)
