@@ -1,6 +1,7 @@
-"""`meshcourse notebooks`: make the learner's notebooks from their sources. For authors, in a checkout.
+"""`meshcourse notebooks`: make the learner's notebooks and their pictures from their sources. For authors, in a checkout.
 
-Comes in: notebooks/source/NN_topic.py. Goes out: notebooks/NN_topic.ipynb; `check` only says what differs, exit code 1.
+Comes in: notebooks/source/NN_topic.py and notebooks/source/pictures/NN_topic.yaml. Goes out: notebooks/NN_topic.ipynb and
+notebooks/pictures/NN_topic.svg; `check` only says what differs, exit code 1.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from meshcourse.cli import display
 from meshcourse.core.errors import CourseError
 
 app = typer.Typer(
-    help="""For authors: make notebooks/*.ipynb from notebooks/source/*.py.
+    help="""For authors: make notebooks/*.ipynb from notebooks/source/*.py, and pictures/*.svg from source/pictures/*.yaml.
 
     \b
     meshcourse notebooks build
@@ -32,24 +33,28 @@ def _default(context: typer.Context) -> None:
 
 @app.command()
 def build() -> None:
-    """Write every notebook anew from its source."""
+    """Write every notebook and every picture anew from its source."""
     from meshcourse.lab import notebooks as generator
+    from meshcourse.lab import pictures
 
     folder = _folder()
-    for path in generator.build(folder / "source", folder):
+    drawn = pictures.build(folder / "source" / pictures.FOLDER, folder / pictures.FOLDER)
+    for path in (*generator.build(folder / "source", folder), *drawn):
         display.done(str(path.relative_to(folder.parent)))
 
 
 @app.command()
 def check() -> None:
-    """Say which notebooks are not what their sources make; exit code 1 when there are any."""
+    """Say which notebooks and pictures are not what their sources make; exit code 1 when there are any."""
     from meshcourse.lab import notebooks as generator
+    from meshcourse.lab import pictures
 
     folder = _folder()
     complaints = generator.check(folder / "source", folder)
+    complaints += pictures.check(folder / "source" / pictures.FOLDER, folder / pictures.FOLDER)
     if complaints:
         raise CourseError("Notebooks and sources differ.", why="; ".join(complaints), next="meshcourse notebooks build")
-    display.done("every notebook is what its source makes")
+    display.done("every notebook and picture is what its source makes")
 
 
 def _folder() -> Path:

@@ -12,6 +12,8 @@ import shutil
 from pathlib import Path
 from typing import Final
 
+PARTS: Final = ("manifests", "pictures")
+"""The folders that notebooks use, besides the notebooks themselves."""
 RECORD: Final = ".meshcourse.json"
 """What was laid, by name: the digest of each file, to tell a learner's change from ours."""
 
@@ -24,7 +26,8 @@ def lay(course: Path, own: Path) -> tuple[str, ...]:
     record = own / RECORD
     laid: dict[str, str] = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
     said = []
-    for source in sorted([*course.glob("*.ipynb"), *(path for path in (course / "manifests").rglob("*") if path.is_file())]):
+    besides = (path for part in PARTS for path in (course / part).rglob("*") if path.is_file())
+    for source in sorted([*course.glob("*.ipynb"), *besides]):
         name = source.relative_to(course).as_posix()
         target, fresh = own / name, _digest(source)
         current = _digest(target) if target.is_file() else None

@@ -14,13 +14,7 @@
 # **You need** about 40 minutes. No earlier chapter is needed: the first cell below brings the cluster to where it has to be.
 
 # %% [markdown]
-# ```mermaid
-# flowchart LR
-#   you(["you, curl or a browser"]) -->|"127.0.0.1:31718"| gw["ingress gateway<br/>(an Envoy)"]
-#   gw -->|"weight 90"| v1["web-v1 pod<br/>Envoy + nginx"]
-#   gw -->|"weight 10"| v2["web-v2 pod<br/>Envoy + nginx"]
-#   d["istiod"] -. "routes made from Gateway,<br/>VirtualService, DestinationRule" .-> gw
-# ```
+# ![You ask the ingress gateway, an Envoy; it sends 90 of 100 requests to web-v1 and 10 to web-v2. istiod tells it the rules.](pictures/05_canary.svg)
 #
 # The decision falls in **one place**: the Envoy of the ingress gateway. istiod is not on the path of a request; it only tells Envoy
 # the rules. Your nginx pods know nothing about any of this.

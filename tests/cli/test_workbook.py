@@ -13,20 +13,24 @@ from meshcourse.cli import workbook
 def course(tmp_path: Path) -> Path:
     folder = tmp_path / "course"
     (folder / "manifests" / "05_canary").mkdir(parents=True)
-    (folder / "source").mkdir()
+    (folder / "pictures").mkdir()
+    (folder / "source" / "pictures").mkdir(parents=True)
     (folder / "05_canary.ipynb").write_text("version 1")
     (folder / "manifests" / "05_canary" / "web.yaml").write_text("a: 1")
+    (folder / "pictures" / "05_canary.svg").write_text("<svg/>")
+    (folder / "source" / "pictures" / "05_canary.yaml").write_text("title: for authors")
     (folder / "source" / "05_canary.py").write_text("# for authors")
     return folder
 
 
-def test_first_use_copies_notebooks_and_manifests_but_no_sources(course: Path, tmp_path: Path) -> None:
+def test_first_use_copies_notebooks_manifests_and_pictures_but_no_sources(course: Path, tmp_path: Path) -> None:
     own = tmp_path / "own"
     workbook.lay(course, own)
     assert sorted(path.relative_to(own).as_posix() for path in own.rglob("*") if path.is_file()) == [
         ".meshcourse.json",
         "05_canary.ipynb",
         "manifests/05_canary/web.yaml",
+        "pictures/05_canary.svg",
     ]
 
 
