@@ -1,0 +1,89 @@
+"""Bookinfo's ratings: stars from two reviewers. `python3 -m apps.ratings 9080`.
+
+Comes in: GET /ratings/NUMBER, and POST to it, which keeps other stars in memory. Goes out: JSON. SERVICE_VERSION makes it bad on purpose,
+as in the original: v-faulty fails half of the time, v-delayed takes 7 s half of the time, v-unavailable is away every other minute,
+v-unhealthy every other quarter of an hour, and then fails its health check too. v2 wants a database that is not here, and says so.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from . import serving
+from .serving import App, Reply, Request
+
+STARS: Final = {"Reviewer1": 5, "Reviewer2": 4}
+HALF: Final = 0.5
+DELAY: Final = 7.0
+AWAY: Final = {"v-unavailable": 60.0, "v-unhealthy": 900.0}
+
+
+@dataclass(frozen=True)
+class World:
+    """Chance and time, which tests replace."""
+
+    die: Callable[[], float] = random.random
+    now: Callable[[], float] = time.monotonic
+    pause: Callable[[float], None] = time.sleep
+
+
+class Ratings:
+    """The service."""
+
+    def __init__(self, environment: Mapping[str, str], world: World) -> None:
+        self._version = environment.get("SERVICE_VERSION", "v1")
+        self._world = world
+        self._began = world.now()
+        self._stored: dict[int, dict[str, int]] = {}
+
+    def answer(self, request: Request) -> Reply:
+        """Route one request."""
+        if request.parts == ("health",):
+            if self._version == "v-unhealthy" and self._away():
+                return serving.as_json({"status": "Ratings is not healthy"}, 500)
+            return serving.as_json({"status": "Ratings is healthy"})
+        if request.parts[:1] != ("ratings",):
+            return serving.not_found()
+        try:
+            number = int(request.parts[-1])
+        except ValueError:
+            return serving.as_json({"error": "please provide numeric product ID"}, 400)
+        return self._write(number, request.body) if request.method == "POST" else self._read(number)
+
+    def _read(self, number: int) -> Reply:
+        if self._version == "v2":
+            return serving.as_json({"error": "could not connect to ratings database"}, 500)
+        if self._away() or (self._version == "v-faulty" and self._world.die() < HALF):
+            return serving.as_json({"error": "Service unavailable"}, 503)
+        if self._version == "v-delayed" and self._world.die() < HALF:
+            self._world.pause(DELAY)
+        return serving.as_json({"id": number, "ratings": self._stored.get(number, STARS)})
+
+    def _write(self, number: int, body: bytes) -> Reply:
+        try:
+            given = {str(name): int(stars) for name, stars in dict(json.loads(body)).items()}
+        except (ValueError, TypeError):
+            return serving.as_json({"error": "please provide valid ratings JSON"}, 400)
+        self._stored[number] = given
+        return serving.as_json({"id": number, "ratings": given})
+
+    def _away(self) -> bool:
+        """Odd periods since the start are the bad ones."""
+        period = AWAY.get(self._version)
+        return period is not None and int((self._world.now() - self._began) / period) % 2 == 1
+
+
+def app(environment: Mapping[str, str], world: World | None = None) -> App:
+    """The service."""
+    return Ratings(environment, world or World()).answer
+
+
+if __name__ == "__main__":
+    serving.run(app(os.environ), sys.argv[1:], port=9080)

@@ -1,0 +1,64 @@
+"""What stands in for Tomcat: a web server on port 8080 that says that it is no Tomcat, and that can be slow. `python3 -m apps.tomcat 8080`.
+
+Comes in: requests. Goes out: the files of /usr/local/tomcat/webapps/ROOT, as Tomcat serves them; /slow?seconds=3 answers after 3 s;
+DELAY_SECONDS delays every page. It runs no servlets and no JSP.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+from . import serving
+from .serving import App, Reply, Request
+
+LONGEST: Final = 300.0
+KINDS: Final = {".html": "text/html", ".txt": "text/plain", ".css": "text/css", ".xml": "application/xml", ".json": "application/json"}
+
+
+def app(environment: Mapping[str, str], pause: Callable[[float], None] = time.sleep) -> App:
+    """The service."""
+    root = Path(environment.get("CATALINA_HOME") or "/usr/local/tomcat") / "webapps" / "ROOT"
+    always = seconds(environment.get("DELAY_SECONDS", "0")) or 0.0
+
+    def answer(request: Request) -> Reply:
+        if request.path == "/slow":
+            wanted = seconds(request.query.get("seconds", "3"))
+            if wanted is None:
+                return serving.as_text(f"seconds must be a number from 0 to {LONGEST:.0f}\n", 400)
+            pause(wanted)
+            return serving.as_text(f"answered after {wanted:g} s\n")
+        pause(always)
+        return file(root, request.path)
+
+    return answer
+
+
+def seconds(text: str) -> float | None:
+    """The number that `text` is, or None when it is none, or none to wait for."""
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if 0 <= number <= LONGEST else None
+
+
+def file(root: Path, path: str) -> Reply:
+    """A file below `root`; index.html for a folder; 404 in Tomcat's words for what is not there or is hidden from the web."""
+    found = (root / path.lstrip("/")).resolve()
+    if found.is_dir():
+        found /= "index.html"
+    hidden = {"WEB-INF", "META-INF"} & {part.upper() for part in found.parts}
+    if hidden or not found.is_relative_to(root.resolve()) or not found.is_file():
+        title = "HTTP Status 404 \u2013 Not Found"
+        return serving.as_text(f"<!doctype html><title>{title}</title><h1>{title}</h1>\n", 404, "text/html")
+    kind = KINDS.get(found.suffix, "application/octet-stream")
+    return Reply(200, found.read_bytes(), f"{kind}; charset=utf-8" if kind.startswith("text/") else kind)
+
+
+if __name__ == "__main__":
+    serving.run(app(os.environ), sys.argv[1:], port=8080)
