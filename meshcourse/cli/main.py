@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 import meshcourse
-from meshcourse.cli import doctor, down, engine, env, images, lab, logs, notebooks, status, up
+from meshcourse.cli import doctor, down, engine, env, images, lab, logs, notebooks, progress, status, up
 from meshcourse.cli.display import show_error
 from meshcourse.core.errors import MeshcourseError
 
@@ -26,6 +26,8 @@ A first session:
     meshcourse up                     a cluster with Istio's demo profile
 
     meshcourse lab                    the notebooks, in JupyterLab
+
+    meshcourse progress               what you have passed, and which chapter is next
 
     eval "$(meshcourse env)"          kubectl and istioctl in this terminal
 
@@ -49,7 +51,7 @@ def _options(version: Version = False) -> None:
     pass
 
 
-for command in (doctor, up, status, down, env, logs, images, lab):
+for command in (doctor, up, status, down, env, logs, images, lab, progress):
     app.command()(getattr(command, command.__name__.rpartition(".")[2]))
 app.add_typer(engine.app, name="engine")
 app.add_typer(notebooks.app, name="notebooks")

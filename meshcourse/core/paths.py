@@ -1,6 +1,6 @@
 """Where meshcourse keeps things: the user's cache and state folders, never the checkout.
 
-Comes in: the environment (XDG variables; MESHCOURSE_CACHE and MESHCOURSE_STATE override them).
+Comes in: the environment (XDG variables; MESHCOURSE_CACHE, MESHCOURSE_STATE and MESHCOURSE_PROGRESS override them).
 Goes out: paths; nothing is created here.
 """
 
@@ -20,6 +20,11 @@ def cache() -> Path:
 def state() -> Path:
     """Things that belong to running clusters and to the learner: kubeconfigs, logs, progress."""
     return Path(os.environ.get("MESHCOURSE_STATE") or platformdirs.user_state_path("meshcourse"))
+
+
+def progress() -> Path:
+    """What the learner has passed. MESHCOURSE_PROGRESS names another file, so that a machine's runs leave no marks of their own."""
+    return Path(os.environ.get("MESHCOURSE_PROGRESS") or state() / "progress.json")
 
 
 def clusters() -> Path:

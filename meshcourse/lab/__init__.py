@@ -6,8 +6,12 @@ short error that says what happened, why, and what to type next.
 
 from __future__ import annotations
 
+from meshcourse.lab.answers import answer
 from meshcourse.lab.cleaning import clean_up
+from meshcourse.lab.doctor import doctor
 from meshcourse.lab.exercises import check, hint, solution
+from meshcourse.lab.log_lines import explain_log
+from meshcourse.lab.overview import progress
 from meshcourse.lab.panels import weight_panel
 from meshcourse.lab.requests import chance, how_many_requests, request, traffic
 from meshcourse.lab.shell import access_log, apply, sh, stats, wait
@@ -15,13 +19,17 @@ from meshcourse.lab.start import chapter
 
 __all__ = [
     "access_log",
+    "answer",
     "apply",
     "chance",
     "chapter",
     "check",
     "clean_up",
+    "doctor",
+    "explain_log",
     "hint",
     "how_many_requests",
+    "progress",
     "request",
     "sh",
     "solution",

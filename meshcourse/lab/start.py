@@ -14,8 +14,8 @@ from typing import Any
 
 from meshcourse.backends import embedded
 from meshcourse.backends.embedded import Embedded
-from meshcourse.core import settings
-from meshcourse.lab import chapters, session
+from meshcourse.core import errors, settings
+from meshcourse.lab import chapters, overview, passed, session
 from meshcourse.lab.chapters import Chapter
 from meshcourse.mesh import arrival, injection, installation, resources
 from meshcourse.mesh.connection import Connection
@@ -33,6 +33,7 @@ def chapter(key: str) -> None:
     cannot be installed.
     """
     wanted = chapters.find(key)
+    _progress(wanted)
     begun = session.begin(wanted, connect())
     if wanted.profile:
         _istio(begun.connection, wanted)
@@ -47,6 +48,18 @@ def chapter(key: str) -> None:
         say("  To begin afresh: lab.clean_up(), then this cell again.")
     say(f"✔ the ingress gateway is at {begun.connection.ingress_url}")
     say("  kubectl and istioctl in this notebook use this cluster and this namespace.")
+
+
+def _progress(wanted: Chapter) -> None:
+    """Say how far the learner has come. A state folder that cannot be written must not stop the chapter."""
+    try:
+        found = overview.of(passed.note_opened(wanted.key))
+    except errors.CourseError as error:
+        say(f"! {error.what} {error.why}")
+        return
+    if found.complaint:
+        say(f"! {found.complaint}")
+    say(f"✔ {found.headline(wanted.key)}")
 
 
 def _namespace(connection: Connection, wanted: Chapter) -> str:

@@ -12,7 +12,7 @@ import pytest
 from meshcourse.engine import binaries
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
-COMMANDS = ["doctor", "up", "status", "down", "env", "logs", "images", "lab", "engine", "notebooks"]
+COMMANDS = ["doctor", "up", "status", "down", "env", "logs", "images", "lab", "progress", "engine", "notebooks"]
 
 
 def test_help_lists_every_command_and_shows_a_first_session(meshcourse: Run) -> None:
