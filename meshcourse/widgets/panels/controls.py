@@ -50,14 +50,14 @@ class Controls:
 
 def build(weights: Mapping[str, int], title: str, view: View) -> Controls:
     """All widgets for a route with these weights."""
-    sliders = {version: _slider(version, weight) for version, weight in weights.items()}
-    observed = {version: _text("mc-observed", f"mc-observed-{css(version)}") for version in weights}
+    sliders = {version: weight_slider(version, weight) for version, weight in weights.items()}
+    observed = {version: words("mc-observed", f"mc-observed-{css(version)}") for version in weights}
     for version in weights:
         observed[version].value = seen(version, Summary(1.0))
-    presets = tuple((_button(text, f"mc-preset-{css(text)}"), given) for text, given in redistribution.presets(tuple(weights)))
-    rollback = _button("Roll back", "mc-rollback", tooltip="Back to the weights before the last change")
-    start = _button("Start load", "mc-start", tooltip="Send requests at the chosen rate", style="success")
-    stop = _button("Stop load", "mc-stop", tooltip="Stop sending")
+    presets = tuple((button(text, f"mc-preset-{css(text)}"), given) for text, given in redistribution.presets(tuple(weights)))
+    rollback = button("Roll back", "mc-rollback", tooltip="Back to the weights before the last change")
+    start = button("Start load", "mc-start", tooltip="Send requests at the chosen rate", style="success")
+    stop = button("Stop load", "mc-stop", tooltip="Stop sending")
     stop.disabled = True
     rate = ipywidgets.IntSlider(
         value=50,
@@ -68,7 +68,7 @@ def build(weights: Mapping[str, int], title: str, view: View) -> Controls:
         layout=ipywidgets.Layout(width="420px"),
     )
     rate.add_class("mc-rate")
-    numbers, error, alt = _text("mc-numbers"), _text("mc-error"), _text("mc-alt")
+    numbers, error, alt = words("mc-numbers"), words("mc-error"), words("mc-alt")
     numbers.value, alt.value = count(Counts(), Summary(1.0)), caption(view)
     figure = go.FigureWidget(picture.figure(view))
     heading = ipywidgets.HTML(f"<b>{html.escape(title)}</b>")
@@ -124,7 +124,8 @@ def caption(view: View) -> str:
     return f'<span style="color:{palette.INK};font-size:90%">{html.escape(picture.describe(view))}</span>'
 
 
-def _slider(version: str, weight: int) -> Widget:
+def weight_slider(version: str, weight: int) -> Widget:
+    """A slider for one version's weight."""
     slider = ipywidgets.IntSlider(
         value=weight,
         min=0,
@@ -138,14 +139,16 @@ def _slider(version: str, weight: int) -> Widget:
     return slider
 
 
-def _button(text: str, name: str, *, tooltip: str = "", style: str = "") -> Widget:
-    button = ipywidgets.Button(description=text, tooltip=tooltip or text, button_style=style, layout=ipywidgets.Layout(width="auto"))
-    button.add_class(name)
-    return button
+def button(text: str, name: str, *, tooltip: str = "", style: str = "") -> Widget:
+    """A button as wide as its text, with the CSS class `name`."""
+    made = ipywidgets.Button(description=text, tooltip=tooltip or text, button_style=style, layout=ipywidgets.Layout(width="auto"))
+    made.add_class(name)
+    return made
 
 
-def _text(*names: str) -> Widget:
-    text = ipywidgets.HTML()
+def words(*names: str) -> Widget:
+    """A line of text to be filled in, with the CSS classes `names`."""
+    made = ipywidgets.HTML()
     for name in names:
-        text.add_class(name)
-    return text
+        made.add_class(name)
+    return made

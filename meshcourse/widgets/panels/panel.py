@@ -1,0 +1,187 @@
+"""What every live panel has in common: it is opened once, redraws on a beat, shows its errors, and ends with its kernel.
+
+Comes in: a key (which cluster and objects a panel is about) and, from a subclass, `_build`, `_beat` and `_leave`. Goes out: a widget that a
+cell displays. Who runs it: the subclasses, one for each panel. A second panel with the same key closes the first, so that a cell can be
+run again. Callbacks run in the kernel's thread and never wait: what takes time is handed to the background loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import contextlib
+import threading
+import time
+from collections.abc import Coroutine, Iterator
+from typing import Any, ClassVar, Final, Self, TypeVar
+
+import IPython.display
+
+from meshcourse.core import background, errors
+from meshcourse.widgets.panels import controls
+
+Widget = Any  # ipywidgets has no types
+T = TypeVar("T")
+PATIENCE: Final = 10.0
+
+_open: dict[tuple[str, ...], Panel] = {}
+_open_lock = threading.Lock()
+
+
+class Panel:
+    """Making one does no I/O; the first use opens it. Subclasses say what it is made of and what it does on each beat."""
+
+    every: ClassVar[float] = 0.25
+    """Seconds between two beats."""
+
+    def __init__(self, *key: str) -> None:
+        self._key = (type(self).__name__, *key)
+        self._lock = threading.RLock()
+        self._showing = False
+        self._closed = False
+        self._error = ""
+        self._began = time.monotonic()
+        self._box: Widget | None = None
+        self._alert: Widget = None
+        self._live: asyncio.Task[None] | None = None
+
+    # -- what a subclass is ------------------------------------------------------------------------------------------------------------
+
+    def _build(self) -> tuple[Widget, Widget]:
+        """Read what the cluster holds and make the widgets: (the whole box, the line for errors). May block; raises MeshcourseError."""
+        raise NotImplementedError
+
+    def _inputs(self) -> tuple[Widget, ...]:
+        """Everything that a learner can move or press."""
+        raise NotImplementedError
+
+    async def _beat(self) -> None:
+        """Redraw, and look at the mesh; on the background loop."""
+        raise NotImplementedError
+
+    async def _leave(self) -> None:
+        """End what runs: loads, open lines."""
+        raise NotImplementedError
+
+    # -- life --------------------------------------------------------------------------------------------------------------------------
+
+    def open(self) -> Self:
+        """Build the widgets, once. Raises what `_build` raises, and PanelError for a panel that was closed."""
+        with self._lock:
+            if self._closed:
+                raise errors.PanelError(
+                    "This panel is closed.", why="it was closed, or its cell was run again", next="run the cell that shows it again"
+                )
+            if self._box is not None:
+                return self
+            self._box, self._alert = self._build()
+            self._live = background.run(self._task(self._keep_live()), timeout=PATIENCE)
+        with _open_lock:
+            older, _open[self._key] = _open.get(self._key), self
+        if older is not None:
+            older.close()
+        return self
+
+    def close(self) -> None:
+        """End what runs and leave the picture as it is. Safe to call twice."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+        with _open_lock:
+            if _open.get(self._key) is self:
+                del _open[self._key]
+        if self._box is not None:
+            # Never hold up the kernel's exit, whatever the cluster does.
+            for work in (self._end(self._live), self._leave()):
+                with contextlib.suppress(Exception):
+                    background.run(work, timeout=PATIENCE)
+            for widget in self._inputs():
+                widget.disabled = True
+
+    def __enter__(self) -> Self:
+        return self.open()
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def box(self) -> Widget:
+        """The whole panel as a widget, built if need be."""
+        return self.open()._box  # noqa: SLF001 - its own
+
+    def _ipython_display_(self) -> None:
+        IPython.display.display(self.box)  # type: ignore[no-untyped-call]
+
+    def display(self) -> None:
+        """Show the panel in the notebook."""
+        self._ipython_display_()
+
+    @staticmethod
+    async def _task(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        return asyncio.create_task(work)
+
+    @staticmethod
+    async def _end(task: asyncio.Task[None] | None) -> None:
+        if task is not None and not task.done():
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def _keep_live(self) -> None:
+        while True:
+            await asyncio.sleep(self.every)
+            await self._shown(self._beat())
+
+    def _now(self) -> float:
+        """Seconds since the panel was made."""
+        return time.monotonic() - self._began
+
+    # -- callbacks and errors ----------------------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _quietly(self) -> Iterator[None]:
+        """Move widgets without taking it for the learner's doing: callbacks look at `_showing`."""
+        with self._lock:
+            before, self._showing = self._showing, True
+            try:
+                yield
+            finally:
+                self._showing = before
+
+    def _later(self, work: Coroutine[Any, Any, object]) -> None:
+        """Hand `work` to the background loop; its failure is shown in the panel."""
+        background.submit(self._shown(work))
+
+    def _wait(self, work: Coroutine[Any, Any, T], *, within: float = PATIENCE) -> T:
+        """Run `work` on the background loop and return its result; for calls from a cell."""
+        self.open()
+        return background.run(work, timeout=within)
+
+    async def _shown(self, work: Coroutine[Any, Any, object]) -> None:
+        try:
+            await work
+        except Exception as error:  # noqa: BLE001 - an error in a callback is shown in the widget
+            self._complain(error)
+
+    def _complain(self, error: Exception | None) -> None:
+        """Show an error, or clear the line."""
+        if error is None:
+            self._error = ""
+        else:
+            self._error = str(error) if isinstance(error, errors.MeshcourseError) else f"{type(error).__name__}: {error}"
+        self._show_error()
+
+    def _show_error(self) -> None:
+        if self._alert is not None:
+            self._alert.value = controls.complaint(self._error)
+
+
+def close_all() -> None:
+    """Close every open panel; the kernel's exit calls it."""
+    with _open_lock:
+        panels = list(_open.values())
+    for panel in panels:
+        panel.close()
+
+
+atexit.register(close_all)
