@@ -5,6 +5,7 @@ Comes in: rows, errors, times. Goes out: text on stdout (results) or stderr (pro
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterable, Sequence
 
@@ -33,9 +34,15 @@ def show_error(error: MeshcourseError) -> None:
     """Print an error's three parts on stderr. Lines are not wrapped: what to type next must survive copying."""
     out = progress.console
     out.print(f"[bold red]✘[/bold red] [bold]{escape(error.what)}[/bold]", soft_wrap=True)
-    for label, text in (("Why: ", error.why), ("Next:", error.next)):
+    for label, text in (("Why: ", error.why), ("Next:", as_typed_here(error.next))):
         if text:
             out.print(f"  [dim]{label}[/dim] {escape(text)}", soft_wrap=True)
+
+
+def as_typed_here(command: str) -> str:
+    """`command` as this person can type it: `make` says by MESHCOURSE_COMMAND where it keeps a meshcourse that is not on their PATH."""
+    found = os.environ.get("MESHCOURSE_COMMAND", "")
+    return f"{found}{command.removeprefix('meshcourse')}" if found and command.startswith("meshcourse ") else command
 
 
 def report(line: str) -> None:

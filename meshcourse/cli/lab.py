@@ -6,6 +6,7 @@ server until Ctrl-C; its URL is printed when it answers.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import signal
@@ -16,6 +17,7 @@ import time
 import urllib.error
 import urllib.request
 import webbrowser
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -51,32 +53,40 @@ def lab(
     from meshcourse.cli import up
     from meshcourse.lab import chapters
 
-    up.start(name, istio=istio, api_port=0, ingress_port=settings.INGRESS_NODE_PORT)
+    up.start(name, api_port=0, ingress_port=settings.INGRESS_NODE_PORT)
     own = (folder or paths.state() / "notebooks").expanduser().resolve()
     for line in workbook.lay(chapters.folder(), own):
         display.report(line)
-    _serve(own, port or free_port(), dict(Embedded(name).environment()), open_browser=open_browser)
+    for number in (signal.SIGTERM, signal.SIGHUP):  # a closed terminal stops JupyterLab as Ctrl-C does
+        signal.signal(number, signal.default_int_handler)
+    port, token = port or free_port(), secrets.token_hex(16)
+    url = f"http://127.0.0.1:{port}/lab/tree/{FIRST}?token={token}"
+    # JupyterLab takes seconds to start, Istio too: they start side by side.
+    with _server(own, port, token, dict(Embedded(name).environment())) as server:
+        up.install(name, istio)
+        _wait(server, port, token)
+        display.done("JupyterLab runs; Ctrl-C stops it (the cluster runs on until `meshcourse down`)")
+        _say_how_to_type_along()
+        display.console.print(url, soft_wrap=True)
+        if open_browser:
+            webbrowser.open(url)
+        server.wait()
 
 
-def _serve(folder: Path, port: int, environment: dict[str, str], *, open_browser: bool) -> None:
-    """Run JupyterLab until it ends or Ctrl-C. Its token goes by the environment: argument lists can be read by every user."""
-    token = secrets.token_hex(16)
+@contextlib.contextmanager
+def _server(folder: Path, port: int, token: str, environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    """JupyterLab, until Ctrl-C or the block's end. Its token goes by the environment: argument lists can be read by every user."""
     words = [sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1", f"--port={port}", "--ServerApp.port_retries=0"]
     words += [f"--ServerApp.root_dir={folder}", "--log-level=WARN", "--ServerApp.terminals_enabled=True"]
     words += ["--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
     if os.geteuid() == 0:
         words.append("--allow-root")
-    for number in (signal.SIGTERM, signal.SIGHUP):  # a closed terminal stops JupyterLab as Ctrl-C does
-        signal.signal(number, signal.default_int_handler)
-    server = subprocess.Popen(words, env={**os.environ, **environment, "JUPYTER_TOKEN": token}, cwd=folder, start_new_session=True)
-    url = f"http://127.0.0.1:{port}/lab/tree/{FIRST}?token={token}"
+    environment = {**os.environ, **environment, "JUPYTER_TOKEN": token}
+    environment.pop("MESHCOURSE_COMMAND", None)  # its terminals have meshcourse on PATH
+    with _log().open("wb") as log:
+        server = subprocess.Popen(words, env=environment, cwd=folder, stdout=log, stderr=log, start_new_session=True)
     try:
-        _wait(server, port, token)
-        display.done("JupyterLab runs; Ctrl-C stops it (the cluster runs on until `meshcourse down`)")
-        display.console.print(url, soft_wrap=True)
-        if open_browser:
-            webbrowser.open(url)
-        server.wait()
+        yield server
     except KeyboardInterrupt:
         display.report("stopping JupyterLab")
     finally:
@@ -86,6 +96,21 @@ def _serve(folder: Path, port: int, environment: dict[str, str], *, open_browser
         except subprocess.TimeoutExpired:
             server.kill()
             server.wait()
+
+
+def _log() -> Path:
+    """Where JupyterLab's own words go: only its owner may read them."""
+    path = paths.state() / "lab" / "jupyterlab.log"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch(mode=0o600)
+    return path
+
+
+def _say_how_to_type_along() -> None:
+    """In another terminal the commands are not on PATH, unless this environment is the one that every terminal has."""
+    activate = Path(sys.prefix) / "bin" / "activate"
+    if activate.is_file():
+        display.report(f'to type along in another terminal: source {activate} && eval "$(meshcourse env)"')
 
 
 def _wait(server: subprocess.Popen[bytes], port: int, token: str) -> None:
@@ -99,7 +124,7 @@ def _wait(server: subprocess.Popen[bytes], port: int, token: str) -> None:
             time.sleep(0.1)
     raise MeshcourseError(
         "JupyterLab did not start.",
-        why=f"it ended with code {server.returncode}; its own words are above" if server.poll() is not None else "it does not answer",
+        why=f"it ended with code {server.returncode}; its own words are in {_log()}" if server.poll() is not None else "it does not answer",
         next="meshcourse lab --port 8899",
     )
 

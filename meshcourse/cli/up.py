@@ -7,16 +7,13 @@ there is found, not made twice.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from meshcourse.cli import display
 from meshcourse.cli.options import DEFAULT_NAME, Name
 from meshcourse.core import settings
-
-if TYPE_CHECKING:
-    from meshcourse.backends.embedded import Embedded
 
 NO_ISTIO = "none"
 
@@ -38,16 +35,16 @@ def up(
     meshcourse up --istio none                      no Istio: chapter 2 installs it by hand
     meshcourse up --name two --ingress-port 0       a second cluster beside the first
     """  # noqa: D301 - \\b tells click to keep the lines
-    start(name, istio=istio, api_port=api_port, ingress_port=ingress_port)
-    url = _url(name)
-    display.console.print(f"Ingress gateway: {url}")
+    start(name, api_port=api_port, ingress_port=ingress_port)
+    install(name, istio)
+    display.console.print(f"Ingress gateway: {_url(name)}")
     display.console.print(
         'Notebooks:       meshcourse lab\nThis terminal:   eval "$(meshcourse env)"    then kubectl and istioctl as usual', soft_wrap=True
     )
 
 
-def start(name: str, *, istio: str, api_port: int, ingress_port: int) -> None:
-    """What `up` does, for `lab` too. Raises MissingPrerequisite, EngineError, ClusterError, MeshError."""
+def start(name: str, *, api_port: int, ingress_port: int) -> None:
+    """The cluster alone, for `lab` too. Raises MissingPrerequisite, EngineError, ClusterError."""
     from meshcourse.backends.embedded import Embedded
     from meshcourse.cli import doctor
     from meshcourse.cluster import clusters
@@ -60,14 +57,17 @@ def start(name: str, *, istio: str, api_port: int, ingress_port: int) -> None:
     started = time.monotonic()
     cluster.up(display.report)
     display.done(f"cluster {name} {'runs already' if ran else f'is up ({time.monotonic() - started:.1f} s)'}")
-    if istio != NO_ISTIO:
-        _istio(cluster, istio)
 
 
-def _istio(cluster: Embedded, profile: str) -> None:
+def install(name: str, profile: str) -> None:
+    """Istio in a running cluster, unless it is there or `profile` is none. Raises MeshError."""
+    if profile == NO_ISTIO:
+        return
+    from meshcourse.backends.embedded import Embedded
     from meshcourse.mesh import installation
     from meshcourse.mesh.connection import Connection
 
+    cluster = Embedded(name)
     connection = Connection(cluster.kubeconfig(), cluster.ingress_url(), cluster.environment())
     started = time.monotonic()
     found = installation.status(connection)
