@@ -22,7 +22,7 @@ class Tick:
     """One moment. A `summary` of None is a gap: no load ran."""
 
     at: float
-    wanted: Mapping[str, int]
+    wanted: Mapping[str, float]
     summary: Summary | None
 
 

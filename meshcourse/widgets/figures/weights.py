@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from meshcourse.widgets import palette
+from meshcourse.widgets.figures import lines
 from meshcourse.widgets.trail import View
 
-Points = tuple[float | None, ...]
 _PERCENTILES = {"p50": ("solid", 0), "p95": ("dash", 1), "p99": ("dot", 3)}
 _ERRORS = {"4xx": ("dot", 4), "5xx": ("solid", 1), "no answer": ("dash", 3)}
 
@@ -31,56 +31,31 @@ def update(live: Any, view: View) -> None:  # noqa: ANN401 - a FigureWidget, whi
         live.layout.xaxis.range = view.range
 
 
-def series(view: View) -> Iterator[tuple[dict[str, Any], tuple[float, ...], Points]]:
+def series(view: View) -> Iterator[lines.Trace]:
     """(style, x, y) of each trace, in order."""
     for number, (version, band) in enumerate(view.versions.items()):
-        colour = palette.series(number)
-        edge = {**_line(version, "", colour, "solid", 0.0), "hoverinfo": "skip", "showlegend": False}
-        yield {**edge, "name": f"{version} low"}, view.seconds, band.low
-        yield {**edge, "name": f"{version} band", "fill": "tonexty", "fillcolor": palette.faint(colour)}, view.seconds, band.high
-        wanted = _line(version, "wanted", colour, "dash", 1.5)
-        yield {**wanted, "line": {**wanted["line"], "shape": "hv"}}, view.seconds, band.wanted
-        yield _line(version, "observed", colour, "solid", 2.5), view.seconds, band.observed
+        yield from lines.banded(version, band, view.seconds, palette.series(number))
     for name, (dash, number) in _PERCENTILES.items():
         yield (
-            {**_line("", name, palette.series(number), dash, 2.0), "xaxis": "x2", "yaxis": "y2", "legend": "legend2"},
+            {**lines.line("", name, palette.series(number), dash, 2.0), "xaxis": "x2", "yaxis": "y2", "legend": "legend2"},
             view.seconds,
             view.latencies[name],
         )
     for name, (dash, number) in _ERRORS.items():
         yield (
-            {**_line("", name, palette.series(number), dash, 2.0), "xaxis": "x3", "yaxis": "y3", "legend": "legend3"},
+            {**lines.line("", name, palette.series(number), dash, 2.0), "xaxis": "x3", "yaxis": "y3", "legend": "legend3"},
             view.seconds,
             view.errors[name],
         )
 
 
-def _line(version: str, what: str, colour: str, dash: str, width: float) -> dict[str, Any]:
-    return {
-        "type": "scatter",
-        "mode": "lines",
-        "name": f"{version} {what}".strip(),
-        "line": {"color": colour, "dash": dash, "width": width},
-        "hovertemplate": "%{y:.1f}",
-        "connectgaps": False,
-    }
-
-
 def layout(view: View) -> dict[str, Any]:
-    """Three charts over one time axis. See-through ground and grey ink, so that light and dark JupyterLab both can show it."""
-    axis = {"gridcolor": palette.GRID, "zerolinecolor": palette.GRID, "linecolor": palette.GRID, "fixedrange": True}
+    """Three charts over one time axis."""
+    axis, legend = lines.AXIS, lines.LEGEND
     time = {**axis, "range": list(view.range)}
-    legend = {"orientation": "h", "traceorder": "normal", "bgcolor": "rgba(0,0,0,0)", "yanchor": "bottom", "xanchor": "right"}
     return {
-        "template": {},
-        "autosize": True,
-        "height": 400,
-        "margin": {"l": 48, "r": 12, "t": 56, "b": 40},
-        "paper_bgcolor": "rgba(0,0,0,0)",
-        "plot_bgcolor": "rgba(0,0,0,0)",
-        "font": {"color": palette.INK, "size": 12},
+        **lines.GROUND,
         "hovermode": "x",
-        "uirevision": "meshcourse",
         "xaxis": {**time, "domain": [0.0, 0.56], "anchor": "y", "title": {"text": "seconds"}},
         "yaxis": {**axis, "domain": [0.0, 1.0], "anchor": "x", "range": [-3, 103], "title": {"text": "share of answers, %"}},
         "xaxis2": {**axis, "domain": [0.64, 1.0], "anchor": "y2", "matches": "x", "showticklabels": False},

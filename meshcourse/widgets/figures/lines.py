@@ -1,0 +1,52 @@
+"""What the course's figures share: lines, lines with a confidence band, and the look of axes and ground.
+
+Comes in: names, colours, series. Goes out: pieces of plotly figures as plain dicts. Pure. Who runs it: the figures beside this file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from meshcourse.widgets import palette
+from meshcourse.widgets.trail import Band
+
+Points = tuple[float | None, ...]
+Trace = tuple[dict[str, Any], tuple[float, ...], Points]
+"""(style, x, y)."""
+
+AXIS = {"gridcolor": palette.GRID, "zerolinecolor": palette.GRID, "linecolor": palette.GRID, "fixedrange": True}
+LEGEND = {"orientation": "h", "traceorder": "normal", "bgcolor": "rgba(0,0,0,0)", "yanchor": "bottom", "xanchor": "right"}
+GROUND = {
+    "template": {},
+    "autosize": True,
+    "height": 400,
+    "margin": {"l": 48, "r": 12, "t": 56, "b": 40},
+    "paper_bgcolor": "rgba(0,0,0,0)",
+    "plot_bgcolor": "rgba(0,0,0,0)",
+    "font": {"color": palette.INK, "size": 12},
+    "uirevision": "meshcourse",
+}
+"""See-through ground and grey ink, so that light and dark JupyterLab both can show it."""
+
+
+def line(version: str, what: str, colour: str, dash: str, width: float) -> dict[str, Any]:
+    """The style of one line over time."""
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "name": f"{version} {what}".strip(),
+        "line": {"color": colour, "dash": dash, "width": width},
+        "hovertemplate": "%{y:.1f}",
+        "connectgaps": False,
+    }
+
+
+def banded(name: str, band: Band, seconds: tuple[float, ...], colour: str, *, wanted: str = "wanted") -> Iterator[Trace]:
+    """Four traces: the band's lower edge, its upper edge with the fill between, what is wanted in steps, and what is observed."""
+    edge = {**line(name, "", colour, "solid", 0.0), "hoverinfo": "skip", "showlegend": False}
+    yield {**edge, "name": f"{name} low"}, seconds, band.low
+    yield {**edge, "name": f"{name} band", "fill": "tonexty", "fillcolor": palette.faint(colour)}, seconds, band.high
+    steps = line(name, wanted, colour, "dash", 1.5)
+    yield {**steps, "line": {**steps["line"], "shape": "hv"}}, seconds, band.wanted
+    yield line(name, "observed", colour, "solid", 2.5), seconds, band.observed
