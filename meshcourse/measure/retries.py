@@ -1,0 +1,54 @@
+"""What retries do by the book, and how many requests arrive at each hop in fact.
+
+Comes in: the chance that one try fails, and how many retries may follow; or a Deployment whose proxy keeps its inbound counters. Goes out:
+chances and means; a count. All but `arrived` is pure. Who runs it: lab.with_retries, lab.amplification, the retry panel, checks.
+Envoy's `num_retries` (Istio's `attempts`) counts the tries after the first: `attempts` retries are `attempts + 1` tries. Tries are taken to
+fail independently of each other, which injected faults do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from meshcourse.core import errors
+from meshcourse.measure import proxy_stats
+from meshcourse.mesh.connection import Connection
+
+INBOUND = ("cluster.inbound|", ".upstream_rq_total")
+"""What the names of the counters of requests that a proxy handed to its application hold."""
+
+
+def success(fail: float, attempts: int) -> float:
+    """The chance that a request succeeds: 1 - fail^(attempts + 1)."""
+    return 1.0 - fail ** (attempts + 1)
+
+
+def tries(fail: float, attempts: int) -> float:
+    """Tries per request, on average: 1 + fail + fail^2 + ... + fail^attempts."""
+    return sum(fail**turn for turn in range(attempts + 1))
+
+
+def last_tries(fail: float, attempts: int) -> dict[int, float]:
+    """For each number of tries, the chance that a request takes exactly so many, whether the last one succeeds or not."""
+    early = {turn: fail ** (turn - 1) * (1.0 - fail) for turn in range(1, attempts + 1)}
+    return {**early, attempts + 1: fail**attempts}
+
+
+def arrived(connection: Connection, namespace: str, deployment: str) -> int:
+    """Requests that a Deployment's proxy has handed to its application since it started; retries by callers count each time.
+
+    Raises CourseError when the proxy does not keep that counter, KubernetesError when there is no such Deployment.
+    """
+    return total(proxy_stats.read(connection, namespace, f"deployment/{deployment}", containing=INBOUND), deployment)
+
+
+def total(found: Mapping[str, int], deployment: str) -> int:
+    """The sum of the inbound counters in `found`. Raises CourseError when there is none."""
+    counters = [value for name, value in found.items() if all(part in name for part in INBOUND)]
+    if not counters:
+        raise errors.CourseError(
+            f"The proxy of {deployment} shows no counter of what arrives.",
+            why="Istio shows few statistics unless the pod's annotation sidecar.istio.io/statsInclusionPrefixes names more",
+            next=f"kubectl get deployment {deployment} -o yaml    # has its template `cluster.inbound` in that annotation?",
+        )
+    return sum(counters)
