@@ -7,17 +7,20 @@ notebooks/pictures/NN_topic.svg; `check` only says what differs, exit code 1.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
 from meshcourse.cli import display
 from meshcourse.core.errors import CourseError
 
+Names = Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Only these, such as 05_canary or 5.")]
+
 app = typer.Typer(
     help="""For authors: make notebooks/*.ipynb from notebooks/source/*.py, and pictures/*.svg from source/pictures/*.yaml.
 
     \b
-    meshcourse notebooks build
+    meshcourse notebooks build [05_canary]
     meshcourse notebooks check      what CI runs: is every notebook what its source makes?
     """,
     invoke_without_command=True,
@@ -32,14 +35,15 @@ def _default(context: typer.Context) -> None:
 
 
 @app.command()
-def build() -> None:
-    """Write every notebook and every picture anew from its source."""
+def build(names: Names = None) -> None:
+    """Write notebooks and pictures anew from their sources: all of them, or those named."""
     from meshcourse.lab import notebooks as generator
     from meshcourse.lab import pictures
 
     folder = _folder()
-    drawn = pictures.build(folder / "source" / pictures.FOLDER, folder / pictures.FOLDER)
-    for path in (*generator.build(folder / "source", folder), *drawn):
+    made = generator.build(folder / "source", folder, names=names or ())
+    stems = [path.stem for path in made] if names else None
+    for path in (*made, *pictures.build(folder / "source" / pictures.FOLDER, folder / pictures.FOLDER, of=stems)):
         display.done(str(path.relative_to(folder.parent)))
 
 

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from meshcourse.lab.answers import answer
 from meshcourse.lab.cleaning import clean_up
-from meshcourse.lab.doctor import doctor
+from meshcourse.lab.diagnosis import doctor
 from meshcourse.lab.exercises import check, hint, solution
 from meshcourse.lab.log_lines import explain_log
 from meshcourse.lab.overview import progress
-from meshcourse.lab.panels import weight_panel
+from meshcourse.lab.panels import panel, weight_panel
+from meshcourse.lab.parameters import parametrise
 from meshcourse.lab.requests import chance, how_many_requests, request, traffic
 from meshcourse.lab.shell import access_log, apply, sh, stats, wait
 from meshcourse.lab.start import chapter
+from meshcourse.lab.stills import still
 
 __all__ = [
     "access_log",
@@ -29,11 +31,14 @@ __all__ = [
     "explain_log",
     "hint",
     "how_many_requests",
+    "panel",
+    "parametrise",
     "progress",
     "request",
     "sh",
     "solution",
     "stats",
+    "still",
     "traffic",
     "wait",
     "weight_panel",

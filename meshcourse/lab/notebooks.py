@@ -1,8 +1,11 @@
 """The generator: notebooks/source/NN_topic.py (jupytext percent format) to notebooks/NN_topic.ipynb, byte for byte the same every time.
 
 Comes in: sources whose cells may be tagged `exercise` (what a learner gets) or `solution` (what solves it; both name their exercise:
-`exercise="5.1"`). Goes out: the learner's notebook, or with `solutions=True` the one that tests execute. No outputs, and cell ids that
-come from a cell's own text, so that a change to one cell changes one cell. Who runs it: `meshcourse notebooks`, CI, the tests.
+`exercise="5.1"`), or `headless`. A headless cell stands after a panel's cell and does what a learner's hand would do, then looks whether it
+worked: `panel = lab.panel()`, `panel.start(rate=200)`, `panel.widgets.sliders["v2"].value = 50`, `panel.wait_observed("v2", 0.5)`,
+`lab.still(panel)`, `panel.stop()`. Goes out: the learner's notebook, or with `solutions=True` the one that machines execute: solutions in
+place of exercises, the headless cells, and above all else a cell tagged `parameters`, so that `papermill -p seconds 4` works. No outputs,
+and cell ids that come from a cell's own text: a change to one cell changes one cell. Who runs it: `meshcourse notebooks`, CI, the tests.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ import hashlib
 import json
 import re
 from collections import Counter
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +25,17 @@ from meshcourse.core import errors
 Json = dict[str, Any]
 EXERCISE: Final = "exercise"
 SOLUTION: Final = "solution"
+HEADLESS: Final = "headless"
+PARAMETERS: Final = "parameters"
+_RUN: Final = {
+    PARAMETERS: """# A run by machine: its values come in a cell below this one. A learner's notebook has none of the three.
+backend = ""     # embedded, or existing: any cluster that KUBECONFIG and MESHCOURSE_INGRESS_URL name; empty: as the environment says
+seconds = 0.0    # how long load runs; 0: as long as the course says
+seed = 0         # of the load's arrival times""",
+    HEADLESS: """from meshcourse import lab
+
+lab.parametrise(backend=backend, seconds=seconds, seed=seed)""",
+}
 _IMPORT: Final = re.compile(r"^\s*(?:from|import)\s+.*$", re.MULTILINE)
 _ALLOWED: Final = "from meshcourse import lab"
 _METADATA: Final = {
@@ -29,18 +44,36 @@ _METADATA: Final = {
 }
 
 
-def build(sources: Path, out: Path, *, solutions: bool = False) -> tuple[Path, ...]:
-    """Write one notebook into `out` for each source in the folder `sources`; returns their paths.
+def build(sources: Path, out: Path, *, solutions: bool = False, names: Collection[str] = ()) -> tuple[Path, ...]:
+    """Write one notebook into `out` for each source in the folder `sources`, or for those of `names` only; returns their paths.
 
-    Raises CourseError for a source that breaks the rules (see `notebook`).
+    Raises CourseError for a source that breaks the rules (see `notebook`), and for a name that is no source's.
     """
     out.mkdir(parents=True, exist_ok=True)
     written = []
-    for source in sorted(sources.glob("*.py")):
+    for source in chosen(sources, "py", names):
         path = out / f"{source.stem}.ipynb"
         path.write_bytes(render(notebook(source.read_text(encoding="utf-8"), source.stem, solutions=solutions)))
         written.append(path)
     return tuple(written)
+
+
+def chosen(folder: Path, ending: str, names: Collection[str]) -> tuple[Path, ...]:
+    """The files of `folder` with this ending, in order: all, or those whose chapter is named (05, 05_canary, 5). Raises CourseError."""
+    found = tuple(sorted(folder.glob(f"*.{ending}")))
+    wanted = {name.removesuffix(f".{ending}").replace("-", "_") for name in names}
+
+    def meant(path: Path) -> set[str]:
+        number = path.stem.partition("_")[0]
+        return {path.stem, number, number.lstrip("0") or "0"} & wanted
+
+    unknown = wanted.difference(*(meant(path) for path in found))
+    if unknown:
+        known = ", ".join(path.stem for path in found)
+        raise errors.CourseError(
+            f"There is no notebook {', '.join(sorted(unknown))}.", why=f"there are {known}", next="leave the name out for all"
+        )
+    return tuple(path for path in found if not wanted or meant(path))
 
 
 def check(sources: Path, out: Path) -> tuple[str, ...]:
@@ -70,18 +103,21 @@ def notebook(text: str, stem: str, *, solutions: bool) -> Json:
     """
     cells = list(jupytext.reads(text, fmt="py:percent").cells)
     _obey(cells, stem)
-    left_out = EXERCISE if solutions else SOLUTION
-    kept = [cell for cell in cells if left_out not in _tags(cell)]
+    left_out = {EXERCISE} if solutions else {SOLUTION, HEADLESS}
+    hidden = {EXERCISE} if solutions else {EXERCISE, SOLUTION}
+    kept = [cell for cell in cells if not left_out & set(_tags(cell))]
+    if solutions:
+        kept = [{"cell_type": "code", "source": text, "metadata": {"tags": [tag]}} for tag, text in _RUN.items()] + kept
     seen: Counter[str] = Counter()
-    return {"cells": [_cell(cell, seen) for cell in kept], "metadata": _METADATA, "nbformat": 4, "nbformat_minor": 5}
+    return {"cells": [_cell(cell, seen, hidden) for cell in kept], "metadata": _METADATA, "nbformat": 4, "nbformat_minor": 5}
 
 
-def _cell(cell: Json, seen: Counter[str]) -> Json:
+def _cell(cell: Json, seen: Counter[str], hidden: set[str]) -> Json:
     source = str(cell["source"])
     digest = hashlib.sha256(f"{cell['cell_type']}\n{source}".encode()).hexdigest()[:12]
     seen[digest] += 1
     identity = digest if seen[digest] == 1 else f"{digest}-{seen[digest]}"
-    tags = [tag for tag in _tags(cell) if tag not in {EXERCISE, SOLUTION}]
+    tags = [tag for tag in _tags(cell) if tag not in hidden]
     made: Json = {
         "cell_type": cell["cell_type"],
         "id": identity,

@@ -1,4 +1,4 @@
-"""lab.weight_panel: the live panel of the canary chapter, set to this chapter's cluster and namespace.
+"""lab.weight_panel, lab.panel: the live panel of the canary chapter, set to this chapter's cluster and namespace.
 
 Comes in: the name of a VirtualService and of its route. Goes out: a widget. Who runs it: a notebook's cell. The panels made here are
 remembered, so that cleaning up can stop their load.
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from meshcourse.core import errors
 from meshcourse.lab import session
 
 if TYPE_CHECKING:
@@ -35,6 +36,15 @@ def weight_panel(
     )
     _made.append(panel)
     return panel
+
+
+def panel() -> WeightPanel:
+    """The panel that this notebook made last, for cells that drive it. Raises CourseError when there is none."""
+    if not _made:
+        raise errors.CourseError(
+            "This notebook shows no panel.", why="none was made, or it was closed", next="run the cell that makes the panel"
+        )
+    return _made[-1]
 
 
 def stop() -> None:

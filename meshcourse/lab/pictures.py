@@ -15,7 +15,7 @@ Who runs it: `meshcourse notebooks`, CI, the tests. A picture whose parts would 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -99,13 +99,15 @@ class Picture:
         return tuple(box for box in self.boxes if box.id == name)
 
 
-def build(sources: Path, out: Path) -> tuple[Path, ...]:
-    """Write one SVG into `out` for each picture in the folder `sources`; returns their paths.
+def build(sources: Path, out: Path, *, of: Collection[str] | None = None) -> tuple[Path, ...]:
+    """Write one SVG into `out` for each picture in the folder `sources`, or for those `of` some chapters only; returns their paths.
 
     Raises CourseError for a text that is no picture, or whose parts would cover each other.
     """
     written = []
     for source in sorted(sources.glob("*.yaml")):
+        if of is not None and not source.stem.startswith(tuple(of)):
+            continue
         out.mkdir(parents=True, exist_ok=True)
         path = out / f"{source.stem}.svg"
         path.write_bytes(render(source))

@@ -193,6 +193,18 @@ lab.how_many_requests(0.10, 0.20)
 # %%
 lab.weight_panel("web", route="split")
 
+# %% tags=["headless"]
+panel = lab.panel()
+panel.start(rate=200)
+panel.wait_observed("v2", 0.10)
+panel.widgets.sliders["v2"].value = 50
+panel.wait_observed("v2", 0.50)
+assert panel.snapshot().weights == {"v1": 50, "v2": 50}
+panel.widgets.rollback.click()
+panel.wait_observed("v2", 0.10)
+lab.still(panel)
+panel.stop()
+
 # %% [markdown]
 # Three things to try:
 #

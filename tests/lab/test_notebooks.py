@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import re
 from pathlib import Path
 
 import nbformat
@@ -30,6 +32,9 @@ lab.apply("")
 # %% tags=["solution"] exercise="5.1"
 lab.apply("solved")
 
+# %% tags=["headless"]
+lab.panel().start()
+
 # %% tags=["nbval-check-output"]
 lab.check("5.1")
 """
@@ -44,7 +49,7 @@ def test_committed_notebooks_are_what_their_sources_make() -> None:
 
 
 def test_one_changed_byte_is_noticed(tmp_path: Path) -> None:
-    (path, *_) = notebooks.build(NOTEBOOKS / "source", tmp_path)
+    path = next(path for path in notebooks.build(NOTEBOOKS / "source", tmp_path) if path.stem == "05_canary")
     path.write_bytes(path.read_bytes().replace(b"Canary", b"canary", 1))
     assert notebooks.check(NOTEBOOKS / "source", tmp_path) == (f"{path.name} is not what {path.stem}.py makes",)
 
@@ -61,6 +66,34 @@ def test_learner_gets_the_exercise_and_the_solved_variant_the_solution() -> None
     assert 'lab.apply("solved")' not in sources()
     assert 'lab.apply("solved")' in sources(solved=True)
     assert 'lab.apply("")' not in sources(solved=True)
+
+
+def test_headless_cells_and_parameters_are_for_machines_only() -> None:
+    assert not [text for text in sources() if "lab.panel()" in text or "parametrise" in text]
+    solved = sources(solved=True)
+    assert "lab.panel().start()" in solved
+    assert solved[0].endswith("seed = 0         # of the load's arrival times")
+    assert "lab.parametrise(backend=backend, seconds=seconds, seed=seed)" in solved[1]
+    tags = [cell["metadata"].get("tags") for cell in notebooks.notebook(SOURCE, "05_canary", solutions=True)["cells"]]
+    assert tags[:2] == [["parameters"], ["headless"]]
+    assert ["solution"] in tags
+
+
+def test_every_panel_of_the_course_is_driven_where_machines_run_it() -> None:
+    for path in (NOTEBOOKS / "source").glob("*.py"):
+        cells = notebooks.notebook(path.read_text(encoding="utf-8"), path.stem, solutions=True)["cells"]
+        code = [cell for cell in cells if cell["cell_type"] == "code"]
+        for cell, after in itertools.pairwise(code):
+            if re.search(r"\blab\.\w+_panel\(", "".join(cell["source"])):
+                assert after["metadata"].get("tags") == ["headless"], f"{path.name} shows a panel that nothing drives"
+                assert "wait_" in "".join(after["source"]), f"{path.name} drives a panel and looks at nothing"
+
+
+def test_chapters_can_be_built_one_by_one(tmp_path: Path) -> None:
+    for name in ("05_canary", "05-canary", "5", "05"):
+        assert [path.name for path in notebooks.build(NOTEBOOKS / "source", tmp_path, names=[name])] == ["05_canary.ipynb"]
+    with pytest.raises(errors.CourseError, match="no notebook 55"):
+        notebooks.build(NOTEBOOKS / "source", tmp_path, names=["5", "55"])
 
 
 def test_no_solution_is_hidden_in_a_learners_notebook() -> None:

@@ -1,0 +1,67 @@
+"""lab.still: a panel as a picture that stays, for executed copies and the site.
+
+Comes in: a panel. Goes out: its words and control values as HTML, and each of its figures as plotly's own JSON. Who runs it: headless
+cells. A live widget shows nothing once its kernel is gone; a still does. Nothing here knows any one panel: it walks the widgets.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Iterator
+from typing import Any, Final
+
+import IPython.display
+
+PLOTLY: Final = "application/vnd.plotly.v1+json"
+Json = dict[str, Any]
+
+
+def still(panel: Any) -> None:  # noqa: ANN401 - any panel
+    """Show `panel` as it is now, without anything live in it."""
+    for bundle in bundles(panel.box if hasattr(panel, "box") else panel.widgets.box):
+        IPython.display.display(bundle, raw=True)  # type: ignore[no-untyped-call]
+
+
+def bundles(box: Any) -> tuple[Json, ...]:  # noqa: ANN401 - ipywidgets has no types
+    """What a box shows, by MIME type: its words first, then each figure."""
+    words, figures = [], []
+    for widget in walk(box):
+        if hasattr(widget, "to_plotly_json"):
+            figures.append(picture(widget))
+        else:
+            words.append(_words(widget))
+    lines = [line for line in words if line]
+    page = f'<div class="meshcourse-still">{"".join(f"<div>{line}</div>" for line in lines)}</div>'
+    text = {"text/html": page, "text/plain": f"{len(lines)} lines of a panel"}
+    return (text, *({PLOTLY: content, "text/plain": _plain(content)} for content in figures))
+
+
+def walk(widget: Any) -> Iterator[Any]:  # noqa: ANN401 - ipywidgets has no types
+    """The widgets inside a box, from the top left on; boxes themselves are left out."""
+    children = getattr(widget, "children", None)
+    if not children or hasattr(widget, "to_plotly_json"):
+        yield widget
+        return
+    for child in children:
+        yield from walk(child)
+
+
+def picture(figure: Any) -> Json:  # noqa: ANN401 - plotly has no types
+    """A figure as plain JSON: data and layout, nothing live."""
+    content: Json = json.loads(figure.to_json())
+    return {"data": content["data"], "layout": content["layout"]}
+
+
+def _words(widget: Any) -> str:  # noqa: ANN401 - ipywidgets has no types
+    name, value = str(getattr(widget, "description", "")), getattr(widget, "value", None)
+    if value is None or isinstance(value, bool):  # buttons and the like: nothing to read
+        return ""
+    if not name:  # an HTML widget: its value is HTML already
+        return str(value)
+    return f"{html.escape(name)}: <b>{html.escape(str(value))}</b>"
+
+
+def _plain(content: Json) -> str:
+    names = [str(trace["name"]) for trace in content["data"] if trace.get("name") and trace.get("showlegend", True)]
+    return f"figure: {', '.join(dict.fromkeys(names))}"
