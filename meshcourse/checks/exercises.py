@@ -72,6 +72,10 @@ class Witness(Protocol):
         """Entries of a workload's access log that hold `containing`; the newest may be a second late."""
         ...
 
+    def answer(self, number: str) -> str:
+        """What the learner gave to lab.answer for exercise `number`; empty when nothing."""
+        ...
+
 
 @dataclass(frozen=True)
 class Exercise:

@@ -7,6 +7,8 @@ their own stay.
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 from meshcourse.core import errors
 from meshcourse.lab import chapters, panels, session
 from meshcourse.lab.session import Session
@@ -27,10 +29,11 @@ def clean_up(*, done: bool = True) -> None:
     panels.stop()
     if change is not injection.Change.CREATED:
         _objects(begun)
-    injection.undo(connection, begun.namespace, by=chapter.key)
-    for more in chapter.more_namespaces:
-        if injection.undo(connection, more, by=chapter.key) is injection.Change.CREATED:
-            say(f"✔ namespace {more} is gone, with everything in it")
+    with ThreadPoolExecutor(max_workers=4) as several:  # a namespace takes six seconds to go, however empty it is
+        undone = several.map(lambda name: injection.undo(connection, name, by=chapter.key), (begun.namespace, *chapter.more_namespaces))
+        for name, what in list(zip((begun.namespace, *chapter.more_namespaces), undone, strict=True))[1:]:
+            if what is injection.Change.CREATED:
+                say(f"✔ namespace {name} is gone, with everything in it")
     say(f"✔ {_words(change, begun.namespace)}")
     if installed:
         installation.uninstall(connection)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 from typing import Final
 
-from meshcourse.mesh import resources
+from meshcourse.mesh import commands, resources
 from meshcourse.mesh.connection import Connection
 
 LABEL: Final = "istio-injection"
@@ -60,6 +60,9 @@ def undo(connection: Connection, namespace: str, *, by: str) -> Change:
     """Take back what `by` did: delete the namespace that it created (and wait until it is gone), or the label that it set."""
     change = brought(connection, namespace, by=by)
     if change is Change.CREATED:
+        # Its workloads first: a namespace controller that meets a pod still ending looks again only five seconds later.
+        workloads = ["delete", "deployments,pods", "--all", "--cascade=foreground", "--timeout=20s"]
+        commands.run(connection, ["kubectl", "-n", namespace, *workloads], timeout=60.0)
         resources.delete(connection, f"apiVersion: v1\nkind: Namespace\nmetadata:\n  name: {namespace}\n")
     elif change is Change.LABELLED:
         body = {"metadata": {"labels": {LABEL: None}, "annotations": {NOTE: None}}}

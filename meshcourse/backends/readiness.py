@@ -1,0 +1,47 @@
+"""Whether this machine can run the embedded cluster: what it has, what it lacks, and the command that mends each.
+
+Comes in: this machine. Goes out: one `Check` a line: the machine itself, the programs from Python packages, and the engine or the Go that
+can build it. Who runs it: `meshcourse doctor` and lab.doctor show them all; `meshcourse up` stops at the first that the machine lacks.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from meshcourse.cluster import prerequisites
+from meshcourse.cluster.prerequisites import Check
+from meshcourse.core.errors import EngineError, MeshcourseError
+from meshcourse.engine import binaries, toolchain
+
+_PACKAGED: Final = {"Envoy": binaries.envoy, "kubectl": binaries.kubectl, "nginx": binaries.nginx, "bubblewrap": binaries.bubblewrap}
+
+
+def checks() -> tuple[Check, ...]:
+    """Every line, in the order in which what is missing should be mended."""
+    return (*machine(), *programs())
+
+
+def machine() -> tuple[Check, ...]:
+    """What the operating system must offer. Nothing is changed."""
+    return prerequisites.check()
+
+
+def programs() -> tuple[Check, ...]:
+    """Programs from Python packages, and the engine or the Go that can build it."""
+    found = []
+    for name, find in _PACKAGED.items():
+        try:
+            found.append(Check(name, ok=True, found=str(find()), why="", fix=""))
+        except EngineError as error:
+            found.append(Check(name, ok=False, found="not installed", why=error.why, fix=error.next))
+    return (*found, _engine())
+
+
+def _engine() -> Check:
+    if not binaries.missing():
+        return Check("engine", ok=True, found=f"built: {binaries.home()}", why="", fix="")
+    try:
+        go = toolchain.find()
+    except MeshcourseError as error:
+        return Check("engine", ok=False, found="not built, and it cannot be", why=error.why, fix=error.next)
+    return Check("engine", ok=True, found=f"not built yet; `meshcourse up` builds it with {go}", why="", fix="")

@@ -1,0 +1,81 @@
+"""lab.explain_log: one line of an Envoy's access log, field by field.
+
+Comes in: what the line holds, and whose log it is in. Goes out: an Explained, a table of field, value and meaning; `line["request_id"]` is
+one value. Who runs it: chapter 0, and whoever meets a line that says nothing to them. Envoy writes about once a second, so it waits.
+"""
+
+from __future__ import annotations
+
+import html
+import shlex
+import time
+from dataclasses import dataclass
+from typing import Final
+
+from meshcourse.core import errors
+from meshcourse.lab import session
+from meshcourse.measure import access_logs
+from meshcourse.measure.access_logs import MEANING, Entry
+from meshcourse.mesh import installation
+
+_LONGEST: Final = 58
+
+
+@dataclass(frozen=True)
+class Explained:
+    """One line, and what each of its fields says."""
+
+    command: str
+    entry: Entry
+
+    def __getitem__(self, field: str) -> str:
+        """The value of one field. Raises CourseError, naming those that there are, for another name."""
+        if field in self.entry.fields:
+            return self.entry[field]
+        raise errors.CourseError(f"A log line has no field {field!r}.", why=f"the fields are {', '.join(MEANING)}", next='line["code"]')
+
+    def rows(self) -> tuple[tuple[str, str, str], ...]:
+        """(field, value, meaning) in the order of the line."""
+        return tuple((name, self.entry[name], meaning) for name, meaning in MEANING.items())
+
+    def __repr__(self) -> str:
+        wide = max(map(len, MEANING))
+        table = [f"{name:<{wide}}  {_cut(value):<{_LONGEST}}  {meaning}" for name, value, meaning in self.rows()]
+        return "\n".join([f"$ {self.command}", self.entry.line, "", *table])
+
+    def _repr_html_(self) -> str:
+        cell = '<td style="text-align:left">'
+        rows = "".join(
+            f"<tr>{cell}{name}</td>{cell}<code>{html.escape(value)}</code></td>{cell}{html.escape(meaning)}</td></tr>"
+            for name, value, meaning in self.rows()
+        )
+        head = "".join(f'<th style="text-align:left">{word}</th>' for word in ("field", "value", "meaning"))
+        plain = html.escape(f"$ {self.command}\n{self.entry.line}")
+        return f'<pre style="white-space:pre-wrap">{plain}</pre><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
+
+
+def _cut(value: str) -> str:
+    return value if len(value) <= _LONGEST else value[: _LONGEST - 1] + "…"
+
+
+def explain_log(containing: str = "", *, workload: str = "", namespace: str = "", timeout: float = 15.0) -> Explained:
+    """The newest line that holds `containing`, explained. `workload` as in lab.access_log; without it, the ingress gateway.
+
+    Waits `timeout` seconds for the line to be written. Raises CourseError when none comes, KubernetesError when there is no such workload.
+    """
+    begun, ends = session.current(), time.monotonic() + timeout
+    where = (namespace or begun.namespace) if workload else installation.NAMESPACE
+    what = (workload if "/" in workload else f"deployment/{workload}") if workload else f"deployment/{installation.INGRESS}"
+    command = shlex.join(["kubectl", "-n", where, "logs", what, "-c", "istio-proxy"])
+    command += (f" | grep {shlex.quote(containing)}" if containing else "") + " | tail -1"
+    while True:
+        found = access_logs.read(begun.connection, where, what, containing=containing)
+        if found:
+            return Explained(command, found[-1])
+        if time.monotonic() > ends:
+            raise errors.CourseError(
+                f"No line of this access log holds {containing!r}." if containing else "This access log is empty.",
+                why=f"{what} has not logged such a request among its last 500 lines",
+                next="send the request (again), then run this cell",
+            )
+        time.sleep(0.2)

@@ -1,0 +1,203 @@
+# %% [markdown]
+# # 0 · Start here
+#
+# This course runs on a **real** Kubernetes with a **real** Istio. Nothing is simulated: what you type here you can type at work tomorrow.
+#
+# **You will** look at what runs on your machine, send one request through an Envoy, read what Envoy wrote about it, and do two small exercises to
+# see how exercises work.
+#
+# **You will learn** how to use these notebooks, what an access log line says, and how to tell an answer of your application from an answer of Envoy.
+#
+# **You need** about 15 minutes. You should have used Docker, and have heard of a Kubernetes pod. You need not know what a service mesh is.
+
+# %% [markdown]
+# ![You send requests to the ingress gateway, an Envoy; it hands them to the Envoy in the pod hello, and that one to the application.](pictures/00_start.svg)
+#
+# Solid arrows are requests, dashed ones are instructions. **Envoy** is a program that passes requests on; there is one at the door and one beside each
+# application. **istiod** tells all of them what to do. That is a service mesh, and you are about to use one.
+#
+# ## 1 · How a notebook works
+#
+# The grey boxes are **cells**. Click into one and press **Shift+Enter**: it runs, and what it prints appears below it. `[*]` beside a cell means
+# *running*, a number means *finished*. Run the cells from top to bottom.
+#
+# The next cell looks at this machine, then starts a cluster or finds the one that runs. The first start of all takes about a quarter of a minute.
+
+# %%
+from meshcourse import lab
+
+print(lab.doctor())
+lab.chapter("00-start")
+
+# %% [markdown]
+# The first lines are the **doctor's**: which kind of cluster will be used (the *backend*), and whether your machine has what it needs. A line with ✘ comes with
+# the command that mends it.
+#
+# | backend | what it is |
+# |---|---|
+# | `embedded` | Kubernetes and Istio as ordinary processes of this machine. No Docker. It is gone without a trace after `meshcourse down` |
+# | `existing` | any cluster that you have a kubeconfig for: set `KUBECONFIG` and `MESHCOURSE_INGRESS_URL` before you start JupyterLab |
+#
+# The other lines are what `lab.chapter` found or did. Every chapter begins with such a cell, so **you can open any chapter first**.
+#
+# ## 2 · Two kinds of cells
+#
+# A cell that begins with `%%bash` is a **terminal**. `kubectl` and `istioctl` are there, and they already point to this cluster:
+
+# %% language="bash"
+# kubectl get nodes
+# kubectl get pods -n istio-system
+
+# %% [markdown]
+# One node, and three pods of Istio: `istiod`, which gives the orders, and two gateways: one Envoy at the way in, one at the way out.
+#
+# All other cells are **Python**. You need none, but for a handful of ready-made calls that begin with `lab.`, which save you typing. Each says what it
+# did, and most show the command that does the same in a terminal.
+#
+# ## 3 · One request
+#
+# Here is an application to talk to: [hello](manifests/00_start/01-hello.yaml), a web server that tells you what it was sent.
+
+# %% language="bash"
+# kubectl apply -f manifests/00_start/01-hello.yaml
+# kubectl rollout status deployment/hello --timeout=120s
+# kubectl get pods
+
+# %% [markdown]
+# **`2/2`**: you asked for one container and got two. The second is an Envoy. Istio put it there; chapter 3 shows how.
+#
+# Now a door for the host name `hello.example.com`, and a rule that says where its requests go ([both](manifests/00_start/02-route.yaml)):
+
+# %%
+lab.apply("manifests/00_start/02-route.yaml")
+lab.request("/headers", host="hello.example.com")
+
+# %% [markdown]
+# **HTTP 200.** The first line is the `curl` command that does the same; try it in a terminal (`meshcourse env` says how to get one).
+#
+# `hello` sent back the headers that reached it. You sent hardly any of them: `X-Request-Id`, `X-Forwarded-For` and the others were added **on the way**, by
+# the two Envoys. The application did nothing for it.
+#
+# ## 4 · What Envoy wrote about it
+#
+# Each Envoy writes one line for each request. It looks forbidding. `lab.explain_log` takes the newest line of the gateway that holds some text, and reads it
+# field by field:
+
+# %%
+lab.explain_log("hello.example.com")
+
+# %% [markdown]
+# Three fields are worth remembering, since they answer most questions:
+#
+# * **`code`** and **`flags`**: how it ended. A `-` for flags means that Envoy had nothing to complain of;
+# * **`code_details`**: who said so. `via_upstream` means that the answer came from the application, not from Envoy;
+# * **`upstream_host`**: which address the request was sent to: the pod's.
+#
+# The same request passed a second Envoy, the sidecar beside `hello`. It has a line of its own:
+
+# %%
+lab.access_log("/headers", workload="hello", lines=1)
+
+# %% [markdown]
+# Compare the long id in both: it is the same **request id**. With it you can follow one request through every proxy, also in a company's mesh with a
+# hundred services.
+#
+# ## 5 · Who said 404?
+#
+# *Page not found.* By whom? First a page that `hello` does not have; then a host name that the gateway has no rule for:
+
+# %%
+print(lab.request("/no/such/page", host="hello.example.com"))
+print(lab.request("/headers", host="nobody.example.com"))
+
+# %% [markdown]
+# The same number twice, and two quite different troubles. The log tells them apart:
+
+# %%
+lab.access_log("/no/such/page", lines=1)
+lab.access_log("nobody.example.com", lines=1)
+
+# %% [markdown]
+# `404 - via_upstream`: the **application** has no such page. Look for the mistake there. `404 NR route_not_found`: **Envoy** had *no route*, and the application never heard of
+# it. Look for the mistake in the rules. Anyone who can tell these two apart has saved an hour already.
+#
+# ## 6 · How exercises work
+#
+# 1. Change the exercise's cell and run it.
+# 2. Run the cell with `lab.check(...)` below it, as often as you like. It looks at what the mesh **does**, not at what you typed. It says *not attempted*,
+#    *not yet* (with what it saw and a hint), *passed*, or *cannot tell* (that is the cluster's trouble, not yours).
+# 3. Stuck? `lab.hint("0.1")` in a new cell gives one hint at a time. `lab.solution("0.1")` shows a solution.
+#
+# Try one.
+#
+# ### 0.1 · A teapot
+#
+# `hello` answers `/status/418` with the status 418, *I'm a teapot*. Ask for that path **through the ingress gateway**, with `curl`, as the host `hello.example.com`.
+# The variable `$INGRESS_URL` holds the gateway's address.
+
+# %% tags=["exercise"] exercise="0.1" language="bash"
+# # Exercise 0.1: your curl command goes here. lab.request showed one that is nearly right.
+# echo "the gateway is at $INGRESS_URL"
+
+# %% tags=["solution"] exercise="0.1" language="bash"
+# curl -s -i -H "Host: hello.example.com" "$INGRESS_URL/status/418"
+
+# %% tags=["nbval-check-output"]
+lab.check("0.1")
+
+# %% [markdown]
+# ### 0.2 · Which request was it?
+#
+# A user complains about that teapot and gives you the **request id** from their browser's developer tools. Find the id of your request with status 418 in the log of `hello`'s
+# sidecar, and give it as your answer, in quotes in place of the dots.
+#
+# (`lab.explain_log` takes `workload="hello"` too. What it returns can be asked for one field: `line["code"]`.)
+
+# %% tags=["exercise"] exercise="0.2"
+lab.answer("0.2", ...)
+
+# %% tags=["solution"] exercise="0.2"
+line = lab.explain_log("/status/418", workload="hello")
+lab.answer("0.2", line["request_id"])
+
+# %% tags=["nbval-check-output"]
+lab.check("0.2")
+
+# %% [markdown]
+# ## 7 · When something goes wrong
+#
+# | you see | do this |
+# |---|---|
+# | a cell runs and runs | press ■ in the toolbar (in a terminal: Ctrl-C). Nothing breaks; run the cell again |
+# | everything is odd | *Kernel → Restart Kernel*, then run **the first cell** again, and go on where you were. The cluster has kept your objects |
+# | *The cluster does not answer* | `meshcourse status` in a terminal says why; `meshcourse down` and `meshcourse up` give you a new, empty one |
+# | an error with *Why* and *Next* | type what *Next* says |
+#
+# Closing the notebook stops nothing. The cluster runs until `meshcourse down`, and begins empty at the next `meshcourse up`.
+#
+# ## 8 · The way
+#
+# What you have passed is kept on this machine. `lab.progress()` shows it, and so does `meshcourse progress` in a terminal:
+
+# %%
+lab.progress()
+
+# %% [markdown]
+# The chapters follow an order that builds up, but each stands by itself. Short of time? Chapters 3, 5, 6, 7 and 8 are what people use at work every day.
+#
+# ## Take away
+#
+# * A mesh is **an Envoy beside every application**, and istiod that tells them all what to do.
+# * Each Envoy writes a line for each request. `code`, `flags`, `code_details` and `upstream_host` answer most questions.
+# * `via_upstream`: the application said so. `NR route_not_found`: Envoy said so.
+# * The request id is the same in every proxy on the way.
+#
+# ## Clean up
+#
+# Finished? Change `done=False` to `done=True` and run the cell: it leaves the cluster as this chapter found it. Every chapter ends so.
+
+# %% tags=["exercise"] exercise="clean-up"
+lab.clean_up(done=False)
+
+# %% tags=["solution"] exercise="clean-up"
+lab.clean_up(done=True)
