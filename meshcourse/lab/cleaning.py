@@ -29,11 +29,12 @@ def clean_up(*, done: bool = True) -> None:
     panels.stop()
     if change is not injection.Change.CREATED:
         _objects(begun)
+    namespaces = (begun.namespace, *chapter.more_namespaces)
     with ThreadPoolExecutor(max_workers=4) as several:  # a namespace takes six seconds to go, however empty it is
-        undone = several.map(lambda name: injection.undo(connection, name, by=chapter.key), (begun.namespace, *chapter.more_namespaces))
-        for name, what in list(zip((begun.namespace, *chapter.more_namespaces), undone, strict=True))[1:]:
-            if what is injection.Change.CREATED:
-                say(f"✔ namespace {name} is gone, with everything in it")
+        undone = list(several.map(lambda name: injection.undo(connection, name, by=chapter.key), namespaces))
+    for name, happened in zip(namespaces[1:], undone[1:], strict=True):
+        if happened is injection.Change.CREATED:
+            say(f"✔ namespace {name} is gone, with everything in it")
     say(f"✔ {_words(change, begun.namespace)}")
     if installed:
         installation.uninstall(connection)
