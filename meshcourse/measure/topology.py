@@ -1,0 +1,210 @@
+"""Who calls whom, how often, how well and how fast: a graph made of two samples of a namespace's proxies.
+
+Comes in: two Samples (call_counts.py), some seconds apart. Goes out: a Topology, nodes for workloads and edges for calls, which prints as
+a table. Pure. Who runs it: the topology's panel and lab.topology.
+
+A caller's Envoy counts by Service and subset. Where that means one workload, the edge is what the caller saw. Where it means several (no
+rule chose between them), the calls are shared out by what each workload's own Envoy received, and errors and times are what that one
+saw. Calls into a workload that no sidecar of the namespace made come from `OUTSIDE`: the ingress gateway, another namespace.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from meshcourse.measure import call_counts
+from meshcourse.measure.call_counts import Calls, Counts, Destination, Member, Sample
+
+OUTSIDE: Final = "outside"
+# Samples of two proxies are taken some milliseconds apart, so that a busy edge may lack a few calls. Fewer than this share are none.
+NOISE: Final = 0.2
+
+
+@dataclass(frozen=True)
+class Flow:
+    """Calls in a stretch of time: per second, the share that failed (0 to 1), and milliseconds; None where there were none."""
+
+    rate: float = 0.0
+    failed: float = 0.0
+    p50: float | None = None
+    p99: float | None = None
+
+    def __str__(self) -> str:
+        times = "" if self.p50 is None or self.p99 is None else f"  p50 {self.p50:5.0f} ms  p99 {self.p99:5.0f} ms"
+        return f"{self.rate:6.1f}/s  {self.failed:6.1%} failed{times}" if self.rate else f"{0.0:6.1f}/s"
+
+
+@dataclass(frozen=True)
+class Node:
+    """A workload. `flow` is what its own Envoy saw come in."""
+
+    name: str
+    service: str
+    version: str
+    flow: Flow
+
+
+@dataclass(frozen=True)
+class Edge:
+    """Calls from one workload to another."""
+
+    source: str
+    target: str
+    flow: Flow
+
+
+@dataclass(frozen=True)
+class Topology:
+    """The graph of one namespace over `seconds`. An edge that was used before, but not now, stays in it with a rate of 0."""
+
+    namespace: str
+    seconds: float
+    nodes: tuple[Node, ...]
+    edges: tuple[Edge, ...]
+
+    def edge(self, source: str, target: str) -> Flow:
+        """The flow from one workload to another; an empty one where nothing flows."""
+        return next((edge.flow for edge in self.edges if (edge.source, edge.target) == (source, target)), Flow())
+
+    def node(self, name: str) -> Flow:
+        """The flow into a workload; an empty one for a workload that is not there."""
+        return next((node.flow for node in self.nodes if node.name == name), Flow())
+
+    def __str__(self) -> str:
+        if not self.edges:
+            return f"no calls between the pods of {self.namespace} have been counted"
+        left, right = (max(len(getattr(edge, end)) for edge in self.edges) for end in ("source", "target"))
+        rows = [f"  {edge.source:<{left}} → {edge.target:<{right}}  {edge.flow}" for edge in self.edges]
+        return "\n".join([f"calls in {self.namespace} in the last {self.seconds:.1f} s, as its Envoys count them:", *rows])
+
+    __repr__ = __str__
+
+
+def between(before: Sample, after: Sample) -> Topology:
+    """What went on from `before` to `after`. The same sample twice gives the graph with every rate 0."""
+    seconds = after.at - before.at
+    workloads = _by_workload(after.members)
+    earlier = {member.pod: member.counts for member in before.members}
+    fresh = {name: _together([_since(earlier.get(member.pod), member.counts) for member in pods]) for name, pods in workloads.items()}
+    ever = {name: _together([member.counts for member in pods]) for name, pods in workloads.items()}
+    edges: dict[tuple[str, str], Flow] = {}
+    explained = dict.fromkeys(workloads, (0.0, 0.0))
+    for source, counts in ever.items():
+        for destination, total in counts.outbound.items():
+            targets = _targets(after, destination, workloads)
+            calls = fresh[source].outbound.get(destination, Calls())
+            shares, all_shares = _shares(targets, fresh), _shares(targets, ever)
+            for target in targets:
+                now, always = calls.total * shares[target], total.total * all_shares[target]
+                explained[target] = (explained[target][0] + now, explained[target][1] + always)
+                seen = calls if len(targets) == 1 else fresh[target].inbound
+                _add(edges, (source, target), _flow(seen, seconds, now))
+    for target, (now, always) in explained.items():
+        rest, whole = _rest(fresh[target].inbound, now), _rest(ever[target].inbound, always)
+        if rest or whole:
+            _add(edges, (OUTSIDE, target), _flow(fresh[target].inbound, seconds, rest))
+    nodes = [_node(name, pods[0], after, _flow(fresh[name].inbound, seconds)) for name, pods in workloads.items()]
+    listed = tuple(Edge(source, target, flow) for (source, target), flow in sorted(edges.items(), key=_outside_first))
+    if any(edge.source == OUTSIDE for edge in listed):
+        nodes.insert(0, Node(OUTSIDE, OUTSIDE, "", Flow()))
+    return Topology(after.namespace, seconds, tuple(nodes), listed)
+
+
+def _by_workload(members: Iterable[Member]) -> dict[str, list[Member]]:
+    found: dict[str, list[Member]] = {}
+    for member in sorted(members, key=lambda each: each.workload):
+        found.setdefault(member.workload, []).append(member)
+    return found
+
+
+def _together(several: Iterable[Counts]) -> Counts:
+    inbound, outbound = Calls(), dict[Destination, Calls]()
+    for each in several:
+        inbound = call_counts.plus(inbound, each.inbound)
+        for destination, calls in each.outbound.items():
+            outbound[destination] = call_counts.plus(outbound.get(destination, Calls()), calls)
+    return Counts(inbound, outbound)
+
+
+def _since(before: Counts | None, after: Counts) -> Counts:
+    earlier = before or Counts()
+    outbound = {where: call_counts.since(earlier.outbound.get(where, Calls()), calls) for where, calls in after.outbound.items()}
+    return Counts(call_counts.since(earlier.inbound, after.inbound), outbound)
+
+
+def _targets(sample: Sample, destination: Destination, workloads: Mapping[str, list[Member]]) -> list[str]:
+    """The workloads of this namespace that a destination means; none for one elsewhere."""
+    service, _, rest = destination.host.partition(".")
+    selector = sample.services.get(service)
+    if not selector or rest.partition(".")[0] != sample.namespace:
+        return []
+    wanted = {**selector, **sample.subsets.get(Destination(service, destination.subset), {})}
+    return [name for name, pods in workloads.items() if wanted.items() <= pods[0].labels.items()]
+
+
+def _shares(targets: list[str], counts: Mapping[str, Counts]) -> dict[str, float]:
+    """How calls to several workloads are shared out: by what each received, evenly where none received any."""
+    received = {target: counts[target].inbound.total for target in targets}
+    whole = sum(received.values())
+    return {target: (count / whole if whole else 1 / len(targets)) for target, count in received.items()}
+
+
+def _rest(received: Calls, explained: float) -> float:
+    """Calls that came from outside: those that are left when they are more than noise."""
+    left = received.total - explained
+    return left if left > NOISE * received.total else 0.0
+
+
+def _add(edges: dict[tuple[str, str], Flow], key: tuple[str, str], flow: Flow) -> None:
+    """Several routes to one workload (a Service with and without a subset) are one edge; times are those of the busier."""
+    other = edges.get(key, Flow())
+    rate = flow.rate + other.rate
+    busier = flow if flow.rate >= other.rate else other
+    failed = (flow.rate * flow.failed + other.rate * other.failed) / rate if rate else 0.0
+    edges[key] = Flow(rate, failed, busier.p50, busier.p99)
+
+
+def _flow(calls: Calls, seconds: float, number: float | None = None) -> Flow:
+    """`calls` as a flow; `number` is how many of them belong to the edge."""
+    many = calls.total if number is None else number
+    if not many or not calls.total or seconds <= 0:
+        return Flow()
+    return Flow(many / seconds, calls.failed / calls.total, quantile(calls.buckets, 0.5), quantile(calls.buckets, 0.99))
+
+
+def quantile(buckets: Mapping[float, int], share: float) -> float | None:
+    """The milliseconds within which `share` of the calls ended, as Prometheus reckons: on a straight line inside a bucket.
+
+    >>> quantile({10.0: 0, 20.0: 10, math.inf: 10}, 0.5)
+    15.0
+    """
+    bounds = sorted(buckets)
+    whole = buckets[bounds[-1]] if bounds else 0
+    if not whole:
+        return None
+    low, below = 0.0, 0
+    for bound in bounds:
+        if buckets[bound] >= share * whole:
+            inside = buckets[bound] - below
+            return low if math.isinf(bound) or not inside else low + (bound - low) * (share * whole - below) / inside
+        low, below = bound, buckets[bound]
+    return low
+
+
+def _node(name: str, member: Member, sample: Sample, flow: Flow) -> Node:
+    services = _services(member, sample)
+    return Node(name, next(services, member.labels.get("app", name)), member.labels.get("version", ""), flow)
+
+
+def _services(member: Member, sample: Sample) -> Iterator[str]:
+    for service, selector in sorted(sample.services.items()):
+        if selector and selector.items() <= member.labels.items():
+            yield service
+
+
+def _outside_first(item: tuple[tuple[str, str], Flow]) -> tuple[bool, str, str]:
+    (source, target), _ = item
+    return (source != OUTSIDE, source, target)

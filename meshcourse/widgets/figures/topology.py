@@ -1,0 +1,243 @@
+"""The picture of who calls whom: workloads as circles, calls as arrows that grow with their number.
+
+Comes in: a Topology. Goes out: a plotly figure as a plain dict, or the same traces of a live one moved on. Pure but for `update`, which
+mutates the figure it is given, in one batch. Who runs it: the topology panel; tests/widgets pins the dict as golden JSON.
+There is a fixed number of traces: all lines of one width are one trace with gaps, so that edges may come and go in a live figure.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+from meshcourse.measure.topology import OUTSIDE, Edge, Flow, Node, Topology
+from meshcourse.widgets import palette
+
+BAD: Final = 0.01
+"""A share of failed calls from which on an edge or a node is drawn as failing."""
+QUIET: Final = palette.INK
+_GOOD, _BAD = palette.series(0), palette.series(1)
+_FAINT = palette.faint(_GOOD, 0.35)  # a label can be read on it
+# name, colour, width, dash: an edge is in the last class whose least rate it reaches.
+_CLASSES: Final = (
+    ("no calls now", QUIET, 1.0, "dot", -1.0),
+    ("up to 1/s", _FAINT, 2.5, "solid", 1e-9),
+    ("1 to 10/s", _FAINT, 5.0, "solid", 1.0),
+    ("over 10/s", _FAINT, 8.0, "solid", 10.0),
+)
+_FAILING: Final = ("some fail", palette.faint(_BAD, 0.5), 6.0, "dash")
+_LABEL_AT, _ARROW_AT, _LIFT = 0.52, 0.84, 0.02
+_COLUMN = 0.34
+
+
+@dataclass(frozen=True)
+class Spot:
+    """Where a node stands: its column from the left, its height from 0 (below) to 1."""
+
+    x: float
+    y: float
+
+
+def figure(seen: Topology) -> dict[str, Any]:
+    """The whole figure, for `plotly.graph_objects.Figure` or FigureWidget."""
+    spots = places(seen)
+    return {"data": [{**style, **_data(moving)} for style, moving in series(seen, spots)], "layout": layout(seen)}
+
+
+def update(live: Any, seen: Topology) -> None:  # noqa: ANN401 - a FigureWidget, which has no types
+    """Move the traces of `live`, made by `figure`, on to `seen`: one message to the browser."""
+    with live.batch_update():
+        for trace, (_, moving) in zip(live.data, series(seen, places(seen)), strict=True):
+            trace.update(_data(moving))
+        live.layout.xaxis.range = _range(seen)
+
+
+def _data(moving: dict[str, Any]) -> dict[str, Any]:
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in moving.items()}
+
+
+def places(seen: Topology) -> dict[str, Spot]:
+    """Callers left of those whom they call; in a column from top to bottom by name."""
+    columns: dict[int, list[str]] = {}
+    for name, column in _depths(seen).items():
+        columns.setdefault(column, []).append(name)
+    return {
+        name: Spot(float(column), 1 - (number + 0.5) / len(names)) for column, names in columns.items() for number, name in enumerate(names)
+    }
+
+
+def _depths(seen: Topology) -> dict[str, int]:
+    """The longest way to each node from one that nobody calls; a circle of calls is cut where it closes."""
+    callers: dict[str, list[str]] = {node.name: [] for node in seen.nodes}
+    for edge in seen.edges:
+        if edge.source != edge.target and edge.target in callers and edge.source in callers:
+            callers[edge.target].append(edge.source)
+    depths: dict[str, int] = {}
+
+    def depth(name: str, above: frozenset[str]) -> int:
+        if name not in depths:
+            found = [depth(caller, above | {name}) for caller in callers[name] if caller not in above | {name}]
+            if above & set(callers[name]):
+                return max(found, default=-1) + 1  # part of a circle: what it is depends on where one began
+            depths[name] = max(found, default=-1) + 1
+        return depths[name]
+
+    return {name: depth(name, frozenset()) for name in sorted(callers)}
+
+
+def series(seen: Topology, spots: dict[str, Spot]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """(style, what changes) of each trace, in order: lines by class, arrow heads, labels, nodes."""
+    edges = [edge for edge in seen.edges if edge.source in spots and edge.target in spots and edge.source != edge.target]
+    for number, (name, colour, width, dash, _) in enumerate(_CLASSES):
+        yield _lines(name, colour, width, dash), _paths((edge for edge in edges if _class(edge.flow) == number), spots)
+    yield _lines(*_FAILING), _paths((edge for edge in edges if _class(edge.flow) == len(_CLASSES)), spots)
+    yield _arrows(edges, spots)
+    yield _labels(edges, spots)
+    yield _nodes(seen.nodes, spots)
+
+
+def _class(flow: Flow) -> int:
+    if flow.rate and flow.failed >= BAD:
+        return len(_CLASSES)
+    return max(number for number, (*_, least) in enumerate(_CLASSES) if flow.rate >= least)
+
+
+def _lines(name: str, colour: str, width: float, dash: str) -> dict[str, Any]:
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "name": name,
+        "line": {"color": colour, "width": width, "dash": dash},
+        "hoverinfo": "skip",
+    }
+
+
+def _paths(edges: Iterable[Edge], spots: dict[str, Spot]) -> dict[str, Any]:
+    x: list[float | None] = []
+    y: list[float | None] = []
+    for edge in edges:
+        start, end = spots[edge.source], spots[edge.target]
+        x += [start.x, end.x, None]
+        y += [start.y, end.y, None]
+    return {"x": tuple(x), "y": tuple(y)}
+
+
+def _between(edge: Edge, spots: dict[str, Spot], share: float) -> Spot:
+    start, end = spots[edge.source], spots[edge.target]
+    return Spot(start.x + (end.x - start.x) * share, start.y + (end.y - start.y) * share)
+
+
+def _arrows(edges: list[Edge], spots: dict[str, Spot]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Heads on the lines. Their angle is right for a picture about 2.4 times as wide as a column is high, as the layout makes it."""
+    at = [_between(edge, spots, _ARROW_AT) for edge in edges]
+    angles = [
+        90
+        - math.degrees(math.atan2(spots[edge.target].y - spots[edge.source].y, (spots[edge.target].x - spots[edge.source].x) * _COLUMN * 2))
+        for edge in edges
+    ]
+    colours = [_BAD if _class(edge.flow) == len(_CLASSES) else _GOOD if edge.flow.rate else QUIET for edge in edges]
+    style = {"type": "scatter", "mode": "markers", "name": "arrows", "showlegend": False, "hoverinfo": "text"}
+    marker = {"symbol": "arrow", "size": 17, "angle": angles, "color": colours}
+    return style, {
+        "x": tuple(spot.x for spot in at),
+        "y": tuple(spot.y for spot in at),
+        "marker": marker,
+        "hovertext": tuple(f"{edge.source} → {edge.target}<br>{words(edge.flow)}" for edge in edges),
+    }
+
+
+def _labels(edges: list[Edge], spots: dict[str, Spot]) -> tuple[dict[str, Any], dict[str, Any]]:
+    busy = [edge for edge in edges if edge.flow.rate]
+    at = [_between(edge, spots, _LABEL_AT) for edge in busy]
+    style = {
+        "type": "scatter",
+        "mode": "text",
+        "name": "labels",
+        "showlegend": False,
+        "hoverinfo": "skip",
+        "textposition": "top center",
+        "textfont": {"size": 12, "color": palette.INK},
+    }
+    return style, {
+        "x": tuple(spot.x for spot in at),
+        "y": tuple(spot.y + _LIFT for spot in at),
+        "text": tuple(short(edge.flow) for edge in busy),
+    }
+
+
+def _nodes(nodes: tuple[Node, ...], spots: dict[str, Spot]) -> tuple[dict[str, Any], dict[str, Any]]:
+    style = {
+        "type": "scatter",
+        "mode": "markers+text",
+        "name": "workloads",
+        "showlegend": False,
+        "hoverinfo": "text",
+        "textposition": "bottom center",
+        "textfont": {"size": 12, "color": palette.INK},
+    }
+    colours = [
+        QUIET if node.name == OUTSIDE or not node.flow.rate else _BAD if node.flow.failed >= BAD else palette.series(2) for node in nodes
+    ]
+    symbols = ["diamond" if node.name == OUTSIDE else "circle" for node in nodes]
+    return style, {
+        "x": tuple(spots[node.name].x for node in nodes),
+        "y": tuple(spots[node.name].y for node in nodes),
+        "marker": {"size": 24, "color": colours, "symbol": symbols, "line": {"width": 0}},
+        "text": tuple(node.name for node in nodes),
+        "hovertext": tuple(
+            "calls that no pod of this namespace made:<br>the ingress gateway, another namespace"
+            if node.name == OUTSIDE
+            else f"{node.name}<br>{words(node.flow)}"
+            for node in nodes
+        ),
+    }
+
+
+def short(flow: Flow) -> str:
+    """`12/s · p99 18 ms`, and the share that failed where some did."""
+    parts = [f"{flow.rate:.1f}/s" if flow.rate < 10 else f"{flow.rate:.0f}/s"]  # noqa: PLR2004 - two digits say enough
+    if flow.failed >= BAD:
+        parts.append(f"{flow.failed:.0%} failed")
+    if flow.p99 is not None:
+        parts.append(f"p99 {flow.p99:.0f} ms")
+    return " · ".join(parts)
+
+
+def words(flow: Flow) -> str:
+    """All that is known of a flow, for the pointer that rests on it."""
+    if not flow.rate:
+        return "no calls now"
+    times = "" if flow.p50 is None or flow.p99 is None else f"<br>half within {flow.p50:.0f} ms, 99 % within {flow.p99:.0f} ms"
+    return f"{flow.rate:.1f} calls per second, {flow.failed:.1%} failed{times}"
+
+
+def _range(seen: Topology) -> list[float]:
+    last = max((spot.x for spot in places(seen).values()), default=1.0)
+    return [-0.35, max(last, 1.0) + 0.35]
+
+
+def layout(seen: Topology) -> dict[str, Any]:
+    """No axes. See-through ground and grey ink, so that light and dark JupyterLab both can show it."""
+    axis = {"visible": False, "fixedrange": True}
+    return {
+        "template": {},
+        "autosize": True,
+        "height": 440,
+        "margin": {"l": 8, "r": 8, "t": 40, "b": 16},
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "font": {"color": palette.INK, "size": 12},
+        "hovermode": "closest",
+        "uirevision": "meshcourse",
+        "xaxis": {**axis, "range": _range(seen)},
+        "yaxis": {**axis, "range": [-0.08, 1.05]},
+        "legend": {"orientation": "h", "x": 0.0, "y": 1.02, "yanchor": "bottom", "bgcolor": "rgba(0,0,0,0)"},
+    }
+
+
+def describe(seen: Topology) -> str:
+    """The picture in words, for those who do not see it."""
+    busy = [f"{edge.source} calls {edge.target} {short(edge.flow)}" for edge in seen.edges if edge.flow.rate]
+    return f"Who calls whom in {seen.namespace}. " + ("; ".join(busy) + "." if busy else "Nobody calls anybody at the moment.")

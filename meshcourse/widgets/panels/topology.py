@@ -1,0 +1,213 @@
+"""The topology panel: who calls whom in a namespace, drawn once a second from what every Envoy counts.
+
+Comes in: a Connection, a namespace, a path for the load that its buttons send. Goes out: a widget; and the same by calls, for papermill and
+tests: `start`, `stop`, `snapshot`, `wait_for`. Who runs it: lab.topology_panel, in a notebook.
+
+Counting, load and redrawing run on the background loop, so no callback waits for the network. It looks while it is open: from its first
+use to `close()`, to another panel of the same namespace (the cell was run again), or to the end of the kernel.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import html
+import time
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import ipywidgets
+import plotly.graph_objects as go
+
+from meshcourse.core import errors
+from meshcourse.measure import call_counts, topology
+from meshcourse.measure.call_counts import Sample
+from meshcourse.measure.topology import Topology
+from meshcourse.mesh.connection import Connection
+from meshcourse.traffic.targets import Target
+from meshcourse.widgets import palette
+from meshcourse.widgets.figures import topology as picture
+from meshcourse.widgets.load import Load
+from meshcourse.widgets.panels import controls
+from meshcourse.widgets.panels.panel import Panel
+
+TICK: Final = 1.0
+WINDOW: Final = 5.0
+"""Seconds over which rates are taken."""
+MAX_RATE: Final = 50
+
+
+@dataclass(frozen=True)
+class Controls:
+    """The widgets, each with a CSS class (`mc-topology-start`, ...) by which a browser test finds it."""
+
+    box: Any
+    figure: Any
+    start: Any
+    stop: Any
+    rate: Any
+    error: Any
+    alt: Any
+
+
+class TopologyPanel(Panel):
+    """A live picture of one namespace. Making one does no I/O; the first use takes a sample and builds the widgets."""
+
+    every = TICK
+
+    def __init__(self, connection: Connection, *, namespace: str, path: str = "/", headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(str(connection.kubeconfig), namespace)
+        self._connection = connection
+        self._namespace = namespace
+        target = Target(connection.ingress_url + path, headers=dict(headers or {}))
+        self._load = Load(target, lambda *_: "", window=WINDOW, changed=self._show_running, failed=self._complain)
+        self._samples: deque[Sample] = deque()
+        self._controls: Controls | None = None
+        self._lost = False
+
+    # -- what a notebook or a test calls -------------------------------------------------------------------------------------------
+
+    def start(self, rate: float | None = None) -> None:
+        """Send `rate` requests per second (the slider's without it) until `stop`. A call while load runs turns the rate."""
+        shown = self.widgets.rate
+        if rate is not None:
+            with self._quietly():
+                shown.max = max(shown.max, round(rate))
+                shown.value = max(shown.min, round(rate))
+            self._load.dial.turn(rate)
+        self._wait(self._load.start())
+
+    def stop(self) -> None:
+        """End the load and wait until its sockets are closed."""
+        self._wait(self._load.stop())
+
+    @property
+    def running(self) -> bool:
+        """Whether load is being sent."""
+        return self._load.running
+
+    @property
+    def error(self) -> str:
+        """The text of the error line."""
+        return self._error
+
+    @property
+    def widgets(self) -> Controls:
+        """The widgets, built if need be."""
+        self.open()
+        if self._controls is None:
+            raise AssertionError
+        return self._controls
+
+    def snapshot(self) -> Topology:
+        """What was drawn last: the graph over the last five seconds."""
+        self.open()
+        return self._seen()
+
+    def wait_for(self, source: str, target: str, within: float = 10.0) -> topology.Flow:
+        """Wait until `source` calls `target`, and return the flow. Raises PanelError when it does not within `within` seconds."""
+        ends = time.monotonic() + within
+        while True:
+            found = self.snapshot().edge(source, target)
+            if found.rate:
+                return found
+            if time.monotonic() > ends:
+                following = "panel.snapshot()" if self.running else "panel.start(rate=10)    # no load is running"
+                raise errors.PanelError(f"{source} has not called {target} within {within:g} s.", why=str(self.snapshot()), next=following)
+            time.sleep(0.05)
+
+    # -- what Panel asks for -------------------------------------------------------------------------------------------------------
+
+    def _build(self) -> tuple[Any, Any]:
+        self._samples.append(call_counts.read(self._connection, self._namespace))
+        built = self._controls = build(self._seen(), self._load.target.url)
+        built.start.on_click(lambda _: self._later(self._load.start()))
+        built.stop.on_click(lambda _: self._later(self._load.stop()))
+        built.rate.observe(self._turned, names="value")
+        self._load.dial.turn(float(built.rate.value))
+        return built.box, built.error
+
+    def _inputs(self) -> tuple[Any, ...]:
+        return () if self._controls is None else (self._controls.start, self._controls.stop, self._controls.rate)
+
+    async def _beat(self) -> None:
+        try:
+            sample = await asyncio.to_thread(call_counts.read, self._connection, self._namespace)
+        except errors.MeshcourseError:
+            self._lost = True
+            raise
+        with self._lock:
+            self._samples.append(sample)
+            # The oldest that stays is the newest of those that are a window old.
+            while len(self._samples) > 2 and self._samples[1].at <= sample.at - WINDOW:  # noqa: PLR2004 - two make a difference
+                self._samples.popleft()
+        if self._lost:
+            self._lost = False
+            self._complain(None)
+        await asyncio.to_thread(self._draw)
+
+    async def _leave(self) -> None:
+        await self._load.stop()
+
+    # -- showing; from any thread --------------------------------------------------------------------------------------------------
+
+    def _turned(self, change: Mapping[str, Any]) -> None:
+        if not self._showing:
+            self._load.dial.turn(float(change["new"]))
+
+    def _seen(self) -> Topology:
+        with self._lock:
+            return topology.between(self._samples[0], self._samples[-1])
+
+    def _draw(self) -> None:
+        if self._controls is not None:
+            seen = self._seen()
+            picture.update(self._controls.figure, seen)
+            self._controls.alt.value = caption(seen)
+
+    def _show_running(self, running: bool) -> None:  # noqa: FBT001 - Load calls it
+        if self._controls is not None:
+            self._controls.start.disabled = running or self._closed
+            self._controls.stop.disabled = not running
+
+    def _show_error(self) -> None:
+        if self._controls is not None:
+            last = f"Last failed request: {self._load.last_fault}" if self._load.last_fault else ""
+            self._controls.error.value = controls.complaint("\n".join(each for each in (self._error, last) if each))
+
+
+def build(seen: Topology, url: str) -> Controls:
+    """All widgets, showing `seen`."""
+    start = _button("Start load", "start", f"Send requests to {url}", style="success")
+    stop = _button("Stop load", "stop", "Stop sending")
+    stop.disabled = True
+    rate = ipywidgets.IntSlider(
+        value=10,
+        min=1,
+        max=MAX_RATE,
+        description="requests/s",
+        style={"description_width": "80px"},
+        layout=ipywidgets.Layout(width="320px"),
+    )
+    rate.add_class("mc-topology-rate")
+    error, alt = ipywidgets.HTML(), ipywidgets.HTML(caption(seen))
+    error.add_class("mc-error")
+    alt.add_class("mc-alt")
+    figure = go.FigureWidget(picture.figure(seen))
+    heading = ipywidgets.HTML(f"<b>Who calls whom in {html.escape(seen.namespace)}</b>, over the last {WINDOW:g} seconds")
+    row = ipywidgets.HBox([start, stop, rate], layout=ipywidgets.Layout(flex_flow="row wrap"))
+    box = ipywidgets.VBox([heading, row, error, figure, alt], layout=ipywidgets.Layout(width="100%", max_width="1160px", overflow="hidden"))
+    box.add_class("mc-topology-panel")
+    return Controls(box, figure, start, stop, rate, error, alt)
+
+
+def caption(seen: Topology) -> str:
+    """The picture in words, under it."""
+    return f'<span style="color:{palette.INK};font-size:90%">{html.escape(picture.describe(seen))}</span>'
+
+
+def _button(text: str, name: str, tooltip: str, *, style: str = "") -> Any:  # noqa: ANN401 - ipywidgets has no types
+    button = ipywidgets.Button(description=text, tooltip=tooltip, button_style=style, layout=ipywidgets.Layout(width="auto"))
+    button.add_class(f"mc-topology-{name}")
+    return button
