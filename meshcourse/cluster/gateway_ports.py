@@ -73,20 +73,38 @@ class _Half(asyncio.Protocol):
 
 
 class _Outside(_Half):
-    """A client on the host. Nothing is read from it until the inside is connected."""
+    """A client on the host. What it sends before the inside is connected is kept.
+
+    Pausing in connection_made would not be enough: Python 3.11.2, Debian 12's, reads on all the same.
+    """
 
     def __init__(self, target: tuple[str, int], tasks: set[asyncio.Task[None]]) -> None:
         super().__init__()
         self._target = target
         self._tasks = tasks
+        self._early = bytearray()
+        self._ended = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         assert self.transport is not None  # noqa: S101 - set by the line above
-        self.transport.pause_reading()
         task = asyncio.create_task(self._connect(self.transport))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    def data_received(self, data: bytes) -> None:
+        if self.other is not None:
+            super().data_received(data)
+            return
+        self._early += data
+        if self.transport:
+            self.transport.pause_reading()
+
+    def eof_received(self) -> bool:
+        if self.other is None:
+            self._ended = True
+            return True
+        return super().eof_received()
 
     async def _connect(self, transport: asyncio.Transport) -> None:
         try:
@@ -101,6 +119,11 @@ class _Outside(_Half):
                 inside.transport.close()
             return
         self.other = inside
+        if inside.transport:
+            inside.transport.write(bytes(self._early))
+            if self._ended:
+                inside.transport.write_eof()
+        self._early.clear()
         transport.resume_reading()
 
 
