@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
+import struct
 
 from meshcourse.core.errors import ClusterError
 
@@ -43,6 +44,8 @@ class _Half(asyncio.Protocol):
     def __init__(self, other: _Half | None = None) -> None:
         self.transport: asyncio.Transport | None = None
         self.other = other
+        self.ended = False
+        """Whether this side has said that it sends no more."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)  # noqa: S101 - asyncio gives TCP protocols nothing else
@@ -53,8 +56,10 @@ class _Half(asyncio.Protocol):
             self.other.transport.write(data)
 
     def eof_received(self) -> bool:
+        """Half-close the other side; when that has ended too, close both (False: asyncio closes, once all is written)."""
+        self.ended = True
         peer = self.other.transport if self.other else None
-        if peer and not peer.is_closing() and peer.can_write_eof():
+        if peer and not peer.is_closing() and peer.can_write_eof() and not (self.other and self.other.ended):
             peer.write_eof()
             return True
         return False
@@ -83,7 +88,6 @@ class _Outside(_Half):
         self._target = target
         self._tasks = tasks
         self._early = bytearray()
-        self._ended = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -102,7 +106,7 @@ class _Outside(_Half):
 
     def eof_received(self) -> bool:
         if self.other is None:
-            self._ended = True
+            self.ended = True
             return True
         return super().eof_received()
 
@@ -111,7 +115,8 @@ class _Outside(_Half):
             async with asyncio.timeout(10):
                 _, inside = await asyncio.get_running_loop().create_connection(lambda: _Half(self), *self._target)
         except OSError:
-            # Nothing listens inside: the client sees its connection reset, as a closed port behind a router.
+            # Nothing listens inside: the client sees its connection reset, as a closed port behind a router. No linger: RST, not FIN.
+            transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             transport.abort()
             return
         if transport.is_closing():
@@ -121,7 +126,7 @@ class _Outside(_Half):
         self.other = inside
         if inside.transport:
             inside.transport.write(bytes(self._early))
-            if self._ended:
+            if self.ended:
                 inside.transport.write_eof()
         self._early.clear()
         transport.resume_reading()

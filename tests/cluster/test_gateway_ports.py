@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
@@ -45,16 +46,25 @@ def knock(port: int, data: bytes) -> socket.socket:
     return client
 
 
+def open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
 def listen(client: socket.socket) -> bytes:
     with client:
         return b"".join(iter(lambda: client.recv(65536), b""))
 
 
-async def test_bytes_that_came_before_the_inside_was_connected_are_kept() -> None:
+async def test_bytes_that_came_early_are_kept_and_nothing_stays_open() -> None:
     async with inside() as target, door(target) as port:
+        before = open_files()
         clients = [knock(port, f"hello {number}".encode()) for number in range(50)]
         answers = [await asyncio.to_thread(listen, client) for client in clients]
-    assert answers == [f"hello {number}".encode() for number in range(50)]
+        assert answers == [f"hello {number}".encode() for number in range(50)]
+        ends = asyncio.get_running_loop().time() + 10
+        while open_files() > before and asyncio.get_running_loop().time() < ends:  # noqa: ASYNC110 - the kernel tells nobody
+            await asyncio.sleep(0.01)
+        assert open_files() <= before, "a connection that both sides have ended is closed"
 
 
 async def test_much_data_is_whole_and_in_order() -> None:
