@@ -34,6 +34,8 @@ _CODES: Final = {
 }
 _SERVER_SAID: Final = re.compile(r"Error from server(?: \((?P<reason>\w+)\))?: (?P<message>.*)", re.DOTALL)
 _INVALID: Final = re.compile(r"(?P<message>The .+ is invalid: .*)", re.DOTALL)
+# What kubectl prints when nobody answers it.
+_SILENT: Final = ("refused", "no such host", "handshake timeout", "i/o timeout", "connection reset", "failed to download openapi")
 _WEBHOOK: Final = re.compile(r'admission webhook "(?P<hook>[^"]+)" denied the request: (?P<words>.*)', re.DOTALL)
 
 
@@ -87,7 +89,7 @@ def refusal(done: Completed, source: str) -> errors.KubernetesError:
             words,
             "istioctl install --set profile=demo -y    # Istio's kinds come with it",
         )
-    elif "refused" in words or "no such host" in words or "was refused" in words:
+    elif any(sign in words for sign in _SILENT):
         what, why, following = "The cluster does not answer.", words, "meshcourse status    # and `meshcourse up` if it does not run"
     else:
         what, why, following = f"kubectl could not use {source}.", words, f"{done.command.replace(' -f -', ' -f FILE')}"
