@@ -4,7 +4,8 @@ Comes in: a Connection and a namespace. Goes out: a Sample, the counters of all 
 meant by a Service or a subset. Who runs it: the topology's panel and lab.topology, about once a second; topology.py makes a picture of two.
 
 It asks each pod's port 15090 through the API server, as Prometheus asks it from inside. A sidecar keeps these counters only where the pod's
-annotation `proxy.istio.io/config` has proxyStatsMatcher take in `upstream_rq_`; a proxy without them shows no calls. `parse` is pure.
+annotation `proxy.istio.io/config` has proxyStatsMatcher take in `upstream_rq_`; a proxy without them shows no calls. Envoy brings its
+histograms up to date every 5 s, so times come a little later than counts. `parse` is pure.
 """
 
 from __future__ import annotations

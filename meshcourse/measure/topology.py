@@ -83,29 +83,33 @@ class Topology:
     __repr__ = __str__
 
 
-def between(before: Sample, after: Sample) -> Topology:
-    """What went on from `before` to `after`. The same sample twice gives the graph with every rate 0."""
+def between(before: Sample, after: Sample, known: Iterable[tuple[str, str]] = ()) -> Topology:
+    """What went on from `before` to `after`.
+
+    Edges of `known`, (source, target), stay in the graph though nothing flows, and so do calls that a proxy's counters tell of from before.
+    (Those alone would not do: Envoy forgets a Service's counters when istiod sends it anew, for a new DestinationRule.)
+    """
     seconds = after.at - before.at
     workloads = _by_workload(after.members)
     earlier = {member.pod: member.counts for member in before.members}
     fresh = {name: _together([_since(earlier.get(member.pod), member.counts) for member in pods]) for name, pods in workloads.items()}
     ever = {name: _together([member.counts for member in pods]) for name, pods in workloads.items()}
     edges: dict[tuple[str, str], Flow] = {}
-    explained = dict.fromkeys(workloads, (0.0, 0.0))
+    explained = dict.fromkeys(workloads, 0.0)
     for source, counts in ever.items():
-        for destination, total in counts.outbound.items():
+        for destination in counts.outbound:
             targets = _targets(after, destination, workloads)
             calls = fresh[source].outbound.get(destination, Calls())
-            shares, all_shares = _shares(targets, fresh), _shares(targets, ever)
-            for target in targets:
-                now, always = calls.total * shares[target], total.total * all_shares[target]
-                explained[target] = (explained[target][0] + now, explained[target][1] + always)
+            for target, share in _shares(targets, fresh).items():
+                explained[target] += calls.total * share
                 seen = calls if len(targets) == 1 else fresh[target].inbound
-                _add(edges, (source, target), _flow(seen, seconds, now))
-    for target, (now, always) in explained.items():
-        rest, whole = _rest(fresh[target].inbound, now), _rest(ever[target].inbound, always)
-        if rest or whole:
+                _add(edges, (source, target), _flow(seen, seconds, calls.total * share))
+    for target, now in explained.items():
+        if rest := _rest(fresh[target].inbound, now):
             _add(edges, (OUTSIDE, target), _flow(fresh[target].inbound, seconds, rest))
+    for source, target in known:
+        if target in workloads and source in {OUTSIDE, *workloads}:
+            _add(edges, (source, target), Flow())
     nodes = [_node(name, pods[0], after, _flow(fresh[name].inbound, seconds)) for name, pods in workloads.items()]
     listed = tuple(Edge(source, target, flow) for (source, target), flow in sorted(edges.items(), key=_outside_first))
     if any(edge.source == OUTSIDE for edge in listed):

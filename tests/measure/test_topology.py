@@ -109,13 +109,22 @@ def test_a_subset_that_is_one_workload_is_seen_by_its_caller() -> None:
     assert topology.between(START, after).edge("page-v1", "reviews-v1").rate == 0
 
 
-def test_edge_that_is_quiet_now_stays_with_a_rate_of_nothing() -> None:
+def test_edges_that_are_quiet_now_stay_with_a_rate_of_nothing() -> None:
     after = sample(5.0, member("page", "v1", calls(10), {to("reviews", "v1"): calls(10)}), member("reviews", "v1", calls(10)))
-    seen = topology.between(after, replace(after, at=10.0))
+    known = {("outside", "page-v1"), ("page-v1", "gone-v1")}
+    seen = topology.between(after, replace(after, at=10.0), known)
     assert [(edge.source, edge.target, edge.flow.rate) for edge in seen.edges] == [
         ("outside", "page-v1", 0.0),
         ("page-v1", "reviews-v1", 0.0),
     ]
+
+
+def test_callers_counters_that_began_anew_do_not_make_its_calls_come_from_outside() -> None:
+    """A new DestinationRule makes Envoy forget: what its callee counted before must not be taken for somebody else's calls."""
+    callee = member("reviews", "v1", calls(100))
+    before = sample(0.0, member("page", "v1", calls(100), {to("reviews"): calls(100)}), callee)
+    after = sample(5.0, member("page", "v1", calls(100), {to("reviews"): calls(0)}), callee)
+    assert [edge.source for edge in topology.between(before, after).edges] == ["page-v1"]
 
 
 def test_two_pods_of_a_deployment_are_one_node() -> None:

@@ -19,7 +19,7 @@ BAD: Final = 0.01
 """A share of failed calls from which on an edge or a node is drawn as failing."""
 QUIET: Final = palette.INK
 _GOOD, _BAD = palette.series(0), palette.series(1)
-_FAINT = palette.faint(_GOOD, 0.35)  # a label can be read on it
+_FAINT = palette.faint(_GOOD, 0.45)  # a label can be read on it
 # name, colour, width, dash: an edge is in the last class whose least rate it reaches.
 _CLASSES: Final = (
     ("no calls now", QUIET, 1.0, "dot", -1.0),

@@ -63,6 +63,7 @@ class TopologyPanel(Panel):
         target = Target(connection.ingress_url + path, headers=dict(headers or {}))
         self._load = Load(target, lambda *_: "", window=WINDOW, changed=self._show_running, failed=self._complain)
         self._samples: deque[Sample] = deque()
+        self._known: set[tuple[str, str]] = set()
         self._controls: Controls | None = None
         self._lost = False
 
@@ -120,8 +121,10 @@ class TopologyPanel(Panel):
     # -- what Panel asks for -------------------------------------------------------------------------------------------------------
 
     def _build(self) -> tuple[Any, Any]:
+        built = build(Topology(self._namespace, 0.0, (), ()), self._load.target.url)
         self._samples.append(call_counts.read(self._connection, self._namespace))
-        built = self._controls = build(self._seen(), self._load.target.url)
+        self._controls = built
+        self._draw()
         built.start.on_click(lambda _: self._later(self._load.start()))
         built.stop.on_click(lambda _: self._later(self._load.stop()))
         built.rate.observe(self._turned, names="value")
@@ -139,9 +142,12 @@ class TopologyPanel(Panel):
             raise
         with self._lock:
             self._samples.append(sample)
-            # The oldest that stays is the newest of those that are a window old.
-            while len(self._samples) > 2 and self._samples[1].at <= sample.at - WINDOW:  # noqa: PLR2004 - two make a difference
+            # The oldest that stays is the newest of those that are a window old, unless there was a long gap after it.
+            while len(self._samples) > 2 and (  # noqa: PLR2004 - two make a difference
+                self._samples[1].at <= sample.at - WINDOW or self._samples[0].at < sample.at - 2 * WINDOW
+            ):
                 self._samples.popleft()
+            self._known |= {(edge.source, edge.target) for edge in self._seen().edges if edge.flow.rate}
         if self._lost:
             self._lost = False
             self._complain(None)
@@ -158,7 +164,7 @@ class TopologyPanel(Panel):
 
     def _seen(self) -> Topology:
         with self._lock:
-            return topology.between(self._samples[0], self._samples[-1])
+            return topology.between(self._samples[0], self._samples[-1], self._known)
 
     def _draw(self) -> None:
         if self._controls is not None:

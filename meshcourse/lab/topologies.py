@@ -1,0 +1,26 @@
+"""lab.topology: who calls whom in the chapter's namespace, as a table.
+
+Comes in: seconds, a rate, a path. Goes out: a Topology, measured while requests of its own run. Who runs it: notebook cells; the live
+picture is lab.topology_panel.
+"""
+
+from __future__ import annotations
+
+from meshcourse.core import background
+from meshcourse.lab import parameters, session
+from meshcourse.measure import call_counts
+from meshcourse.measure.topology import Topology, between
+from meshcourse.traffic import bookstore, pacing, sender
+from meshcourse.traffic.targets import Target
+
+
+def topology(seconds: float = 4.0, *, rate: float = 10.0, path: str = "/productpage", user: str = "") -> Topology:
+    """Send `rate` requests per second for `seconds`, signed in as `user` if one is named, and count at every Envoy what they bring about.
+
+    Raises TrafficError when nobody can sign in, KubernetesError when the proxies cannot be asked.
+    """
+    begun = session.current()
+    target = Target(begun.connection.ingress_url + path, headers=bookstore.sign_in(begun.connection.ingress_url, user))
+    before = call_counts.read(begun.connection, begun.namespace)
+    background.run(sender.send(target, pacing.constant(rate, seconds=parameters.seconds(seconds))))
+    return between(before, call_counts.read(begun.connection, begun.namespace))

@@ -1,0 +1,67 @@
+"""Bookinfo's stars over many requests: one mark for each answer in its order, and how many of each kind there were.
+
+Comes in: the kinds in the order of the answers. Goes out: a plotly figure as a plain dict. Pure. Who runs it: lab.stars; tests/widgets
+pins it as golden JSON.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, Final
+
+from meshcourse.widgets import palette
+
+# kind -> mark, colour. Black stars are grey with an edge, since black vanishes on a dark page; each kind has a row of its own besides.
+_MARKS: Final = {"red": ("star", palette.series(1)), "black": ("star", palette.INK), "none": ("circle-open", palette.series(0))}
+_FAILED: Final = ("x", palette.series(3))
+
+
+def figure(seen: Sequence[str]) -> dict[str, Any]:
+    """Left the answers in their order, right the counts; failures come as kinds of their own, named by their code."""
+    kinds = [*(kind for kind in sorted({*seen}) if kind not in _MARKS), *_MARKS]
+    counts = Counter(seen)
+    marks = [_row(kind, [number for number, each in enumerate(seen, 1) if each == kind]) for kind in kinds]
+    bars = {
+        "type": "bar",
+        "orientation": "h",
+        "name": "how many",
+        "x": [counts[kind] for kind in kinds],
+        "y": kinds,
+        "text": [f"{counts[kind]} ({counts[kind] / len(seen):.0%})" if seen else "0" for kind in kinds],
+        "textposition": "auto",
+        "marker": {"color": [palette.faint(_MARKS.get(kind, _FAILED)[1], 0.6) for kind in kinds]},
+        "xaxis": "x2",
+        "yaxis": "y",
+        "hoverinfo": "skip",
+    }
+    return {"data": [*marks, bars], "layout": _layout(len(seen))}
+
+
+def _row(kind: str, at: list[int]) -> dict[str, Any]:
+    symbol, colour = _MARKS.get(kind, _FAILED)
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": kind,
+        "x": at,
+        "y": [kind] * len(at),
+        "marker": {"symbol": symbol, "color": colour, "size": 10},
+        "hovertemplate": "answer %{x}: %{y}<extra></extra>",
+    }
+
+
+def _layout(n: int) -> dict[str, Any]:
+    axis = {"gridcolor": palette.GRID, "zerolinecolor": palette.GRID, "linecolor": palette.GRID, "fixedrange": True}
+    return {
+        "template": {},
+        "height": 220,
+        "margin": {"l": 60, "r": 12, "t": 12, "b": 40},
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "font": {"color": palette.INK, "size": 12},
+        "showlegend": False,
+        "xaxis": {**axis, "domain": [0.0, 0.68], "range": [0, n + 1], "title": {"text": "answers in their order"}},
+        "xaxis2": {**axis, "domain": [0.74, 1.0], "rangemode": "tozero", "anchor": "y", "title": {"text": "how many"}},
+        "yaxis": {**axis, "type": "category", "title": {"text": "stars"}},
+    }

@@ -1,0 +1,122 @@
+"""The topology panel on a real Bookinfo: its edges are the calls that really happen, it follows rules, errors and its own load."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from meshcourse.core.errors import ClusterError, KubernetesError, PanelError
+from meshcourse.mesh import arrival, resources
+from meshcourse.mesh.connection import Connection
+from meshcourse.widgets.panels.topology import TopologyPanel
+
+pytestmark = [pytest.mark.cluster, pytest.mark.slow]
+
+MANIFESTS = Path(__file__).parents[2] / "notebooks" / "manifests" / "04_bookinfo"
+CALLS = {
+    ("productpage-v1", "details-v1"),
+    ("productpage-v1", "reviews-v1"),
+    ("productpage-v1", "reviews-v2"),
+    ("productpage-v1", "reviews-v3"),
+    ("reviews-v2", "ratings-v1"),
+    ("reviews-v3", "ratings-v1"),
+}
+
+
+@pytest.fixture(scope="module")
+def bookinfo(cluster: Any) -> Iterator[str]:
+    name = f"t-{uuid.uuid4().hex[:8]}"
+    cluster.kubectl("create", "namespace", name)
+    cluster.kubectl("label", "namespace", name, "istio-injection=enabled")
+    # A host name of its own: the gateway's `*` may belong to another test.
+    gateway = (MANIFESTS / "02-gateway.yaml").read_text().replace('"*"', "books.example.com")
+    resources.apply(cluster.connection, MANIFESTS / "01-bookinfo.yaml", namespace=name)
+    resources.apply(cluster.connection, gateway, namespace=name)
+    cluster.kubectl("-n", name, "wait", "--for=condition=Ready", "pod", "--all", "--timeout=60s", timeout=70)
+    assert not arrival.wait(cluster.connection, name).missing
+    yield name
+    cluster.kubectl("delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture
+def panel(cluster: Any, bookinfo: str) -> Iterator[TopologyPanel]:
+    made = TopologyPanel(cluster.connection, namespace=bookinfo, path="/productpage", headers={"Host": "books.example.com"})
+    with made:
+        yield made
+
+
+def until(condition: Callable[[], object], within: float = 20.0) -> None:
+    began = time.monotonic()
+    while not condition():
+        assert time.monotonic() - began < within, "did not come about"
+        time.sleep(0.05)
+
+
+def busy(panel: TopologyPanel) -> set[tuple[str, str]]:
+    return {(edge.source, edge.target) for edge in panel.snapshot().edges if edge.flow.rate}
+
+
+def test_edges_are_the_calls_of_bookinfo_and_grow_with_the_load(panel: TopologyPanel) -> None:
+    panel.widgets.start.click()
+    until(lambda: busy(panel) == CALLS | {("outside", "productpage-v1")})
+    until(lambda: 7 < panel.snapshot().edge("outside", "productpage-v1").rate < 13)
+    seen = panel.snapshot()
+    pages, parts = seen.edge("outside", "productpage-v1"), [seen.edge("productpage-v1", f"reviews-v{n}") for n in (1, 2, 3)]
+    assert sum(part.rate for part in parts) == pytest.approx(pages.rate, rel=0.3)
+    assert seen.edge("productpage-v1", "details-v1").rate == pytest.approx(pages.rate, rel=0.3)
+    assert pages.failed == 0
+    until(lambda: panel.snapshot().edge("productpage-v1", "reviews-v1").p99 is not None)  # Envoy's histograms are up to 5 s behind
+    assert "productpage-v1 calls details-v1" in panel.widgets.alt.value
+    assert any(text.startswith(("1", "8", "9")) for text in panel.widgets.figure.data[6].text)
+    panel.widgets.rate.value = 1
+    until(lambda: panel.snapshot().edge("outside", "productpage-v1").rate < 3)
+    panel.widgets.stop.click()
+    until(lambda: not panel.running)
+    until(lambda: busy(panel) == set())
+    assert {(edge.source, edge.target) for edge in panel.snapshot().edges} >= CALLS, "quiet edges stay in the picture"
+
+
+def test_a_rule_for_v1_makes_the_others_quiet_and_missing_pods_are_followed(panel: TopologyPanel, bookinfo: str, cluster: Any) -> None:
+    for name in ("03-destinationrules", "04-reviews-v1"):
+        resources.apply(cluster.connection, MANIFESTS / f"{name}.yaml", namespace=bookinfo)
+    assert not arrival.wait(cluster.connection, bookinfo).missing
+    panel.start(rate=20)
+    panel.wait_for("productpage-v1", "reviews-v1")
+    until(lambda: busy(panel) == {("outside", "productpage-v1"), ("productpage-v1", "details-v1"), ("productpage-v1", "reviews-v1")})
+    # No pod of details is left: its callers fail, and so does nothing else.
+    cluster.kubectl("-n", bookinfo, "scale", "deployment/details-v1", "--replicas=0")
+    until(lambda: "Error" not in panel.error and panel.snapshot().node("details-v1").rate == 0)
+    cluster.kubectl("-n", bookinfo, "scale", "deployment/details-v1", "--replicas=1")
+    cluster.kubectl("-n", bookinfo, "rollout", "status", "deployment/details-v1", "--timeout=60s", timeout=70)
+    panel.wait_for("productpage-v1", "details-v1", within=20)
+
+
+def test_what_does_not_come_is_said_with_what_was_seen(panel: TopologyPanel) -> None:
+    with pytest.raises(PanelError, match="ratings-v1 has not called details-v1"):
+        panel.wait_for("ratings-v1", "details-v1", within=1.5)
+
+
+def test_second_panel_of_a_namespace_ends_the_first(panel: TopologyPanel, bookinfo: str, cluster: Any) -> None:
+    panel.start(rate=5)
+    with TopologyPanel(cluster.connection, namespace=bookinfo) as second:
+        assert not panel.running
+        assert second.snapshot().namespace == bookinfo
+
+
+def test_cluster_that_cannot_be_asked_is_an_error_at_once(tmp_path: Path) -> None:
+    with pytest.raises((ClusterError, KubernetesError)):
+        TopologyPanel(Connection(tmp_path / "absent", "http://127.0.0.1:1"), namespace="none").open()
+
+
+def test_cluster_that_goes_away_is_shown_in_the_panel_until_it_is_back(panel: TopologyPanel) -> None:
+    asked = panel._connection
+    panel._connection = Connection(Path("/nonexistent/kubeconfig"), asked.ingress_url)
+    until(lambda: "kubeconfig" in panel.error)
+    assert "kubeconfig" in panel.widgets.error.value
+    panel._connection = asked
+    until(lambda: panel.error == "")
