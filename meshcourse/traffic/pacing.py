@@ -105,6 +105,34 @@ class Closed(_Described):
         return itertools.repeat(0.0) if self.requests is None else itertools.repeat(0.0, self.requests)
 
 
+class Crowd:
+    """`users` who each send, wait for the answer, rest `pause` seconds and send again. Their number may be turned while load runs."""
+
+    closed_loop: ClassVar[bool] = True
+
+    def __init__(self, users: int, *, pause: float, most: int = 32) -> None:
+        _positive(pause=pause)
+        self.pause, self.most = pause, most
+        self.users = 0
+        self.turn(users)
+
+    def turn(self, users: int) -> None:
+        """Go on with so many users, at most `most`: the connections that a sender keeps for them."""
+        if not 0 <= users <= self.most:
+            raise errors.TrafficError(
+                f"A crowd of {users} cannot be sent.", why=f"this one may have 0 to {self.most} users", next="give a number between"
+            )
+        self.users = users
+
+    def offsets(self) -> Iterator[float]:
+        """Always due at once, as in every closed loop."""
+        return itertools.repeat(0.0)
+
+    def describe(self) -> dict[str, Any]:
+        """The crowd at this moment."""
+        return {"shape": "crowd", "users": self.users, "pause": self.pause}
+
+
 class Dial:
     """A constant rate that may be turned while load runs, by a slider for example. Each new rate counts from the next request on."""
 

@@ -21,13 +21,15 @@ from yarl import URL
 
 from meshcourse.core import errors
 from meshcourse.traffic import faults, results
-from meshcourse.traffic.pacing import Pacing
+from meshcourse.traffic.pacing import Crowd, Pacing
 from meshcourse.traffic.results import Counts, Labeller, Result
 from meshcourse.traffic.targets import Target
 
 Receive = Callable[[Result], None]
 BREATH: Final = 0.05
-"""Seconds that a closed loop waits after a request that failed: a target that is down must not become a busy loop."""
+"""Seconds that a closed loop waits after a request that failed: a target that is down must not become a busy loop.
+
+Also how often a user who is not wanted at present looks whether that has changed."""
 
 
 class Sender:
@@ -78,7 +80,9 @@ class Sender:
                 "This sender is not open.", why="its sockets live in an async context", next="async with Sender(target) as sender: ..."
             )
         slots, start = pacing.offsets(), time.monotonic()
-        if pacing.closed_loop:
+        if isinstance(pacing, Crowd):
+            work = [self._user(self._session, number, pacing, receive) for number in range(min(pacing.most, self._in_flight))]
+        elif pacing.closed_loop:
             ends = start + (getattr(pacing, "seconds", None) or float("inf"))
             work = [self._fast(self._session, slots, ends, receive) for _ in range(self._in_flight)]
         else:
@@ -127,6 +131,17 @@ class Sender:
             receive(result)
             if result.fault:
                 await asyncio.sleep(BREATH)
+
+    async def _user(self, session: aiohttp.ClientSession, number: int, crowd: Crowd, receive: Receive) -> None:
+        """One user of a crowd; they begin one after the other, so that they do not all ask in the same instant for ever."""
+        await asyncio.sleep(crowd.pause * number / crowd.most)
+        while True:
+            if number >= crowd.users:
+                await asyncio.sleep(BREATH)
+                continue
+            now = time.monotonic()
+            receive(await self._send(session, now, now))
+            await asyncio.sleep(crowd.pause)
 
     async def _send(self, session: aiohttp.ClientSession, intended: float, started: float) -> Result:
         """One request. Never raises for what the network or the target does; that is in the Result."""

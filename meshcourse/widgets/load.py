@@ -1,8 +1,8 @@
 """The load that a panel starts and stops, and what came of it in the last seconds.
 
-Comes in: a Target, a labeller, a rate that may be turned, where to save the run; or a saved run in place of real load. Goes out:
-Counts, a Summary of the moving window, the last fault in words. Who runs it: a panel, on the background loop; `changed` hears on
-that loop when load begins and ends, `failed` what ended it too early.
+Comes in: a Target, a labeller, a shape of load (by default a rate that may be turned), where to save the run; or a saved run in place
+of real load. Goes out: Counts, a Summary of the moving window, the last fault in words. Who runs it: a panel, on the background loop;
+`changed` hears on that loop when load begins and ends, `failed` what ended it too early.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 
 from meshcourse.measure.windows import Summary, Window
 from meshcourse.traffic import pacing, recording
+from meshcourse.traffic.pacing import Pacing
 from meshcourse.traffic.results import Counts, Labeller, Result
 from meshcourse.traffic.sender import Receive, Sender
 from meshcourse.traffic.targets import Target
@@ -23,10 +24,18 @@ class Load:
     """At most one run at a time. All but `running`, `dial` and `last_fault` belongs to the background loop."""
 
     def __init__(
-        self, target: Target, label: Labeller, *, window: float, changed: Callable[[bool], None], failed: Callable[[Exception], None]
+        self,
+        target: Target,
+        label: Labeller,
+        *,
+        window: float,
+        changed: Callable[[bool], None],
+        failed: Callable[[Exception], None],
+        shape: Pacing | None = None,
     ) -> None:
         self.target = target
         self.dial = pacing.Dial(50)
+        self.shape = shape or self.dial
         self.last_fault = ""
         self._label = label
         self._window = Window(window)
@@ -89,10 +98,10 @@ class Load:
             self._sender = sender
             try:
                 if record is None:
-                    await sender.run(self.dial, self._receive)
+                    await sender.run(self.shape, self._receive)
                 else:
-                    with recording.Recorder(record, self.target, self.dial) as recorder:
-                        await sender.run(self.dial, self._kept_by(recorder))
+                    with recording.Recorder(record, self.target, self.shape) as recorder:
+                        await sender.run(self.shape, self._kept_by(recorder))
             finally:
                 self._counts, self._sender = sender.counts, None
 

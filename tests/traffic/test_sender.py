@@ -196,3 +196,29 @@ def test_a_header_cannot_smuggle_another() -> None:
         Target("http://x/", headers={"a": "b\r\nc: d"})
     with pytest.raises(TrafficError, match="line break"):
         Target("http://x/", cookies={"a": "b\nc"})
+
+
+async def test_a_crowd_sends_one_request_a_user_at_a_time_and_its_number_may_be_turned(server: Any) -> None:
+    crowd, found = pacing.Crowd(3, pause=0.02, most=5), []
+    async with sender.Sender(Target(f"{server.url}/slow")) as sending:
+        run = asyncio.create_task(sending.run(crowd, found.append))
+        await server.received(3)
+        await asyncio.sleep(0.2)
+        assert len(server.requests) == 3, "each of the three waits for its answer"
+        crowd.turn(5)
+        await server.received(5)
+        server.gate.set()
+        await server.received(30)
+        crowd.turn(0)
+        run.cancel()
+        await asyncio.gather(run, return_exceptions=True)
+    assert len(found) >= 25
+    assert all(result.ok for result in found)
+
+
+def test_a_crowd_has_as_many_users_as_it_may() -> None:
+    with pytest.raises(TrafficError, match="0 to 5 users"):
+        pacing.Crowd(6, pause=0.1, most=5)
+    with pytest.raises(TrafficError):
+        pacing.Crowd(1, pause=0.0)
+    assert pacing.Crowd(2, pause=0.5).describe() == {"shape": "crowd", "users": 2, "pause": 0.5}

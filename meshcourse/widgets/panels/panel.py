@@ -154,7 +154,11 @@ class Panel:
 
     def _wait(self, work: Coroutine[Any, Any, T], *, within: float = PATIENCE) -> T:
         """Run `work` on the background loop and return its result; for calls from a cell."""
-        self.open()
+        try:
+            self.open()
+        except BaseException:
+            work.close()
+            raise
         return background.run(work, timeout=within)
 
     async def _shown(self, work: Coroutine[Any, Any, object]) -> None:

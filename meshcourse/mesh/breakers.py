@@ -1,0 +1,94 @@
+"""The breaker of a DestinationRule: its limits and its outlier detection, as a few numbers that sliders can move.
+
+Comes in: a Connection, a namespace and a DestinationRule's name. Goes out: a frozen Breaker, or a merge patch that changes those fields and
+nothing else of the rule. Who runs it: the breaker panel. Blocking; a few milliseconds. `policies.py` compares a rule with what
+Envoy holds; here a rule is read and written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, cast
+
+import urllib3
+from kubernetes.client.exceptions import ApiException
+
+from meshcourse.core import errors
+from meshcourse.mesh import resources, treatments, weights
+from meshcourse.mesh.connection import Connection
+
+Json = Mapping[str, Any]
+_KIND: Final = ("networking.istio.io", "v1")
+_PLURAL: Final = "destinationrules"
+_TIMEOUT: Final = 10.0
+
+
+@dataclass(frozen=True)
+class Breaker:
+    """What a rule asks of every Envoy that calls its host. 0 means: no such limit, or no ejection."""
+
+    connections: int = 0
+    """`connectionPool.tcp.maxConnections`"""
+    waiting: int = 0
+    """`connectionPool.http.http1MaxPendingRequests`"""
+    errors: int = 0
+    """`outlierDetection.consecutive5xxErrors`"""
+    seconds: int = 30
+    """`outlierDetection.baseEjectionTime`"""
+    floor: int = 0
+    """`outlierDetection.minHealthPercent`: with fewer endpoints in, ejections are ignored"""
+
+
+def described_by(rule: Json) -> Breaker:
+    """The breaker of a DestinationRule, without its subsets'."""
+    policy = rule.get("spec", {}).get("trafficPolicy") or {}
+    pool, outlier = policy.get("connectionPool") or {}, policy.get("outlierDetection")
+    detection = outlier or {}
+    return Breaker(
+        connections=int((pool.get("tcp") or {}).get("maxConnections") or 0),
+        waiting=int((pool.get("http") or {}).get("http1MaxPendingRequests") or 0),
+        errors=0 if outlier is None else int(detection.get("consecutive5xxErrors", 5)),
+        seconds=round(treatments.seconds(detection.get("baseEjectionTime", "30s"))),
+        floor=int(detection.get("minHealthPercent") or 0),
+    )
+
+
+def patch(wanted: Breaker) -> dict[str, Any]:
+    """The merge patch. A breaker that ejects nobody has no outlierDetection at all, since Istio then leaves it out of Envoy too."""
+    outlier = {
+        "consecutive5xxErrors": wanted.errors,
+        "interval": "1s",
+        "baseEjectionTime": f"{wanted.seconds}s",
+        "maxEjectionPercent": 100,
+        "minHealthPercent": wanted.floor,
+    }
+    pool = {
+        "tcp": {"maxConnections": wanted.connections or None},
+        "http": {"http1MaxPendingRequests": wanted.waiting or None},
+    }
+    return {"spec": {"trafficPolicy": {"connectionPool": pool, "outlierDetection": outlier if wanted.errors else None}}}
+
+
+def read(connection: Connection, namespace: str, name: str) -> Breaker:
+    """The breaker that the API server holds. Raises KubernetesError when there is no such rule."""
+    found = resources.read(connection.custom().get_namespaced_custom_object, *_KIND, namespace, _PLURAL, name)
+    if found is None:
+        raise errors.KubernetesError(
+            f"There is no DestinationRule {name} in namespace {namespace}.",
+            why="the panel moves the numbers of one that is there",
+            next=f"kubectl -n {namespace} get destinationrules",
+        )
+    return described_by(found)
+
+
+def write(connection: Connection, namespace: str, name: str, wanted: Breaker) -> Breaker:
+    """Change the rule and return what the API server then holds. Raises KubernetesError when it or Istio's webhook refuses."""
+    call = cast("Callable[..., dict[str, Any]]", connection.custom().patch_namespaced_custom_object)
+    try:
+        changed = call(*_KIND, namespace, _PLURAL, name, patch(wanted), _request_timeout=_TIMEOUT)
+    except ApiException as error:
+        raise weights.refused(error, f"The new limits of DestinationRule {name} were refused.") from error
+    except (OSError, urllib3.exceptions.HTTPError) as error:
+        raise resources.unanswered(error) from error
+    return described_by(changed)

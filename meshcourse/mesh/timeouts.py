@@ -1,0 +1,67 @@
+"""The timeout of one http route of a VirtualService: reading it, and moving it without touching anything else.
+
+Comes in: a Connection, a namespace, a VirtualService and the number of its http route. Goes out: seconds (0: none), or a JSON patch of that
+field alone. Who runs it: the timeout panel. Blocking; a few milliseconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final, cast
+
+import urllib3
+from kubernetes.client.exceptions import ApiException
+
+from meshcourse.core import errors
+from meshcourse.mesh import resources, treatments, weights
+from meshcourse.mesh.connection import Connection
+
+_KIND: Final = ("networking.istio.io", "v1")
+_PLURAL: Final = "virtualservices"
+_REQUEST_TIMEOUT: Final = 10.0
+
+
+def described_by(virtual_service: Mapping[str, Any], route: int = 0) -> float:
+    """The route's timeout in seconds; 0 when it has none, which is Istio's default."""
+    http = list(virtual_service.get("spec", {}).get("http") or ())
+    return treatments.seconds(http[route].get("timeout", "0s")) if route < len(http) else 0.0
+
+
+def patch(seconds: float, route: int = 0) -> list[dict[str, Any]]:
+    """The JSON patch. Istio refuses `0s`, so *no timeout* is no field; it is added first, since only what is there can be removed."""
+    path = f"/spec/http/{route}/timeout"
+    if seconds:
+        return [{"op": "add", "path": path, "value": f"{round(seconds * 1000)}ms"}]
+    return [{"op": "add", "path": path, "value": "1s"}, {"op": "remove", "path": path}]
+
+
+def read(connection: Connection, namespace: str, virtual_service: str, route: int = 0) -> float:
+    """The timeout that the API server holds. Raises KubernetesError when there is no such VirtualService."""
+    found = resources.read(connection.custom().get_namespaced_custom_object, *_KIND, namespace, _PLURAL, virtual_service)
+    if found is None:
+        raise errors.KubernetesError(
+            f"There is no VirtualService {virtual_service} in namespace {namespace}.",
+            why="the panel moves the timeout of one that is there",
+            next=f"kubectl -n {namespace} get virtualservices",
+        )
+    return described_by(found, route)
+
+
+def write(connection: Connection, namespace: str, virtual_service: str, seconds: float, route: int = 0) -> float:
+    """Set the timeout and return what the API server then holds. Raises KubernetesError when it or Istio's webhook refuses."""
+    call = cast("Callable[..., dict[str, Any]]", connection.custom().patch_namespaced_custom_object)
+    try:
+        changed = call(
+            *_KIND,
+            namespace,
+            _PLURAL,
+            virtual_service,
+            patch(seconds, route),
+            _content_type="application/json-patch+json",
+            _request_timeout=_REQUEST_TIMEOUT,
+        )
+    except ApiException as error:
+        raise weights.refused(error, f"The new timeout of VirtualService {virtual_service} was refused.") from error
+    except (OSError, urllib3.exceptions.HTTPError) as error:
+        raise resources.unanswered(error) from error
+    return described_by(changed, route)

@@ -1,0 +1,130 @@
+"""The breaker's picture: what callers got beside what Envoy counted, and under them which endpoints were in and which were put out.
+
+Comes in: a breaking.View. Goes out: a plotly figure as a plain dict, or the same traces of a live one moved on. Pure but for `update`,
+which mutates the figure it is given, in one batch. Who runs it: the breaker panel; tests/widgets pins the dict as golden JSON.
+The order of traces is the order of `series`, and never changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from meshcourse.widgets import breaking, palette
+from meshcourse.widgets.breaking import View
+from meshcourse.widgets.figures import lines
+
+Points = tuple[float | str | None, ...]
+# One colour and one pattern for each kind, so that areas can be told apart without colours too.
+_LOOKS: Final = {
+    breaking.ANSWERED: (palette.series(0), ""),
+    breaking.REFUSED: (palette.series(1), "/"),
+    breaking.BROKEN: (palette.series(3), "x"),
+    breaking.NOBODY: (palette.series(4), "."),
+    breaking.OTHER: (palette.INK, "-"),
+}
+
+
+def figure(view: View) -> dict[str, Any]:
+    """The whole figure, for `plotly.graph_objects.Figure` or FigureWidget."""
+    return {"data": [{**style, "x": list(x), "y": list(y)} for style, x, y in series(view)], "layout": layout(view)}
+
+
+def update(live: Any, view: View) -> None:  # noqa: ANN401 - a FigureWidget, which has no types
+    """Move the traces of `live`, made by `figure`, on to `view`: one message to the browser."""
+    with live.batch_update():
+        for trace, (_, x, y) in zip(live.data, series(view), strict=True):
+            trace.x, trace.y = x, y
+        live.layout.xaxis.range = view.range
+        live.layout.yaxis3.categoryarray = view.names
+
+
+def series(view: View) -> Iterator[tuple[dict[str, Any], Points, Points]]:
+    """(style, x, y) of each trace, in order."""
+    for kind in breaking.KINDS:
+        yield _area(kind, "", shown=True), view.seconds, view.got[kind]
+    for kind in breaking.KINDS:
+        yield _area(kind, "2", shown=False), view.seconds, view.counted[kind]
+    yield _marks("in", palette.series(0), "square"), *_columns(view.inside)
+    yield _marks("put out", palette.series(1), "x-thin"), *_columns(view.outside)
+
+
+def _columns(marks: tuple[tuple[float, str], ...]) -> tuple[Points, Points]:
+    return tuple(at for at, _ in marks), tuple(name for _, name in marks)
+
+
+def _area(kind: str, axis: str, *, shown: bool) -> dict[str, Any]:
+    colour, pattern = _LOOKS[kind]
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "name": kind,
+        "legendgroup": kind,
+        "showlegend": shown,
+        "stackgroup": f"one{axis}",
+        "line": {"color": colour, "width": 1.0},
+        "fillcolor": palette.faint(colour, 0.45) if colour.startswith("#") else colour,
+        "fillpattern": {"shape": pattern, "size": 6, "solidity": 0.25, "fillmode": "overlay"},
+        "hovertemplate": "%{y:.1f}",
+        "xaxis": f"x{axis}",
+        "yaxis": f"y{axis}",
+    }
+
+
+def _marks(name: str, colour: str, symbol: str) -> dict[str, Any]:
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": name,
+        "marker": {"color": colour, "symbol": symbol, "size": 7, "line": {"color": colour, "width": 2 if symbol == "x-thin" else 0}},
+        "hovertemplate": "%{y}",
+        "xaxis": "x3",
+        "yaxis": "y3",
+        "legend": "legend2",
+    }
+
+
+def layout(view: View) -> dict[str, Any]:
+    """Two charts side by side over the line of the endpoints."""
+    axis, legend = lines.AXIS, {**lines.LEGEND, "xanchor": "left", "x": 0.0}
+    heading = {"showarrow": False, "xref": "paper", "yref": "paper", "xanchor": "left", "yanchor": "bottom", "y": 1.0}
+    return {
+        **lines.GROUND,
+        "height": 440,
+        "margin": {"l": 48, "r": 12, "t": 72, "b": 40},
+        "hovermode": "x",
+        "annotations": [
+            {**heading, "x": 0.0, "text": "what the callers got, per second"},
+            {**heading, "x": 0.54, "text": "what their Envoy counted, per second"},
+        ],
+        "xaxis": {**axis, "domain": [0.0, 0.46], "anchor": "y", "range": list(view.range)},
+        "yaxis": {**axis, "domain": [0.42, 1.0], "anchor": "x", "rangemode": "tozero"},
+        "xaxis2": {**axis, "domain": [0.54, 1.0], "anchor": "y2", "matches": "x"},
+        "yaxis2": {**axis, "domain": [0.42, 1.0], "anchor": "x2", "rangemode": "tozero"},
+        "xaxis3": {**axis, "domain": [0.0, 1.0], "anchor": "y3", "matches": "x", "title": {"text": "seconds"}},
+        "yaxis3": {
+            **axis,
+            "domain": [0.0, 0.26],
+            "anchor": "x3",
+            "type": "category",
+            "categoryorder": "array",
+            "categoryarray": list(view.names),
+            "automargin": True,
+        },
+        "legend": {**legend, "y": 1.06},
+        "legend2": {**legend, "y": 0.27},
+    }
+
+
+def describe(view: View) -> str:
+    """The picture in words, for those who do not see it."""
+    head = "Requests per second by outcome over the last minute, as callers got them and as Envoy counted them; each endpoint's state. "
+    parts = []
+    for title, series_by_kind in (("callers got", view.got), ("Envoy counted", view.counted)):
+        now = [f"{kind} {points[-1]:.1f}" for kind, points in series_by_kind.items() if points and points[-1]]
+        if now:
+            parts.append(f"{title} {', '.join(now)} a second")
+    last = view.seconds[-1] if view.seconds else None
+    out = [name for at, name in view.outside if at == last]
+    parts += [f"put out now: {', '.join(out)}"] if out else []
+    return head + ("; ".join(parts) + "." if parts else "No load has run yet.")

@@ -1,0 +1,152 @@
+"""The breaker panel on a real mesh: what the sliders ask is what Envoy then does."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import psutil
+import pytest
+
+from meshcourse.core.errors import KubernetesError, PanelError
+from meshcourse.mesh import arrival, breakers, resources
+from meshcourse.widgets import breaking
+from meshcourse.widgets.panels.breaker import BreakerPanel, kind
+
+MANIFESTS = Path(__file__).parents[2] / "notebooks" / "manifests" / "06_circuit_breaking"
+
+
+@pytest.fixture(scope="module")
+def breaking_namespace(cluster: Any) -> Iterator[str]:
+    name = f"t-{uuid.uuid4().hex[:8]}"
+    cluster.kubectl("create", "namespace", name)
+    cluster.kubectl("label", "namespace", name, "istio-injection=enabled")
+    for file in ("01-httpbin", "02-fortio", "05-faulty", "07-door"):
+        resources.apply(cluster.connection, MANIFESTS / f"{file}.yaml", namespace=name)
+    resources.wait_for_rollout(cluster.connection, name, ["httpbin", "fortio-deploy", "httpbin-faulty"])
+    yield name
+    cluster.kubectl("delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture
+def panel(cluster: Any, breaking_namespace: str) -> Iterator[BreakerPanel]:
+    """With the chapter's ejection rule and no failing replica."""
+    resources.apply(cluster.connection, MANIFESTS / "03-limits.yaml", namespace=breaking_namespace)
+    with made(cluster, breaking_namespace) as opened:
+        opened.set_failing(False)
+        opened.set_breaker(connections=0, waiting=0, errors=0)
+        assert not arrival.wait(cluster.connection, breaking_namespace).missing
+        yield opened
+
+
+def made(cluster: Any, namespace: str, rule: str = "httpbin") -> BreakerPanel:
+    return BreakerPanel(
+        cluster.connection,
+        namespace=namespace,
+        rule=rule,
+        cluster=f"outbound|8000||httpbin.{namespace}.svc.cluster.local",
+        caller="fortio-deploy",
+        url=f"{cluster.connection.ingress_url}/delay/0.1",
+        host="breaker.example.com",
+        failing="httpbin-faulty",
+    )
+
+
+def until(condition: Callable[[], object], within: float = 20.0) -> None:
+    ends = time.monotonic() + within
+    while not condition():
+        if time.monotonic() > ends:
+            pytest.fail(f"did not come about within {within} s")
+        time.sleep(0.02)
+
+
+@pytest.mark.cluster
+def test_limits_refuse_and_envoy_counts_the_same(panel: BreakerPanel, cluster: Any, breaking_namespace: str) -> None:
+    panel.start(callers=8)
+    panel.wait_seen(breaking.ANSWERED, at_least=20)
+    assert breaking.REFUSED not in panel.snapshot().summary.versions
+    before = panel.snapshot().counters["upstream_rq_pending_overflow"]
+    panel.widgets.sliders["connections"].value = 1
+    panel.widgets.sliders["waiting"].value = 1
+    panel.wait_seen(breaking.REFUSED, at_least=20)
+    until(lambda: panel.snapshot().counters["upstream_rq_pending_overflow"] >= before + 20)
+    until(lambda: "<b>open</b>" in panel.widgets.numbers.value)
+    until(lambda: any(panel.widgets.figure.data[1].y))
+    held = breakers.read(cluster.connection, breaking_namespace, "httpbin")
+    assert (held.connections, held.waiting, held.errors) == (1, 1, 0)
+    panel.set_breaker(connections=0, waiting=0)
+    until(lambda: breaking.REFUSED not in panel.snapshot().summary.versions)
+    panel.stop()
+    assert not panel.running
+
+
+@pytest.mark.cluster
+def test_failing_replica_is_put_out(panel: BreakerPanel) -> None:
+    panel.start(callers=4)
+    panel.widgets.failing.value = True
+    panel.wait_seen(breaking.BROKEN)
+    assert not [each for each in panel.snapshot().standings if each.endpoint.ejected]
+    panel.set_breaker(errors=3, seconds=30)
+    (out,) = panel.wait_ejected()
+    assert out.name.startswith("httpbin-faulty ")
+    until(lambda: set(panel.snapshot().summary.versions) == {breaking.ANSWERED})
+    until(lambda: "put out now: httpbin-faulty" in panel.widgets.alt.value)
+    panel.widgets.failing.value = False
+    until(lambda: len(panel.snapshot().standings) == 1)
+
+
+@pytest.mark.cluster
+def test_a_change_by_kubectl_moves_the_sliders(panel: BreakerPanel, cluster: Any, breaking_namespace: str) -> None:
+    patch = '{"spec":{"trafficPolicy":{"connectionPool":{"tcp":{"maxConnections":7}}}}}'
+    cluster.kubectl("-n", breaking_namespace, "patch", "destinationrule", "httpbin", "--type=merge", "-p", patch)
+    until(lambda: panel.widgets.sliders["connections"].value == 7)
+    assert panel.snapshot().breaker.connections == 7
+
+
+@pytest.mark.cluster
+def test_a_rule_that_is_gone_shows_in_the_panel(panel: BreakerPanel, cluster: Any, breaking_namespace: str) -> None:
+    cluster.kubectl("-n", breaking_namespace, "delete", "destinationrule", "httpbin")
+    with pytest.raises(KubernetesError):
+        panel.set_breaker(connections=3)
+    until(lambda: 'role="alert"' in panel.widgets.error.value and "httpbin" in panel.widgets.error.value)
+
+
+@pytest.mark.cluster
+def test_what_is_not_there_is_said(cluster: Any, breaking_namespace: str) -> None:
+    with pytest.raises(KubernetesError, match="no DestinationRule absent"):
+        made(cluster, breaking_namespace, "absent").open()
+
+
+@pytest.mark.cluster
+def test_stopping_and_closing_let_go_of_every_socket(panel: BreakerPanel, cluster: Any) -> None:
+    panel.start()
+    panel.wait_seen(breaking.ANSWERED)
+    with pytest.raises(PanelError, match="No 5 requests were 'nobody left'"):
+        panel.wait_seen(breaking.NOBODY, within=0.2)
+    with pytest.raises(PanelError, match="not 2, were put out"):
+        panel.wait_ejected(number=2, within=0.2)
+    port = urlsplit(cluster.connection.ingress_url).port
+
+    def sockets() -> list[Any]:
+        return [each for each in psutil.Process().net_connections("tcp") if each.raddr and each.raddr.port == port]
+
+    assert sockets()
+    panel.stop()
+    assert not sockets()
+    inputs = panel.widgets.inputs()
+    panel.close()
+    assert all(widget.disabled for widget in inputs)
+    with pytest.raises(PanelError, match="closed"):
+        panel.start()
+
+
+def test_answers_are_told_apart_by_their_words() -> None:
+    assert kind(200, {}, b"{}") == breaking.ANSWERED
+    assert kind(503, {}, b"upstream connect error or disconnect/reset before headers. reset reason: overflow") == breaking.REFUSED
+    assert kind(503, {}, b"no healthy upstream") == breaking.NOBODY
+    assert kind(503, {}, b"this replica is broken\n") == breaking.BROKEN
+    assert kind(504, {}, b"upstream request timeout") == ""
