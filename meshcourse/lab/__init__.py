@@ -7,39 +7,55 @@ short error that says what happened, why, and what to type next.
 from __future__ import annotations
 
 from meshcourse.lab.answers import answer
+from meshcourse.lab.attempts import amplification, attempts, with_retries
+from meshcourse.lab.bookstore import page, stars
 from meshcourse.lab.cleaning import clean_up
 from meshcourse.lab.diagnosis import doctor
 from meshcourse.lab.exercises import check, hint, solution
+from meshcourse.lab.following import follow
 from meshcourse.lab.log_lines import explain_log
 from meshcourse.lab.overview import progress
-from meshcourse.lab.panels import panel, weight_panel
+from meshcourse.lab.panels import injection_panel, panel, retry_panel, topology_panel, weight_panel
 from meshcourse.lab.parameters import parametrise
+from meshcourse.lab.pods import diff_pods
 from meshcourse.lab.requests import chance, how_many_requests, request, traffic
 from meshcourse.lab.shell import access_log, apply, sh, stats, wait
 from meshcourse.lab.start import chapter
 from meshcourse.lab.stills import still
+from meshcourse.lab.topologies import topology
 
 __all__ = [
     "access_log",
+    "amplification",
     "answer",
     "apply",
+    "attempts",
     "chance",
     "chapter",
     "check",
     "clean_up",
+    "diff_pods",
     "doctor",
     "explain_log",
+    "follow",
     "hint",
     "how_many_requests",
+    "injection_panel",
+    "page",
     "panel",
     "parametrise",
     "progress",
     "request",
+    "retry_panel",
     "sh",
     "solution",
+    "stars",
     "stats",
     "still",
+    "topology",
+    "topology_panel",
     "traffic",
     "wait",
     "weight_panel",
+    "with_retries",
 ]

@@ -13,9 +13,14 @@ from meshcourse.core import errors
 from meshcourse.lab import session
 
 if TYPE_CHECKING:
+    from meshcourse.widgets.panels.breaker import BreakerPanel
+    from meshcourse.widgets.panels.injection import InjectionPanel
+    from meshcourse.widgets.panels.panel import Panel
+    from meshcourse.widgets.panels.retries import RetryPanel
+    from meshcourse.widgets.panels.topology import TopologyPanel
     from meshcourse.widgets.panels.weights import WeightPanel
 
-_made: list[WeightPanel] = []
+_made: list[WeightPanel | Panel] = []
 
 
 def weight_panel(
@@ -38,7 +43,61 @@ def weight_panel(
     return panel
 
 
-def panel() -> WeightPanel:
+def retry_panel(host: str = "chain.example.com", *, path: str = "/status/200") -> RetryPanel:
+    """Sliders for the fault and the retries of chapter 8's chain, and what requests then go through. One panel at a time."""
+    from meshcourse.widgets.panels.retries import RetryPanel  # noqa: PLC0415 - plotly takes a second; the first cell does not need it
+
+    stop()
+    begun = session.current()
+    panel = RetryPanel(begun.connection, namespace=begun.namespace, host=host, path=path)
+    _made.append(panel)
+    return panel
+
+
+def topology_panel(path: str = "/productpage") -> TopologyPanel:
+    """Who calls whom in this chapter's namespace, drawn each second; its buttons send requests for `path`. One panel at a time."""
+    from meshcourse.widgets.panels.topology import TopologyPanel  # noqa: PLC0415 - plotly takes a second; the first cell does not need it
+
+    stop()
+    begun = session.current()
+    panel = TopologyPanel(begun.connection, namespace=begun.namespace, path=path)
+    _made.append(panel)
+    return panel
+
+
+def injection_panel() -> InjectionPanel:
+    """Labels to choose, a guess to make, and the API server's word on whether a pod gets a sidecar; its trial namespaces go at clean-up."""
+    from meshcourse.widgets.panels.injection import InjectionPanel  # noqa: PLC0415 - plotly takes a second; the first cell does not need it
+
+    stop()
+    begun = session.current()
+    panel = InjectionPanel(begun.connection, prefix=f"{begun.namespace}-trial", by=begun.chapter.key)
+    _made.append(panel)
+    return panel
+
+
+def breaker_panel(service: str = "httpbin", *, port: int = 8000, path: str = "/delay/0.1", callers: int = 3) -> BreakerPanel:
+    """Sliders for chapter 6's DestinationRule and for the load, and what callers and their Envoy see. One panel at a time."""
+    from meshcourse.widgets.panels.breaker import BreakerPanel  # noqa: PLC0415 - plotly takes a second; the first cell does not need it
+
+    stop()
+    begun = session.current()
+    panel = BreakerPanel(
+        begun.connection,
+        namespace=begun.namespace,
+        rule=service,
+        cluster=f"outbound|{port}||{service}.{begun.namespace}.svc.cluster.local",
+        caller="fortio-deploy",
+        url=begun.connection.ingress_url + path,
+        host="breaker.example.com",
+        failing=f"{service}-faulty",
+        callers=callers,
+    )
+    _made.append(panel)
+    return panel
+
+
+def panel() -> WeightPanel | Panel:
     """The panel that this notebook made last, for cells that drive it. Raises CourseError when there is none."""
     if not _made:
         raise errors.CourseError(

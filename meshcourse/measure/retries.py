@@ -9,13 +9,15 @@ fail independently of each other, which injected faults do.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 from meshcourse.core import errors
 from meshcourse.measure import proxy_stats
 from meshcourse.mesh.connection import Connection
 
-INBOUND = ("cluster.inbound|", ".upstream_rq_total")
-"""What the names of the counters of requests that a proxy handed to its application hold."""
+INBOUND: Final = "cluster.inbound|"
+"""What the names of the stats begin with that tell of a proxy's own application."""
+_TOTAL: Final = ".upstream_rq_total"
 
 
 def success(fail: float, attempts: int) -> float:
@@ -43,12 +45,14 @@ def arrived(connection: Connection, namespace: str, deployment: str) -> int:
 
 
 def total(found: Mapping[str, int], deployment: str) -> int:
-    """The sum of the inbound counters in `found`. Raises CourseError when there is none."""
-    counters = [value for name, value in found.items() if all(part in name for part in INBOUND)]
-    if not counters:
+    """The sum of the counters of requests in a proxy's inbound stats; Envoy makes them at the first request, before that it is 0.
+
+    Raises CourseError when there are no inbound stats at all.
+    """
+    if not any(INBOUND in name for name in found):
         raise errors.CourseError(
             f"The proxy of {deployment} shows no counter of what arrives.",
             why="Istio shows few statistics unless the pod's annotation sidecar.istio.io/statsInclusionPrefixes names more",
             next=f"kubectl get deployment {deployment} -o yaml    # has its template `cluster.inbound` in that annotation?",
         )
-    return sum(counters)
+    return sum(value for name, value in found.items() if INBOUND in name and name.endswith(_TOTAL))

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from meshcourse.checks.chapters import ch00_start, ch05_canary
+from meshcourse.checks.chapters import ch00_start, ch03_injection, ch04_bookinfo, ch05_canary, ch08_faults_retries
 from meshcourse.checks.exercises import Exercise
 
-EXERCISES: Final[dict[str, Exercise]] = {
-    exercise.number: exercise for chapter in (ch00_start, ch05_canary) for exercise in chapter.EXERCISES
-}
+_CHAPTERS: Final = (ch00_start, ch03_injection, ch04_bookinfo, ch05_canary, ch08_faults_retries)
+EXERCISES: Final[dict[str, Exercise]] = {exercise.number: exercise for chapter in _CHAPTERS for exercise in chapter.EXERCISES}

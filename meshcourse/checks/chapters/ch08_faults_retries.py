@@ -190,7 +190,7 @@ def calm_the_storm(witness: Witness) -> Outcome:
     """8.3: a failing request reaches back four times at most, and nineteen requests in twenty succeed all the same."""
     number = "8.3"
     if witness.virtual_service("front") is None or witness.object("deployment", "back") is None:
-        return outcome.not_attempted(number, "the chain is not there: apply 08-chain.yaml and 09-retries-everywhere.yaml (section 7)")
+        return outcome.not_attempted(number, "the chain is not there: apply 09-chain.yaml and 10-retries-everywhere.yaml (section 7)")
     witness.arrival()
     before = _arrived(witness, "back")
     got = witness.send(PROBES, host=CHAIN, path="/status/503")
@@ -230,7 +230,7 @@ def _still_nineteen_in_twenty(number: str, witness: Witness, tries: float) -> Ou
 
 
 def _arrived(witness: Witness, deployment: str) -> int:
-    return retries.total(witness.stats(f"deployment/{deployment}", *retries.INBOUND), deployment)
+    return retries.total(witness.stats(f"deployment/{deployment}", retries.INBOUND), deployment)
 
 
 EXERCISES: Final = (
@@ -265,7 +265,7 @@ EXERCISES: Final = (
             "3 × 3 × 3 = 27. What does the product become when two of the three hops try only once?",  # noqa: RUF001 - times
             "Leaving `retries:` out does not quite say it: `retries: {attempts: 0}` does.",
             (
-                "Apply the VirtualServices `front` and `middle` of 09-retries-everywhere.yaml again with `retries: {attempts: 0}`, and "
+                "Apply the VirtualServices `front` and `middle` of 10-retries-everywhere.yaml again with `retries: {attempts: 0}`, and "
                 "leave `back` as it is: its caller is nearest to the failure and repeats the least work."
             ),
         ),

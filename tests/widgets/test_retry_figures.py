@@ -1,0 +1,93 @@
+"""The retry panel's picture and the numbers behind it. After a wanted change: MESHCOURSE_GOLDEN=write pytest, then read the diff."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import plotly.graph_objects as go
+import pytest
+
+from meshcourse.measure.windows import Latency, Summary
+from meshcourse.mesh.retrying import Retrying
+from meshcourse.widgets import retrying
+from meshcourse.widgets.figures import retries as picture
+from meshcourse.widgets.retrying import Arrivals, Story
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+def half_failing() -> picture.View:
+    story = Story(Retrying(50.0, 2, 0))
+    story.add(0.0, None)
+    summary = Summary(3.0, 100, {"1": 48, "2": 27, "3": 25}, {"200": 88, "503": 12}, Latency(0.01, 0.05, 0.09))
+    story.arrived(Arrivals(0.0, 0, 10, 20))
+    story.arrived(Arrivals(2.0, 100, 187, 199))
+    story.add(0.25, summary)
+    return story.view(summary)
+
+
+VIEWS = {"retries_before_load": Story(Retrying(0.0, 2, 2)).view(None), "retries_half_failing": half_failing()}
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_the_figure_is_as_reviewed(name: str) -> None:
+    path = GOLDEN / f"{name}.json"
+    made = json.dumps(picture.figure(VIEWS[name]), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    if os.environ.get("MESHCOURSE_GOLDEN") == "write":
+        path.write_text(made, encoding="utf-8")
+    assert made == path.read_text(encoding="utf-8")
+
+
+def test_a_live_figure_moved_on_shows_what_a_new_one_would_and_keeps_its_traces() -> None:
+    live = go.FigureWidget(picture.figure(VIEWS["retries_before_load"]))
+    traces = [trace.uid for trace in live.data]
+    picture.update(live, VIEWS["retries_half_failing"])
+    wanted = go.Figure(picture.figure(VIEWS["retries_half_failing"]))
+    assert [(tuple(trace.x), tuple(trace.y)) for trace in live.data] == [(tuple(trace.x), tuple(trace.y)) for trace in wanted.data]
+    assert live.layout.yaxis3.range == wanted.layout.yaxis3.range
+    assert [trace.uid for trace in live.data] == traces
+
+
+def test_the_picture_is_told_in_words_too() -> None:
+    words = picture.describe(VIEWS["retries_half_failing"])
+    assert "88.0 % succeed (95 % band" in words
+    assert "87.5 % predicted" in words
+    assert "48 % take 1 try; 27 % take 2 tries" in words
+    assert "1.77 arrive at front" in words
+    assert "No load has run yet" in picture.describe(VIEWS["retries_before_load"])
+
+
+@pytest.mark.parametrize(
+    ("settings", "success", "front", "middle"),
+    [
+        (Retrying(0.0, 2, 2), 1.0, 1.0, 1.0),
+        (Retrying(50.0, 0, 0), 0.5, 1.0, 1.0),
+        (Retrying(50.0, 2, 0), 0.875, 1.75, 1.75),
+        (Retrying(50.0, 2, 2), 1 - 0.5**9, 1 + 0.125 + 0.125**2, (1 + 0.125 + 0.125**2) * 1.75),
+        (Retrying(100.0, 2, 2), 0.0, 3.0, 9.0),
+    ],
+)
+def test_the_prediction_multiplies_from_hop_to_hop(settings: Retrying, success: float, front: float, middle: float) -> None:
+    found = retrying.predicted(settings)
+    assert (found.success, found.front, found.middle) == pytest.approx((success, front, middle))
+
+
+def test_what_arrived_under_other_settings_or_before_a_restart_does_not_count() -> None:
+    story = Story(Retrying(50.0, 2, 0))
+    story.arrived(Arrivals(0.0, 0, 0, 0))
+    story.arrived(Arrivals(1.0, 40, 80, 80))
+    assert story.hops() == (2.0, 2.0)
+    story.turn(Retrying(0.0, 2, 0))
+    assert story.hops() is None
+    story.arrived(Arrivals(2.0, 80, 120, 120))
+    story.arrived(Arrivals(3.0, 120, 5, 160))
+    assert story.hops() is None, "front's proxy began anew"
+
+
+def test_few_requests_say_nothing_of_the_hops() -> None:
+    story = Story(Retrying(50.0, 2, 0))
+    story.arrived(Arrivals(0.0, 0, 0, 0))
+    story.arrived(Arrivals(1.0, retrying.ENOUGH - 1, 30, 30))
+    assert story.hops() is None
