@@ -137,7 +137,7 @@ def _pods(connection: Connection, wanted: list[Subset]) -> Iterator[str]:
         return
     held = {tuple(name.split("|")[2:4]): addresses for name, addresses in proxies.endpoints(connection).items() if name.count("|") == 3}  # noqa: PLR2004 - direction|port|subset|host
     for subset in wanted:
-        if held.get((subset.name, subset.host)) != subset.addresses:
+        if held.get((subset.name, subset.host), frozenset()) != subset.addresses:
             yield f"subset {subset.name} of {subset.host}"
 
 
