@@ -1,18 +1,31 @@
-"""`meshcourse notebooks`: make the learner's notebooks and their pictures from their sources. For authors, in a checkout.
+"""`meshcourse notebooks`: make the learner's notebooks and their pictures from their sources, and execute them. For authors, in a checkout.
 
 Comes in: notebooks/source/NN_topic.py and notebooks/source/pictures/NN_topic.yaml. Goes out: notebooks/NN_topic.ipynb and
-notebooks/pictures/NN_topic.svg; `check` only says what differs, exit code 1.
+notebooks/pictures/NN_topic.svg; `check` only says what differs; `run` executes them in build/notebooks and says what is wrong in them.
+Exit code 1 when something differs or is wrong.
 """
 
 from __future__ import annotations
 
+import concurrent.futures
+import contextlib
+import os
+import signal
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from meshcourse.cli import display
 from meshcourse.core.errors import CourseError
+
+if TYPE_CHECKING:
+    from meshcourse.lab.places import Place
+    from meshcourse.lab.rehearsal import Run
+
 
 Names = Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Only these, such as 05_canary or 5.")]
 
@@ -21,7 +34,8 @@ app = typer.Typer(
 
     \b
     meshcourse notebooks build [05_canary]
-    meshcourse notebooks check      what CI runs: is every notebook what its source makes?
+    meshcourse notebooks check                 is every notebook what its source makes?
+    meshcourse notebooks run [05_canary]       execute them: solved and untouched
     """,
     invoke_without_command=True,
     rich_markup_mode=None,
@@ -59,6 +73,90 @@ def check() -> None:
     if complaints:
         raise CourseError("Notebooks and sources differ.", why="; ".join(complaints), next="meshcourse notebooks build")
     display.done("every notebook and picture is what its source makes")
+
+
+@app.command()
+def run(  # noqa: PLR0913, PLR0917 - each is an option
+    names: Names = None,
+    solutions: Annotated[bool, typer.Option("--solutions", help="Execute the solved copies.")] = False,
+    untouched: Annotated[bool, typer.Option("--untouched", help="Execute the learner's own.")] = False,
+    both: Annotated[bool, typer.Option("--both", help="Execute both; so does neither of the other two.")] = False,
+    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, max=8, help="Chapters at a time, each on a cluster of its own (1 GB).")] = 1,
+    parameter: Annotated[list[str] | None, typer.Option("-p", metavar="NAME=VALUE", help="backend, seconds (of load) or seed.")] = None,
+    name: Annotated[str | None, typer.Option("--name", help="Execute on this running cluster instead of new ones.")] = None,
+    compare: Annotated[bool, typer.Option(help="Execute solved copies once more by nbval and compare.")] = True,
+    out: Annotated[Path, typer.Option("--out", help="Where the executed copies and the table of run times go.")] = Path("build/notebooks"),
+) -> None:
+    """Execute chapters by papermill: every check must say what it should, and nothing may look wrong. New clusters are stopped at the end.
+
+    \b
+    meshcourse notebooks run --jobs 2
+    meshcourse notebooks run 05_canary --solutions -p seconds=4
+    meshcourse notebooks run 5 --name my-mesh --no-compare
+    """  # noqa: D301 - \\b tells click to keep the lines
+    from meshcourse.lab import notebooks as generator
+    from meshcourse.lab import rehearsal
+    from meshcourse.lab.executed import Variant
+
+    folder, given = _folder(), _parameters(parameter or ())
+    stems = [path.stem for path in generator.chosen(folder / "source", "py", names or ())]
+    everything = both or solutions == untouched
+    wanted = [each for each in Variant if everything or (each is Variant.SOLVED) == solutions]
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a CI job that is cancelled ends as Ctrl-C does
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="meshcourse-") as state, _places(state, jobs, name, given) as places:
+        stage = rehearsal.Rehearsal(folder, out.resolve(), places, parameters=given, compare=compare)
+        try:
+            futures = [stage.submit(stem, each) for each in wanted for stem in stems]
+            for future in concurrent.futures.as_completed(futures):
+                _say(future.result())
+        finally:
+            stage.close()
+    runs = [future.result() for future in futures]
+    _, text = rehearsal.keep(runs, out.resolve(), wall=time.monotonic() - started)
+    typer.echo(text.read_text(encoding="utf-8"), nl=False)
+    wrong = [run for run in runs if run.complaints]
+    if wrong:
+        why = "\n".join(f"{run.stem} {run.variant.value}: {complaint}" for run in wrong for complaint in run.complaints)
+        raise CourseError("Not everything is as it should be.", why=why, next=f"look at {wrong[0].path}")
+
+
+def _say(run: Run) -> None:
+    words = f"{run.stem} {run.variant.value} {run.reading.seconds:.1f} s"
+    if run.complaints:
+        display.report(f"✘ {words}: {'; '.join(run.complaints)}")
+    else:
+        display.done(words)
+
+
+@contextlib.contextmanager
+def _places(state: str, jobs: int, name: str | None, parameters: Mapping[str, str]) -> Iterator[Sequence[Place]]:
+    """Where to execute. New clusters keep their state in a folder of the run's own, so no other cluster is in their way."""
+    from meshcourse.lab import places
+
+    existing = parameters.get("backend") == "existing"
+    if (name or existing) and jobs > 1:
+        raise CourseError("One cluster cannot take two chapters at a time.", why="they share its gateway", next="leave --jobs out")
+    if name or existing:
+        yield [places.existing() if existing else places.running(str(name))]
+        return
+    os.environ["MESHCOURSE_STATE"] = state
+    with places.new(jobs, display.report) as made:
+        yield made
+
+
+def _parameters(given: Sequence[str]) -> dict[str, str]:
+    from meshcourse.lab import parameters
+
+    pairs = dict(word.partition("=")[::2] for word in given)
+    unknown = sorted(set(pairs) - set(parameters.NAMES))
+    if unknown or not all(pairs.values()):
+        raise CourseError(
+            f"-p {' -p '.join(given)} makes no sense.",
+            why=f"the parameters are {', '.join(parameters.NAMES)}",
+            next="-p seconds=4 -p seed=1",
+        )
+    return pairs
 
 
 def _folder() -> Path:

@@ -113,7 +113,7 @@ lab.access_log(" NC ", lines=1)
 # together. It ends with an error code when it finds an error, hence the `|| true`:
 
 # %% language="bash"
-# istioctl analyze || true
+# istioctl analyze 2>&1 || true
 
 # %% [markdown]
 # `IST0101`: *referenced host+subset in destinationrule not found*. Type `istioctl analyze` first whenever something does not work; it finds
