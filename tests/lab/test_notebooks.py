@@ -86,7 +86,8 @@ def test_every_panel_of_the_course_is_driven_where_machines_run_it() -> None:
         for cell, after in itertools.pairwise(code):
             if re.search(r"\blab\.\w+_panel\(", "".join(cell["source"])):
                 assert after["metadata"].get("tags") == ["headless"], f"{path.name} shows a panel that nothing drives"
-                assert re.search(r"wait_|^assert ", "".join(after["source"]), re.MULTILINE), f"{path.name} drives a panel and looks at nothing"
+                looks = re.search(r"wait_|^assert ", "".join(after["source"]), re.MULTILINE)
+                assert looks, f"{path.name} drives a panel and looks at nothing"
 
 
 def test_chapters_can_be_built_one_by_one(tmp_path: Path) -> None:
