@@ -33,8 +33,13 @@ class Flow:
     p99: float | None = None
 
     def __str__(self) -> str:
-        times = "" if self.p50 is None or self.p99 is None else f"  p50 {self.p50:5.0f} ms  p99 {self.p99:5.0f} ms"
+        times = "" if self.p50 is None or self.p99 is None else f"  p50 {milliseconds(self.p50):>5} ms  p99 {milliseconds(self.p99):>5} ms"
         return f"{self.rate:6.1f}/s  {self.failed:6.1%} failed{times}" if self.rate else f"{0.0:6.1f}/s"
+
+
+def milliseconds(time: float) -> str:
+    """A time in whole milliseconds; Envoy's counters tell no more."""
+    return f"{time:.0f}" if time >= 1 else "<1"
 
 
 @dataclass(frozen=True)

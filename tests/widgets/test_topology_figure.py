@@ -35,6 +35,7 @@ BOOKINFO = graph(
 GRAPHS = {
     "topology_empty": Topology("bookinfo", 0.0, (), ()),
     "topology_bookinfo": BOOKINFO,
+    "topology_back": graph(("outside", "b-v1", BUSY), ("b-v1", "c-v1", BUSY), ("c-v1", "a-v1", BUSY), ("a-v1", "b-v1", Flow())),
     "topology_circle": graph(("a-v1", "b-v1", BUSY), ("b-v1", "a-v1", BUSY), ("b-v1", "b-v1", BUSY)),
 }
 
@@ -54,6 +55,11 @@ def test_callers_stand_left_of_those_whom_they_call() -> None:
     assert columns["productpage-v1"] == 1
     assert {columns[name] for name in ("details-v1", "reviews-v1", "reviews-v2", "reviews-v3")} == {2}
     assert columns["ratings-v1"] == 3
+
+
+def test_a_call_back_does_not_turn_the_picture_round() -> None:
+    columns = {name: spot.x for name, spot in picture.places(GRAPHS["topology_back"]).items()}
+    assert columns == {"outside": 0, "b-v1": 1, "c-v1": 2, "a-v1": 3}
 
 
 def test_no_two_nodes_stand_on_one_spot() -> None:

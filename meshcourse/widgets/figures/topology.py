@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from meshcourse.measure.topology import OUTSIDE, Edge, Flow, Node, Topology
+from meshcourse.measure.topology import OUTSIDE, Edge, Flow, Node, Topology, milliseconds
 from meshcourse.widgets import palette
 
 BAD: Final = 0.01
@@ -69,22 +69,36 @@ def places(seen: Topology) -> dict[str, Spot]:
 
 
 def _depths(seen: Topology) -> dict[str, int]:
-    """The longest way to each node from one that nobody calls; a circle of calls is cut where it closes."""
-    callers: dict[str, list[str]] = {node.name: [] for node in seen.nodes}
+    """The longest way to each node from where calls begin: outside, else a node that nobody calls, else the first by name.
+
+    A call back to a node on the way to its caller closes a circle; it is left out of account.
+    """
+    called: dict[str, list[str]] = {node.name: [] for node in seen.nodes}
     for edge in seen.edges:
-        if edge.source != edge.target and edge.target in callers and edge.source in callers:
-            callers[edge.target].append(edge.source)
-    depths: dict[str, int] = {}
+        if edge.source in called and edge.target in called:
+            called[edge.source].append(edge.target)
+    targets = {target for names in called.values() for target in names}
+    order: list[str] = []  # each after all that it calls
+    onward: dict[str, list[str]] = {}
 
-    def depth(name: str, above: frozenset[str]) -> int:
-        if name not in depths:
-            found = [depth(caller, above | {name}) for caller in callers[name] if caller not in above | {name}]
-            if above & set(callers[name]):
-                return max(found, default=-1) + 1  # part of a circle: what it is depends on where one began
-            depths[name] = max(found, default=-1) + 1
-        return depths[name]
+    def visit(name: str, way: frozenset[str]) -> None:
+        onward[name] = []
+        for target in sorted(called[name]):
+            if target in way | {name}:
+                continue
+            if target not in onward:
+                visit(target, way | {name})
+            onward[name].append(target)
+        order.append(name)
 
-    return {name: depth(name, frozenset()) for name in sorted(callers)}
+    for name in sorted(called, key=lambda name: (name != OUTSIDE, name in targets, name)):
+        if name not in onward:
+            visit(name, frozenset())
+    depths = dict.fromkeys(called, 0)
+    for name in reversed(order):
+        for target in onward[name]:
+            depths[target] = max(depths[target], depths[name] + 1)
+    return depths
 
 
 def series(seen: Topology, spots: dict[str, Spot]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
@@ -201,7 +215,7 @@ def short(flow: Flow) -> str:
     if flow.failed >= BAD:
         parts.append(f"{flow.failed:.0%} failed")
     if flow.p99 is not None:
-        parts.append(f"p99 {flow.p99:.0f} ms")
+        parts.append(f"p99 {milliseconds(flow.p99)} ms")
     return " · ".join(parts)
 
 
@@ -209,7 +223,11 @@ def words(flow: Flow) -> str:
     """All that is known of a flow, for the pointer that rests on it."""
     if not flow.rate:
         return "no calls now"
-    times = "" if flow.p50 is None or flow.p99 is None else f"<br>half within {flow.p50:.0f} ms, 99 % within {flow.p99:.0f} ms"
+    times = (
+        ""
+        if flow.p50 is None or flow.p99 is None
+        else f"<br>half within {milliseconds(flow.p50)} ms, 99 % within {milliseconds(flow.p99)} ms"
+    )
     return f"{flow.rate:.1f} calls per second, {flow.failed:.1%} failed{times}"
 
 
