@@ -15,7 +15,7 @@ from meshcourse.lab.exercises import check, hint, solution
 from meshcourse.lab.following import follow
 from meshcourse.lab.log_lines import explain_log
 from meshcourse.lab.overview import progress
-from meshcourse.lab.panels import injection_panel, panel, retry_panel, topology_panel, weight_panel
+from meshcourse.lab.panels import breaker_panel, injection_panel, panel, retry_panel, topology_panel, weight_panel
 from meshcourse.lab.parameters import parametrise
 from meshcourse.lab.pods import diff_pods
 from meshcourse.lab.requests import chance, how_many_requests, request, traffic
@@ -30,6 +30,7 @@ __all__ = [
     "answer",
     "apply",
     "attempts",
+    "breaker_panel",
     "chance",
     "chapter",
     "check",

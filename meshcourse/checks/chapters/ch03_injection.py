@@ -1,0 +1,252 @@
+"""The exercises of chapter 3: who gets a sidecar, and who does not.
+
+Comes in: a Witness. Goes out: an Outcome for each exercise, judged by the containers of the pods that run, and by what else was changed on
+the way. An exercise counts as attempted when its Deployment, one of its pods or its namespace differs from what the chapter made.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Final
+
+from meshcourse.checks import outcome
+from meshcourse.checks.exercises import Exercise, Json, Witness
+from meshcourse.checks.outcome import Outcome
+
+GUESTS: Final = "injection-guests"
+LABEL: Final = "istio-injection"
+REVISION: Final = "istio.io/rev"
+INJECT: Final = "sidecar.istio.io/inject"
+SIDECAR: Final = "istio-proxy"
+PATIENCE: Final = 4.0
+"""Seconds that a check waits for new pods."""
+_AGAIN: Final = "a pod is made anew by `kubectl rollout restart deployment`"
+
+
+def leave_one_out(witness: Witness) -> Outcome:
+    """3.1: legacy runs without a sidecar in a namespace that is labelled."""
+    number = "3.1"
+    deployment = _settled(witness, "legacy", witness.namespace)
+    if deployment is None:
+        return outcome.not_attempted(number, f"there is no Deployment legacy in namespace {witness.namespace} yet")
+    expected = "the pod of legacy runs without a sidecar, in a namespace with istio-injection=enabled"
+    labels = _labels(_namespace(witness, witness.namespace))
+    if labels.get(LABEL) != "enabled":
+        return outcome.not_yet(
+            number,
+            seen=f"namespace {witness.namespace} has {LABEL}={labels.get(LABEL, '(none)')}: no new pod in it gets a sidecar",
+            expected=expected,
+            hint=f"leave the namespace alone (kubectl label namespace {witness.namespace} {LABEL}=enabled --overwrite); the pod says no",
+        )
+    pod = _pod(witness, deployment)
+    if pod is None:
+        return _no_pod(number, deployment, expected)
+    if not _has_sidecar(pod):
+        return outcome.passed(number, f"pod {_name(pod)} has {_count(pod)} container and no sidecar; the namespace is labelled")
+    template = _labels(deployment["spec"]["template"])
+    if template.get(INJECT) == "false":
+        hint = f"its template says no, but this pod is older than that: {_AGAIN}"
+    elif _labels(deployment).get(INJECT) == "false":
+        hint = "the label stands on the Deployment; a pod takes its labels from the template: spec.template.metadata.labels"
+    elif INJECT in template:
+        hint = f'the value is "{template[INJECT]}"; the one that means no is "false", in quotes'
+    else:
+        hint = f'the pod needs the label {INJECT}: "false", under spec.template.metadata.labels'
+    return outcome.not_yet(number, seen=f"pod {_name(pod)} has a sidecar", expected=expected, hint=hint)
+
+
+def one_guest_only(witness: Witness) -> Outcome:
+    """3.2: guest has a sidecar, local has none, and the namespace has no label."""
+    number = "3.2"
+    expected = f"guest has a sidecar, local has none, and namespace {GUESTS} has no label"
+    deployment = _settled(witness, "guest", GUESTS)
+    if deployment is None:
+        return outcome.not_attempted(number, f"there is no Deployment guest in namespace {GUESTS}: run the cell before the exercise")
+    labelled = _labelled(witness)
+    pod = _pod(witness, deployment, namespace=GUESTS)
+    template, own = _labels(deployment["spec"]["template"]), _labels(deployment)
+    if labelled:
+        return outcome.not_yet(
+            number,
+            seen=f"namespace {GUESTS} has the label {labelled}: every new pod in it gets a sidecar",
+            expected=expected,
+            hint=f"take it away again (kubectl label namespace {GUESTS} {labelled.partition('=')[0]}-) and let the pod ask for itself",
+        )
+    if pod is None:
+        return _no_pod(number, deployment, expected)
+    if _has_sidecar(pod):
+        return _others(number, witness, expected) or outcome.passed(number, f"pod {_name(pod)} has a sidecar, and it alone asked for one")
+    if INJECT in own:
+        hint = "the label stands on the Deployment; a pod takes its labels from the template: spec.template.metadata.labels"
+    elif INJECT in _labels(pod) and INJECT not in template:
+        hint = "the label stands on the running pod, which is too late: put it into the Deployment's template, and a new pod is made"
+    elif INJECT in _annotations(deployment["spec"]["template"]):
+        hint = "it is an annotation; the webhooks look at labels: spec.template.metadata.labels"
+    elif template.get(INJECT, "true") != "true":
+        hint = f'the value is "{template[INJECT]}"; the one that means yes is "true", in quotes'
+    elif INJECT in template:
+        hint = f"its template asks for a sidecar, but this pod is older: {_AGAIN}"
+    else:
+        return outcome.not_attempted(number, "guest has no sidecar, and nothing asks for one yet")
+    return outcome.not_yet(number, seen=f"pod {_name(pod)} has no sidecar", expected=expected, hint=hint)
+
+
+def _others(number: str, witness: Witness, expected: str) -> Outcome | None:
+    """A complaint when `local` has a sidecar too."""
+    deployment = witness.object("deployment", "local", namespace=GUESTS)
+    pod = _pod(witness, deployment, namespace=GUESTS) if deployment else None
+    if pod is None or not _has_sidecar(pod):
+        return None
+    return outcome.not_yet(
+        number,
+        seen=f"pod {_name(pod)} has a sidecar too",
+        expected=expected,
+        hint=f"was the namespace labelled for a while? Now that it is not: kubectl -n {GUESTS} rollout restart deployment local",
+    )
+
+
+def the_veteran(witness: Witness) -> Outcome:
+    """3.3: veteran's Deployment itself holds the sidecar, and no label asks for one."""
+    number = "3.3"
+    expected = "the Deployment veteran itself holds istio-proxy, its pod is 2/2, and no label asks the webhook"
+    deployment = _settled(witness, "veteran", GUESTS)
+    if deployment is None:
+        return outcome.not_attempted(number, f"there is no Deployment veteran in namespace {GUESTS}: run the cell before exercise 3.2")
+    labelled, template = _labelled(witness), deployment["spec"]["template"]
+    pod = _pod(witness, deployment, namespace=GUESTS)
+    asked = INJECT in _labels(template) or INJECT in _labels(deployment)
+    if not _has_sidecar(template):
+        if not asked and not labelled and (pod is None or not _has_sidecar(pod)):
+            return outcome.not_attempted(number, "veteran has no sidecar, and nothing asks for one yet")
+        seen = f"a label asks for it ({labelled or INJECT})" if labelled or asked else f"pod {_name(pod or {})} got one from the webhook"
+        return outcome.not_yet(
+            number,
+            seen=f"the Deployment holds no sidecar; {seen}",
+            expected=expected,
+            hint="take the label away again; `istioctl kube-inject` puts the sidecar into the Deployment's own YAML",
+        )
+    if labelled or asked:
+        return outcome.not_yet(
+            number,
+            seen=f"the Deployment holds the sidecar, and a label asks for one as well ({labelled or INJECT})",
+            expected=expected,
+            hint="take the label away: by hand means that no webhook is needed",
+        )
+    if pod is None or not _has_sidecar(pod):
+        return _no_pod(number, deployment, expected)
+    return outcome.passed(
+        number, f"the Deployment holds istio-proxy, pod {_name(pod)} runs {_count(pod)} containers, and nothing was labelled"
+    )
+
+
+# -- pods -------------------------------------------------------------------------------------------------------------------------------
+
+
+def _namespace(witness: Witness, name: str) -> Json:
+    return witness.object("namespace", name) or {"metadata": {}}
+
+
+def _labelled(witness: Witness) -> str:
+    """The label of Istio's on the guests' namespace, as `key=value`; empty when there is none. `disabled` orders nothing."""
+    labels = _labels(_namespace(witness, GUESTS))
+    return next((f"{key}={labels[key]}" for key in (LABEL, REVISION) if labels.get(key, "disabled") != "disabled"), "")
+
+
+def _settled(witness: Witness, name: str, namespace: str) -> Json | None:
+    """The Deployment, once a change of it has come to its pods, or after a few seconds as it is; None when there is none."""
+    ends = time.monotonic() + PATIENCE
+    while True:
+        found = witness.object("deployment", name, namespace=namespace)
+        if found is None or _rolled_out(found) or time.monotonic() > ends:
+            return found
+        time.sleep(0.2)
+
+
+def _rolled_out(deployment: Json) -> bool:
+    """By the rules of `kubectl rollout status`: the newest template's pods are there and available, and no older one."""
+    status, wanted = deployment.get("status", {}), deployment["spec"].get("replicas", 1)
+    if status.get("observedGeneration", 0) < deployment["metadata"]["generation"]:
+        return False
+    return all(status.get(each, 0) == wanted for each in ("updatedReplicas", "replicas", "availableReplicas"))
+
+
+def _pod(witness: Witness, deployment: Json, *, namespace: str = "") -> Json | None:
+    """The newest pod of a Deployment that is ready and not on its way out."""
+    chosen = ",".join(f"{key}={value}" for key, value in deployment["spec"]["selector"]["matchLabels"].items())
+    found = witness.objects("pods", selector=chosen, namespace=namespace)
+    living = [pod for pod in found if not pod["metadata"].get("deletionTimestamp") and _ready(pod)]
+    return max(living, key=lambda pod: str(pod["metadata"]["creationTimestamp"]), default=None)
+
+
+def _ready(pod: Json) -> bool:
+    return any(each["type"] == "Ready" and each["status"] == "True" for each in pod.get("status", {}).get("conditions", ()))
+
+
+def _no_pod(number: str, deployment: Json, expected: str) -> Outcome:
+    name = deployment["metadata"]["name"]
+    return outcome.not_yet(
+        number,
+        seen=f"no pod of {name} is ready, or its new one is not there yet",
+        expected=expected,
+        hint=f"wait a moment and check again; if it stays so: kubectl -n {deployment['metadata']['namespace']} describe pods -l app={name}",
+    )
+
+
+def _containers(pod: Json) -> list[Any]:
+    """Containers that stay: the ordinary ones, and native sidecars."""
+    spec = pod.get("spec", {})
+    return [*spec.get("containers", ()), *(each for each in spec.get("initContainers") or () if each.get("restartPolicy") == "Always")]
+
+
+def _has_sidecar(pod: Json) -> bool:
+    return any(each["name"] == SIDECAR for each in _containers(pod))
+
+
+def _count(pod: Json) -> int:
+    return len(_containers(pod))
+
+
+def _name(pod: Json) -> str:
+    return str(pod.get("metadata", {}).get("name", ""))
+
+
+def _labels(thing: Json) -> dict[str, str]:
+    return dict(thing.get("metadata", {}).get("labels") or {})
+
+
+def _annotations(thing: Json) -> dict[str, str]:
+    return dict(thing.get("metadata", {}).get("annotations") or {})
+
+
+EXERCISES: Final = (
+    Exercise(
+        "3.1",
+        "Leave one out",
+        (
+            "loner in section 5 runs without a sidecar too. What does its file have that this one has not?",
+            "A label, and its place matters: the Deployment has labels, and the pod's template has labels.",
+            'Under spec.template.metadata.labels, beside `app: legacy`: `sidecar.istio.io/inject: "false"`, with the quotes.',
+        ),
+        leave_one_out,
+    ),
+    Exercise(
+        "3.2",
+        "One guest only",
+        (
+            "In a namespace that says nothing, a pod can ask for itself (row one of the table in section 6).",
+            "The label belongs into the template of the Deployment guest. `kubectl patch deployment guest -p '{...}'` changes just that.",
+            """-p '{"spec": {"template": {"metadata": {"labels": {"sidecar.istio.io/inject": "true"}}}}}'""",
+        ),
+        one_guest_only,
+    ),
+    Exercise(
+        "3.3",
+        "The veteran",
+        (
+            "`istioctl kube-inject -f FILE` needs a file, and `-f -` reads what is piped into it.",
+            "`kubectl -n injection-guests get deployment veteran -o yaml` prints the Deployment as YAML.",
+            "Three commands in one line: kubectl get ... -o yaml | istioctl kube-inject -f - | kubectl apply -f -",
+        ),
+        the_veteran,
+    ),
+)

@@ -1,0 +1,73 @@
+"""The decision table of sidecar injection: labels of the namespace down, labels of the pod across, what was proved so far in the cells.
+
+Comes in: a View. Goes out: an HTML table, text in every cell (colour is never alone). Pure. Who runs it: the injection panel; tests/widgets
+pins it as a golden file.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from meshcourse.widgets import palette
+
+Place = tuple[str, str]
+"""(label of the namespace, label of the pod) by the names that the panel gives them."""
+_CELL: Final = "padding:4px 14px;text-align:center;border:1px solid rgba(128,128,128,0.4)"
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What the API server answered in one place: READY as kubectl shows it, and whether the prediction said the same."""
+
+    ready: str
+    injected: bool
+    as_predicted: bool
+
+
+@dataclass(frozen=True)
+class View:
+    """The whole table. `chosen` is the place that the learner looks at."""
+
+    namespaces: tuple[str, ...]
+    pods: tuple[str, ...]
+    chosen: Place
+    proofs: Mapping[Place, Proof] = field(default_factory=dict)
+
+
+def table(view: View) -> str:
+    """The table as HTML."""
+    head = "".join(f'<th style="{_CELL}">{html.escape(pod)}</th>' for pod in view.pods)
+    rows = "".join(f"<tr>{_row(view, namespace)}</tr>" for namespace in view.namespaces)
+    corner = f'<th style="{_CELL};text-align:left">namespace ↓ &nbsp; pod →</th>'
+    return f'<table style="border-collapse:collapse"><thead><tr>{corner}{head}</tr></thead><tbody>{rows}</tbody></table>'
+
+
+def _row(view: View, namespace: str) -> str:
+    cells = "".join(_cell(view, (namespace, pod)) for pod in view.pods)
+    return f'<th style="{_CELL};text-align:left">{html.escape(namespace)}</th>{cells}'
+
+
+def _cell(view: View, place: Place) -> str:
+    proof = view.proofs.get(place)
+    ring = f";outline:3px solid {palette.INK};outline-offset:-3px" if place == view.chosen else ""
+    if proof is None:
+        return f'<td style="{_CELL}{ring}">?</td>'
+    ground = f";background:{palette.faint(palette.series(0))}" if proof.injected else ""
+    words = f"{proof.ready} sidecar" if proof.injected else f"{proof.ready} none"
+    wrong = "" if proof.as_predicted else " ≠ predicted"
+    return f'<td style="{_CELL}{ground}{ring}">{html.escape(words + wrong)}</td>'
+
+
+def describe(view: View) -> str:
+    """The table in words, for those who do not see it."""
+    if not view.proofs:
+        return "Nothing has been proved yet."
+    parts = [
+        f"namespace {namespace}, pod {pod}: {proof.ready}"
+        for (namespace, pod), proof in view.proofs.items()
+        if (namespace, pod) != ("", "")
+    ]
+    return "Proved so far: " + "; ".join(parts) + "."

@@ -1,0 +1,210 @@
+"""The injection panel: choose labels, guess, and let the API server say whether a sidecar comes.
+
+Comes in: a Connection, a prefix for its trial namespaces, the chapter that they belong to. Goes out: a widget; and the same by calls, for
+papermill and tests: `choose`, `predict`, `guess`, `prove_all`, `snapshot`. Who runs it: lab.injection_panel.
+A prediction reads the cluster's own webhooks (mesh.webhooks); a proof is a dry-run create of a pod (mesh.trials): istiod is asked, and
+nothing is stored.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import html
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import ipywidgets
+
+from meshcourse.core import errors
+from meshcourse.mesh import trials, webhooks
+from meshcourse.mesh.connection import Connection
+from meshcourse.mesh.trials import Trial
+from meshcourse.mesh.webhooks import Decision
+from meshcourse.widgets.figures import injection as picture
+from meshcourse.widgets.figures.injection import Place, Proof, View
+from meshcourse.widgets.panels.panel import Panel
+
+Widget = Any  # ipywidgets has no types
+NAMESPACES: Final[Mapping[str, Mapping[str, str]]] = {
+    "no label": {},
+    "istio-injection=enabled": {webhooks.INJECTION: "enabled"},
+    "istio-injection=disabled": {webhooks.INJECTION: "disabled"},
+    "istio.io/rev=default": {webhooks.REVISION: "default"},
+}
+PODS: Final[Mapping[str, Mapping[str, str]]] = {
+    "no label": {},
+    "sidecar.istio.io/inject=true": {webhooks.INJECT: "true"},
+    "sidecar.istio.io/inject=false": {webhooks.INJECT: "false"},
+}
+SUFFIXES: Final = dict(zip(NAMESPACES, ("plain", "enabled", "disabled", "revision"), strict=True))
+"""How the trial namespace of each label is called, after the prefix."""
+GUESSES: Final = {"1/1, no sidecar": False, "2/2, with a sidecar": True}
+ALL: Final = 60.0
+"""Seconds within which all twelve proofs are through, on a slow machine too."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The panel at one moment: where it looks, what has been proved, what was last said, and the error line."""
+
+    chosen: Place
+    proofs: Mapping[Place, Proof]
+    said: str
+    error: str
+
+
+class InjectionPanel(Panel):
+    """Making one does no I/O; its first use reads the webhooks."""
+
+    def __init__(self, connection: Connection, *, prefix: str, by: str) -> None:
+        super().__init__(str(connection.kubeconfig), prefix)
+        self._connection = connection
+        self._prefix, self._by = prefix, by
+        self._proofs: dict[Place, Proof] = {}
+        self._ready: set[str] = set()
+        self._turn: asyncio.Lock | None = None
+        self._webhooks: tuple[webhooks.Webhook, ...] = ()
+
+    def _build(self) -> tuple[Widget, Widget]:
+        self._webhooks = webhooks.read(self._connection)
+        if not self._webhooks:
+            raise errors.PanelError(
+                "Nobody injects sidecars in this cluster.",
+                why="there is no injection webhook: Istio is not installed",
+                next="istioctl install --set profile=demo -y",
+            )
+        self.namespace = _choice("namespace", NAMESPACES, "mc-namespace")
+        self.pod = _choice("pod", PODS, "mc-pod")
+        self.guesses = {text: ipywidgets.Button(description=text, layout=ipywidgets.Layout(width="auto")) for text in GUESSES}
+        for (text, button), name in zip(self.guesses.items(), ("mc-guess-none", "mc-guess-sidecar"), strict=True):
+            button.add_class(name)
+            button.on_click(lambda _, said=GUESSES[text]: self._later(self._judge(said)))
+        self.all = ipywidgets.Button(description="Prove all twelve", layout=ipywidgets.Layout(width="auto"))
+        self.all.add_class("mc-prove-all")
+        self.all.on_click(lambda _: self._later(self._everything()))
+        self.said, self.table, self.alt, alert = (ipywidgets.HTML() for _ in range(4))
+        self.said.add_class("mc-said")
+        self.table.add_class("mc-table")
+        alert.add_class("mc-error")
+        for toggle in (self.namespace, self.pod):
+            toggle.observe(self._moved, names="value")
+        self.said.value = _line("Choose a label for each, then say what a new pod will show under READY.")
+        self._draw()
+        row = ipywidgets.Layout(flex_flow="row wrap")
+        buttons = ipywidgets.HBox([ipywidgets.Label("your guess:"), *self.guesses.values(), self.all], layout=row)
+        box = ipywidgets.VBox([self.namespace, self.pod, buttons, self.said, alert, self.table, self.alt])
+        box.add_class("mc-injection-panel")
+        return box, alert
+
+    def _inputs(self) -> tuple[Widget, ...]:
+        return (self.namespace, self.pod, *self.guesses.values(), self.all)
+
+    async def _beat(self) -> None:
+        """Nothing here changes by itself."""
+
+    async def _leave(self) -> None:
+        """Nothing runs between two proofs."""
+
+    # -- by calls ----------------------------------------------------------------------------------------------------------------------
+
+    def choose(self, namespace: str, pod: str) -> Decision:
+        """Look at one place of the table, by the names on the buttons; returns the prediction. Raises PanelError for other names."""
+        self.open()
+        for wanted, known in ((namespace, NAMESPACES), (pod, PODS)):
+            if wanted not in known:
+                raise errors.PanelError(f"There is no choice {wanted!r}.", why=f"there are {', '.join(known)}", next="choose one of them")
+        self.namespace.value, self.pod.value = namespace, pod
+        return self.predict()
+
+    def predict(self) -> Decision:
+        """What the cluster's webhooks say to the chosen labels."""
+        self.open()
+        return self._predicted(self._chosen())
+
+    def guess(self, *, sidecar: bool) -> Trial:
+        """Say what comes, and have it proved; returns what the API server answered."""
+        return self._wait(self._judge(sidecar), within=ALL)
+
+    def prove_all(self) -> Mapping[Place, Proof]:
+        """Prove all twelve places."""
+        self._wait(self._everything(), within=ALL)
+        return dict(self._proofs)
+
+    def snapshot(self) -> Snapshot:
+        """The panel now."""
+        self.open()
+        return Snapshot(self._chosen(), dict(self._proofs), str(self.said.value), self._error)
+
+    # -- on the background loop --------------------------------------------------------------------------------------------------------
+
+    async def _judge(self, guessed: bool) -> Trial:  # noqa: FBT001 - a button's meaning
+        place = self._chosen()
+        trial = await self._prove(place)
+        decision = self._predicted(place)
+        verdict = "✔ You were right." if trial.injected is guessed else "✘ Not so."
+        because = f"{decision.why} ({decision.webhook})" if decision.webhook else decision.why
+        if trial.injected != decision.injected:
+            because = f"the webhooks' labels say otherwise ({decision.why}), and istiod decided differently"
+        self.said.value = _line(
+            f"{verdict} {trial.ready}: {', '.join(trial.containers)}. Why: {because}.", f"$ {trial.command}", strong=verdict
+        )
+        self._complain(None)
+        return trial
+
+    async def _everything(self) -> None:
+        for namespace in NAMESPACES:
+            for pod in PODS:
+                await self._prove((namespace, pod))
+        agreed = sum(proof.as_predicted for proof in self._proofs.values())
+        self.said.value = _line(f"{len(self._proofs)} pods asked for, none made. {agreed} of {len(self._proofs)} came out as predicted.")
+        self._complain(None)
+
+    async def _prove(self, place: Place) -> Trial:
+        """One dry-run create at a time, however often a button is pressed."""
+        if self._turn is None:
+            self._turn = asyncio.Lock()
+        async with self._turn:
+            trial = await asyncio.to_thread(self._attempt, place)
+        self._proofs[place] = Proof(trial.ready, trial.injected, trial.injected == self._predicted(place).injected)
+        self._draw()
+        return trial
+
+    def _attempt(self, place: Place) -> Trial:
+        name = f"{self._prefix}-{SUFFIXES[place[0]]}"
+        if name not in self._ready:
+            trials.prepare(self._connection, name, NAMESPACES[place[0]], by=self._by)
+            self._ready.add(name)
+        return trials.attempt(self._connection, name, PODS[place[1]])
+
+    # -- showing -----------------------------------------------------------------------------------------------------------------------
+
+    def _chosen(self) -> Place:
+        return str(self.namespace.value), str(self.pod.value)
+
+    def _predicted(self, place: Place) -> Decision:
+        return webhooks.decide(self._webhooks, NAMESPACES[place[0]], PODS[place[1]])
+
+    def _moved(self, _: object) -> None:
+        self.said.value = _line("What will a new pod show under READY?")
+        self._draw()
+
+    def _draw(self) -> None:
+        view = View(tuple(NAMESPACES), tuple(PODS), self._chosen(), dict(self._proofs))
+        self.table.value = picture.table(view)
+        self.alt.value = f'<span style="font-size:90%">{html.escape(picture.describe(view))}</span>'
+
+
+def _choice(what: str, options: Mapping[str, object], name: str) -> Widget:
+    made = ipywidgets.ToggleButtons(
+        options=list(options), description=what, style={"description_width": "80px", "button_width": "auto"}, value=next(iter(options))
+    )
+    made.add_class(name)
+    return made
+
+
+def _line(text: str, command: str = "", *, strong: str = "") -> str:
+    shown = html.escape(text)
+    if strong:
+        shown = shown.replace(html.escape(strong), f"<b>{html.escape(strong)}</b>", 1)
+    return shown + (f"<br><code>{html.escape(command)}</code>" if command else "")
