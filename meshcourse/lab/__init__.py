@@ -9,6 +9,7 @@ from __future__ import annotations
 from meshcourse.lab.answers import answer
 from meshcourse.lab.attempts import amplification, attempts, with_retries
 from meshcourse.lab.bookstore import page, stars
+from meshcourse.lab.calls import call, certificate
 from meshcourse.lab.cleaning import clean_up
 from meshcourse.lab.diagnosis import doctor
 from meshcourse.lab.exercises import check, hint, solution
@@ -31,6 +32,8 @@ __all__ = [
     "apply",
     "attempts",
     "breaker_panel",
+    "call",
+    "certificate",
     "chance",
     "chapter",
     "check",

@@ -4,8 +4,24 @@ from __future__ import annotations
 
 from typing import Final
 
-from meshcourse.checks.chapters import ch00_start, ch03_injection, ch04_bookinfo, ch05_canary, ch06_circuit_breaking, ch08_faults_retries
+from meshcourse.checks.chapters import (
+    ch00_start,
+    ch03_injection,
+    ch04_bookinfo,
+    ch05_canary,
+    ch06_circuit_breaking,
+    ch08_faults_retries,
+    ch09_beyond,
+)
 from meshcourse.checks.exercises import Exercise
 
-_CHAPTERS: Final = (ch00_start, ch03_injection, ch04_bookinfo, ch05_canary, ch06_circuit_breaking, ch08_faults_retries)
+_CHAPTERS: Final = (
+    ch00_start,
+    ch03_injection,
+    ch04_bookinfo,
+    ch05_canary,
+    ch06_circuit_breaking,
+    ch08_faults_retries,
+    ch09_beyond,
+)
 EXERCISES: Final[dict[str, Exercise]] = {exercise.number: exercise for chapter in _CHAPTERS for exercise in chapter.EXERCISES}

@@ -1,0 +1,326 @@
+"""The exercises of chapter 6, circuit breaking.
+
+Comes in: a Witness. Goes out: an Outcome for each exercise, judged by load that the check sends from fortio and by what fortio's Envoy then
+counts, holds and has put out. Percentages of one run are never judged: how many of three racing requests get through depends on the
+machine. That the limits refuse at all is seen in the traffic, how high they are is read from Envoy.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from meshcourse.checks import outcome
+from meshcourse.checks.exercises import Exercise, Json, Witness
+from meshcourse.checks.outcome import Outcome
+from meshcourse.core import errors
+from meshcourse.measure import admin
+from meshcourse.measure.admin import Endpoint
+from meshcourse.mesh import istioctl, policies, resources, treatments
+from meshcourse.mesh.policies import UNLIMITED
+
+CALLER: Final = "deploy/fortio-deploy"
+PORT: Final = 8000
+AT_WORK: Final = 2
+WAITING: Final = 3
+CROWD: Final = 12
+MOST_ERRORS: Final = 3
+LEAST_SECONDS: Final = 30
+HALF: Final = 50
+TWICE: Final = 2
+_CODE: Final = re.compile(r"^Code +(-?\d+) : (\d+)", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Load:
+    """One run of fortio: answers by status. Status -1 is fortio's word for no answer."""
+
+    codes: Mapping[int, int]
+
+    @property
+    def n(self) -> int:
+        """All requests."""
+        return sum(self.codes.values())
+
+    @property
+    def good(self) -> int:
+        """Answers with status 200."""
+        return self.codes.get(200, 0)
+
+    def __str__(self) -> str:
+        return f"of {self.n} requests: " + ", ".join(f"{count} × {code}" for code, count in sorted(self.codes.items()))  # noqa: RUF001 - times
+
+
+def fortio(witness: Witness, url: str, *, connections: int, n: int) -> Load:
+    """Send `n` requests over so many connections at once. Raises MeshError when fortio could not."""
+    words = ["kubectl", "exec", CALLER, "-c", "fortio", "--", "/usr/bin/fortio", "load", "-quiet"]
+    done = witness.run(*words, "-c", str(connections), "-qps", "0", "-n", str(n), "-allow-initial-errors", url)
+    codes = {int(code): int(count) for code, count in _CODE.findall(done.stdout + done.stderr)}
+    if not codes:
+        raise errors.MeshError("fortio sent nothing.", why=done.complaint[-300:], next="kubectl get pods    # is fortio-deploy 2/2?")
+    return Load(codes)
+
+
+def name_of(witness: Witness, service: str) -> str:
+    """The cluster's name in Envoy."""
+    return f"outbound|{PORT}||{service}.{witness.namespace}.svc.cluster.local"
+
+
+def held(witness: Witness, service: str) -> Json:
+    """The Service's cluster as fortio's Envoy holds it."""
+    proxy, host = f"{CALLER}.{witness.namespace}", f"{service}.{witness.namespace}.svc.cluster.local"
+    clusters = istioctl.read_json(witness.connection, "proxy-config", "clusters", proxy, "--fqdn", host)
+    found = policies.find(clusters, host, "")
+    if found is None:
+        raise errors.MeshError(
+            f"fortio's Envoy knows no Service {service}.",
+            why="the chapter's manifest 08-exercises.yaml makes it",
+            next="kubectl apply -f manifests/06_circuit_breaking/08-exercises.yaml",
+        )
+    return dict(found)
+
+
+def endpoints(witness: Witness, service: str) -> tuple[Endpoint, ...]:
+    """The Service's endpoints as fortio's Envoy sees them now."""
+    page = "clusters?format=json"
+    done = witness.run("kubectl", "exec", CALLER, "-c", "istio-proxy", "--", "pilot-agent", "request", "GET", page)
+    if done.code:
+        raise resources.refusal(done, "the request for Envoy's endpoints")
+    return admin.endpoints(json.loads(done.stdout), name_of(witness, service))
+
+
+def counter(witness: Witness, service: str, stat: str) -> int:
+    """One of Envoy's counters for the Service."""
+    return sum(value for name, value in witness.stats(CALLER, f"{service}.{witness.namespace}.svc", stat).items() if name.endswith(stat))
+
+
+def unready(number: str, witness: Witness, service: str) -> Outcome | None:
+    """*Not attempted* or *not yet* for a rule that is not there, is for another host, or has not arrived; None when it can be judged."""
+    rule = witness.object("destinationrule", service)
+    if rule is None:
+        return outcome.not_attempted(number, f"there is no DestinationRule `{service}` in namespace {witness.namespace} yet")
+    host = str(rule.get("spec", {}).get("host", ""))
+    full = f"{service}.{witness.namespace}.svc.cluster.local"
+    if host not in {service, f"{service}.{witness.namespace}", f"{service}.{witness.namespace}.svc", full}:
+        return outcome.not_yet(
+            number,
+            seen=f"DestinationRule {service} is for the host {host}",
+            expected=f"it is for {service}",
+            hint=f"`host:` names the Service that is called: `host: {service}`",
+        )
+    if any(line.startswith(f"DestinationRule {service} ") for line in witness.arrival().missing):
+        return outcome.not_yet(
+            number,
+            seen=f"not every sidecar holds DestinationRule {service} yet",
+            expected="istiod pushes it within a second",
+            hint="`istioctl analyze` names what does not fit together; run the check once more",
+        )
+    return None
+
+
+# -- 6.1 ---------------------------------------------------------------------------------------------------------------------------------
+
+
+def two_at_work_three_waiting(witness: Witness) -> Outcome:
+    """6.1: `reports` works on two requests at a time, three wait, the others are refused at once."""
+    number = "6.1"
+    early = unready(number, witness, "reports")
+    if early:
+        return early
+    url = f"http://reports:{PORT}"
+    few = fortio(witness, f"{url}/get", connections=1, n=5)
+    if few.good != few.n:
+        hint = "`kubectl get pods`: is reports 2/2? Then let the check run once more"
+        return outcome.not_yet(number, seen=f"one caller alone, {few}", expected="all are answered", hint=hint)
+    before = counter(witness, "reports", "upstream_rq_pending_overflow")
+    many = fortio(witness, f"{url}/delay/0.4", connections=CROWD, n=CROWD)
+    refused = counter(witness, "reports", "upstream_rq_pending_overflow") - before
+    seen = f"{CROWD} callers at once, {many}; Envoy counted {refused} as overflow"
+    found = policies.held(held(witness, "reports"))
+    wrong = _limits_hint(found)
+    if not wrong and refused == 0:
+        wrong = "the limits are right and yet nobody was refused: run the check once more, and look at `kubectl get pods`"
+    if wrong:
+        limits = f"Envoy holds {_limit(found.max_connections)} connections and {_limit(found.max_pending_requests)} waiting requests"
+        return outcome.not_yet(
+            number, seen=f"{seen}; {limits}", expected=f"{AT_WORK} connections, {WAITING} waiting requests, the rest refused", hint=wrong
+        )
+    return outcome.passed(number, seen)
+
+
+def _limit(number: int) -> str:
+    return "unlimited" if number == UNLIMITED else str(number)
+
+
+def _limits_hint(found: policies.Policy) -> str:
+    if (found.max_connections, found.max_pending_requests) == (AT_WORK, WAITING):
+        return ""
+    if (found.max_connections, found.max_pending_requests) == (WAITING, AT_WORK):
+        return "the two numbers are the wrong way round: connections are those at work, pending requests those that wait"
+    if found.max_pending_requests == UNLIMITED:
+        return "without `http1MaxPendingRequests` the queue has no end, and nobody is ever refused: they wait. Set it under `http:`"
+    if found.max_connections == UNLIMITED:
+        return "HTTP/1.1 does one request at a time on a connection, so *two at work* is `tcp: {maxConnections: 2}`"
+    return f"set `tcp: {{maxConnections: {AT_WORK}}}` and `http: {{http1MaxPendingRequests: {WAITING}}}`"
+
+
+# -- 6.2 ---------------------------------------------------------------------------------------------------------------------------------
+
+
+def put_out_the_broken_one(witness: Witness) -> Outcome:
+    """6.2: `orders` loses its broken pod after three errors in a row, for 30 s or more, and never more than half of its pods."""
+    number = "6.2"
+    early = unready(number, witness, "orders")
+    if early:
+        return early
+    broken = _addresses(witness, "app=httpbin,version=faulty")
+    if not broken:
+        return outcome.cannot_tell(
+            number, "the broken replica is not running", "kubectl scale deployment/httpbin-faulty --replicas=1    # then check again"
+        )
+    url = f"http://orders:{PORT}/get"
+    first = fortio(witness, url, connections=1, n=60)
+    now = endpoints(witness, "orders")
+    out, others = ({each.address for each in now if each.ejected and (each.address in broken) is of} for of in (True, False))
+    outlier = held(witness, "orders").get("outlierDetection")
+    if out != broken or others:
+        states = ", ".join(f"{each.address} {'put out' if each.ejected else 'in'}" for each in now)
+        return outcome.not_yet(
+            number,
+            seen=f"{first}; then {states}",
+            expected=f"{', '.join(sorted(broken))}, the broken pod, is put out, and no other",
+            hint=_ejection_hint(outlier, len(now)),
+        )
+    wrong = _orders_hint(outlier or {})
+    if wrong:
+        return outcome.not_yet(
+            number,
+            seen=f"the broken pod is out; Envoy holds {_in_words(outlier or {})}",
+            expected=f"out after {MOST_ERRORS} errors in a row, for {LEAST_SECONDS} s or longer, and {HALF} % of the pods at most",
+            hint=wrong,
+        )
+    rest = fortio(witness, url, connections=1, n=40)
+    if rest.good != rest.n:
+        hint = "was the broken pod let in again in between? It should stay out for 30 s at least. Run the check once more"
+        return outcome.not_yet(number, seen=f"with the broken pod out, {rest}", expected="all are answered", hint=hint)
+    return outcome.passed(number, f"first {first}; with {', '.join(sorted(broken))} put out, {rest}")
+
+
+def _addresses(witness: Witness, selector: str) -> set[str]:
+    pods = witness.objects("pods", selector=selector)
+    ready = [pod for pod in pods if _ready(pod["status"])]
+    return {str(pod["status"].get("podIP", "")) for pod in ready if not pod["metadata"].get("deletionTimestamp")}
+
+
+def _ready(status: Json) -> bool:
+    return any(each["type"] == "Ready" and each["status"] == "True" for each in status.get("conditions", ()))
+
+
+def _ejection_hint(outlier: Mapping[str, Any] | None, pods: int) -> str:
+    if outlier is None:
+        return "Envoy holds no outlier detection for orders: the rule needs `trafficPolicy: outlierDetection:`"
+    percent = int(outlier.get("maxEjectionPercent", 10))
+    if percent * pods < 100:  # noqa: PLR2004 - one whole pod
+        return f"{percent} % of {pods} pods is not one whole pod, so nobody may be put out: set `maxEjectionPercent`"
+    if int(outlier.get("consecutive5xx", 5)) > MOST_ERRORS:
+        return "the broken pod may fail more than three times in a row: set `consecutive5xxErrors: 3`"
+    return "look at `istioctl proxy-config endpoints deploy/fortio-deploy`: who has failed, and who is put out?"
+
+
+def _orders_hint(outlier: Mapping[str, Any]) -> str:
+    if int(outlier.get("consecutive5xx", 5)) != MOST_ERRORS:
+        return "`consecutive5xxErrors` is how many errors in a row it takes: 3"
+    if treatments.seconds(outlier.get("baseEjectionTime", "30s")) < LEAST_SECONDS:
+        return "`baseEjectionTime` is how long a pod stays out the first time: 30s or longer"
+    if int(outlier.get("maxEjectionPercent", 10)) != HALF:
+        return "`maxEjectionPercent` is how many of the pods may be out at the same time: 50, so that one bad minute cannot take all"
+    return ""
+
+
+def _in_words(outlier: Mapping[str, Any]) -> str:
+    errors_, seconds = outlier.get("consecutive5xx", 5), outlier.get("baseEjectionTime", "30s")
+    return f"{errors_} errors, {seconds}, {outlier.get('maxEjectionPercent', 10)} %"
+
+
+# -- 6.3 ---------------------------------------------------------------------------------------------------------------------------------
+
+
+def better_the_ejected_than_nobody(witness: Witness) -> Outcome:
+    """6.3: `tickets` puts pods out after two errors, all of them if need be, and then calls them nevertheless."""
+    number = "6.3"
+    early = unready(number, witness, "tickets")
+    if early:
+        return early
+    url = f"http://tickets:{PORT}"
+    bad = fortio(witness, f"{url}/status/503", connections=1, n=6)
+    now, before = endpoints(witness, "tickets"), counter(witness, "tickets", "lb_healthy_panic")
+    if not now or not all(each.ejected for each in now):
+        return outcome.not_yet(
+            number,
+            seen=f"after six errors ({bad}) {sum(each.ejected for each in now)} of {len(now)} pods are put out",
+            expected="two errors in a row put a pod out, and all of them may be out",
+            hint=_tickets_hint(held(witness, "tickets").get("outlierDetection")),
+        )
+    good = fortio(witness, f"{url}/get", connections=1, n=20)
+    panics = counter(witness, "tickets", "lb_healthy_panic") - before
+    if good.good != good.n:
+        return outcome.not_yet(
+            number,
+            seen=f"all pods are put out, and {good}",
+            expected="with fewer than half of the pods left, callers try those that were put out: all are answered",
+            hint="`minHealthPercent` is the share of pods below which Envoy ignores the ejections; Istio's own choice is 0: never",
+        )
+    outlier = held(witness, "tickets").get("outlierDetection") or {}
+    if int(outlier.get("consecutive5xx", 5)) != TWICE:
+        return outcome.not_yet(
+            number,
+            seen=f"{outlier.get('consecutive5xx', 5)} errors in a row put a pod out",
+            expected=f"{TWICE} do",
+            hint=f"`consecutive5xxErrors: {TWICE}`",
+        )
+    return outcome.passed(number, f"all {len(now)} pods were put out, and yet {good}; Envoy chose among the ejected {panics} times")
+
+
+def _tickets_hint(outlier: Mapping[str, Any] | None) -> str:
+    if outlier is None:
+        return "Envoy holds no outlier detection for tickets: the rule needs `trafficPolicy: outlierDetection:`"
+    if int(outlier.get("maxEjectionPercent", 10)) != 100:  # noqa: PLR2004 - per cent
+        return "all pods may be out only with `maxEjectionPercent: 100`; Envoy's own choice is 10"
+    return "two errors in a row are enough with `consecutive5xxErrors: 2`"
+
+
+EXERCISES: Final = (
+    Exercise(
+        "6.1",
+        "Two at work, three waiting",
+        (
+            "Start from manifests/06_circuit_breaking/03-limits.yaml: change the name, the host and two numbers.",
+            "HTTP/1.1 does one request at a time on a connection. So how many connections are *two at work*?",
+            "`connectionPool: {tcp: {maxConnections: 2}, http: {http1MaxPendingRequests: 3}}`",
+        ),
+        two_at_work_three_waiting,
+    ),
+    Exercise(
+        "6.2",
+        "Put out the broken one",
+        (
+            "Start from manifests/06_circuit_breaking/06-ejection.yaml: change the name, the host and what the three conditions say.",
+            "How many of the pods may be out at the same time is `maxEjectionPercent`. What is 10 %, Envoy's own choice, of two pods?",
+            "`outlierDetection: {consecutive5xxErrors: 3, interval: 1s, baseEjectionTime: 30s, maxEjectionPercent: 50}`",
+        ),
+        put_out_the_broken_one,
+    ),
+    Exercise(
+        "6.3",
+        "Better the ejected than nobody",
+        (
+            "Two fields decide about the extreme: how many pods may be put out at most, and from when on ejections are ignored.",
+            "Section 9 used the second one: `minHealthPercent`.",
+            "`outlierDetection: {consecutive5xxErrors: 2, baseEjectionTime: 1m, maxEjectionPercent: 100, minHealthPercent: 50}`",
+        ),
+        better_the_ejected_than_nobody,
+    ),
+)
