@@ -52,7 +52,7 @@ def total(found: Mapping[str, int], deployment: str) -> int:
     if not any(INBOUND in name for name in found):
         raise errors.CourseError(
             f"The proxy of {deployment} shows no counter of what arrives.",
-            why="Istio shows few statistics unless the pod's annotation sidecar.istio.io/statsInclusionPrefixes names more",
-            next=f"kubectl get deployment {deployment} -o yaml    # has its template `cluster.inbound` in that annotation?",
+            why="Istio shows few statistics unless proxyStatsMatcher in the pod's annotation proxy.istio.io/config names more",
+            next=f"kubectl get deployment {deployment} -o yaml    # does its template name cluster.inbound there?",
         )
     return sum(value for name, value in found.items() if INBOUND in name and name.endswith(_TOTAL))

@@ -49,4 +49,4 @@ def test_before_the_first_request_nothing_has_arrived() -> None:
 def test_a_proxy_without_inbound_stats_is_named_with_what_helps() -> None:
     with pytest.raises(CourseError, match="web shows no counter") as caught:
         retries.total({"server.uptime": 3}, "web")
-    assert "statsInclusionPrefixes" in caught.value.why
+    assert "proxyStatsMatcher" in caught.value.why

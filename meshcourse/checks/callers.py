@@ -1,0 +1,72 @@
+"""Calls that a check lets pods make: who may call whom, and what comes back.
+
+Comes in: Calls, each from a Deployment to a URL. Goes out: the HTTP status of each; 0 where no answer came. Who runs it: the checks of
+chapter 9. One `kubectl exec` for each caller, however many URLs. `settle` asks again until all is as expected: a policy takes about a
+second to reach the proxies, and an open connection may carry one more request by the old rules.
+"""
+
+from __future__ import annotations
+
+import shlex
+import time
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from meshcourse.checks.exercises import Witness
+from meshcourse.core import errors
+
+PATIENCE: Final = 6.0
+REFUSED: Final = 0
+FORBIDDEN: Final = 403
+
+
+@dataclass(frozen=True)
+class Call:
+    """From Deployment `caller` (of the chapter's namespace, or of `namespace`) to `url`."""
+
+    caller: str
+    url: str
+    method: str = "GET"
+    namespace: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.url} from {self.caller}"
+
+
+def statuses(witness: Witness, calls: Iterable[Call]) -> dict[Call, int]:
+    """Make all calls now. Raises KubernetesError when a caller is not there."""
+    found: dict[Call, int] = {}
+    by_caller: dict[tuple[str, str], list[Call]] = {}
+    for call in calls:
+        by_caller.setdefault((call.caller, call.namespace), []).append(call)
+    for (caller, namespace), several in by_caller.items():
+        script = "; ".join(
+            f"curl -s -o /dev/null -m 3 -w '%{{http_code}}\\n' -X {call.method} {shlex.quote(call.url)} || true" for call in several
+        )
+        where = ["-n", namespace] if namespace else []
+        done = witness.run("kubectl", "exec", *where, f"deploy/{caller}", "--", "sh", "-c", script, timeout=60.0)
+        codes = done.stdout.split()
+        if done.code or len(codes) != len(several):
+            raise errors.KubernetesError(
+                f"Deployment {caller} cannot make calls.",
+                why=done.complaint or "it printed nothing",
+                next="kubectl apply -f manifests/09_beyond/01-shop.yaml -f manifests/09_beyond/02-outside.yaml",
+            )
+        found |= {call: int(code) for call, code in zip(several, codes, strict=True)}
+    return found
+
+
+def settle(witness: Witness, expected: Mapping[Call, Collection[int]], *, patience: float = PATIENCE) -> dict[Call, int]:
+    """Make the calls until each gets one of the statuses that are expected of it, or `patience` seconds have passed; the last answers."""
+    ends = time.monotonic() + patience
+    while True:
+        found = statuses(witness, expected)
+        if all(found[call] in wanted for call, wanted in expected.items()) or time.monotonic() > ends:
+            return found
+        time.sleep(0.3)
+
+
+def words(status: int) -> str:
+    """`403`, or that no answer came."""
+    return str(status) if status else "no answer"

@@ -1,0 +1,308 @@
+"""The exercises of chapter 9: mutual TLS, authorization, the way out, and mistakes to be found.
+
+Comes in: a Witness. Goes out: an Outcome for each exercise, judged by calls that the check lets the chapter's pods make: `shop` and
+`intern` in the mesh, `stranger` outside it. What the learner's objects say is read only where traffic cannot tell two mistakes apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from meshcourse.checks import callers, doors, outcome
+from meshcourse.checks.callers import FORBIDDEN, REFUSED, Call
+from meshcourse.checks.exercises import Exercise, Json, Witness
+from meshcourse.checks.outcome import Outcome
+
+GOOD: Final = 200
+BLOCKED: Final = 502
+OUTSIDE: Final = "beyond-outside"
+DESK: Final = "desk.example.com"
+CERTIFICATE: Final = "X-Forwarded-Client-Cert"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One call, which answers it may get, and the hint for when it gets another."""
+
+    call: Call
+    wanted: Collection[int]
+    hint: Callable[[Json, int], str]
+
+
+def judged(exercise: str, witness: Witness, found: Json, rules: tuple[Rule, ...]) -> Outcome | None:
+    """The first rule that is broken, as an Outcome; None when all are kept."""
+    answers = callers.settle(witness, {rule.call: rule.wanted for rule in rules})
+    for rule in rules:
+        got = answers[rule.call]
+        if got not in rule.wanted:
+            return outcome.not_yet(
+                exercise,
+                seen=f"{rule.call}: {callers.words(got)}",
+                expected=" or ".join(callers.words(each) for each in sorted(rule.wanted, reverse=True)),
+                hint=rule.hint(found, got),
+            )
+    return None
+
+
+def always(text: str) -> Callable[[Json, int], str]:
+    """A hint that does not depend on what was seen."""
+    return lambda _found, _got: text
+
+
+# -- 9.1 ---------------------------------------------------------------------------------------------------------------------------------
+
+
+def one_old_caller(witness: Witness) -> Outcome:
+    """9.1: the namespace stays STRICT, and billing alone takes plaintext too."""
+    number, where = "9.1", f".{witness.namespace}:8000/get"
+    found = witness.object("peerauthentication", "billing")
+    if found is None:
+        return outcome.not_attempted(number, f"there is no PeerAuthentication `billing` in namespace {witness.namespace} yet")
+    rules = (
+        Rule(Call("shop", f"http://orders{where}"), (GOOD,), always("the mesh itself must go on working: which policy did you change?")),
+        Rule(Call("stranger", f"http://orders{where}", namespace=OUTSIDE), (REFUSED,), _still_strict),
+        Rule(Call("stranger", f"http://billing{where}", namespace=OUTSIDE), (GOOD,), _plaintext_hint),
+        Rule(
+            Call("shop", f"http://billing{where}"), (GOOD,), always("billing refuses its friends: is there an AuthorizationPolicy on it?")
+        ),
+    )
+    broken = judged(number, witness, found, rules)
+    if broken:
+        return broken
+    headers = witness.run("kubectl", "exec", "deploy/shop", "--", "curl", "-s", "-m", "3", "http://billing:8000/headers")
+    if CERTIFICATE not in headers.stdout:
+        return outcome.not_yet(
+            number,
+            seen="the shop now talks to billing in plaintext too: billing sees no certificate",
+            expected="those who can, still use mutual TLS",
+            hint="`DISABLE` switches TLS off for all callers of billing; `PERMISSIVE` takes both",
+        )
+    return outcome.passed(number, "a stranger reaches billing and not orders; the shop reaches both, with its certificate")
+
+
+def _still_strict(found: Json, _got: int) -> str:
+    if not found.get("spec", {}).get("selector"):
+        return "your policy has no `selector`, so it holds for the whole namespace: `selector: {matchLabels: {app: billing}}`"
+    return (
+        "orders takes plaintext: apply manifests/09_beyond/03-strict.yaml again; it says STRICT for everything that no other policy names"
+    )
+
+
+def _plaintext_hint(found: Json, got: int) -> str:
+    if got == FORBIDDEN:
+        return (
+            "TLS is as it should be; an AuthorizationPolicy refuses this call. Do this exercise before 9.2, or delete that policy for now"
+        )
+    labels = (found.get("spec", {}).get("selector") or {}).get("matchLabels", {})
+    if labels != {"app": "billing"}:
+        return "a selector names labels of pods, here `matchLabels: {app: billing}`: kubectl get pods --show-labels"
+    return "the mode that takes both plaintext and mutual TLS is `mtls: {mode: PERMISSIVE}`"
+
+
+# -- 9.2 ---------------------------------------------------------------------------------------------------------------------------------
+
+
+def only_the_shop_reads_bills(witness: Witness) -> Outcome:
+    """9.2: the shop may GET /get at billing; nobody may do anything else there; orders is untouched."""
+    number, billing = "9.2", "http://billing:8000"
+    found = witness.object("authorizationpolicy", "billing")
+    if found is None:
+        return outcome.not_attempted(number, f"there is no AuthorizationPolicy `billing` in namespace {witness.namespace} yet")
+    rules = (
+        Rule(Call("intern", f"http://orders.{witness.namespace}:8000/get"), (GOOD,), _orders_hint),
+        Rule(Call("shop", f"{billing}/get"), (GOOD,), _shop_hint),
+        Rule(Call("intern", f"{billing}/get"), (FORBIDDEN,), _intern_hint),
+        Rule(
+            Call("shop", f"{billing}/post", "POST"),
+            (FORBIDDEN,),
+            always("the shop may only GET: name the method beside the path, `methods: [GET]`"),
+        ),
+        Rule(
+            Call("shop", f"{billing}/headers"),
+            (FORBIDDEN,),
+            always("the shop may read one path only: `to: [{operation: {methods: [GET], paths: [/get]}}]`"),
+        ),
+        Rule(
+            Call("stranger", f"http://billing.{witness.namespace}:8000/get", namespace=OUTSIDE),
+            (FORBIDDEN, REFUSED),
+            always("whoever has no certificate has no principal: `from: [{source: {principals: [...]}}]` keeps strangers out"),
+        ),
+    )
+    broken = judged(number, witness, found, rules)
+    return broken or outcome.passed(number, "of six kinds of calls exactly those go through that should")
+
+
+def _orders_hint(found: Json, _got: int) -> str:
+    if not found.get("spec", {}).get("selector"):
+        return "your policy has no `selector`, so it shuts every workload of the namespace: `selector: {matchLabels: {app: billing}}`"
+    return "is a policy of section 3 still there? kubectl delete authorizationpolicy orders-allow orders-deny --ignore-not-found"
+
+
+def _shop_hint(found: Json, got: int) -> str:
+    if got != FORBIDDEN:
+        return "billing does not answer the shop at all: kubectl get pods"
+    sources = [
+        str(name)
+        for rule in found.get("spec", {}).get("rules") or ()
+        for source in rule.get("from") or ()
+        for name in (source.get("source") or {}).get("principals") or ()
+    ]
+    if any(name.startswith("spiffe://") for name in sources):
+        return "a principal is written without `spiffe://`: cluster.local/ns/NAMESPACE/sa/ACCOUNT"
+    if found.get("spec", {}).get("action") == "DENY":
+        return "with `action: DENY` the rules say what is refused; here they should say what is allowed: `action: ALLOW`"
+    return "403 for the shop: does the principal name its ServiceAccount, cluster.local/ns/NAMESPACE/sa/shop, and the path fit?"
+
+
+def _intern_hint(found: Json, _got: int) -> str:
+    rules = found.get("spec", {}).get("rules") or ()
+    if len(rules) > 1:
+        return "two entries of `rules` are *or*: either is enough. Put `from` and `to` into one entry, then both must hold"
+    return "anybody may do it: the rule needs `from: [{source: {principals: [cluster.local/ns/NAMESPACE/sa/shop]}}]`"
+
+
+# -- 9.3 ---------------------------------------------------------------------------------------------------------------------------------
+
+
+def one_door_and_one_corridor(witness: Witness) -> Outcome:
+    """9.3: files.example is known to the mesh, its /public/ reachable, the rest of it answered by 403, and no other site let out."""
+    number = "9.3"
+    if witness.object("serviceentry", "files") is None:
+        return outcome.not_attempted(number, f"there is no ServiceEntry `files` in namespace {witness.namespace} yet")
+    found = witness.object("virtualservice", "files") or {}
+    rules = (
+        Rule(Call("shop", "http://files.example/public/prices"), (GOOD,), _door_hint),
+        Rule(Call("shop", "http://evil.example/"), (BLOCKED,), _evil_hint(witness)),
+        Rule(Call("shop", "http://files.example/private"), (FORBIDDEN,), _corridor_hint),
+    )
+    broken = judged(number, witness, found, rules)
+    return broken or outcome.passed(number, "files.example/public/ is answered, the rest of it gets 403, evil.example is still shut out")
+
+
+def _door_hint(found: Json, got: int) -> str:
+    if got == BLOCKED:
+        return "the sidecar does not know the name yet: `hosts: [files.example]` in the ServiceEntry, and a port 80 with `protocol: HTTP`"
+    if got == FORBIDDEN:
+        return "your VirtualService refuses /public/ too: the rule that matches `uri: {prefix: /public/}` comes first"
+    if got in (REFUSED, 503):
+        return (
+            "the name is known, and no connection comes about: `resolution: DNS`, and on the embedded cluster the endpoint "
+            "partner.beyond-outside.svc.cluster.local, as in 09-serviceentry.yaml"
+        )
+    return (
+        "the VirtualService's rule for /public/ must lead to `destination: {host: files.example}`" if found else "read 09-serviceentry.yaml"
+    )
+
+
+def _evil_hint(witness: Witness) -> Callable[[Json, int], str]:
+    def hint(_found: Json, _got: int) -> str:
+        sidecar = witness.object("sidecar", "default")
+        mode = ((sidecar or {}).get("spec", {}).get("outboundTrafficPolicy") or {}).get("mode", "ALLOW_ANY")
+        if mode != "REGISTRY_ONLY":
+            return "now everything is let out: apply manifests/09_beyond/08-registry-only.yaml again"
+        return "your ServiceEntry lets out more than files.example: a host such as `*.example` is every site of that domain"
+
+    return hint
+
+
+def _corridor_hint(found: Json, got: int) -> str:
+    if not found:
+        return "a host that a ServiceEntry names can be routed like a Service: add the VirtualService `files` for it"
+    if got == 404:  # noqa: PLR2004 - Not Found
+        return "no rule fits /private, so Envoy says 404: a last rule without `match` with `directResponse: {status: 403}`"
+    return "the last rule, without `match`, answers by itself: `directResponse: {status: 403}`"
+
+
+# -- 9.4 ---------------------------------------------------------------------------------------------------------------------------------
+
+
+def four_mistakes(witness: Witness) -> Outcome:
+    """9.4: Gateway and VirtualService `desk`, mended: analyze says nothing of them, and desk.example.com is answered."""
+    number = "9.4"
+    gateway, found = witness.object("gateway", "desk"), witness.virtual_service("desk")
+    if gateway is None and found is None:
+        return outcome.not_attempted(number, f"there is no Gateway and no VirtualService `desk` in namespace {witness.namespace} yet")
+    if gateway is None or found is None:
+        lacking = "VirtualService" if found is None else "Gateway"
+        return outcome.not_yet(number, seen=f"there is no {lacking} `desk`", expected="both are there", hint="apply the mended file whole")
+    left = tuple(line for line in _analysis(witness) if "/desk" in line)
+    if left:
+        return outcome.not_yet(number, seen=left[0], expected="istioctl analyze says nothing of `desk`", hint=_analysis_hint(left[0]))
+    closed = doors.shut(number, witness, found, host=DESK, gateway="desk")
+    if closed:
+        return closed
+    for path, hint in (
+        ("/get", "every other path goes to `destination: {host: orders, subset: v1}`, the version that works"),
+        ("/anything/here", "the rule for /anything leads to the Service `orders` on port 8000, subset v1"),
+    ):
+        got = witness.send(4, host=DESK, path=path)
+        if any(result.status != GOOD for result in got):
+            code = next(result.code for result in got if result.status != GOOD)
+            return outcome.not_yet(number, seen=f"http://{DESK}{path}: {code}", expected=f"{GOOD} each time", hint=hint)
+    return outcome.passed(number, f"istioctl analyze finds nothing in `desk`, and http://{DESK} is answered")
+
+
+def _analysis(witness: Witness) -> tuple[str, ...]:
+    done = witness.run("istioctl", "analyze")
+    return tuple(line.strip() for line in done.stdout.splitlines() if "[IST" in line)
+
+
+_MENDS: Final[Mapping[str, str]] = {
+    "selector not found": "no pod carries these labels: kubectl -n istio-system get pods --show-labels shows those that there are",
+    "host+subset": "the DestinationRule `orders` has no such subset: kubectl get destinationrule orders -o yaml; v1 works",
+    "host not found": "there is no Service of that name: kubectl get services",
+    "not found in Gateway": "Gateway and VirtualService must name the same host: desk.example.com",
+}
+
+
+def _analysis_hint(line: str) -> str:
+    return next((hint for words, hint in _MENDS.items() if words in line), "the message names the object and the field")
+
+
+EXERCISES: Final = (
+    Exercise(
+        "9.1",
+        "One old caller",
+        (
+            "A PeerAuthentication with a `selector` overrules the namespace's, for the pods that it selects and no others.",
+            "There are three modes: STRICT, PERMISSIVE, DISABLE. Which of them takes plaintext and still lets the mesh use TLS?",
+            "`spec: {selector: {matchLabels: {app: billing}}, mtls: {mode: PERMISSIVE}}`",
+        ),
+        one_old_caller,
+    ),
+    Exercise(
+        "9.2",
+        "Only the shop reads bills",
+        (
+            "Start from manifests/09_beyond/04-only-the-shop.yaml: change its name and its selector.",
+            "`from` and `to` in one entry of `rules` are *and*; two entries are *or*. A field with several values is *or* as well.",
+            "`to: [{operation: {methods: [GET], paths: [/get]}}]` beside `from`, in the same entry.",
+        ),
+        only_the_shop_reads_bills,
+    ),
+    Exercise(
+        "9.3",
+        "One door, and only one corridor behind it",
+        (
+            "The ServiceEntry is 09-serviceentry.yaml with another name and another host.",
+            "Once the mesh knows files.example, a VirtualService with `hosts: [files.example]` routes it like any Service.",
+            (
+                "Two rules: match `uri: {prefix: /public/}` with `route: [{destination: {host: files.example}}]`; then one without "
+                "`match`, with `directResponse: {status: 403}` in place of a route."
+            ),
+        ),
+        one_door_and_one_corridor,
+    ),
+    Exercise(
+        "9.4",
+        "Four mistakes",
+        (
+            "`istioctl analyze FILE` names the object, the line and what it refers to. Take the messages one by one.",
+            "Selector: `istio: ingressgateway`. Host: the Gateway and the VirtualService must agree. Then the two destinations.",
+            "Both destinations are `{host: orders, subset: v1, port: {number: 8000}}`.",
+        ),
+        four_mistakes,
+    ),
+)
