@@ -211,8 +211,17 @@ lab.call("shop", "http://evil.example/", until=502)
 lab.access_log(" 502 ", workload="shop", lines=1)
 
 # %% [markdown]
-# **502**, route `block_all`. (What is not HTTP gets no 502: the connection is closed, and the statistics call the place where it ends `BlackHoleCluster`.) But the
-# partner is shut out as well. A `ServiceEntry` makes a host known to the mesh:
+# **502**, route `block_all`. On a port where the mesh knows no HTTP, Envoy cannot say 502. There the connection ends in `BlackHoleCluster`, a
+# cluster that never has an address:
+
+# %%
+lab.call("shop", "http://partner.beyond-outside:81/", until=0)
+
+# %%
+lab.access_log("BlackHoleCluster", workload="shop", lines=1)
+
+# %% [markdown]
+# But the partner is shut out as well. A `ServiceEntry` makes a host known to the mesh:
 
 # %% language="bash"
 # cat manifests/09_beyond/09-serviceentry.yaml
