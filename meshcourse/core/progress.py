@@ -1,7 +1,7 @@
 """Progress that a person can watch and a CI log can keep.
 
 Comes in: steps with a name and, where known, a share done. Goes out: a live line on a terminal (rich), one plain
-line per finished step elsewhere (CI, papermill). Who runs it: whatever takes over two seconds.
+line when a step begins and one when it has ended elsewhere (CI, papermill). Who runs it: whatever takes over two seconds.
 """
 
 from __future__ import annotations
@@ -44,5 +44,6 @@ def step(name: str) -> Iterator[Step]:
         with Progress(*columns, console=console, transient=True) as progress:
             yield Step(progress, progress.add_task(name, total=None), name)
     else:
+        console.print(f"  {name} [dim]...[/dim]", soft_wrap=True)
         yield Step(None, None, name)
     console.print(f"[green]✔[/green] {name} [dim]{time.monotonic() - started:.1f} s[/dim]")
