@@ -13,7 +13,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -24,7 +23,7 @@ from typing import Any, Final
 
 import psutil
 
-from meshcourse.core import errors
+from meshcourse.core import errors, startup
 
 LIMIT: Final = 300.0
 """Seconds after which a run is ended: no chapter takes as long."""
@@ -95,7 +94,7 @@ class Execution:
     def _run(self, words: list[str], folder: Path, environment: Mapping[str, str]) -> Ended:
         if importlib.util.find_spec(words[0]) is None:
             raise errors.CourseError(f"{words[0]} is not installed.", why="it executes notebooks", next="pip install 'meshcourse[dev]'")
-        with self._child([sys.executable, "-m", *words], folder, environment) as child:
+        with self._child(startup.module(*words), folder, environment) as child:
             try:
                 said, _ = child.communicate(timeout=LIMIT)
             except subprocess.TimeoutExpired:

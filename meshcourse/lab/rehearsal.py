@@ -42,13 +42,19 @@ class Run:
     second_pass: float
     complaints: tuple[str, ...]
 
+    @property
+    def result(self) -> str:
+        """ok, or how much is wrong."""
+        found = len(self.complaints)
+        return "ok" if not found else f"{found} complaint{'s' if found > 1 else ''}"
+
     def row(self) -> tuple[str, ...]:
         """Its line in the table of run times."""
         reading = self.reading
         said = ", ".join(sorted(set(reading.verdicts.values())))
         checks = f"{len(reading.verdicts)} {said}" if said else "none"
         times = (f"{each:.1f}" if each else "-" for each in (reading.seconds, reading.first_cell, reading.slowest_check, self.second_pass))
-        return (self.stem, self.variant.value, *times, checks, "ok" if not self.complaints else f"{len(self.complaints)} complaints")
+        return (self.stem, self.variant.value, *times, checks, self.result)
 
 
 class Rehearsal:
@@ -69,7 +75,11 @@ class Rehearsal:
     def submit(self, stem: str, variant: Variant) -> Future[Run]:
         """Execute a chapter, once, however often it is asked for."""
         if (stem, variant) not in self._runs:
-            self._runs[stem, variant] = self._pool.submit(self._perform, stem, variant)
+            folder = self._out / variant.value
+            if not any(each is variant for _, each in self._runs):
+                lay_out(self._course, folder)
+            (notebook,) = notebooks.build(self._course / "source", folder, solutions=variant is Variant.SOLVED, names=[stem])
+            self._runs[stem, variant] = self._pool.submit(self._perform, of(stem), notebook, variant)
         return self._runs[stem, variant]
 
     def close(self) -> None:
@@ -79,9 +89,7 @@ class Rehearsal:
         self._execution.stop()
         self._pool.shutdown(wait=True)
 
-    def _perform(self, stem: str, variant: Variant) -> Run:
-        chapter = of(stem)
-        notebook = stage(self._course, self._out / variant.value, stem, variant)
+    def _perform(self, chapter: Chapter, notebook: Path, variant: Variant) -> Run:
         place = self._free.get()
         try:
             inventory.clear(place.connection, chapter)
@@ -128,13 +136,11 @@ def of(stem: str) -> Chapter:
     return chapters.find(stem.replace("_", "-"))
 
 
-def stage(course: Path, folder: Path, stem: str, variant: Variant) -> Path:
-    """Lay out a folder as a learner has it, with this chapter's notebook made anew; returns the notebook's path."""
+def lay_out(course: Path, folder: Path) -> None:
+    """Put into `folder` what a learner has beside the notebooks, and the sources, which lab.solution reads."""
     for name in FOLDERS:
         if (course / name).is_dir():
             shutil.copytree(course / name, folder / name, dirs_exist_ok=True)
-    (path,) = notebooks.build(course / "source", folder, solutions=variant is Variant.SOLVED, names=[stem])
-    return path
 
 
 def _left(before: Collection[str], connection: Connection) -> Iterable[str]:

@@ -25,16 +25,10 @@ def run(*complaints: str, variant: Variant = Variant.SOLVED) -> rehearsal.Run:
     )
 
 
-def test_untouched_chapter_is_staged_as_the_learner_has_it(tmp_path: Path) -> None:
-    path = rehearsal.stage(COURSE, tmp_path, "05_canary", Variant.UNTOUCHED)
-    assert path.read_bytes() == (COURSE / "05_canary.ipynb").read_bytes()
-    for folder in rehearsal.FOLDERS:
-        assert (tmp_path / folder).is_dir()
-
-
-def test_solved_chapter_is_staged_with_its_solutions(tmp_path: Path) -> None:
-    path = rehearsal.stage(COURSE, tmp_path, "05_canary", Variant.SOLVED)
-    assert "lab.clean_up(done=True)" in path.read_text()
+def test_folder_is_laid_out_as_a_learner_has_it(tmp_path: Path) -> None:
+    rehearsal.lay_out(COURSE, tmp_path)
+    for name in rehearsal.FOLDERS:
+        assert sorted(each.name for each in (tmp_path / name).iterdir()) == sorted(each.name for each in (COURSE / name).iterdir())
 
 
 def test_table_is_kept_for_people_and_programs(tmp_path: Path) -> None:

@@ -1,47 +1,49 @@
-"""Notebooks executed as a learner, or a machine, would: in a folder of their own, by a real kernel, on the session's cluster."""
+"""Chapters executed as a learner, or a machine, would: two at a time, on the session's cluster and one beside it."""
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-import sys
-from collections.abc import Callable
+import contextlib
+import os
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import nbformat
 import pytest
 
-from meshcourse.lab import notebooks
+from meshcourse.lab import places, rehearsal
+from meshcourse.lab.executed import Variant
+from meshcourse.lab.rehearsal import Rehearsal, Run
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
-LIMIT = 300
+LIMIT = 900
+
+
+def asked_for(request: pytest.FixtureRequest) -> list[tuple[str, Variant]]:
+    """What the tests that will run ask for, in their order: all of it is begun at once."""
+    wanted = [getattr(item, "callspec", None) for item in request.session.items]
+    return [(spec.params["stem"], spec.params["variant"]) for spec in wanted if spec and {"stem", "variant"} <= set(spec.params)]
 
 
 @pytest.fixture(scope="session")
-def course(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """Make a copy of the course's folder, with the learner's notebooks or the solved ones."""
+def performed(
+    request: pytest.FixtureRequest, cluster: Any, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[str, Variant], Run]]:
+    """Wait for a chapter's run; every chapter is run once for each variant, whoever asks."""
+    wanted, out, started = asked_for(request), tmp_path_factory.mktemp("executed"), time.monotonic()
+    with contextlib.ExitStack() as ends:
+        others = ends.enter_context(places.new(1, lambda _: None)) if len(wanted) > 1 else ()
+        stage = Rehearsal(NOTEBOOKS, out, [places.Place(cluster.connection, cluster.environment), *others])
+        ends.callback(stage.close)
+        for stem, variant in wanted:
+            stage.submit(stem, variant)
+        runs: dict[tuple[str, Variant], Run] = {}
 
-    def make(*, solutions: bool) -> Path:
-        folder = tmp_path_factory.mktemp("solved" if solutions else "learner")
-        notebooks.build(NOTEBOOKS / "source", folder, solutions=solutions)
-        shutil.copytree(NOTEBOOKS / "manifests", folder / "manifests")
-        shutil.copytree(NOTEBOOKS / "source", folder / "source")
-        return folder
+        def perform(stem: str, variant: Variant) -> Run:
+            runs[stem, variant] = stage.submit(stem, variant).result(timeout=LIMIT)
+            return runs[stem, variant]
 
-    return make
-
-
-@pytest.fixture(scope="session")
-def execute(cluster: Any) -> Callable[..., Any]:
-    """Run a notebook by papermill, and return it with its outputs. A cell that fails fails the test, with its error."""
-
-    def run(path: Path) -> Any:
-        done = path.with_name(f"{path.stem}.done.ipynb")
-        words = [sys.executable, "-m", "papermill", "--no-progress-bar", "--cwd", str(path.parent), str(path), str(done)]
-        ended = subprocess.run(words, env=dict(cluster.environment), capture_output=True, text=True, timeout=LIMIT, check=False)
-        if ended.returncode:
-            pytest.fail(f"{path.name}: {ended.stderr[-4000:]}")
-        return nbformat.read(done, as_version=4)  # type: ignore[no-untyped-call]
-
-    return run
+        yield perform
+        kept = Path(os.environ.get("MESHCOURSE_ARTIFACTS") or out)
+        kept.mkdir(parents=True, exist_ok=True)
+        rehearsal.keep(list(runs.values()), kept, wall=time.monotonic() - started)
