@@ -31,7 +31,7 @@ def import_schemas() -> None:
     """Import jsonschema into this process without its slow part, if nothing has imported it yet."""
     if SLOW in sys.modules or "jsonschema" in sys.modules:
         return
-    sys.modules[SLOW] = None  # type: ignore[assignment] - Python's own way of saying "not installed"
+    sys.modules[SLOW] = None  # type: ignore[assignment]  # Python's way of saying "not installed"
     with contextlib.suppress(ImportError):
         importlib.import_module("jsonschema")
     del sys.modules[SLOW]
