@@ -2,7 +2,7 @@
 
 `kubectl apply` returns when the API server has stored an object. istiod then translates it and pushes it to the proxies, and until
 that has arrived Envoy goes on as before; the same holds for a pod that has just become ready. Comes in: a Connection and a
-namespace. Goes out: how long it took until the ingress gateway held the namespace's Gateways, VirtualServices, subsets and ready
+namespace. Goes out: how long it took until the gateways held the namespace's Gateways, VirtualServices, subsets and ready
 pods, and the namespace's sidecars its VirtualServices for the mesh and its DestinationRules' limits, or what they lack.
 Who runs it: lab and checks, before they measure.
 """
@@ -52,7 +52,7 @@ class Subset:
 
 
 def wait(connection: Connection, namespace: str, *, timeout: float = 15.0) -> Arrival:
-    """Wait until the ingress gateway and the namespace's sidecars hold what it describes, or `timeout` seconds have passed.
+    """Wait until the gateways and the namespace's sidecars hold what it describes, or `timeout` seconds have passed.
 
     Raises MeshError when a proxy cannot be asked.
     """
@@ -74,16 +74,38 @@ def wait(connection: Connection, namespace: str, *, timeout: float = 15.0) -> Ar
 
 
 def _doors(connection: Connection, namespace: str, services: list[Json]) -> Iterator[str]:
-    """Gateways and VirtualServices that the gateway's Envoy does not hold."""
-    gateways = [item for item in listed(connection, namespace, "gateways") if serves_http(item)]
-    if not gateways and not services:
-        return
-    configuration = istioctl.read_json(connection, "proxy-config", "routes", proxies.INGRESS)
-    if gateways and not any(str(table.get("name", "")).startswith("http.") for table in configuration):
-        yield f"Gateway {gateways[0]['metadata']['name']}"
-    for item in services:
-        if not same(proxies.read(configuration, namespace, item["metadata"]["name"]), proxies.described_by(item)):
-            yield f"VirtualService {item['metadata']['name']}"
+    """Gateways and VirtualServices that the gateways' Envoys do not hold."""
+    gateways = listed(connection, namespace, "gateways")
+    for proxy, role in ((proxies.INGRESS, "ingressgateway"), (proxies.EGRESS, "egressgateway")):
+        doors = [item for item in gateways if serves_http(item, role)]
+        others = frozenset(spelling for item in gateways if not serves_http(item, role) for spelling in _spellings(item, namespace))
+        own = frozenset(spelling for item in doors for spelling in _spellings(item, namespace))
+        read = {str(item["metadata"]["name"]): readers(item, own, others, strangers=proxy == proxies.INGRESS) for item in services}
+        if not doors and not any(read.values()):
+            continue
+        configuration = istioctl.read_json(connection, "proxy-config", "routes", proxy)
+        if doors and not any(str(table.get("name", "")).startswith("http.") for table in configuration):
+            yield f"Gateway {doors[0]['metadata']['name']}"
+        for item in services:
+            name = str(item["metadata"]["name"])
+            wanted = proxies.described_by(item, gateways=read[name])
+            if read[name] and not same(proxies.read(configuration, namespace, name), wanted):
+                yield f"VirtualService {name}"
+
+
+def _spellings(gateway: Mapping[str, Any], namespace: str) -> tuple[str, str]:
+    """How a VirtualService may write a Gateway of its own namespace."""
+    name = str(gateway["metadata"]["name"])
+    return name, f"{namespace}/{name}"
+
+
+def readers(virtual_service: Mapping[str, Any], own: frozenset[str], others: frozenset[str], *, strangers: bool) -> frozenset[str]:
+    """The names in `gateways:` under which one gateway reads a VirtualService: those of `own`, its Gateways.
+
+    With `strangers`, names too that are no Gateway of this namespace (`others` are its Gateways elsewhere): they may be anything.
+    """
+    named = frozenset(virtual_service.get("spec", {}).get("gateways") or ()) - {"mesh"}
+    return named & own | (named - own - others if strangers else frozenset())
 
 
 def _in_sidecars(connection: Connection, namespace: str, services: list[Json], rules: list[Json]) -> list[str]:
@@ -106,7 +128,7 @@ def _lacking(connection: Connection, proxy: str, namespace: str, services: list[
         for item in services:
             routes = proxies.read(held, namespace, item["metadata"]["name"])
             # A host with several ports has its routes in several tables.
-            if set(map(repr, routes)) != set(map(repr, proxies.described_by(item))):
+            if set(map(repr, routes)) != set(map(repr, proxies.described_by(item, gateways=frozenset({"mesh"})))):
                 lines.append(f"VirtualService {item['metadata']['name']} in {proxy}")
     if rules:
         clusters = istioctl.read_json(connection, "proxy-config", "clusters", proxy)
@@ -184,11 +206,11 @@ def carried_by_sidecars(virtual_service: Mapping[str, Any]) -> bool:
     return "mesh" in (virtual_service.get("spec", {}).get("gateways") or ("mesh",))
 
 
-def serves_http(gateway: Mapping[str, Any]) -> bool:
-    """Whether a Gateway opens an HTTP port on the default ingress gateway."""
+def serves_http(gateway: Mapping[str, Any], role: str = "ingressgateway") -> bool:
+    """Whether a Gateway opens an HTTP port on the default ingress gateway, or on the egress gateway."""
     spec = gateway.get("spec", {})
     protocols = {str(server.get("port", {}).get("protocol", "")).upper() for server in spec.get("servers", ())}
-    return spec.get("selector") == {"istio": "ingressgateway"} and "HTTP" in protocols
+    return spec.get("selector") == {"istio": role} and "HTTP" in protocols
 
 
 def listed(connection: Connection, namespace: str, plural: str) -> list[Json]:

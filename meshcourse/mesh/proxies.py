@@ -15,6 +15,7 @@ from meshcourse.mesh import installation, istioctl, treatments
 from meshcourse.mesh.connection import Connection
 
 INGRESS: Final = f"deploy/{installation.INGRESS}.{installation.NAMESPACE}"
+EGRESS: Final = f"deploy/{installation.EGRESS}.{installation.NAMESPACE}"
 _CONFIG: Final = "/apis/networking.istio.io/v1/namespaces/{}/virtual-service/{}"
 
 
@@ -116,9 +117,12 @@ def _shares(found: list[Share]) -> tuple[Share, ...]:
     return tuple(sorted(live, key=lambda share: (share.host, share.subset)))
 
 
-def described_by(virtual_service: Mapping[str, Any], domain: str = "cluster.local") -> tuple[Route, ...]:
+def described_by(
+    virtual_service: Mapping[str, Any], domain: str = "cluster.local", *, gateways: frozenset[str] | None = None
+) -> tuple[Route, ...]:
     """The routes that Istio makes of a VirtualService: one for each match of each http rule, none after a rule that matches all.
 
+    `gateways` are the names under which a proxy reads it ("mesh" for a sidecar): a match that is for others is not one of its routes.
     Covers uri and header matches, weighted destinations, timeouts, retries, faults and mirroring, what the course's lessons use;
     other fields are left out of the comparison.
     """
@@ -126,7 +130,7 @@ def described_by(virtual_service: Mapping[str, Any], domain: str = "cluster.loca
     made: list[Route] = []
     for rule in virtual_service.get("spec", {}).get("http", ()):
         shares = _shares([_destination(entry, namespace, domain, alone=len(rule.get("route", ())) == 1) for entry in rule.get("route", ())])
-        for conditions in _conditions(rule):
+        for conditions in _conditions(rule, gateways):
             made.append(Route(conditions, shares, treatments.described_by(rule)))
             if not conditions:
                 return tuple(made)
@@ -140,8 +144,10 @@ def _destination(entry: Mapping[str, Any], namespace: str, domain: str, *, alone
     return Share(full, str(destination.get("subset", "")), 1 if alone else int(entry.get("weight", 0)))
 
 
-def _conditions(rule: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+def _conditions(rule: Mapping[str, Any], gateways: frozenset[str] | None) -> Iterator[tuple[str, ...]]:
     for match in rule.get("match") or [{}]:
+        if gateways is not None and match.get("gateways") and not gateways & set(match["gateways"]):
+            continue
         found = [_header(name, _kind(condition)) for name, condition in (match.get("headers") or {}).items()]
         uri = match.get("uri")
         if uri and uri != {"prefix": "/"}:
