@@ -18,8 +18,8 @@ from meshcourse.measure.call_counts import Sample
 from meshcourse.traffic import bookstore
 from meshcourse.traffic.results import Result
 
-MANY: Final = 400
-FEW: Final = 30
+MANY: Final = 240
+FEW: Final = 20
 TESTED: Final = 60
 """Requests to a version that fails half of the time: none failing, or all, would be chance once in 10^18."""
 _GOOD: Final = 200

@@ -1,0 +1,84 @@
+"""Chapter 4, executed: each step shows what the text says of it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+
+from meshcourse.lab.executed import Variant
+from meshcourse.lab.rehearsal import Run
+
+pytestmark = [pytest.mark.cluster, pytest.mark.slow]
+
+
+def shown(notebook: Any, source: str) -> list[str]:
+    """What each cell whose source begins with `source` shows, as text."""
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.startswith(source)]
+    return ["".join(str(each.get("text") or each.get("data", {}).get("text/plain", "")) for each in cell.outputs) for cell in cells]
+
+
+def read(path: Path) -> Any:
+    return nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
+
+
+def rate(table: str, source: str, target: str) -> float:
+    found = re.search(rf"{source} +→ {target} +([\d.]+)/s", table)
+    return float(found[1]) if found else -1.0
+
+
+def test_steps_show_what_the_text_says_of_them(performed: Callable[[str, Variant], Run]) -> None:
+    untouched = read(performed("04_bookinfo", Variant.UNTOUCHED).path)
+    (pods,) = shown(untouched, "%%bash\nkubectl wait --for=condition=Available deployment --all")
+    assert pods.count("2/2") == 6
+    (title,) = shown(untouched, "%%bash\nkubectl exec deploy/ratings-v1")
+    assert title == "<title>Simple Bookstore App</title>\n"
+    everybody, jason = shown(untouched, 'lab.wait()\nlab.page("/productpage"')
+    assert "Reviews served by: reviews-v" in everybody
+    assert "★★★★★" in jason
+    assert "Reviews served by: reviews-v2" in jason
+    (closed,) = shown(untouched, 'lab.request("/ratings/0")')
+    assert "HTTP 404, server: istio-envoy" in closed
+    (mixed,) = shown(untouched, "lab.stars(60)")
+    assert all(re.search(rf"{kind} +[1-9]", mixed) for kind in ("none", "black", "red"))
+    (plain,) = shown(untouched, "lab.wait()\nlab.stars(60)")
+    assert "none     60  100.0%" in plain
+    (both,) = shown(untouched, "print(lab.stars(20")
+    assert "black    20  100.0%" in both.partition("as jane")[0]
+    assert "none     20  100.0%" in both.partition("as jane")[2]
+
+
+def test_graph_and_journey_are_those_of_the_text(performed: Callable[[str, Variant], Run]) -> None:
+    untouched = read(performed("04_bookinfo", Variant.UNTOUCHED).path)
+    (table,) = shown(untouched, "lab.topology(3)")
+    assert rate(table, "reviews-v2", "ratings-v1") > 0
+    assert rate(table, "reviews-v1", "ratings-v1") == -1, "v1 has no arrow to ratings"
+    assert rate(table, "ratings-v1", "productpage-v1") == 0, "the learner's own curl"
+    (counter,) = shown(untouched, "lab.stats(")
+    assert re.search(r"cluster\.outbound\|9080\|\|reviews\.bookinfo\.svc\.cluster\.local;?\.upstream_rq_total: [1-9]", counter)
+    (journey,) = shown(untouched, "lab.follow(")
+    assert re.search(r"the same in (6 lines of 4|8 lines of 5) proxies", journey)
+    assert re.search(r"productpage-v1 +reviews +GET /reviews/0 +200", journey)
+    assert re.search(r"reviews-v\d +its own program +GET /reviews/0 +200", journey)
+    (routes,) = shown(untouched, "%%bash\nistioctl proxy-config routes deploy/productpage-v1")
+    assert "reviews.bookinfo" in routes
+    assert "the ingress gateway knows no route for reviews" in routes
+    (bad,) = shown(untouched, 'lab.topology(3, user="jason")')
+    assert rate(bad, "reviews-v[23]", "ratings-v2") > 0
+    assert re.search(r"ratings-v2 +[\d.]+/s +[1-9][\d.]*% failed", bad)
+
+
+def test_solved_chapter_says_how_sure_it_is_and_keeps_its_driven_panel(performed: Callable[[str, Variant], Run]) -> None:
+    solved = read(performed("04_bookinfo", Variant.SOLVED).path)
+    who, half, tess = shown(solved, "lab.check(")
+    assert "the Envoy of search counts calls to ratings" in who
+    assert "240 requests" in half
+    assert "of 60 requests failed; as jason and as nobody, none of 80" in tess
+    (cell,) = [cell for cell in solved.cells if cell.source.startswith("panel = lab.panel()")]
+    words, picture = cell.outputs
+    assert "reviews-v3 calls ratings-v1" in words["data"]["text/html"]
+    assert picture["data"]["application/vnd.plotly.v1+json"]["data"]
