@@ -25,10 +25,11 @@ import typer
 
 from meshcourse.cli import display, workbook
 from meshcourse.cli.options import DEFAULT_NAME, Name
-from meshcourse.core import paths, settings
+from meshcourse.core import paths, settings, startup
 from meshcourse.core.errors import MeshcourseError
 
-FIRST = "05_canary.ipynb"
+SETTINGS = Path(__file__).parent / "jupyter"
+"""JupyterLab's defaults for a course: no question about news, no look for updates. A learner's own settings come before them."""
 STARTS_WITHIN = 60.0
 
 Folder = Annotated[Path | None, typer.Option("--folder", help="Where your copies of the notebooks lie (made on first use).")]
@@ -55,12 +56,13 @@ def lab(
 
     up.start(name, api_port=0, ingress_port=settings.INGRESS_NODE_PORT)
     own = (folder or paths.state() / "notebooks").expanduser().resolve()
-    for line in workbook.lay(chapters.folder(), own):
+    course = chapters.folder()
+    for line in workbook.lay(course, own):
         display.report(line)
     for number in (signal.SIGTERM, signal.SIGHUP):  # a closed terminal stops JupyterLab as Ctrl-C does
         signal.signal(number, signal.default_int_handler)
     port, token = port or free_port(), secrets.token_hex(16)
-    url = f"http://127.0.0.1:{port}/lab/tree/{FIRST}?token={token}"
+    url = f"http://127.0.0.1:{port}/lab/tree/{first(course)}?token={token}"
     # JupyterLab takes seconds to start, Istio too: they start side by side.
     with _server(own, port, token, dict(Embedded(name).environment())) as server:
         up.install(name, istio)
@@ -73,15 +75,21 @@ def lab(
         server.wait()
 
 
+def first(course: Path) -> str:
+    """The notebook to open: the course's first."""
+    return min(path.name for path in course.glob("*.ipynb"))
+
+
 @contextlib.contextmanager
 def _server(folder: Path, port: int, token: str, environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
     """JupyterLab, until Ctrl-C or the block's end. Its token goes by the environment: argument lists can be read by every user."""
-    words = [sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1", f"--port={port}", "--ServerApp.port_retries=0"]
+    words = startup.module("jupyterlab", "--no-browser", "--ip=127.0.0.1", f"--port={port}", "--ServerApp.port_retries=0")
     words += [f"--ServerApp.root_dir={folder}", "--log-level=WARN", "--ServerApp.terminals_enabled=True"]
     words += ["--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
     if os.geteuid() == 0:
         words.append("--allow-root")
-    environment = {**os.environ, **environment, "JUPYTER_TOKEN": token}
+    settings_path = os.pathsep.join(filter(None, (str(SETTINGS), os.environ.get("JUPYTER_CONFIG_PATH"))))
+    environment = {**os.environ, **environment, "JUPYTER_TOKEN": token, "JUPYTER_CONFIG_PATH": settings_path}
     environment.pop("MESHCOURSE_COMMAND", None)  # its terminals have meshcourse on PATH
     with _log().open("wb") as log:
         server = subprocess.Popen(words, env=environment, cwd=folder, stdout=log, stderr=log, start_new_session=True)
