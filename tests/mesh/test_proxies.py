@@ -21,7 +21,9 @@ def to(subset: str, weight: int | None = None) -> dict[str, Any]:
 
 def envoy(*routes: dict[str, Any], name: str = "web") -> list[dict[str, Any]]:
     mark = {"filterMetadata": {"istio": {"config": f"/apis/networking.istio.io/v1/namespaces/canary/virtual-service/{name}"}}}
-    return [{"name": "http.8080", "virtualHosts": [{"name": "*:80", "routes": [{**route, "metadata": mark} for route in routes]}]}]
+    unasked = {"retryOn": "connect-failure,refused-stream,unavailable,cancelled", "numRetries": 2}
+    whole = [{**route, "route": {"retryPolicy": unasked, **route["route"]}, "metadata": mark} for route in routes]
+    return [{"name": "http.8080", "virtualHosts": [{"name": "*:80", "routes": whole}]}]
 
 
 def test_split_is_the_same_in_both() -> None:
