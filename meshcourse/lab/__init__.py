@@ -15,10 +15,22 @@ from meshcourse.lab.diagnosis import doctor
 from meshcourse.lab.exercises import check, hint, solution
 from meshcourse.lab.following import follow
 from meshcourse.lab.log_lines import explain_log
+from meshcourse.lab.mesh_map import mesh_map
 from meshcourse.lab.overview import progress
-from meshcourse.lab.panels import breaker_panel, injection_panel, panel, retry_panel, topology_panel, weight_panel
+from meshcourse.lab.panels import (
+    breaker_panel,
+    injection_panel,
+    objective_panel,
+    panel,
+    push_panel,
+    retry_panel,
+    timeout_panel,
+    topology_panel,
+    weight_panel,
+)
 from meshcourse.lab.parameters import parametrise
 from meshcourse.lab.pods import diff_pods
+from meshcourse.lab.pushes import push_time
 from meshcourse.lab.requests import chance, how_many_requests, request, traffic
 from meshcourse.lab.shell import access_log, apply, sh, stats, wait
 from meshcourse.lab.start import chapter
@@ -45,10 +57,14 @@ __all__ = [
     "hint",
     "how_many_requests",
     "injection_panel",
+    "mesh_map",
+    "objective_panel",
     "page",
     "panel",
     "parametrise",
     "progress",
+    "push_panel",
+    "push_time",
     "request",
     "retry_panel",
     "sh",
@@ -56,6 +72,7 @@ __all__ = [
     "stars",
     "stats",
     "still",
+    "timeout_panel",
     "topology",
     "topology_panel",
     "traffic",

@@ -46,7 +46,14 @@ CHAPTERS: Final = {
     chapter.key: chapter
     for chapter in (
         Chapter("00-start", "Start here", "start", minutes=15),
-        Chapter("01-components", "What Istio is made of", "components", minutes=40),
+        Chapter(
+            "01-components",
+            "What Istio is made of",
+            "components",
+            minutes=40,
+            objects=("gateway/hello", "virtualservice/hello", "virtualservice/billing"),
+            more_namespaces=("components-outside",),
+        ),
         Chapter("02-install-uninstall", "Install and uninstall", "install", profile="", injected=False, minutes=35),
         Chapter(
             "03-injection",
@@ -66,7 +73,13 @@ CHAPTERS: Final = {
             minutes=40,
             objects=tuple(f"destinationrule/{name}" for name in ("reports", "orders", "tickets")),
         ),
-        Chapter("07-timeouts", "Timeouts", "timeouts", minutes=40),
+        Chapter(
+            "07-timeouts",
+            "Timeouts",
+            "timeouts",
+            minutes=40,
+            objects=tuple(f"virtualservice/{name}" for name in ("orders", "reviews", "desk")),
+        ),
         Chapter(
             "08-faults-retries",
             "Faults and retries",

@@ -11,12 +11,16 @@ from typing import TYPE_CHECKING
 
 from meshcourse.core import errors
 from meshcourse.lab import session
+from meshcourse.mesh import installation
 
 if TYPE_CHECKING:
     from meshcourse.widgets.panels.breaker import BreakerPanel
     from meshcourse.widgets.panels.injection import InjectionPanel
+    from meshcourse.widgets.panels.objectives import ObjectivePanel
     from meshcourse.widgets.panels.panel import Panel
+    from meshcourse.widgets.panels.pushes import PushPanel
     from meshcourse.widgets.panels.retries import RetryPanel
+    from meshcourse.widgets.panels.timeout import TimeoutPanel
     from meshcourse.widgets.panels.topology import TopologyPanel
     from meshcourse.widgets.panels.weights import WeightPanel
 
@@ -93,6 +97,55 @@ def breaker_panel(service: str = "httpbin", *, port: int = 8000, path: str = "/d
         failing=f"{service}-faulty",
         callers=callers,
     )
+    _made.append(panel)
+    return panel
+
+
+def timeout_panel(host: str = "slow.example.com", *, delay: float = 2.0) -> TimeoutPanel:
+    """Sliders for how long chapter 7's tomcat takes and who waits how long, and a request hop by hop. One panel at a time."""
+    from meshcourse.measure.journeys import Place  # noqa: PLC0415 - with the panel
+    from meshcourse.widgets.panels.timeout import Limit, TimeoutPanel  # noqa: PLC0415 - plotly takes a second; the first cell does not need it
+
+    stop()
+    begun = session.current()
+    panel = TimeoutPanel(
+        begun.connection,
+        namespace=begun.namespace,
+        url=f"{begun.connection.ingress_url}/slow?seconds={{seconds}}",
+        host=host,
+        places=(
+            Place("the gateway to nginx", installation.NAMESPACE, installation.INGRESS),
+            Place("nginx's Envoy, in", begun.namespace, "nginx", inward=True),
+            Place("nginx's Envoy to tomcat", begun.namespace, "nginx"),
+            Place("tomcat's Envoy, in", begun.namespace, "tomcat", inward=True),
+        ),
+        limits=(Limit("slow", "the gateway waits, s"), Limit("tomcat", "nginx's Envoy waits, s")),
+        worker="tomcat",
+        delay=delay,
+    )
+    _made.append(panel)
+    return panel
+
+
+def objective_panel(host: str = "shop.example.com", *, app: str = "checkout", version: str = "v2") -> ObjectivePanel:
+    """The capstone's board: a given load, and live whether the release holds its objectives. One panel at a time."""
+    from meshcourse.widgets.panels.objectives import ObjectivePanel  # noqa: PLC0415 - plotly takes a second; the first cell does not need it
+
+    stop()
+    begun = session.current()
+    panel = ObjectivePanel(begun.connection, namespace=begun.namespace, host=host, labels={"app": app, "version": version})
+    _made.append(panel)
+    return panel
+
+
+def push_panel(virtual_service: str = "web", *workloads: str) -> PushPanel:
+    """Give istiod orders and time them to the Envoys of `workloads`, all of the chapter's without any. One panel at a time."""
+    from meshcourse.lab import pushes  # noqa: PLC0415 - only this panel needs it
+    from meshcourse.widgets.panels.pushes import PushPanel  # noqa: PLC0415 - plotly takes a second; the first cell does not need it
+
+    stop()
+    begun = session.current()
+    panel = PushPanel(begun.connection, namespace=begun.namespace, virtual_service=virtual_service, proxies=pushes.places(*workloads))
     _made.append(panel)
     return panel
 

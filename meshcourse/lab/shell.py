@@ -11,12 +11,18 @@ import subprocess
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 from meshcourse.core import errors
 from meshcourse.lab import chapters, session
 from meshcourse.lab.start import say
 from meshcourse.measure import proxy_stats
 from meshcourse.mesh import arrival, commands, installation, resources
+
+FLUSH: Final = 1.2
+"""Seconds, and a little more, in which Envoy writes out the log lines that it has collected."""
+RECENT: Final = 30
+"""Seconds: a cell asks for the line of what the cell before it sent, not for that of a run an hour ago."""
 
 
 def sh(command: str, *, timeout: float = 600.0) -> None:
@@ -93,20 +99,22 @@ def access_log(containing: str = "", *, workload: str = "", namespace: str = "",
     """Show the last `lines` of a proxy's access log that hold `containing`, waiting for them to be written.
 
     `workload` is a Deployment's name or `pod/NAME` in the chapter's namespace; without it, the ingress gateway. Envoy collects log lines
-    and writes them out once a second or less often, so the newest may not be there at once.
+    and writes them out once a second or less often, so the newest may not be there at once; older ones show only when no new one comes.
     """
-    begun, ends = session.current(), time.monotonic() + timeout
+    begun, started = session.current(), time.monotonic()
     where, what = (
         (namespace or begun.namespace, _workload(workload)) if workload else (installation.NAMESPACE, f"deployment/{installation.INGRESS}")
     )
     arguments = ["kubectl", "-n", where, "logs", what, *(["-c", "istio-proxy"] if workload else []), "--tail=200"]
     say(f"$ {shlex.join(arguments)}{f' | grep {shlex.quote(containing)} | tail -{lines}' if containing else f' | tail -{lines}'}")
     while True:
-        done = commands.run(begun.connection, arguments, timeout=30.0)
+        waited = time.monotonic() - started
+        recent = [] if waited > FLUSH else [f"--since={RECENT}s"]
+        done = commands.run(begun.connection, [*arguments, *recent], timeout=30.0)
         if done.code:
             raise resources.refusal(done, "the request for logs")
         found = [line for line in done.stdout.splitlines() if containing in line]
-        if found or time.monotonic() > ends:
+        if len(found) >= lines or (found and waited > FLUSH) or waited > timeout:
             say("\n".join(found[-lines:]) or f"(no line with {containing!r} in the last 200)")
             return
         time.sleep(0.2)

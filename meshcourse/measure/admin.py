@@ -8,7 +8,6 @@ Who runs it: panels, in a thread, since it blocks for some milliseconds. `proxy_
 from __future__ import annotations
 
 import contextlib
-import functools
 import http.client
 import json
 import threading
@@ -24,7 +23,7 @@ from kubernetes.stream import portforward
 
 from meshcourse.core import errors
 from meshcourse.measure import proxy_stats
-from meshcourse.mesh import arrival, resources
+from meshcourse.mesh import pods
 from meshcourse.mesh.connection import Connection
 
 Json = Mapping[str, Any]
@@ -99,25 +98,12 @@ class AdminLine:
     def _open(self) -> http.client.HTTPConnection:
         # The client's port-forward changes the ApiClient that it is given for the time of the call, so it gets one of its own.
         core = client.CoreV1Api(client.ApiClient(self._connection.api().configuration))
-        line = portforward(core.connect_get_namespaced_pod_portforward, self._pod(), self._where[0], ports=str(PORT))
+        line = portforward(
+            core.connect_get_namespaced_pod_portforward, pods.ready(self._connection, *self._where)[0], self._where[0], ports=str(PORT)
+        )
         opened = http.client.HTTPConnection("localhost", timeout=10)
         opened.sock = line.socket(PORT)
         return opened
-
-    def _pod(self) -> str:
-        namespace, deployment = self._where
-        found = resources.read(self._connection.apps().read_namespaced_deployment, deployment, namespace)
-        if found is not None:
-            selector = ",".join(f"{name}={value}" for name, value in sorted((found.spec.selector.match_labels or {}).items()))
-            listed = functools.partial(self._connection.core().list_namespaced_pod, label_selector=selector)
-            for pod in resources.read(listed, namespace).items:
-                if arrival.is_ready(pod):
-                    return str(pod.metadata.name)
-        raise errors.KubernetesError(
-            f"No pod of {deployment} is ready in namespace {namespace}.",
-            why="there is no such Deployment" if found is None else "its pods are starting or failing",
-            next=f"kubectl -n {namespace} get deployments,pods",
-        )
 
     def _hang_up(self) -> None:
         line, self._http = self._http, None

@@ -24,7 +24,7 @@ _REQUEST_TIMEOUT: Final = 10.0
 def described_by(virtual_service: Mapping[str, Any], route: int = 0) -> float:
     """The route's timeout in seconds; 0 when it has none, which is Istio's default."""
     http = list(virtual_service.get("spec", {}).get("http") or ())
-    return treatments.seconds(http[route].get("timeout", "0s")) if route < len(http) else 0.0
+    return round(treatments.seconds(http[route].get("timeout", "0s")), 3) if route < len(http) else 0.0
 
 
 def patch(seconds: float, route: int = 0) -> list[dict[str, Any]]:

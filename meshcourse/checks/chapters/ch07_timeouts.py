@@ -1,0 +1,278 @@
+"""The exercises of chapter 7, timeouts.
+
+Comes in: a Witness. Goes out: an Outcome for each exercise, judged by requests that the check sends: some that take shorter than they may
+and must be answered, some that take longer and must be cut short. Where a limit's exact height matters it is read from the Envoy
+that keeps it, since clocks of a busy machine are poor rulers.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Final
+
+from meshcourse.checks import doors, outcome
+from meshcourse.checks.exercises import Exercise, Witness
+from meshcourse.checks.outcome import Outcome
+from meshcourse.core import errors
+from meshcourse.mesh import proxies, timeouts
+from meshcourse.traffic.results import Result
+
+CLIENT: Final = "deploy/client"
+PERSON: Final = 1.0
+JOB: Final = 3.0
+PAGE: Final = 1.5
+SORRY: Final = 503
+CUT: Final = 504
+GOOD: Final = 200
+DESK: Final = "desk.example.com"
+DESK_AT_MOST: Final = 3.0
+SLACK: Final = 0.6
+"""Seconds by which an answer may be late on a busy machine."""
+_TRIES: Final = 3
+_LINE: Final = re.compile(r"^(?P<name>\S+) (?P<began>[\d.]+) (?P<ended>[\d.]+) (?P<code>\d+) ?(?P<said>.*)$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Ask:
+    """A request that the client's wget sends."""
+
+    name: str
+    url: str
+    header: str = ""
+    at_most: int = 30
+    """Seconds after which it is not waited for any longer."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What came of it: status 200, or what wget said of another one; 0: no answer."""
+
+    status: int
+    seconds: float
+
+    def __str__(self) -> str:
+        return f"{self.status or 'no answer'} after {self.seconds:.1f} s"
+
+
+def wget(witness: Witness, asks: Sequence[Ask]) -> dict[str, Reply]:
+    """Send all at the same time from inside the client's pod, by its wget; times are taken there, from /proc/uptime.
+
+    Raises MeshError when the client's pod cannot be used.
+    """
+    one = (
+        "(b=$(cut -d' ' -f1 /proc/uptime); w=$(timeout {most} wget -q -O /dev/null {header} '{url}' 2>&1); c=$?; "
+        "e=$(cut -d' ' -f1 /proc/uptime); echo \"{name} $b $e $c $w\") & "
+    )
+    script = "".join(one.format(name=ask.name, url=ask.url, most=ask.at_most, header=_header(ask)) for ask in asks)
+    done = witness.run("kubectl", "exec", CLIENT, "-c", "client", "--", "sh", "-c", f"{script} wait")
+    found = {match["name"]: _reply(match.groupdict()) for match in _LINE.finditer(done.stdout)}
+    if set(found) != {ask.name for ask in asks}:
+        raise errors.MeshError(
+            "The client's pod sent nothing.", why=done.complaint[-300:] or "no answer", next="kubectl get pods    # is client 2/2?"
+        )
+    return found
+
+
+def _header(ask: Ask) -> str:
+    return f"--header '{ask.header}'" if ask.header else ""
+
+
+def _reply(parts: Mapping[str, str]) -> Reply:
+    said = re.search(r"HTTP/1\.\d (\d+)", parts["said"])
+    status = GOOD if parts["code"] == "0" else int(said[1]) if said else 0
+    return Reply(status, float(parts["ended"]) - float(parts["began"]))
+
+
+# -- 7.1 ---------------------------------------------------------------------------------------------------------------------------------
+
+
+def people_and_jobs(witness: Witness) -> Outcome:
+    """7.1: whoever asks `orders` waits one second at most, nightly jobs (`x-client: batch`) three."""
+    number = "7.1"
+    found = witness.virtual_service("orders")
+    if found is None:
+        return outcome.not_attempted(number, f"there is no VirtualService `orders` in namespace {witness.namespace} yet")
+    hosts = [str(host) for host in found.get("spec", {}).get("hosts", ())]
+    if not {"orders", f"orders.{witness.namespace}.svc.cluster.local"} & set(hosts):
+        return outcome.not_yet(
+            number,
+            seen=f"VirtualService orders is for the hosts {', '.join(hosts) or '(none)'}",
+            expected="it is for orders",
+            hint="inside the mesh `hosts:` names the Service that is called: orders, and there are no `gateways:`",
+        )
+    if any(line.startswith("VirtualService orders in ") for line in witness.arrival().missing):
+        hint = "`istioctl analyze` names what does not fit together; does it list `gateways:`? Requests inside the mesh pass none"
+        return outcome.not_yet(number, seen="the sidecars do not hold its routes", expected="they get them within a second", hint=hint)
+    url = "http://orders:8080/slow?seconds={}"
+    batch = "x-client: batch"
+    got = wget(
+        witness,
+        (
+            Ask("person-quick", url.format(0.3)),
+            Ask("person-slow", url.format(2)),
+            Ask("job-quick", url.format(2.1), batch),
+            Ask("job-slow", url.format(5), batch),
+        ),
+    )
+    wrong = _people_hint(got)
+    limits = _limits(witness)
+    if not wrong and limits != {"": f"timeout {PERSON:g} s", "job": f"timeout {JOB:g} s"}:
+        held = f"{limits.get('', 'no timeout')} for people, {limits.get('job', 'no timeout')} for jobs"
+        return outcome.not_yet(
+            number,
+            seen=f"Envoy holds {held}",
+            expected=f"timeout {PERSON:g} s for people, {JOB:g} s for jobs",
+            hint="people wait `timeout: 1s`, jobs `timeout: 3s`",
+        )
+    told = f"a page of 0.3 s {got['person-quick']}, one of 2 s {got['person-slow']}"
+    told += f"; for jobs, 2.1 s {got['job-quick']}, 5 s {got['job-slow']}"
+    if wrong:
+        return outcome.not_yet(number, seen=told, expected="people are cut off after 1 s, jobs after 3 s", hint=wrong)
+    return outcome.passed(number, told)
+
+
+def _people_hint(got: Mapping[str, Reply]) -> str:
+    if got["person-quick"].status != GOOD:
+        return "not even a quick page arrives: does the rule without `match` send to `host: orders`, and is it there at all?"
+    if got["person-slow"].status == GOOD:
+        return "people wait too long: the rule without `match` needs `timeout: 1s`, beside `route:` and not below it"
+    if got["job-quick"].status != GOOD:
+        return (
+            "jobs are cut off like people: rules are tried from top to bottom and the first that fits decides, so the rule with "
+            "`match: [{headers: {x-client: {exact: batch}}}]` comes first"
+        )
+    if got["job-slow"].status == GOOD:
+        return "jobs wait for ever: their rule needs a timeout too, `timeout: 3s`"
+    return ""
+
+
+def _limits(witness: Witness) -> dict[str, str]:
+    """The timeouts that the client's Envoy holds: "" for everybody, "job" for the header's rule."""
+    held = proxies.of(witness.connection, witness.namespace, "orders", proxy=f"{CLIENT}.{witness.namespace}")
+    return {"job" if route.conditions else "": line for route in held for line in route.treatment if line.startswith("timeout")}
+
+
+# -- 7.2 ---------------------------------------------------------------------------------------------------------------------------------
+
+
+def page_in_time(witness: Witness) -> Outcome:
+    """7.2: productpage answers within 1.5 s however slow ratings are, and with reviews when they are quick."""
+    number = "7.2"
+    if witness.virtual_service("reviews") is None:
+        return outcome.not_attempted(number, f"there is no VirtualService `reviews` in namespace {witness.namespace} yet")
+    if any(line.startswith("VirtualService reviews in ") for line in witness.arrival().missing):
+        return outcome.not_yet(
+            number,
+            seen="the sidecars do not hold the routes of VirtualService reviews",
+            expected="they get them within a second",
+            hint="`istioctl analyze` names what does not fit together. Is `hosts: [reviews]` there, and no `gateways:`?",
+        )
+    url = "http://productpage:9080/api/v1/products/0/reviews"
+    cookie = "Cookie: speed=slow"
+    got = wget(witness, (Ask("ratings", "http://ratings:9080/ratings/0", cookie, at_most=2), Ask("slow", url, cookie, at_most=4)))
+    if got["ratings"].seconds < PAGE:
+        return outcome.not_yet(
+            number,
+            seen=f"ratings are not slow: {got['ratings']}",
+            expected="they still take seven seconds for the cookie speed=slow; the page must be quick all the same",
+            hint="kubectl apply -f manifests/07_timeouts/08-virtualservice-ratings.yaml",
+        )
+    slow = got["slow"]
+    if slow.seconds > PAGE:
+        hint = "productpage asks reviews **twice** when the first answer is bad, so the page takes two timeouts: allow half as much"
+        if slow.seconds > 2 * PAGE + SLACK:
+            hint = "whose waiting is it? productpage waits for reviews, so its rule is VirtualService `reviews`, with a `timeout`"
+        return outcome.not_yet(number, seen=f"with slow ratings, {slow}", expected=f"an answer within {PAGE:g} s", hint=hint)
+    quick = Reply(0, 0.0)
+    for _ in range(_TRIES):  # a machine that is busy with something else may miss a short timeout once
+        quick = wget(witness, (Ask("quick", url),))["quick"]
+        if quick.status == GOOD:
+            return outcome.passed(number, f"with slow ratings, {slow}; with quick ones, {quick}")
+    return outcome.not_yet(
+        number,
+        seen=f"with slow ratings, {slow}; but with quick ones too, {quick}",
+        expected="quick ratings still bring the reviews",
+        hint="the timeout is so short that healthy reviews do not make it: half a second is plenty",
+    )
+
+
+# -- 7.3 ---------------------------------------------------------------------------------------------------------------------------------
+
+
+def from_the_inside_out(witness: Witness) -> Outcome:
+    """7.3: desk.example.com shows nginx's own page when tomcat is slow, and nobody waits longer than three seconds for anything."""
+    number = "7.3"
+    found = witness.virtual_service("desk")
+    if found is None:
+        return outcome.not_attempted(number, f"there is no VirtualService `desk` in namespace {witness.namespace} yet")
+    closed = doors.shut(number, witness, found, host=DESK, gateway="front")
+    if closed:
+        return closed
+    (front,) = witness.send(1, host=DESK, path="/")
+    if front.status != GOOD:
+        hint = "503 or 404 at once: does `route:` send to `host: nginx`? And did nginx get manifests/07_timeouts/nginx-sorry.conf?"
+        return outcome.not_yet(number, seen=f"the front page: {_told(front)}", expected="200, tomcat's front page", hint=hint)
+    with ThreadPoolExecutor(max_workers=2) as both:
+        (slow,), (archive,) = both.map(lambda path: witness.send(1, host=DESK, path=path), ("/slow?seconds=4", "/archive/slow?seconds=5"))
+    if slow.status != SORRY:
+        return outcome.not_yet(
+            number,
+            seen=f"a page of 4 s: {_told(slow)}",
+            expected="503 with nginx's own words, after a second",
+            hint=_sorry_hint(witness, slow),
+        )
+    if archive.status != CUT or archive.latency > DESK_AT_MOST + SLACK:
+        hint = "for the archive there is no other timeout than yours: give the route in VirtualService desk `timeout: 3s`"
+        return outcome.not_yet(
+            number, seen=f"the archive, 5 s: {_told(archive)}", expected=f"504 after {DESK_AT_MOST:g} s at most", hint=hint
+        )
+    return outcome.passed(number, f"a page of 4 s: {_told(slow)}, from nginx; the archive, 5 s: {_told(archive)}, from the gateway")
+
+
+def _told(result: Result) -> str:
+    return f"{result.code} after {result.latency:.1f} s"
+
+
+def _sorry_hint(witness: Witness, slow: Result) -> str:
+    if slow.status == CUT and slow.latency < timeouts.described_by(witness.virtual_service("tomcat") or {}) + 0.1:
+        return "the gateway gave up first, and nginx's page came too late: the outer timeout must be longer than the inner one"
+    if witness.virtual_service("tomcat") is None or slow.status == GOOD:
+        return "tomcat has no timeout any more: kubectl apply -f manifests/07_timeouts/03-virtualservice-timeout.yaml"
+    return "nginx passed the error on: give it the exercise's configuration, manifests/07_timeouts/nginx-sorry.conf, and reload it"
+
+
+EXERCISES: Final = (
+    Exercise(
+        "7.1",
+        "People wait a second, jobs three",
+        (
+            "Start from manifests/07_timeouts/03-virtualservice-timeout.yaml, with `orders` in place of `tomcat`, and one rule more.",
+            "Who is a job? `match: [{headers: {x-client: {exact: batch}}}]`. Each rule has a `timeout` of its own.",
+            "From top to bottom: the match for batch with `timeout: 3s`; then, without match, `timeout: 1s`; both route to `host: orders`.",
+        ),
+        people_and_jobs,
+    ),
+    Exercise(
+        "7.2",
+        "A page within a second and a half",
+        (
+            "Whose waiting do you want to cut short? productpage waits for reviews, reviews wait for ratings.",
+            "A timeout on the route where a delay is injected does not cut it. Go one hop nearer to the page: VirtualService `reviews`.",
+            "productpage asks reviews twice. Two timeouts must fit into 1.5 s: `hosts: [reviews]`, `timeout: 500ms`.",
+        ),
+        page_in_time,
+    ),
+    Exercise(
+        "7.3",
+        "From the inside out",
+        (
+            "Two clocks run: nginx's Envoy waits a second for tomcat (VirtualService `tomcat`), the gateway for nginx as long as you say.",
+            "If the gateway's clock rings first, nginx's page comes too late. If it never rings, the archive keeps visitors for ever.",
+            "`hosts: [desk.example.com]`, `gateways: [front]`, a route to `host: nginx` and `timeout: 3s`.",
+        ),
+        from_the_inside_out,
+    ),
+)

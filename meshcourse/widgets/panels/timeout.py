@@ -1,0 +1,296 @@
+"""The timeout panel: how long a server takes and how long each hop waits, and where the time of one request goes.
+
+Comes in: a Connection, the URL of a page that takes as long as it is asked to (`{seconds}` stands for that), the places on the way to it,
+and the VirtualServices whose timeouts the sliders move, the first hop's first. Goes out: a widget; and the same by calls, for papermill
+and tests: `set_delay`, `set_timeout`, `send`, `start`, `stop`, `wait_journey`, `snapshot`. Who runs it: lab.timeout_panel.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import secrets
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import ClassVar, Final
+
+from meshcourse.core import errors
+from meshcourse.measure import journeys as travel
+from meshcourse.measure.journeys import Journey, Place
+from meshcourse.mesh import timeouts
+from meshcourse.mesh.connection import Connection
+from meshcourse.traffic import pacing, sender
+from meshcourse.traffic.targets import Target
+from meshcourse.widgets.figures import timeout as picture
+from meshcourse.widgets.latest import Latest
+from meshcourse.widgets.panels import timeout_controls
+from meshcourse.widgets.panels.panel import PATIENCE, Panel
+from meshcourse.widgets.panels.timeout_controls import Controls, Widget
+
+FOLLOW: Final = 2.0
+"""Seconds between looks at the timeouts: a learner's kubectl moves the sliders too."""
+LATE: Final = 6.0
+"""Seconds after a request's end in which its hops may still appear in the logs."""
+PAUSE: Final = 1.0
+KEPT: Final = 60
+LONGEST: Final = 60.0
+
+
+@dataclass(frozen=True)
+class Limit:
+    """A timeout that a slider moves: the VirtualService that holds it, and what the slider is called."""
+
+    virtual_service: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A panel at one moment. `timeouts` are what the API server holds, by VirtualService; 0: none."""
+
+    delay: float
+    timeouts: Mapping[str, float]
+    running: bool
+    journeys: tuple[Journey, ...]
+    error: str
+
+
+class TimeoutPanel(Panel):
+    """A live panel over the way of a request."""
+
+    every: ClassVar[float] = 0.4
+
+    def __init__(  # noqa: PLR0913 - each is a choice of the chapter
+        self,
+        connection: Connection,
+        *,
+        namespace: str,
+        url: str,
+        host: str,
+        places: tuple[Place, ...],
+        limits: tuple[Limit, ...],
+        worker: str = "the server itself",
+        delay: float = 2.0,
+    ) -> None:
+        super().__init__(str(connection.kubeconfig), namespace, host)
+        self._connection, self._namespace, self._url, self._host = connection, namespace, url, host
+        self._places, self._limits, self._worker, self._delay = places, limits, worker, delay
+        self._held: dict[str, float] = {}
+        self._latest: Latest[dict[str, float]] = Latest(self._write)
+        self._journeys: list[Journey] = []
+        self._marks: dict[int, tuple[str, float]] = {}
+        self._sent = 0
+        self._looked = 0.0
+        self._sending: asyncio.Task[None] | None = None
+        self._controls: Controls | None = None
+
+    @property
+    def widgets(self) -> Controls:
+        """The widgets, built if need be."""
+        self.open()
+        if self._controls is None:
+            raise AssertionError
+        return self._controls
+
+    # -- what a notebook or a test calls -----------------------------------------------------------------------------------------------
+
+    def set_delay(self, seconds: float) -> None:
+        """Ask the server to take so long, from the next request on."""
+        self.widgets.delay.value = seconds
+
+    def set_timeout(self, virtual_service: str, seconds: float) -> float:
+        """Set a timeout (0: none), wait until the API server holds it, and return that. Raises KubernetesError when it is refused."""
+        self.open()
+        return self._wait(self._set({virtual_service: seconds}), within=4 * PATIENCE)[virtual_service]
+
+    def send(self) -> Journey:
+        """Send one request and wait for its answer; its hops come when the proxies have written their logs (`wait_journey`)."""
+        return self._wait(self._send(), within=LONGEST + PATIENCE)
+
+    def start(self) -> None:
+        """Send one request after the other until `stop`."""
+        self._wait(self._begin())
+
+    def stop(self) -> None:
+        """Send no more."""
+        self._wait(self._end_sending())
+
+    def wait_journey(self, number: int = 0, *, within: float = 15.0) -> Journey:
+        """Wait until all hops of a request are known (of the newest without a number), and return it. Raises PanelError when not."""
+        ends = time.monotonic() + within
+        while True:
+            found = [each for each in self.snapshot().journeys if each.number == number or not number]
+            if found and len(found[-1].hops) == len(self._places):
+                return found[-1]
+            if time.monotonic() > ends:
+                seen = ", ".join(hop.place.name for hop in found[-1].hops) if found else "no request was sent"
+                raise errors.PanelError(
+                    f"The way of the request is not known after {within:g} s.",
+                    why=f"logged by: {seen or 'nobody yet'}; {self._error or 'no error was shown'}",
+                    next="panel.send()",
+                )
+            time.sleep(0.05)
+
+    def snapshot(self) -> Snapshot:
+        """The panel now."""
+        return self._wait(self._snapshot())
+
+    @property
+    def running(self) -> bool:
+        """Whether it keeps sending."""
+        return self._sending is not None and not self._sending.done()
+
+    # -- what the base asks for --------------------------------------------------------------------------------------------------------
+
+    def _build(self) -> tuple[Widget, Widget]:
+        self._held = self._read()
+        built = timeout_controls.build(
+            self._delay,
+            [(limit.text, self._held[limit.virtual_service]) for limit in self._limits],
+            title=f"{self._host}: how long it takes, and who waits how long",
+            figure=picture.figure((), self._places, self._worker),
+        )
+        self._controls = built
+        for slider in built.timeouts:
+            slider.observe(lambda _: self._moved(), names="value")
+        built.delay.observe(lambda change: self._ask(float(change["new"])), names="value")
+        built.send.on_click(lambda _: self._later(self._send()))
+        built.repeat.observe(lambda change: self._toggled(bool(change["new"])), names="value")
+        return built.box, built.error
+
+    def _inputs(self) -> tuple[Widget, ...]:
+        return self.widgets.inputs() if self._controls is None else self._controls.inputs()
+
+    async def _keep_live(self) -> None:
+        async with self._latest:
+            await super()._keep_live()
+
+    async def _leave(self) -> None:
+        await self._end_sending()
+
+    async def _beat(self) -> None:
+        now = time.monotonic()
+        if self._marks:
+            await self._look()
+        if now - self._looked > FOLLOW:
+            self._looked = now
+            await self._follow()
+
+    # -- sending -----------------------------------------------------------------------------------------------------------------------
+
+    async def _send(self) -> Journey:
+        self._sent += 1
+        number, mark, asked = self._sent, f"meshcourse-journey/{secrets.token_hex(6)}", self._delay
+        limits = tuple(self._held[limit.virtual_service] for limit in self._limits)
+        target = Target(self._url.format(seconds=f"{asked:g}"), headers={"User-Agent": mark}, host=self._host, timeout=LONGEST)
+        (result,) = await sender.send(target, pacing.closed(requests=1), in_flight=1)
+        journey = Journey(number, asked, limits, result.status, result.latency)
+        self._journeys = [*self._journeys, journey][-KEPT:]
+        self._marks[number] = (mark, time.monotonic())
+        self._complain(errors.TrafficError("No answer came.", why=result.error, next="lab.wait()") if result.fault else None)
+        await asyncio.to_thread(self._draw)
+        return journey
+
+    async def _begin(self) -> None:
+        if not self.running:
+            self._sending = asyncio.create_task(self._shown(self._send_on()))
+            self._show_repeat(running=True)
+
+    async def _send_on(self) -> None:
+        try:
+            while True:
+                await self._send()
+                await asyncio.sleep(PAUSE)
+        finally:
+            self._show_repeat(running=False)
+
+    async def _end_sending(self) -> None:
+        await self._end(self._sending)
+        self._show_repeat(running=False)
+
+    async def _look(self) -> None:
+        """Read the logs for the hops of all journeys that lack some."""
+        now = time.monotonic()
+        oldest = min(ended for _, ended in self._marks.values())
+        logged = await asyncio.to_thread(
+            travel.read, self._connection, self._places, seconds=math.ceil(now - oldest + timeout_controls.MOST + 2)
+        )
+        changed = False
+        for journey, (mark, ended) in self._pending():
+            found = travel.hops(mark, logged)
+            if len(found) > len(journey.hops):
+                self._journeys[self._journeys.index(journey)] = replace(journey, hops=found)
+                changed = True
+            if len(found) == len(self._places) or now - ended > LATE:
+                del self._marks[journey.number]
+        if changed:
+            await asyncio.to_thread(self._draw)
+
+    def _pending(self) -> tuple[tuple[Journey, tuple[str, float]], ...]:
+        return tuple((journey, self._marks[journey.number]) for journey in self._journeys if journey.number in self._marks)
+
+    # -- timeouts ----------------------------------------------------------------------------------------------------------------------
+
+    def _ask(self, seconds: float) -> None:
+        self._delay = seconds
+
+    def _moved(self) -> None:
+        if not self._showing and self._controls is not None:
+            shown = zip(self._limits, self._controls.timeouts, strict=True)
+            self._latest.offer({limit.virtual_service: float(slider.value) for limit, slider in shown})
+
+    def _toggled(self, on: bool) -> None:  # noqa: FBT001 - a switch
+        if not self._showing:
+            self._later(self._begin() if on else self._end_sending())
+
+    async def _write(self, wanted: dict[str, float]) -> None:
+        await self._shown(self._set(wanted))
+
+    async def _set(self, wanted: Mapping[str, float]) -> dict[str, float]:
+        try:
+            for name, seconds in wanted.items():
+                if self._held.get(name) != seconds:
+                    self._held[name] = await asyncio.to_thread(timeouts.write, self._connection, self._namespace, name, seconds)
+        except errors.MeshcourseError as error:
+            self._complain(error)
+            self._show(await asyncio.to_thread(self._read))
+            raise
+        self._complain(None)
+        self._show(dict(self._held))
+        return dict(self._held)
+
+    def _read(self) -> dict[str, float]:
+        return {limit.virtual_service: timeouts.read(self._connection, self._namespace, limit.virtual_service) for limit in self._limits}
+
+    async def _follow(self) -> None:
+        if not self._latest.busy:
+            held = await asyncio.to_thread(self._read)
+            if not self._latest.busy:
+                self._show(held)
+
+    def _show(self, held: dict[str, float]) -> None:
+        """Let the sliders show what the mesh holds, unless a newer wish waits."""
+        self._held = held
+        if self._controls is None or self._latest.waiting:
+            return
+        with self._quietly():
+            for limit, slider in zip(self._limits, self._controls.timeouts, strict=True):
+                slider.value = min(held[limit.virtual_service], slider.max)
+
+    # -- showing -----------------------------------------------------------------------------------------------------------------------
+
+    async def _snapshot(self) -> Snapshot:
+        return Snapshot(self._delay, dict(self._held), self.running, tuple(self._journeys), self._error)
+
+    def _draw(self) -> None:
+        if self._controls is not None and self._journeys:
+            shown = tuple(self._journeys)
+            picture.update(self._controls.figure, shown, self._places, self._worker)
+            self._controls.words.value = picture.verdict(shown[-1])
+            self._controls.alt.value = timeout_controls.caption(shown)
+
+    def _show_repeat(self, *, running: bool) -> None:
+        if self._controls is not None:
+            with self._quietly():
+                self._controls.repeat.value = running
