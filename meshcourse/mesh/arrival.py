@@ -14,9 +14,10 @@ import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Self
 
-from meshcourse.mesh import istioctl, policies, proxies, resources
+from meshcourse.core import errors
+from meshcourse.mesh import admin, installation, policies, proxies, resources
 from meshcourse.mesh.connection import Connection
 
 Json = dict[str, Any]
@@ -27,6 +28,7 @@ MERGE_WINDOW: Final = 1.1
 istiod announces a pod before it is ready, as unhealthy; its getting ready is such a change, and Envoy's own listing shows it early.
 """
 _FRESH: Final = 5.0
+INGRESS: Final = "ingressgateway"
 
 
 @dataclass(frozen=True)
@@ -56,14 +58,19 @@ def wait(connection: Connection, namespace: str, *, timeout: float = 15.0) -> Ar
 
     Raises MeshError when a proxy cannot be asked.
     """
-    started = time.monotonic()
+    with Lines(connection) as lines:
+        return _watch(lines, namespace, timeout)
+
+
+def _watch(lines: Lines, namespace: str, timeout: float) -> Arrival:
+    connection, started = lines.connection, time.monotonic()
     complete: float | None = None
     while True:
         every, rules = listed(connection, namespace, "virtualservices"), listed(connection, namespace, "destinationrules")
         services = [item for item in every if carried_by_a_gateway(item)]
         subsets = [subset for rule in rules for subset in _subsets(connection, rule)]
-        missing = [*_doors(connection, namespace, services), *_pods(connection, subsets)]
-        missing += _in_sidecars(connection, namespace, [item for item in every if carried_by_sidecars(item)], rules)
+        missing = [*_doors(lines, namespace, services), *_pods(lines, subsets)]
+        missing += _in_sidecars(lines, namespace, [item for item in every if carried_by_sidecars(item)], rules)
         now = time.monotonic()
         complete = None if missing else complete or now
         settled = complete is not None and (now - complete >= MERGE_WINDOW or not any(subset.fresh for subset in subsets))
@@ -73,17 +80,48 @@ def wait(connection: Connection, namespace: str, *, timeout: float = 15.0) -> Ar
         time.sleep(0.1)
 
 
-def _doors(connection: Connection, namespace: str, services: list[Json]) -> Iterator[str]:
+class Lines:
+    """A line to each proxy that is asked, kept open from one look to the next."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self._open: dict[tuple[str, str], admin.Line] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for line in self._open.values():
+            line.close()
+
+    def to(self, namespace: str, pod: str) -> admin.Line:
+        """The line to one pod's proxy."""
+        return self._open.setdefault((namespace, pod), admin.Line(self.connection, namespace, pod))
+
+    def to_gateway(self, role: str) -> admin.Line:
+        """The line to a ready pod of a gateway ("ingressgateway"). Raises MeshError when there is none."""
+        found = resources.read(self.connection.core().list_namespaced_pod, installation.NAMESPACE).items
+        names = [str(pod.metadata.name) for pod in found if (pod.metadata.labels or {}).get("istio") == role and is_ready(pod)]
+        if not names:
+            raise errors.MeshError(
+                f"No pod of istio-{role} is ready.",
+                why="so nobody can say what it holds",
+                next=f"kubectl -n {installation.NAMESPACE} get pods",
+            )
+        return self.to(installation.NAMESPACE, names[0])
+
+
+def _doors(lines: Lines, namespace: str, services: list[Json]) -> Iterator[str]:
     """Gateways and VirtualServices that the gateways' Envoys do not hold."""
-    gateways = listed(connection, namespace, "gateways")
-    for proxy, role in ((proxies.INGRESS, "ingressgateway"), (proxies.EGRESS, "egressgateway")):
+    gateways = listed(lines.connection, namespace, "gateways")
+    for role in (INGRESS, "egressgateway"):
         doors = [item for item in gateways if serves_http(item, role)]
         others = frozenset(spelling for item in gateways if not serves_http(item, role) for spelling in _spellings(item, namespace))
         own = frozenset(spelling for item in doors for spelling in _spellings(item, namespace))
-        read = {str(item["metadata"]["name"]): readers(item, own, others, strangers=proxy == proxies.INGRESS) for item in services}
+        read = {str(item["metadata"]["name"]): readers(item, own, others, strangers=role == INGRESS) for item in services}
         if not doors and not any(read.values()):
             continue
-        configuration = istioctl.read_json(connection, "proxy-config", "routes", proxy)
+        configuration = lines.to_gateway(role).routes()
         if doors and not any(str(table.get("name", "")).startswith("http.") for table in configuration):
             yield f"Gateway {doors[0]['metadata']['name']}"
         for item in services:
@@ -108,37 +146,42 @@ def readers(virtual_service: Mapping[str, Any], own: frozenset[str], others: fro
     return named & own | (named - own - others if strangers else frozenset())
 
 
-def _in_sidecars(connection: Connection, namespace: str, services: list[Json], rules: list[Json]) -> list[str]:
-    """What the sidecars of the namespace's ready pods lack; all are asked at once, since each answer takes a tenth of a second."""
+def _in_sidecars(lines: Lines, namespace: str, services: list[Json], rules: list[Json]) -> list[str]:
+    """What the sidecars of the namespace's ready pods lack; several are asked at once."""
     limited = [rule for rule in rules if _full(str(rule["spec"].get("host", "")), namespace) is not None]
     if not services and not limited:
         return []
-    pods = resources.read(connection.core().list_namespaced_pod, namespace).items
-    names = [f"{pod.metadata.name}.{namespace}" for pod in pods if is_ready(pod) and has_sidecar(pod)]
+    pods = resources.read(lines.connection.core().list_namespaced_pod, namespace).items
+    names = [str(pod.metadata.name) for pod in pods if is_ready(pod) and has_sidecar(pod)]
+
+    def lacking(name: str) -> list[str]:
+        try:
+            return _lacking(lines.to(namespace, name), name, namespace, services, limited)
+        except errors.KubernetesError:
+            return [f"the proxy of pod {name}"]  # just deleted, mostly; the next look asks only those that are there
+
     with ThreadPoolExecutor(max_workers=4) as several:
-        return [
-            line for lines in several.map(lambda name: _lacking(connection, name, namespace, services, limited), names) for line in lines
-        ]
+        return [missing for found in several.map(lacking, names) for missing in found]
 
 
-def _lacking(connection: Connection, proxy: str, namespace: str, services: list[Json], rules: list[Json]) -> list[str]:
-    lines = []
+def _lacking(line: admin.Line, pod: str, namespace: str, services: list[Json], rules: list[Json]) -> list[str]:
+    missing = []
     if services:
-        held = istioctl.read_json(connection, "proxy-config", "routes", proxy)
+        held = line.routes()
         for item in services:
             routes = proxies.read(held, namespace, item["metadata"]["name"])
             # A host with several ports has its routes in several tables.
             if set(map(repr, routes)) != set(map(repr, proxies.described_by(item, gateways=frozenset({"mesh"})))):
-                lines.append(f"VirtualService {item['metadata']['name']} in {proxy}")
+                missing.append(f"VirtualService {item['metadata']['name']} in {pod}")
     if rules:
-        clusters = istioctl.read_json(connection, "proxy-config", "clusters", proxy)
+        clusters = line.clusters()
         for rule in rules:
             host = _full(str(rule["spec"]["host"]), namespace) or ""
             for subset, policy in policies.described_by(rule):
                 cluster = policies.find(clusters, host, subset)
                 if cluster is None or policies.held(cluster) != policy:
-                    lines.append(f"DestinationRule {rule['metadata']['name']}{f' subset {subset}' if subset else ''} in {proxy}")
-    return lines
+                    missing.append(f"DestinationRule {rule['metadata']['name']}{f' subset {subset}' if subset else ''} in {pod}")
+    return missing
 
 
 def has_sidecar(pod: Any) -> bool:  # noqa: ANN401 - the Kubernetes client is untyped
@@ -153,11 +196,12 @@ def _full(host: str, namespace: str, domain: str = "cluster.local") -> str | Non
     return f"{service}.{namespace}.svc.{domain}" if rest in {"", namespace, f"{namespace}.svc", f"{namespace}.svc.{domain}"} else None
 
 
-def _pods(connection: Connection, wanted: list[Subset]) -> Iterator[str]:
+def _pods(lines: Lines, wanted: list[Subset]) -> Iterator[str]:
     """Subsets whose ready pods are not those that the gateway's Envoy holds as healthy."""
     if not wanted:
         return
-    held = {tuple(name.split("|")[2:4]): addresses for name, addresses in proxies.endpoints(connection).items() if name.count("|") == 3}  # noqa: PLR2004 - direction|port|subset|host
+    every = proxies.healthy(lines.to_gateway(INGRESS).endpoints())
+    held = {tuple(name.split("|")[2:4]): addresses for name, addresses in every.items() if name.count("|") == 3}  # noqa: PLR2004 - direction|port|subset|host
     for subset in wanted:
         if held.get((subset.name, subset.host), frozenset()) != subset.addresses:
             yield f"subset {subset.name} of {subset.host}"

@@ -7,7 +7,7 @@ which waits for istiod's push, and lab.routes, which shows them. The reading of 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,7 +15,6 @@ from meshcourse.mesh import installation, istioctl, treatments
 from meshcourse.mesh.connection import Connection
 
 INGRESS: Final = f"deploy/{installation.INGRESS}.{installation.NAMESPACE}"
-EGRESS: Final = f"deploy/{installation.EGRESS}.{installation.NAMESPACE}"
 _CONFIG: Final = "/apis/networking.istio.io/v1/namespaces/{}/virtual-service/{}"
 
 
@@ -45,12 +44,12 @@ def of(connection: Connection, namespace: str, virtual_service: str, *, proxy: s
     return read(istioctl.read_json(connection, "proxy-config", "routes", proxy), namespace, virtual_service)
 
 
-def endpoints(connection: Connection, *, proxy: str = INGRESS) -> dict[str, frozenset[str]]:
-    """The addresses that `proxy` holds as healthy, by cluster: `outbound|80|v2|web.canary.svc.cluster.local` -> {"10.244.0.13"}."""
-    return {
-        str(cluster.get("name")): frozenset(_healthy(cluster))
-        for cluster in istioctl.read_json(connection, "proxy-config", "endpoints", proxy)
-    }
+def healthy(clusters: Iterable[Mapping[str, Any]]) -> dict[str, frozenset[str]]:
+    """The addresses held as healthy, by cluster: `outbound|80|v2|web.canary.svc.cluster.local` -> {"10.244.0.13"}.
+
+    Takes the JSON of `proxy-config endpoints`.
+    """
+    return {str(cluster.get("name")): frozenset(_healthy(cluster)) for cluster in clusters}
 
 
 def _healthy(cluster: Mapping[str, Any]) -> Iterator[str]:
