@@ -15,7 +15,6 @@ from meshcourse.lab.diagnosis import doctor
 from meshcourse.lab.exercises import check, hint, solution
 from meshcourse.lab.following import follow
 from meshcourse.lab.log_lines import explain_log
-from meshcourse.lab.mesh_map import mesh_map
 from meshcourse.lab.overview import progress
 from meshcourse.lab.panels import (
     breaker_panel,
@@ -36,6 +35,7 @@ from meshcourse.lab.shell import access_log, apply, sh, stats, wait
 from meshcourse.lab.start import chapter
 from meshcourse.lab.stills import still
 from meshcourse.lab.topologies import topology
+from meshcourse.lab.wiring import mesh_map
 
 __all__ = [
     "access_log",

@@ -14,6 +14,7 @@ from typing import Final
 
 from meshcourse.core import errors
 from meshcourse.lab import session
+from meshcourse.lab.shell import FLUSH, RECENT
 from meshcourse.measure import access_logs
 from meshcourse.measure.access_logs import MEANING, Entry
 from meshcourse.mesh import installation
@@ -63,16 +64,17 @@ def explain_log(containing: str = "", *, workload: str = "", namespace: str = ""
 
     Waits `timeout` seconds for the line to be written. Raises CourseError when none comes, KubernetesError when there is no such workload.
     """
-    begun, ends = session.current(), time.monotonic() + timeout
+    begun, started = session.current(), time.monotonic()
     where = (namespace or begun.namespace) if workload else installation.NAMESPACE
     what = (workload if "/" in workload else f"deployment/{workload}") if workload else f"deployment/{installation.INGRESS}"
     command = shlex.join(["kubectl", "-n", where, "logs", what, "-c", "istio-proxy"])
     command += (f" | grep {shlex.quote(containing)}" if containing else "") + " | tail -1"
     while True:
-        found = access_logs.read(begun.connection, where, what, containing=containing)
+        old = time.monotonic() - started > FLUSH
+        found = access_logs.read(begun.connection, where, what, containing=containing, since=0 if old else RECENT)
         if found:
             return Explained(command, found[-1])
-        if time.monotonic() > ends:
+        if time.monotonic() - started > timeout:
             raise errors.CourseError(
                 f"No line of this access log holds {containing!r}." if containing else "This access log is empty.",
                 why=f"{what} has not logged such a request among its last 500 lines",

@@ -84,12 +84,26 @@ def _value(token: re.Match[str]) -> str:
     return next(part for part in (token["quoted"], token["time"], token["word"]) if part is not None)
 
 
-def read(connection: Connection, namespace: str, workload: str, *, containing: str = "", last: int = 500) -> tuple[Entry, ...]:
+def read(
+    connection: Connection, namespace: str, workload: str, *, containing: str = "", last: int = 500, since: int = 0
+) -> tuple[Entry, ...]:
     """The access log entries in the `last` lines of a workload's proxy ("deploy/web", "pod/web-1"), those with `containing` only.
+
+    With `since`, only those of the last so many seconds.
 
     Raises KubernetesError when there is no such workload. Envoy writes its log about once a second, so the newest may be missing.
     """
-    arguments = ["kubectl", "-n", namespace, "logs", workload, "-c", "istio-proxy", f"--tail={last}"]
+    arguments = [
+        "kubectl",
+        "-n",
+        namespace,
+        "logs",
+        workload,
+        "-c",
+        "istio-proxy",
+        f"--tail={last}",
+        *([f"--since={since}s"] if since else []),
+    ]
     done = commands.run(connection, arguments, timeout=30.0)
     if done.code:
         raise resources.refusal(done, f"the request for the logs of {workload}")

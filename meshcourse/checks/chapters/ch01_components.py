@@ -1,0 +1,195 @@
+"""The exercises of chapter 1: a door and a rule of your own, the Envoys counted, and a second way out through the egress gateway.
+
+Comes in: a Witness. Goes out: an Outcome for each exercise, from requests that the check sends, from `istioctl proxy-status`, and from what
+the egress gateway logged of a request that only this check can have sent.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections import Counter
+from typing import Final
+
+from meshcourse.checks import doors, outcome
+from meshcourse.checks.exercises import Exercise, Json, Witness
+from meshcourse.checks.outcome import Outcome
+from meshcourse.core import errors
+from meshcourse.mesh import istioctl
+
+HELLO: Final = "hello.example.com"
+BILLING: Final = "billing.partner.example"
+FEW: Final = 20
+LATE: Final = 3.0
+"""Seconds within which the egress gateway's line is written, with room to spare."""
+_EGRESS: Final = "deploy/istio-egressgateway"
+_SYSTEM: Final = "istio-system"
+_FULL: Final = "istio-egressgateway.istio-system.svc.cluster.local"
+
+
+def a_door_and_a_rule(witness: Witness) -> Outcome:
+    """1.1: Gateway and VirtualService `hello` let hello.example.com through to web."""
+    number = "1.1"
+    gateway, service = witness.object("gateway", "hello"), witness.virtual_service("hello")
+    if gateway is None and service is None:
+        return outcome.not_attempted(number, f"there is no Gateway and no VirtualService `hello` in namespace {witness.namespace} yet")
+    expected = f"requests for {HELLO} are answered by web"
+    wrong = _missing_half(gateway, service)
+    if wrong or service is None:
+        return outcome.not_yet(number, seen=wrong[0], expected=expected, hint=wrong[1])
+    shut = doors.shut(number, witness, service, host=HELLO, gateway="hello")
+    if shut:
+        return shut
+    codes = Counter(result.status for result in witness.send(FEW, host=HELLO, path="/get"))
+    if set(codes) == {200}:
+        return outcome.passed(number, f"{FEW} of {FEW} requests for {HELLO} were answered with 200")
+    if set(codes) == {0}:
+        return outcome.cannot_tell(number, "the ingress gateway does not answer", "kubectl get pods -n istio-system")
+    hint = "is `destination: host:` the Service's name, web, and its port 80? 503 means that Envoy has nobody to send to"
+    if codes.get(404):
+        hint = "404 means that no rule fits: a rule without `match` takes every path"
+    seen = ", ".join(f"{count} × {code or 'no answer'}" for code, count in sorted(codes.items()))  # noqa: RUF001 - times
+    return outcome.not_yet(number, seen=f"of {FEW} requests: {seen}", expected=expected, hint=hint)
+
+
+def _missing_half(gateway: Json | None, service: Json | None) -> tuple[str, ...]:
+    """(what is seen, hint) where the door or the rule is not there, or the door is for somebody else; empty when both are."""
+    if gateway is None:
+        return (
+            "the rule is there, and the door is not: there is no Gateway `hello`",
+            "a Gateway opens the ingress gateway's port 80 for a host name; manifests/01_components/04-gateway.yaml is one",
+        )
+    if service is None:
+        return (
+            "the door is there, and the rule is not: there is no VirtualService `hello`",
+            "a VirtualService says where requests go; manifests/01_components/05-route.yaml is one",
+        )
+    spec = gateway.get("spec", {})
+    if spec.get("selector") != {"istio": "ingressgateway"}:
+        return (
+            f"Gateway hello selects {spec.get('selector') or 'nothing'}",
+            "the ingress gateway's pods have the label istio: ingressgateway",
+        )
+    servers = list(spec.get("servers", ()))
+    if not any(HELLO in server.get("hosts", ()) or "*" in server.get("hosts", ()) for server in servers):
+        names = ", ".join(str(host) for server in servers for host in server.get("hosts", ()))
+        return f"Gateway hello is for the hosts {names}", f"its `hosts:` must name {HELLO}"
+    if not any(server.get("port", {}).get("number") == 80 for server in servers):  # noqa: PLR2004 - HTTP's port
+        return "Gateway hello does not open port 80", "the NodePort leads to the ingress gateway's port 80: `port: {number: 80, ...}`"
+    return ()
+
+
+def count_the_envoys(witness: Witness) -> Outcome:
+    """1.2: how many Envoys take their orders from istiod now."""
+    number = "1.2"
+    answer = witness.answer(number)
+    if not answer:
+        return outcome.not_attempted(number, "there is no answer yet")
+    told = istioctl.run(witness.connection, "proxy-status").stdout
+    names = [line.split()[0] for line in told.splitlines()[1:] if line.strip()]
+    expected = "the number of lines that `istioctl proxy-status` has below its heading"
+    if not answer.isdigit():
+        return outcome.not_yet(number, seen=f"{answer} is no number", expected=expected, hint='lab.answer("1.2", 7), for example')
+    if int(answer) == len(names):
+        return outcome.passed(number, f"{len(names)} Envoys are connected: {', '.join(name.partition('.')[0] for name in names)}")
+    gateways = [name for name in names if name.endswith(f".{_SYSTEM}")]
+    hint = "each line below the heading is one Envoy; did pods come or go since you counted?"
+    if int(answer) == len(names) - len(gateways):
+        hint = "the gateways are Envoys too"
+    elif int(answer) == len(names) + 1:
+        hint = "the heading is no Envoy, and istiod is none either: it gives the orders"
+    return outcome.not_yet(number, seen=f"your answer is {answer}", expected=expected, hint=hint)
+
+
+def a_second_way_out(witness: Witness) -> Outcome:
+    """1.3: client's requests for billing.partner.example pass the egress gateway."""
+    number = "1.3"
+    services = [each for each in witness.objects("virtualservices") if BILLING in each.get("spec", {}).get("hosts", ())]
+    if not services:
+        return outcome.not_attempted(number, f"no VirtualService in namespace {witness.namespace} is for the host {BILLING} yet")
+    expected = f"a request of client for {BILLING} is answered with 200, and the egress gateway has logged it"
+    gateways = {name.rpartition("/")[2] for each in services for name in each["spec"].get("gateways") or ("mesh",)}
+    for wanted, who in (("mesh", "the sidecars"), ("way-out", "the egress gateway")):
+        if wanted not in gateways:
+            return outcome.not_yet(
+                number,
+                seen=f"the VirtualService is bound to {', '.join(sorted(gateways))}: {who} do not read it".replace(
+                    "gateway do", "gateway does"
+                ),
+                expected=expected,
+                hint="two proxies must know the way: `gateways: [mesh, way-out]`, and one rule for each",
+            )
+    witness.arrival()
+    mark = uuid.uuid4().hex
+    code = _call(witness, mark)
+    passed_by = _logged(witness, mark)
+    if code == "200" and passed_by:
+        return outcome.passed(number, f"client got 200, and the egress gateway logged the request on its way to {passed_by}")
+    if code == "200":
+        return outcome.not_yet(
+            number,
+            seen="client got 200, but the egress gateway saw nothing of it: the sidecar sent it straight to the outside",
+            expected=expected,
+            hint=f"the rule with `match: [{{gateways: [mesh]}}]` must send to {_FULL}",
+        )
+    if passed_by:
+        hint = f"the rule with `match: [{{gateways: [way-out]}}]` must send to {BILLING}"
+        return outcome.not_yet(number, seen=f"the egress gateway got the request and answered {code}", expected=expected, hint=hint)
+    hint = "what does client's own Envoy say? kubectl logs deploy/client -c istio-proxy --tail=2"
+    return outcome.not_yet(number, seen=f"client got {code}, and the egress gateway saw nothing of it", expected=expected, hint=hint)
+
+
+def _call(witness: Witness, mark: str) -> str:
+    """The status that client gets for a request that nobody else sends."""
+    url = f"http://{BILLING}/anything/{mark}"
+    words = ("exec", "deploy/client", "-c", "client", "--", "curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "-m", "5", url)
+    done = witness.run("kubectl", *words)
+    if not done.stdout.strip().isdigit():
+        raise errors.KubernetesError("client cannot be used.", why=done.complaint, next="kubectl rollout status deployment client")
+    return done.stdout.strip()
+
+
+def _logged(witness: Witness, mark: str) -> str:
+    """Where the egress gateway sent the marked request (`-`: nowhere); empty when it does not know of it."""
+    ends = time.monotonic() + LATE
+    while True:
+        found = witness.log(_EGRESS, containing=mark, namespace=_SYSTEM)
+        if found:
+            return found[-1]["upstream_host"]
+        if time.monotonic() > ends:
+            return ""
+        time.sleep(0.2)
+
+
+EXERCISES: Final = (
+    Exercise(
+        "1.1",
+        "A door and a rule",
+        (
+            "Two objects: a Gateway opens a door for a host name, a VirtualService says where its requests go. Section 5 has one of each.",
+            "Copy both files into the cell, with a line `---` between them. Both names become hello, and the host hello.example.com.",
+            "The VirtualService names its door: `gateways: [hello]`. Its destination stays `host: web`.",
+        ),
+        a_door_and_a_rule,
+    ),
+    Exercise(
+        "1.2",
+        "Count the Envoys",
+        (
+            "istiod knows who is connected to it. Which command of section 3 asks it?",
+            "istioctl proxy-status has one line for each Envoy, and a heading.",
+            "lines = !istioctl proxy-status, then len(lines) - 1.",
+        ),
+        count_the_envoys,
+    ),
+    Exercise(
+        "1.3",
+        "A second way out",
+        (
+            "ServiceEntry and Gateway know billing.partner.example already. Only its VirtualService is missing.",
+            "Start from the VirtualService in manifests/01_components/08-egress.yaml. It needs a new name, and the host in two places.",
+            "The host stands under `hosts:` and in the destination of the rule for `way-out`. The rule for `mesh` stays as it is.",
+        ),
+        a_second_way_out,
+    ),
+)

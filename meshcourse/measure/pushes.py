@@ -1,0 +1,94 @@
+"""How long istiod takes from a stored VirtualService to the proxies that hold it.
+
+Comes in: a Connection, a VirtualService as JSON, the Deployments whose Envoys shall be watched. Goes out: a Push, seconds by proxy.
+Who runs it: lab.push_time. Each Envoy is asked for its routes every few milliseconds through an open admin line; the clock is this
+machine's alone. The object goes straight to the API server: kubectl's own start takes longer than the push.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Final
+
+from meshcourse.measure.admin import AdminLine
+from meshcourse.mesh import resources
+from meshcourse.mesh.connection import Connection
+
+Json = Mapping[str, Any]
+GROUP: Final = ("networking.istio.io", "v1")
+PLURAL: Final = "virtualservices"
+EVERY: Final = 0.005
+PATIENCE: Final = 10.0
+_ROUTES: Final = "config_dump?resource=dynamic_route_configs"
+_ORIGIN: Final = "/apis/networking.istio.io/v1/namespaces/{}/virtual-service/{}"
+
+
+@dataclass(frozen=True)
+class Push:
+    """`stored` is how long the API server took; `arrivals` the seconds from then until each proxy held it, None where it never came.
+
+    `unchanged` says that the object was as it is already: then nothing is pushed, and there are no arrivals.
+    """
+
+    stored: float
+    arrivals: Mapping[str, float | None]
+    unchanged: bool = False
+
+
+def measure(connection: Connection, manifest: Json, namespace: str, deployments: Sequence[tuple[str, str]]) -> Push:
+    """Store the VirtualService and watch it arrive at each (namespace, Deployment).
+
+    Raises KubernetesError when the API server or the webhook refuses it, or a proxy does not answer.
+    """
+    name = str(manifest["metadata"]["name"])
+    origin = _ORIGIN.format(namespace, name)
+    lines = {f"{deployment}.{where}": AdminLine(connection, where, deployment) for where, deployment in deployments}
+    try:
+        with ThreadPoolExecutor(max_workers=max(1, len(lines))) as several:
+            before = dict(zip(lines, several.map(lambda line: held(line.get(_ROUTES), origin), lines.values()), strict=True))
+            began = time.monotonic()
+            changed = _store(connection, manifest, namespace, name)
+            stored = time.monotonic()
+            if not changed:
+                return Push(stored - began, {}, unchanged=True)
+            watched = several.map(lambda each: _watch(lines[each], origin, before[each], stored), lines)
+            return Push(stored - began, dict(zip(lines, watched, strict=True)))
+    finally:
+        for line in lines.values():
+            line.close()
+
+
+def _store(connection: Connection, manifest: Json, namespace: str, name: str) -> bool:
+    """Create the object or bring it up to date; says whether that changed anything."""
+    api = connection.custom()
+    found = resources.read(api.get_namespaced_custom_object, *GROUP, namespace, PLURAL, name)
+    if found is None:
+        resources.read(api.create_namespaced_custom_object, *GROUP, namespace, PLURAL, dict(manifest))
+        return True
+    now = resources.read(api.patch_namespaced_custom_object, *GROUP, namespace, PLURAL, name, {"spec": manifest["spec"]})
+    return bool(now["metadata"]["generation"] != found["metadata"]["generation"])
+
+
+def _watch(line: AdminLine, origin: str, before: str, stored: float) -> float | None:
+    while (now := time.monotonic()) - stored < PATIENCE:
+        routes = held(line.get(_ROUTES), origin)
+        if routes not in {"[]", before}:
+            return time.monotonic() - stored
+        time.sleep(max(0.0, EVERY - (time.monotonic() - now)))
+    return None
+
+
+def held(page: str, origin: str) -> str:
+    """The routes that come from one VirtualService in Envoy's dump of its route tables, as text to compare; `[]` when there are none."""
+    found = [
+        route
+        for table in json.loads(page or "{}").get("configs", ())
+        for host in table.get("route_config", {}).get("virtual_hosts", ())
+        for route in host.get("routes", ())
+        if route.get("metadata", {}).get("filter_metadata", {}).get("istio", {}).get("config") == origin
+    ]
+    return json.dumps(found, sort_keys=True)

@@ -1,0 +1,83 @@
+"""The picture of istiod's pushes: for each order, how many milliseconds it took to each Envoy.
+
+Comes in: a View. Goes out: a plotly figure as a plain dict, or the same traces of a live one moved on. Pure but for `update`, which mutates
+the figure it is given, in one batch. Who runs it: the push panel; tests/widgets pins the dict as golden JSON. The number of traces depends
+only on the proxies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from meshcourse.widgets import palette
+from meshcourse.widgets.figures import lines
+
+WAIT: Final = 100.0
+"""Milliseconds that istiod waits for more changes before it pushes (PILOT_DEBOUNCE_AFTER's default)."""
+_SYMBOLS: Final = ("circle", "diamond", "square", "cross", "x", "triangle-up")
+_LEAST: Final = 250.0
+
+
+@dataclass(frozen=True)
+class View:
+    """Milliseconds by proxy, one for each order so far; None where it never came."""
+
+    arrivals: Mapping[str, tuple[float | None, ...]]
+
+    @property
+    def orders(self) -> int:
+        """How many orders there were."""
+        return max(map(len, self.arrivals.values()), default=0)
+
+
+def figure(view: View) -> dict[str, Any]:
+    """The whole figure, for `plotly.graph_objects.Figure` or FigureWidget."""
+    return {"data": [{**style, "x": list(x), "y": list(y)} for style, x, y in traces(view)], "layout": layout(view)}
+
+
+def update(live: Any, view: View) -> None:  # noqa: ANN401 - a FigureWidget, which has no types
+    """Move the traces of `live`, made by `figure` for the same proxies, on to `view`."""
+    made = layout(view)
+    with live.batch_update():
+        for trace, (_, x, y) in zip(live.data, traces(view), strict=True):
+            trace.x, trace.y = x, y
+        live.layout.xaxis.range, live.layout.yaxis.range = made["xaxis"]["range"], made["yaxis"]["range"]
+
+
+def traces(view: View) -> Iterator[lines.Trace]:
+    """The line of istiod's own waiting, then the dots of each proxy."""
+    yield lines.line("", "istiod waits for more changes", palette.INK, "dash", 1.5), (0.0, view.orders + 1.0), (WAIT, WAIT)
+    numbers = tuple(float(number) for number in range(1, view.orders + 1))
+    for place, (proxy, found) in enumerate(view.arrivals.items()):
+        style = {
+            "type": "scatter",
+            "mode": "markers",
+            "name": proxy,
+            "marker": {"color": palette.series(place), "size": 10, "symbol": _SYMBOLS[place % len(_SYMBOLS)]},
+            "hovertemplate": "%{y:.0f} ms",
+        }
+        yield style, numbers, found
+
+
+def layout(view: View) -> dict[str, Any]:
+    """One chart."""
+    highest = max((value for found in view.arrivals.values() for value in found if value is not None), default=0.0)
+    return {
+        **lines.GROUND,
+        "height": 300,
+        "xaxis": {**lines.AXIS, "title": {"text": "order"}, "range": [0.4, max(5, view.orders) + 0.6], "dtick": 1},
+        "yaxis": {**lines.AXIS, "title": {"text": "ms from stored to held"}, "range": [0, max(_LEAST, 1.15 * highest)]},
+        "legend": {**lines.LEGEND, "x": 1.0, "y": 1.02},
+    }
+
+
+def describe(view: View) -> str:
+    """The picture in words, for those who do not see it."""
+    parts = []
+    for proxy, found in view.arrivals.items():
+        held = sorted(value for value in found if value is not None)
+        if held:
+            parts.append(f"{proxy}: {held[0]:.0f} to {held[-1]:.0f} ms, median {held[len(held) // 2]:.0f} ms")
+    return f"{view.orders} orders. " + "; ".join(parts) + "." if parts else "No order has been given yet."

@@ -1,0 +1,131 @@
+"""The push panel: give istiod an order, and see how long it takes until every Envoy has it.
+
+Comes in: a Connection, a VirtualService, the (namespace, Deployment) of each proxy to watch. Goes out: a widget; and the same by calls, for
+papermill and tests: `push`, `snapshot`. Who runs it: lab.push_panel. An order is a small change: the header that the VirtualService
+gives to every answer gets the order's number. Orders are given one after the other, never two at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import html
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import ipywidgets
+import plotly.graph_objects as go
+
+from meshcourse.core import errors
+from meshcourse.measure import pushes
+from meshcourse.measure.pushes import Push
+from meshcourse.mesh import resources
+from meshcourse.mesh.connection import Connection
+from meshcourse.widgets.figures import pushes as picture
+from meshcourse.widgets.figures.pushes import View
+from meshcourse.widgets.panels.panel import Panel
+
+Widget = Any  # ipywidgets has no types
+HEADER: Final = "x-order-from"
+EACH: Final = 30.0
+"""Seconds within which one order is through, on a slow machine too."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The panel at one moment: milliseconds by proxy, the last header value that was ordered, and the error line."""
+
+    arrivals: Mapping[str, tuple[float | None, ...]]
+    ordered: str
+    error: str
+
+
+class PushPanel(Panel):
+    """Making one does no I/O; its first use reads the VirtualService."""
+
+    def __init__(self, connection: Connection, *, namespace: str, virtual_service: str, proxies: Sequence[tuple[str, str]]) -> None:
+        super().__init__(str(connection.kubeconfig), namespace, virtual_service)
+        self._connection = connection
+        self._where = (namespace, virtual_service)
+        self._proxies = tuple(proxies)
+        self._arrivals: dict[str, list[float | None]] = {f"{name}.{where}": [] for where, name in proxies}
+        self._ordered = ""
+        self._turn: asyncio.Lock | None = None
+
+    def _build(self) -> tuple[Widget, Widget]:
+        self._read()
+        self.one, self.five = (
+            ipywidgets.Button(description=text, layout=ipywidgets.Layout(width="auto")) for text in ("Give an order", "Give five")
+        )
+        for button, name, times in ((self.one, "mc-push", 1), (self.five, "mc-push-five", 5)):
+            button.add_class(name)
+            button.on_click(lambda _, times=times: self._later(self._push(times)))
+        self.said, self.alt, alert = (ipywidgets.HTML() for _ in range(3))
+        self.figure = go.FigureWidget(picture.figure(self._view()))
+        self._tell("Each order changes a header that every answer of the Service gets.")
+        box = ipywidgets.VBox([ipywidgets.HBox([self.one, self.five]), self.said, alert, self.figure, self.alt])
+        box.add_class("mc-push-panel")
+        return box, alert
+
+    def _inputs(self) -> tuple[Widget, ...]:
+        return (self.one, self.five)
+
+    async def _beat(self) -> None:
+        """Nothing here changes by itself."""
+
+    async def _leave(self) -> None:
+        """Nothing runs between two orders."""
+
+    def push(self, times: int = 1) -> Mapping[str, tuple[float | None, ...]]:
+        """Give orders and wait until they are through; milliseconds by proxy, all so far. Raises KubernetesError when one is refused."""
+        self._wait(self._push(times), within=EACH * times)
+        return self.snapshot().arrivals
+
+    def snapshot(self) -> Snapshot:
+        """The panel now."""
+        self.open()
+        return Snapshot({proxy: tuple(found) for proxy, found in self._arrivals.items()}, self._ordered, self._error)
+
+    # -- on the background loop --------------------------------------------------------------------------------------------------------
+
+    async def _push(self, times: int) -> None:
+        if self._turn is None:
+            self._turn = asyncio.Lock()
+        for _ in range(times):
+            async with self._turn:
+                push = await asyncio.to_thread(self._order)
+            for proxy, seconds in push.arrivals.items():
+                self._arrivals[proxy].append(None if seconds is None else 1000 * seconds)
+            self._complain(None)
+            self._tell(f"Ordered: {HEADER}: {self._ordered}. The API server took {1000 * push.stored:.0f} ms to store it.")
+
+    def _order(self) -> Push:
+        """Change the header's value and time it; a value that is there already would push nothing."""
+        changed = copy.deepcopy(self._read())
+        values = changed["spec"]["http"][0].setdefault("headers", {}).setdefault("response", {}).setdefault("set", {})
+        number = max(map(len, self._arrivals.values())) + 1
+        self._ordered = f"istiod, order {number}" if values.get(HEADER) != f"istiod, order {number}" else f"istiod, order {number} again"
+        values[HEADER] = self._ordered
+        return pushes.measure(self._connection, changed, self._where[0], self._proxies)
+
+    def _read(self) -> dict[str, Any]:
+        namespace, name = self._where
+        found = resources.read(self._connection.custom().get_namespaced_custom_object, *pushes.GROUP, namespace, pushes.PLURAL, name)
+        if not found or not found.get("spec", {}).get("http"):
+            raise errors.PanelError(
+                f"There is no VirtualService {name} with http rules in namespace {namespace}.",
+                why="the panel gives its orders by changing it",
+                next=f"kubectl -n {namespace} get virtualservices",
+            )
+        return dict(found)
+
+    # -- showing -----------------------------------------------------------------------------------------------------------------------
+
+    def _view(self) -> View:
+        return View({proxy: tuple(found) for proxy, found in self._arrivals.items()})
+
+    def _tell(self, text: str) -> None:
+        self.said.value = html.escape(text)
+        picture.update(self.figure, self._view())
+        self.alt.value = f'<span style="font-size:90%">{html.escape(picture.describe(self._view()))}</span>'

@@ -1,0 +1,87 @@
+"""The push panel: its figure as reviewed, and orders given on a real istiod. Golden: MESHCOURSE_GOLDEN=write, then read the diff."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import plotly.graph_objects as go
+import pytest
+
+from meshcourse.core.errors import PanelError
+from meshcourse.mesh import resources
+from meshcourse.widgets.figures import pushes as picture
+from meshcourse.widgets.figures.pushes import View
+from meshcourse.widgets.panels.pushes import HEADER, PushPanel
+
+GOLDEN = Path(__file__).parent / "golden"
+MANIFESTS = Path(__file__).parents[2] / "notebooks" / "manifests" / "01_components"
+VIEWS = {
+    "no_order": View({"client.n": (), "web.n": ()}),
+    "three_orders": View({"client.n": (150.0, 320.5, 161.0), "web.n": (149.0, None, 140.0)}),
+}
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_the_figure_is_as_reviewed_and_plotly_takes_it(name: str) -> None:
+    made = json.dumps(picture.figure(VIEWS[name]), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    path = GOLDEN / f"pushes_{name}.json"
+    if os.environ.get("MESHCOURSE_GOLDEN") == "write":
+        path.write_text(made, encoding="utf-8")
+    assert made == path.read_text(encoding="utf-8")
+    assert len(go.Figure(picture.figure(VIEWS[name])).data) == 3
+
+
+def test_a_live_figure_moved_on_shows_what_a_new_one_would() -> None:
+    live = go.FigureWidget(picture.figure(VIEWS["no_order"]))
+    picture.update(live, VIEWS["three_orders"])
+    wanted = go.Figure(picture.figure(VIEWS["three_orders"]))
+    assert [(trace.name, tuple(trace.x), tuple(trace.y)) for trace in live.data] == [
+        (trace.name, tuple(trace.x), tuple(trace.y)) for trace in wanted.data
+    ]
+    assert live.layout.yaxis.range == wanted.layout.yaxis.range
+
+
+def test_the_picture_is_told_in_words_too() -> None:
+    assert "client.n: 150 to 320 ms, median 161 ms" in picture.describe(VIEWS["three_orders"])
+    assert "No order" in picture.describe(VIEWS["no_order"])
+
+
+@pytest.fixture
+def panel(cluster: Any, injected: str) -> Iterator[PushPanel]:
+    for name in ("01-team", "02-greeting"):
+        resources.apply(cluster.connection, MANIFESTS / f"{name}.yaml", namespace=injected)
+    resources.wait_for_rollout(cluster.connection, injected, ["client", "web"])
+    proxies = [(injected, "client"), (injected, "web")]
+    with PushPanel(cluster.connection, namespace=injected, virtual_service="web", proxies=proxies) as made:
+        yield made
+
+
+@pytest.mark.cluster
+def test_orders_arrive_and_change_what_the_mesh_does(cluster: Any, injected: str, panel: PushPanel) -> None:
+    arrivals = panel.push(2)
+    assert {len(found) for found in arrivals.values()} == {2}
+    assert all(value is not None and value > 50 for found in arrivals.values() for value in found)
+    curl = ("exec", "deploy/client", "-c", "client", "--", "curl", "-s", "-i", "http://web/get")
+    assert f"{HEADER}: istiod, order 2" in cluster.kubectl("-n", injected, *curl)
+    panel.one.click()
+    ends = time.monotonic() + 30
+    while len(panel.snapshot().arrivals[f"web.{injected}"]) < 3:
+        assert time.monotonic() < ends, panel.snapshot()
+        time.sleep(0.02)
+    assert panel.snapshot().ordered == "istiod, order 3"
+    cluster.kubectl("-n", injected, "delete", "virtualservice", "web")
+    panel.one.click()
+    while "no VirtualService web" not in panel.snapshot().error:
+        assert time.monotonic() < ends, panel.snapshot()
+        time.sleep(0.02)
+
+
+@pytest.mark.cluster
+def test_panel_without_a_virtual_service_says_what_is_missing(cluster: Any, namespace: str) -> None:
+    with pytest.raises(PanelError, match="no VirtualService absent"):
+        PushPanel(cluster.connection, namespace=namespace, virtual_service="absent", proxies=[]).open()
