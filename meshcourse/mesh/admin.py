@@ -11,6 +11,7 @@ import contextlib
 import http.client
 import json
 import re
+import threading
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -27,11 +28,13 @@ _FIELD: Final = re.compile(r"[a-z0-9]+(?:_[a-z0-9]+)+")
 
 
 class Line:
-    """Opened by the first question, and again when it broke. Constructing it does no I/O. One thread at a time."""
+    """Opened by the first question, and again when it broke. Constructing it does no I/O. Threads wait for each other."""
 
     def __init__(self, connection: Connection, namespace: str, pod: str) -> None:
         self._connection = connection
-        self._where = (namespace, pod)
+        self._namespace = namespace
+        self._name = pod
+        self._lock = threading.RLock()
         self._http: http.client.HTTPConnection | None = None
 
     def __enter__(self) -> Self:
@@ -42,27 +45,28 @@ class Line:
 
     def close(self) -> None:
         """Hang up. The next question opens the line again."""
-        line, self._http = self._http, None
-        if line is not None:
-            with contextlib.suppress(OSError):
-                line.close()
+        with self._lock:
+            line, self._http = self._http, None
+            if line is not None:
+                with contextlib.suppress(OSError):
+                    line.close()
 
     def get(self, path: str) -> str:
         """A page, such as `stats?filter=httpbin`. Raises KubernetesError when the proxy does not answer."""
-        if self._http is not None:
-            with contextlib.suppress(OSError, http.client.HTTPException, ApiException):
-                return self._ask(path)
-        self.close()
-        try:
-            return self._ask(path)
-        except (OSError, http.client.HTTPException, ApiException) as error:
+        with self._lock:
+            if self._http is not None:
+                with contextlib.suppress(OSError, http.client.HTTPException, ApiException):
+                    return self._ask(path)
             self.close()
-            namespace, pod = self._where
-            raise errors.KubernetesError(
-                f"The proxy of pod {pod} in namespace {namespace} does not answer.",
-                why=str(error) or type(error).__name__,
-                next=f"kubectl -n {namespace} get pods    # is it ready, 2/2?",
-            ) from error
+            try:
+                return self._ask(path)
+            except (OSError, http.client.HTTPException, ApiException) as error:
+                self.close()
+                raise errors.KubernetesError(
+                    f"The proxy of {self._name} in namespace {self._namespace} does not answer.",
+                    why=str(error) or type(error).__name__,
+                    next=f"kubectl -n {self._namespace} get pods    # is it ready, 2/2?",
+                ) from error
 
     def routes(self) -> list[Json]:
         """The route tables that istiod has sent."""
@@ -72,9 +76,12 @@ class Line:
         """The clusters that istiod has sent."""
         return [each["cluster"] for each in self._dumped("dynamic_active_clusters") if "cluster" in each]
 
-    def endpoints(self) -> list[Json]:
+    def addresses(self) -> list[Json]:
         """Every cluster with the addresses in it and their health."""
         return list(respelled(json.loads(self.get("clusters?format=json"))).get("clusterStatuses", ()))
+
+    def _pod(self) -> str:
+        return self._name
 
     def _dumped(self, resource: str) -> list[Json]:
         page = self.get(f"config_dump?resource={resource}")
@@ -90,8 +97,7 @@ class Line:
     def _open(self) -> http.client.HTTPConnection:
         # The client's port-forward changes the ApiClient that it is given for the time of the call, so it gets one of its own.
         core = client.CoreV1Api(client.ApiClient(self._connection.api().configuration))
-        namespace, pod = self._where
-        line = portforward(core.connect_get_namespaced_pod_portforward, pod, namespace, ports=str(PORT))
+        line = portforward(core.connect_get_namespaced_pod_portforward, self._pod(), self._namespace, ports=str(PORT))
         opened = http.client.HTTPConnection("localhost", timeout=10)
         opened.sock = line.socket(PORT)
         return opened

@@ -200,7 +200,7 @@ def _pods(lines: Lines, wanted: list[Subset]) -> Iterator[str]:
     """Subsets whose ready pods are not those that the gateway's Envoy holds as healthy."""
     if not wanted:
         return
-    every = proxies.healthy(lines.to_gateway(INGRESS).endpoints())
+    every = proxies.healthy(lines.to_gateway(INGRESS).addresses())
     held = {tuple(name.split("|")[2:4]): addresses for name, addresses in every.items() if name.count("|") == 3}  # noqa: PLR2004 - direction|port|subset|host
     for subset in wanted:
         if held.get((subset.name, subset.host), frozenset()) != subset.addresses:

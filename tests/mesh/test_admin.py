@@ -32,8 +32,8 @@ def test_line_and_istioctl_tell_the_same(cluster: Any) -> None:
         assert {each["name"] for each in line.clusters()} <= named
         assert any("istiod.istio-system" in each["name"] for each in line.clusters())
         endpoints = istioctl.read_json(cluster.connection, "proxy-config", "endpoints", proxy)
-        assert proxies.healthy(line.endpoints()).keys() >= proxies.healthy(endpoints).keys()
-        assert any(proxies.healthy(line.endpoints()).values())
+        assert proxies.healthy(line.addresses()).keys() >= proxies.healthy(endpoints).keys()
+        assert any(proxies.healthy(line.addresses()).values())
         assert isinstance(line.routes(), list)
         line.close()
         assert line.get("ready").strip() == "LIVE", "it opens again"
