@@ -100,7 +100,7 @@ WRONG_TEAM = [
     ("any value", service("shop", TEAM.replace("exact: internal", "regex: '.*'"), SPLIT), "exact: internal"),
     ("subset", service("shop", TEAM, SPLIT.replace("subset: v2", "subset: v3")), "503"),
     ("no rest", service("shop", TEAM), "404"),
-    ("host", service("shop", TEAM, SPLIT, host="web.example.com"), "address bar"),
+    ("host", service("shop", TEAM, SPLIT, host="web.example.com"), "users ask for"),
     ("gateway", service("shop", TEAM, SPLIT, gateway="mesh"), "gateways: [web]"),
 ]
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from meshcourse.checks import expectations, outcome, statistics
-from meshcourse.checks.exercises import Exercise, Json, Witness
+from meshcourse.checks import doors, expectations, outcome, statistics
+from meshcourse.checks.exercises import Exercise, Witness
 from meshcourse.checks.expectations import Tally
 from meshcourse.checks.outcome import Outcome
 
@@ -20,39 +20,10 @@ CLUB: Final = "club.example.com"
 MANY: Final = 1000
 FEW: Final = 200
 EACH: Final = 40
-# Exercise 5.1 asks chance twice; each may cry wolf half as often, so that the exercise as a whole keeps its promise.
 _TEAM: Final = {"x-team": "internal"}
 _PARTNER: Final = {"x-team": "partner"}
+# Exercise 5.1 asks chance twice; each may cry wolf half as often, so that the exercise as a whole keeps its promise.
 _ALARM: Final = statistics.FALSE_ALARM / 2
-
-
-def bound_to_host(exercise: str, witness: Witness, found: Json, host: str) -> Outcome | None:
-    """Why requests for `host` cannot reach this VirtualService at all, or None when they can."""
-    name, spec = found["metadata"]["name"], found.get("spec", {})
-    hosts, gateways = list(spec.get("hosts", ())), list(spec.get("gateways", ()))
-    if host not in hosts:
-        return outcome.not_yet(
-            exercise,
-            seen=f"VirtualService {name} is for the hosts {', '.join(hosts) or '(none)'}",
-            expected=f"it is for {host}",
-            hint=f"`hosts:` lists the names in the browser's address bar, here {host}; the Service's name belongs in `destination: host:`",
-        )
-    if not {"web", f"{witness.namespace}/web"} & set(gateways):
-        return outcome.not_yet(
-            exercise,
-            seen=f"VirtualService {name} is bound to {', '.join(gateways) or 'no gateway, so only sidecars inside the mesh read it'}",
-            expected="it is bound to the Gateway `web`",
-            hint="requests from outside come in through the ingress gateway: add `gateways: [web]`",
-        )
-    missing = witness.arrival().missing
-    if f"VirtualService {name}" in missing:
-        return outcome.not_yet(
-            exercise,
-            seen=f"the ingress gateway's Envoy does not hold the routes of VirtualService {name}",
-            expected="istiod pushes them within a second",
-            hint="`istioctl analyze` names what does not fit together",
-        )
-    return None
 
 
 def failing(exercise: str, found: Tally, which: str) -> Outcome | None:
@@ -78,7 +49,7 @@ def ship_to_a_fifth_and_the_team(witness: Witness) -> Outcome:
     found = witness.virtual_service("shop")
     if found is None:
         return outcome.not_attempted(number, f"there is no VirtualService `shop` in namespace {witness.namespace} yet")
-    unreachable = bound_to_host(number, witness, found, SHOP)
+    unreachable = doors.shut(number, witness, found, host=SHOP, gateway="web")
     if unreachable:
         return unreachable
     got: dict[str, Tally] = {}
@@ -170,7 +141,7 @@ def beta_testers_with_a_way_out(witness: Witness) -> Outcome:
     found = witness.virtual_service("club")
     if found is None:
         return outcome.not_attempted(number, f"there is no VirtualService `club` in namespace {witness.namespace} yet")
-    unreachable = bound_to_host(number, witness, found, CLUB)
+    unreachable = doors.shut(number, witness, found, host=CLUB, gateway="web")
     if unreachable:
         return unreachable
     for who, headers, version, hint in _VISITORS:

@@ -10,16 +10,12 @@ another is opened for the same route (the cell was run again), and when the kern
 from __future__ import annotations
 
 import asyncio
-import atexit
 import contextlib
-import threading
 import time
-from collections.abc import Coroutine, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Self
-
-import IPython.display
+from typing import Any, Final
 
 from meshcourse.core import background, errors
 from meshcourse.measure import labels as labelling
@@ -36,6 +32,7 @@ from meshcourse.widgets.latest import Latest
 from meshcourse.widgets.load import Load
 from meshcourse.widgets.panels import controls
 from meshcourse.widgets.panels.controls import Controls
+from meshcourse.widgets.panels.panel import PATIENCE, Panel
 from meshcourse.widgets.trail import Tick, Trail, View
 
 TICK: Final = 0.25
@@ -45,10 +42,6 @@ GESTURE: Final = 2.0
 """Changes that follow each other faster are one drag: `Roll back` returns to before all of it."""
 ENOUGH: Final = 30
 """Answers from which on an observed share is judged."""
-PATIENCE: Final = 10.0
-
-_open: dict[tuple[str, ...], WeightPanel] = {}
-_open_lock = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -63,8 +56,10 @@ class Snapshot:
     error: str
 
 
-class WeightPanel:
+class WeightPanel(Panel):
     """A live panel over one route's weights. Making one does no I/O; the first use reads the weights and builds the widgets."""
+
+    every = TICK
 
     def __init__(  # noqa: PLR0913 - each is a choice of the chapter
         self,
@@ -79,77 +74,50 @@ class WeightPanel:
         headers: Mapping[str, str] | None = None,
         window: float = 3.0,
     ) -> None:
+        super().__init__(str(connection.kubeconfig), namespace, virtual_service, route or "")
         self._connection = connection
         self._where = (namespace, virtual_service)
         self._route = route
-        self._key = (str(connection.kubeconfig), *self._where, route or "")
         target = Target(url or f"{connection.ingress_url}/", headers=headers or {}, host=host)
         label = labelling.only(labelling.body(labels) if isinstance(labels, str) else labels)
         self._load = Load(target, label, window=window, changed=self._show_running, failed=self._complain)
-        self._lock = threading.RLock()
-        self._showing = False
         self._held: dict[str, int] = {}
         self._before: dict[str, int] = {}
         self._changed = 0.0
-        self._error = ""
+        self._followed = 0.0
         self._lost = False
-        self._live: asyncio.Task[None] | None = None
         self._latest: Latest[dict[str, int]] = Latest(self._write)
         self._controls: Controls | None = None
-        self._closed = False
-        self._began = time.monotonic()
 
     # -- life ----------------------------------------------------------------------------------------------------------------------
 
-    def open(self) -> Self:
-        """Read the weights and build the widgets, once. Raises KubernetesError or MeshError when the route cannot be read."""
-        with self._lock:
-            if self._closed:
-                raise errors.PanelError(
-                    "This panel is closed.", why="it was closed, or its cell was run again", next="run the cell that shows it again"
-                )
-            if self._controls is not None:
-                return self
-            self._held = self._before = route_weights.read(self._connection, *self._where, self._route)
-            self._trail = Trail(self._held)
-            self._controls = controls.build(
-                self._held, f"{self._where[1]} in {self._where[0]}: {self._load.target.url}", self._trail.view()
-            )
-            self._wire(self._controls)
-            self._live = background.run(self._begin(self._keep_live()), timeout=PATIENCE)
-        with _open_lock:
-            older, _open[self._key] = _open.get(self._key), self
-        if older is not None:
-            older.close()
-        return self
+    def _build(self) -> tuple[Any, Any]:
+        """Read the weights. Raises KubernetesError or MeshError when the route cannot be read."""
+        self._held = self._before = route_weights.read(self._connection, *self._where, self._route)
+        self._trail = Trail(self._held)
+        self._controls = controls.build(self._held, f"{self._where[1]} in {self._where[0]}: {self._load.target.url}", self._trail.view())
+        self._wire(self._controls)
+        return self._controls.box, self._controls.error
 
-    def close(self) -> None:
-        """Stop the load, let go of every socket and leave the picture as it is. Safe to call twice."""
-        with self._lock:
-            if self._closed:
-                return
-            self._closed = True
-        with _open_lock:
-            if _open.get(self._key) is self:
-                del _open[self._key]
-        if self._controls is not None:
-            self._settle(self._load.stop())
-            self._settle(self._end(self._live))
-            for widget in self._controls.inputs():
-                widget.disabled = True
+    def _inputs(self) -> tuple[Any, ...]:
+        return () if self._controls is None else self._controls.inputs()
 
-    def __enter__(self) -> Self:
-        return self.open()
+    async def _keep_live(self) -> None:
+        async with self._latest:
+            await super()._keep_live()
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    async def _beat(self) -> None:
+        """Redraw while there is something new; look at the mesh every two seconds."""
+        if self._load.fresh:
+            found = await self._snapshot()
+            self._trail.add(Tick(self._now(), found.weights, found.summary))
+            await asyncio.to_thread(self._draw, found, self._trail.view())
+        if self._now() - self._followed > FOLLOW and not self._latest.busy:
+            await self._follow()
+            self._followed = self._now()
 
-    def _ipython_display_(self) -> None:
-        IPython.display.display(self.open().widgets.box)  # type: ignore[no-untyped-call]
-
-    def display(self) -> None:
-        """Show the panel in the notebook."""
-        self._ipython_display_()
+    async def _leave(self) -> None:
+        await self._load.stop()
 
     @property
     def widgets(self) -> Controls:
@@ -166,8 +134,7 @@ class WeightPanel:
 
         Raises MeshError or KubernetesError, which the panel shows too.
         """
-        self.open()
-        return background.run(self._set(dict(wanted)), timeout=4 * PATIENCE)
+        return self._wait(self._set(dict(wanted)), within=4 * PATIENCE)
 
     def start(self, rate: float | None = None, *, record: Path | str | None = None) -> None:
         """Send `rate` requests per second (the rate slider's without it) until `stop`; `record` saves the run there.
@@ -189,8 +156,7 @@ class WeightPanel:
     def replay(self, path: Path | str, *, speed: float = 1.0) -> None:
         """Show a saved run again, as if its load ran now. Raises TrafficError for a file that is no run."""
         found = recording.load(Path(path))
-        self.open()
-        background.run(self._load.replay(found, speed=speed), timeout=PATIENCE)
+        self._wait(self._load.replay(found, speed=speed))
 
     def wait_observed(self, version: str, share: float, within: float = 10.0) -> Share:
         """Wait until the observed share's 95 % band holds `share` (0 to 1), on 30 answers or more, and return it.
@@ -216,8 +182,7 @@ class WeightPanel:
 
     def snapshot(self) -> Snapshot:
         """The panel now."""
-        self.open()
-        return background.run(self._snapshot(), timeout=PATIENCE)
+        return self._wait(self._snapshot())
 
     @property
     def running(self) -> bool:
@@ -248,32 +213,7 @@ class WeightPanel:
         self._show_weights(wanted)
         self._latest.offer(wanted)
 
-    def _later(self, work: Coroutine[Any, Any, object]) -> None:
-        background.submit(self._shown(work))
-
-    async def _shown(self, work: Coroutine[Any, Any, object]) -> None:
-        try:
-            await work
-        except Exception as error:  # noqa: BLE001 - an error in a callback is shown in the widget
-            self._complain(error)
-
     # -- on the background loop ----------------------------------------------------------------------------------------------------------
-
-    @staticmethod
-    async def _begin(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        return asyncio.create_task(work)
-
-    @staticmethod
-    async def _end(task: asyncio.Task[None] | None) -> None:
-        if task is not None and not task.done():
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-
-    @staticmethod
-    def _settle(work: Coroutine[Any, Any, None]) -> None:
-        """Run `work` to its end, but never hold up the kernel's exit for it."""
-        with contextlib.suppress(Exception):
-            background.run(work, timeout=PATIENCE)
 
     async def _set(self, wanted: dict[str, int]) -> dict[str, int]:
         try:
@@ -307,17 +247,6 @@ class WeightPanel:
         self._changed, self._held = now, held
         self._complain(None)
 
-    async def _keep_live(self) -> None:
-        """Redraw four times a second while there is something new; look at the mesh every two seconds."""
-        followed = time.monotonic()
-        async with self._latest:
-            while True:
-                await asyncio.sleep(TICK)
-                await self._shown(self._draw_if_needed())
-                if time.monotonic() - followed > FOLLOW and not self._latest.busy:
-                    await self._shown(self._follow())
-                    followed = time.monotonic()
-
     async def _follow(self) -> None:
         asked = self._changed
         try:
@@ -337,18 +266,9 @@ class WeightPanel:
             self._accept(held)
             self._show_weights(held)
 
-    async def _draw_if_needed(self) -> None:
-        if self._load.fresh:
-            found = await self._snapshot()
-            self._trail.add(Tick(self._now(), found.weights, found.summary))
-            await asyncio.to_thread(self._draw, found, self._trail.view())
-
     async def _snapshot(self) -> Snapshot:
         counts, summary = self._load.look()
         return Snapshot(dict(self._held), self._load.running, self._load.dial.rate, counts, summary, self._error)
-
-    def _now(self) -> float:
-        return time.monotonic() - self._began
 
     # -- showing; from any thread --------------------------------------------------------------------------------------------------------
 
@@ -361,13 +281,9 @@ class WeightPanel:
         self._show_error()
 
     def _show_weights(self, shown: Mapping[str, int]) -> None:
-        with self._lock:
-            self._showing = True
-            try:
-                for version, slider in self.widgets.sliders.items():
-                    slider.value = shown.get(version, 0)
-            finally:
-                self._showing = False
+        with self._quietly():
+            for version, slider in self.widgets.sliders.items():
+                slider.value = shown.get(version, 0)
 
     def _show_running(self, running: bool) -> None:  # noqa: FBT001 - Load calls it
         if self._controls is not None:
@@ -377,24 +293,7 @@ class WeightPanel:
             self._controls.start.disabled = running or self._closed
             self._controls.stop.disabled = not running
 
-    def _complain(self, error: Exception | None) -> None:
-        self._error = (
-            "" if error is None else str(error) if isinstance(error, errors.MeshcourseError) else f"{type(error).__name__}: {error}"
-        )
-        self._show_error()
-
     def _show_error(self) -> None:
+        last = f"Last failed request: {self._load.last_fault}" if self._load.last_fault else ""
         if self._controls is not None:
-            last = f"Last failed request: {self._load.last_fault}" if self._load.last_fault else ""
             self._controls.error.value = controls.complaint("\n".join(each for each in (self._error, last) if each))
-
-
-def close_all() -> None:
-    """Close every open panel; the kernel's exit calls it."""
-    with _open_lock:
-        panels = list(_open.values())
-    for panel in panels:
-        panel.close()
-
-
-atexit.register(close_all)
