@@ -92,20 +92,9 @@ def _reply(parts: Mapping[str, str]) -> Reply:
 def people_and_jobs(witness: Witness) -> Outcome:
     """7.1: whoever asks `orders` waits one second at most, nightly jobs (`x-client: batch`) three."""
     number = "7.1"
-    found = witness.virtual_service("orders")
-    if found is None:
-        return outcome.not_attempted(number, f"there is no VirtualService `orders` in namespace {witness.namespace} yet")
-    hosts = [str(host) for host in found.get("spec", {}).get("hosts", ())]
-    if not {"orders", f"orders.{witness.namespace}.svc.cluster.local"} & set(hosts):
-        return outcome.not_yet(
-            number,
-            seen=f"VirtualService orders is for the hosts {', '.join(hosts) or '(none)'}",
-            expected="it is for orders",
-            hint="inside the mesh `hosts:` names the Service that is called: orders, and there are no `gateways:`",
-        )
-    if any(line.startswith("VirtualService orders in ") for line in witness.arrival().missing):
-        hint = "`istioctl analyze` names what does not fit together; does it list `gateways:`? Requests inside the mesh pass none"
-        return outcome.not_yet(number, seen="the sidecars do not hold its routes", expected="they get them within a second", hint=hint)
+    early = _unread(number, witness)
+    if early:
+        return early
     url = "http://orders:8080/slow?seconds={}"
     batch = "x-client: batch"
     got = wget(
@@ -132,6 +121,33 @@ def people_and_jobs(witness: Witness) -> Outcome:
     if wrong:
         return outcome.not_yet(number, seen=told, expected="people are cut off after 1 s, jobs after 3 s", hint=wrong)
     return outcome.passed(number, told)
+
+
+def _unread(number: str, witness: Witness) -> Outcome | None:
+    """Why no sidecar reads a VirtualService `orders` for the Service orders, or None when they do."""
+    found = witness.virtual_service("orders")
+    if found is None:
+        return outcome.not_attempted(number, f"there is no VirtualService `orders` in namespace {witness.namespace} yet")
+    hosts = [str(host) for host in found.get("spec", {}).get("hosts", ())]
+    if not {"orders", f"orders.{witness.namespace}.svc.cluster.local"} & set(hosts):
+        return outcome.not_yet(
+            number,
+            seen=f"VirtualService orders is for the hosts {', '.join(hosts) or '(none)'}",
+            expected="it is for orders",
+            hint="inside the mesh `hosts:` names the Service that is called: orders, and there are no `gateways:`",
+        )
+    gateways = [str(gateway) for gateway in found.get("spec", {}).get("gateways") or ("mesh",)]
+    if "mesh" not in gateways:
+        return outcome.not_yet(
+            number,
+            seen=f"VirtualService orders is bound to the Gateway {', '.join(gateways)}, so no sidecar reads it",
+            expected="the sidecars read it",
+            hint="leave `gateways:` out: requests inside the mesh pass none",
+        )
+    if any(line.startswith("VirtualService orders in ") for line in witness.arrival().missing):
+        hint = "`istioctl analyze` names what does not fit together; run the check once more"
+        return outcome.not_yet(number, seen="the sidecars do not hold its routes", expected="they get them within a second", hint=hint)
+    return None
 
 
 def _people_hint(got: Mapping[str, Reply]) -> str:
