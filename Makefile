@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 course engine down: export MESHCOURSE_COMMAND := $(if $(shell command -v meshcourse),meshcourse,$(BIN)/meshcourse)
 export PATH := $(CURDIR)/$(BIN):$(PATH):/usr/sbin:/sbin
 
-.PHONY: help course test lint notebooks notebooks-check engine bench down clean
+.PHONY: help course test lint notebooks notebooks-check site engine bench down clean
 .DEFAULT_GOAL := help
 
 help:
@@ -19,6 +19,7 @@ help:
 	@echo 'make bench      the figures of the README, measured on this machine'
 	@echo 'make lint       ruff, mypy, import-linter'
 	@echo 'make notebooks  the notebooks anew from notebooks/source'
+	@echo 'make site       every chapter executed, as pages to read without a cluster (build/site)'
 	@echo 'make down       stop every cluster'
 	@echo 'make clean      stop every cluster and delete .venv (the built programs stay: meshcourse engine prune)'
 
@@ -42,6 +43,10 @@ notebooks: $(VENV)/.dev
 
 notebooks-check: $(VENV)/.dev
 	@meshcourse notebooks check
+
+site: engine
+	@meshcourse notebooks run --solutions --no-compare --jobs 2
+	@meshcourse notebooks site
 
 engine: $(VENV)/.dev
 	@meshcourse engine build

@@ -1,8 +1,8 @@
 """`meshcourse notebooks`: make the learner's notebooks and their pictures from their sources, and execute them. For authors, in a checkout.
 
 Comes in: notebooks/source/NN_topic.py and notebooks/source/pictures/NN_topic.yaml. Goes out: notebooks/NN_topic.ipynb and
-notebooks/pictures/NN_topic.svg; `check` only says what differs; `run` executes them in build/notebooks and says what is wrong in them.
-Exit code 1 when something differs or is wrong.
+notebooks/pictures/NN_topic.svg; `check` only says what differs; `run` executes them in build/notebooks and says what is wrong in them;
+`site` makes pages of what was executed. Exit code 1 when something differs or is wrong.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ app = typer.Typer(
     meshcourse notebooks build [05_canary]
     meshcourse notebooks check                 is every notebook what its source makes?
     meshcourse notebooks run [05_canary]       execute them: solved and untouched
+    meshcourse notebooks site                  the executed ones as pages to read
     """,
     invoke_without_command=True,
     rich_markup_mode=None,
@@ -119,6 +120,23 @@ def run(  # noqa: PLR0913, PLR0917 - each is an option
     if wrong:
         why = "\n".join(f"{run.stem} {run.variant.value}: {complaint}" for run in wrong for complaint in run.complaints)
         raise CourseError("Not everything is as it should be.", why=why, next=f"look at {wrong[0].path}")
+
+
+@app.command()
+def site(
+    executed: Annotated[Path, typer.Option("--executed", help="Where `run` left the solved copies.")] = Path("build/notebooks/solved"),
+    out: Annotated[Path, typer.Option("--out", help="Where the site goes; emptied first.")] = Path("build/site"),
+) -> None:
+    """Make pages to read without a cluster of the solved copies that `run` has executed, and check their links."""
+    from meshcourse.lab import links
+    from meshcourse.lab import site as pages
+
+    written = pages.build(executed.resolve(), _folder(), out.resolve())
+    complaints = links.check(out.resolve())
+    if complaints:
+        raise CourseError("The site's links are not whole.", why="; ".join(complaints), next="correct the sources that hold them")
+    display.done(f"{len(written)} pages, every link leads somewhere")
+    typer.echo(written[0].as_uri())
 
 
 def _say(run: Run) -> None:
