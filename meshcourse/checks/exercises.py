@@ -79,12 +79,13 @@ class Witness(Protocol):
 
 @dataclass(frozen=True)
 class Exercise:
-    """One exercise: `hints` go from a nudge to nearly the answer."""
+    """One exercise: `hints` go from a nudge to nearly the answer; `watches` is how many seconds a check needs that takes over five."""
 
     number: str
     title: str
     hints: tuple[str, ...]
     check: Callable[[Witness], Outcome]
+    watches: float = 0.0
 
 
 def find(number: str, known: Mapping[str, Exercise]) -> Exercise:

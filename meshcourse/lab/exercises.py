@@ -11,7 +11,7 @@ from meshcourse.checks import exercises
 from meshcourse.checks.display import Card
 from meshcourse.checks.exercises import Exercise
 from meshcourse.core import errors
-from meshcourse.lab import chapters, passed, session, solutions
+from meshcourse.lab import chapters, passed, session, solutions, waiting
 from meshcourse.lab.requests import Sentence
 from meshcourse.lab.start import say
 from meshcourse.lab.witness import LiveWitness
@@ -22,7 +22,8 @@ _given: dict[str, int] = {}
 def check(number: str) -> Card:
     """Judge the exercise by what the mesh does now. Raises CourseError for a number that is no exercise."""
     begun = session.current()
-    found = exercises.judge(_find(number), LiveWitness(begun.connection, begun.namespace))
+    exercise, witness = _find(number), LiveWitness(begun.connection, begun.namespace)
+    found = waiting.shown(lambda: exercises.judge(exercise, witness), f"checking {number}", exercise.watches)
     if found.passed:
         _note(number)
     return Card(found)

@@ -115,8 +115,9 @@ def traffic(
 
 
 def answers(n: int, target: Target) -> tuple[Result, ...]:
-    """`n` requests, eight at a time, each labelled with the version that its page names."""
-    return background.run(sender.send(target, pacing.closed(requests=n), label=labels.only(labels.body()), in_flight=min(IN_FLIGHT, n)))
+    """`n` requests, eight at a time, each labelled with the version that its header `x-version` or its page names."""
+    label = labels.only(labels.first(labels.header("x-version"), labels.body()))
+    return background.run(sender.send(target, pacing.closed(requests=n), label=label, in_flight=min(IN_FLIGHT, n)))
 
 
 def counted(results: tuple[Result, ...]) -> Tally:

@@ -25,9 +25,9 @@ from meshcourse.mesh.connection import Connection
 
 PATH: Final = "/api/v1/namespaces/{namespace}/pods/{pod}:15090/proxy/stats/prometheus"
 # `usedonly` leaves out what never happened: a few kilobytes a proxy in place of many.
-QUERY: Final = (("usedonly", ""), ("filter", r"cluster\.(in|out)bound.*upstream_rq_(\d\d\d|time|cancelled)"))
+QUERY: Final = (("usedonly", ""), ("filter", r"cluster\.(in|out)bound.*upstream_rq_(\d\d\d|time|cancelled|total)"))
 FAILED: Final = 500
-_LINE: Final = re.compile(r"envoy_cluster_(upstream_rq|upstream_rq_cancelled|upstream_rq_time_bucket)\{([^}]*)\} (\S+)$")
+_LINE: Final = re.compile(r"envoy_cluster_(upstream_rq|upstream_rq_cancelled|upstream_rq_total|upstream_rq_time_bucket)\{([^}]*)\} (\S+)$")
 _LABEL: Final = re.compile(r'(\w+)="([^"]*)"')
 _PARTS: Final = 4
 Key = TypeVar("Key")
@@ -35,11 +35,15 @@ Key = TypeVar("Key")
 
 @dataclass(frozen=True)
 class Calls:
-    """Calls since the proxy began: by HTTP status, given up by the caller, and how many took at most so many milliseconds."""
+    """Calls since the proxy began: by HTTP status, given up before they were sent, and how many took at most so many milliseconds.
+
+    `begun` counts all that were sent, also those that the caller gave up while they ran: those have no status and stand nowhere else.
+    """
 
     codes: Mapping[int, int] = field(default_factory=dict)
     cancelled: int = 0
     buckets: Mapping[float, int] = field(default_factory=dict)
+    begun: int = 0
 
     @property
     def total(self) -> int:
@@ -150,6 +154,7 @@ def parse(lines: Iterable[str]) -> Counts:
     codes: dict[str, dict[int, int]] = {}
     cancelled: dict[str, int] = {}
     buckets: dict[str, dict[float, int]] = {}
+    begun: dict[str, int] = {}
     for line in lines:
         found = _LINE.match(line)
         if not found:
@@ -158,14 +163,16 @@ def parse(lines: Iterable[str]) -> Counts:
         cluster, value = labels.get("cluster_name", "").rstrip(";"), int(float(found[3]))
         if found[1] == "upstream_rq_cancelled":
             cancelled[cluster] = value
+        elif found[1] == "upstream_rq_total":
+            begun[cluster] = value
         elif found[1] == "upstream_rq_time_bucket":
             buckets.setdefault(cluster, {})[float(labels["le"].replace("+Inf", "inf"))] = value
         elif labels.get("response_code", "").isdigit():
             codes.setdefault(cluster, {})[int(labels["response_code"])] = value
     inbound = Calls()
     outbound: dict[Destination, Calls] = {}
-    for cluster in sorted({*codes, *cancelled}):
-        calls = Calls(codes.get(cluster, {}), cancelled.get(cluster, 0), buckets.get(cluster, {}))
+    for cluster in sorted({*codes, *cancelled, *begun}):
+        calls = Calls(codes.get(cluster, {}), cancelled.get(cluster, 0), buckets.get(cluster, {}), begun.get(cluster, 0))
         direction, *rest = cluster.split("|")
         if direction == "inbound":
             inbound = plus(inbound, calls)
@@ -177,14 +184,21 @@ def parse(lines: Iterable[str]) -> Counts:
 
 def plus(one: Calls, other: Calls) -> Calls:
     """Both together."""
-    return Calls(_summed(one.codes, other.codes), one.cancelled + other.cancelled, _summed(one.buckets, other.buckets))
+    return Calls(
+        _summed(one.codes, other.codes), one.cancelled + other.cancelled, _summed(one.buckets, other.buckets), one.begun + other.begun
+    )
 
 
 def since(before: Calls, after: Calls) -> Calls:
     """What came after `before`; all of `after` when the proxy has begun anew in between."""
     if after.total < before.total:
         return after
-    return Calls(_less(after.codes, before.codes), max(0, after.cancelled - before.cancelled), _less(after.buckets, before.buckets))
+    return Calls(
+        _less(after.codes, before.codes),
+        max(0, after.cancelled - before.cancelled),
+        _less(after.buckets, before.buckets),
+        max(0, after.begun - before.begun),
+    )
 
 
 def _summed(one: Mapping[Key, int], other: Mapping[Key, int]) -> dict[Key, int]:

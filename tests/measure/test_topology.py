@@ -34,6 +34,14 @@ def test_envoys_text_becomes_calls_in_and_out() -> None:
     assert len(counts.outbound) == 2
 
 
+def test_calls_that_were_given_up_while_they_ran_have_begun_and_no_status() -> None:
+    lines = [*TEXT.splitlines(), 'envoy_cluster_upstream_rq_total{cluster_name="inbound|9080||"} 9']
+    found = call_counts.parse(lines).inbound
+    assert (found.begun, found.total) == (9, 6)
+    assert call_counts.since(replace(found, begun=4), found).begun == 5
+    assert call_counts.plus(found, found).begun == 18
+
+
 def test_proxy_that_began_anew_counts_from_nothing() -> None:
     assert call_counts.since(Calls({200: 100}), Calls({200: 7})) == Calls({200: 7})
     assert call_counts.since(Calls({200: 5, 503: 1}), Calls({200: 9, 503: 1})).total == 4

@@ -166,7 +166,7 @@ class ObjectivePanel(Panel):
         )
         sample = await asyncio.to_thread(call_counts.read, self._connection, self._namespace)
         ours = [member for member in sample.members if self._labels.items() <= member.labels.items()]
-        self._scoring.arrived(Arrivals(self._now(), asked, sum(member.counts.inbound.total for member in ours)))
+        self._scoring.arrived(Arrivals(self._now(), asked, sum(member.counts.inbound.begun for member in ours)))
 
     async def _snapshot(self) -> Snapshot:
         counts, summary = self._load.look()

@@ -1,0 +1,252 @@
+# %% [markdown]
+# # 10 · Capstone: save the release
+#
+# It is Friday, ten past five. The new checkout, v2, went out at five, to everybody. Your telephone rings: one order in two fails. The developers have gone
+# home. You cannot mend the program. But between the users and the program there is a mesh.
+#
+# **You will** read a board of service-level objectives, find out what is wrong without opening a single line of code, stop the bleeding, and then bring v2 back to
+# half of the users, so well bounded that its faults do not reach them.
+#
+# **You will use** what you have learned: weights and matches (chapter 5), outlier detection (6), timeouts (7), retries (8), and looking before acting (all of them).
+#
+# **You need** about 45 minutes. Chapters 5 to 8 should lie behind you; no object of theirs is needed.
+
+# %% [markdown]
+# ![Users come through the ingress gateway, where weights, retries and the circuit breaker are. v1 has two pods, v2 three: two slow and sometimes failing, one always failing.](pictures/10_capstone.svg)
+
+# %%
+from meshcourse import lab
+
+lab.chapter("10-capstone")
+
+# %% [markdown]
+# ## 1 · Friday, five o'clock
+#
+# This is what was shipped: [01-checkout.yaml](manifests/10_capstone/01-checkout.yaml) is the old version with two pods, the other file the new one with three.
+# (Do not read the other one yet: in real life nobody writes into a manifest what is wrong with a release.)
+
+# %% language="bash"
+# kubectl apply -f manifests/10_capstone/01-checkout.yaml
+# kubectl apply -f manifests/10_capstone/02-v2.yaml
+
+# %%
+lab.wait("checkout-v1", "checkout-v2", "checkout-v2-broken")
+lab.apply("manifests/10_capstone/03-incident.yaml")
+
+# %% [markdown]
+# ## 2 · The board
+#
+# Your company has written down what its users may expect. These are *service-level objectives*:
+#
+# | objective | what it protects |
+# |---|---|
+# | **success**: at least 99 % of the requests are answered well | the users |
+# | **p95 latency**: 95 % of the answers come within 500 ms | their patience |
+# | **share of v2**: 50 %, give or take 9 points | the release: it has to be tried, not switched off |
+# | **load on v2**: at most 1.5 requests for each one that a user sent it | v2: nobody may save the others by storming it with retries |
+#
+# The board sends 120 requests a second and judges the last 600, that is five seconds. Press **Start load** and leave it running: it is your instrument for the rest of
+# the chapter.
+
+# %%
+lab.objective_panel()
+
+# %% tags=["headless"]
+panel = lab.panel()
+panel.start()
+friday = panel.wait_counted()
+assert friday.score.met < friday.score.of
+assert friday.marks[0].met is False
+panel.stop()
+
+# %% [markdown]
+# ## 3 · Look before you act
+#
+# Who fails, the gateway or the pods? The access log of the gateway knows. Count its lines by status and flags:
+
+# %%
+lab.traffic(200, host="shop.example.com")
+
+# %% language="bash"
+# sleep 1    # Envoy writes its log once a second
+# kubectl -n istio-system logs deployment/istio-ingressgateway --tail=150 | grep shop.example.com | awk '{print $5, $6, $7}' | sort | uniq -c
+
+# %% [markdown]
+# `503 - via_upstream`: no flag, so it is not Envoy that fails. The pods themselves say 503. All of them alike? The same lines, by pod:
+
+# %% language="bash"
+# kubectl get pods -l version=v2 -o custom-columns='POD:metadata.name,ADDRESS:status.podIP'
+# kubectl -n istio-system logs deployment/istio-ingressgateway --tail=150 | grep shop.example.com | awk '{print $18, $5}' | sort | uniq -c
+
+# %% [markdown]
+# One of the three fails **every time**; the other two only now and then. And how long do the good answers take?
+
+# %% language="bash"
+# kubectl -n istio-system logs deployment/istio-ingressgateway --tail=150 | grep shop.example.com | awk '$5 == 200 {print ($12 > 1000 ? "over 1 s" : "under 1 s")}' | sort | uniq -c
+
+# %% [markdown]
+# Three troubles, then, and you know a cure for each:
+#
+# | trouble | how you saw it |
+# |---|---|
+# | one pod of three fails always | by pod |
+# | the other two fail now and then | by pod |
+# | about one good answer in seven takes over a second | by duration |
+#
+# Nothing in between: either well under 100 ms, or 1.2 s. Remember that when you choose a limit.
+#
+# ## Exercise 10.1 · Stop the bleeding
+#
+# First the users. Change the VirtualService **`checkout`** so that
+#
+# * **everybody** is served by v1, at once;
+# * whoever sends the header `x-tester: yes` still gets v2: you will need it for looking further.
+#
+# Watch the board while you do it: success and latency recover within five seconds. The share of v2 does not, of course.
+
+# %% tags=["exercise"] exercise="10.1"
+lab.apply("""
+# Exercise 10.1: the VirtualService `checkout`, changed, goes here.
+""")
+
+# %% tags=["solution"] exercise="10.1"
+lab.apply("""
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata:
+  name: checkout
+spec:
+  hosts:
+  - shop.example.com
+  gateways:
+  - shop
+  http:
+  - name: testers
+    match:
+    - headers:
+        x-tester: {exact: 'yes'}
+    route:
+    - destination: {host: checkout, subset: v2}
+  - name: everybody
+    route:
+    - destination: {host: checkout, subset: v1}
+      weight: 100
+    - destination: {host: checkout, subset: v2}
+      weight: 0
+""")
+
+# %% tags=["nbval-check-output"]
+lab.check("10.1")
+
+# %% [markdown]
+# The telephone is quiet. Ten minutes for a coffee. But on Monday the board of directors wants v2, and mending it will take a week.
+#
+# ## Exercise 10.2 · Save the release
+#
+# Bring v2 back to **half** of the users, in steps if you like, and bound it so that **all four objectives** hold. You may change the VirtualService `checkout` and the
+# DestinationRule `checkout`, and nothing else: no pod is touched.
+#
+# The check sends the same load as the board and judges by the same objectives. Change one thing at a time and look at the board: each of your cures moves another
+# line. If you are stuck, `lab.hint("10.2")` helps step by step.
+
+# %% tags=["exercise"] exercise="10.2"
+lab.apply("""
+# Exercise 10.2: the VirtualService and the DestinationRule `checkout`, changed, go here, with `---` between them.
+""")
+
+# %% tags=["solution"] exercise="10.2"
+lab.apply("""
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata:
+  name: checkout
+spec:
+  host: checkout
+  trafficPolicy:
+    outlierDetection:
+      consecutive5xxErrors: 7
+      interval: 1s
+      baseEjectionTime: 3m
+      maxEjectionPercent: 34
+  subsets:
+  - name: v1
+    labels: {version: v1}
+  - name: v2
+    labels: {version: v2}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata:
+  name: checkout
+spec:
+  hosts:
+  - shop.example.com
+  gateways:
+  - shop
+  http:
+  - name: checkout
+    timeout: 2s
+    retries:
+      attempts: 3
+      perTryTimeout: 250ms
+      retryOn: 5xx
+    route:
+    - destination: {host: checkout, subset: v1}
+      weight: 50
+    - destination: {host: checkout, subset: v2}
+      weight: 50
+""")
+
+# %% tags=["headless"]
+panel.start()
+saved = panel.wait_met(held=1.0)
+assert saved.score.met == saved.score.of
+lab.still(panel)
+panel.stop()
+
+# %% tags=["nbval-check-output"]
+lab.check("10.2")
+
+# %% [markdown]
+# Passed? Then look at what Envoy knows of v2's pods now. One of the three should read `FAILED` under `OUTLIER CHECK`:
+
+# %% language="bash"
+# istioctl proxy-config endpoints deployment/istio-ingressgateway.istio-system --cluster 'outbound|80|v2|checkout.capstone.svc.cluster.local'
+
+# %% [markdown]
+# ## What each cure did
+#
+# When this chapter was written, 400 requests were sent at 50 a second after each step (Istio 1.31, embedded cluster):
+#
+# | what was in the mesh | success | p95 | requests at v2 for each of a user's |
+# |---|---|---|---|
+# | Friday: all to v2 | 46 % | 1,213 ms | 1.0 |
+# | half to v2, nothing else | 78 % | 188 ms | 1.0 |
+# | and three retries on 5xx | 99.8 % | **1,215 ms** | 1.6 |
+# | and 250 ms for each try | 98.8 % | 296 ms | **1.8** |
+# | and outlier detection | 100 % | 274 ms | 1.25 |
+#
+# Read it from the top: retries bring back success and cost time, a limit for each try brings back the time and costs load, and only the circuit breaker removes the
+# cause: a pod that fails faster than the others can answer draws ever more requests to itself. **No single knob saves the release; each pays for the one before.**
+#
+# And one thing the mesh cannot do: v2 is not mended. Its errors are still in its log, each of them counts there, and somebody has to come in on Monday.
+#
+# ## Take away
+#
+# * **Stop the bleeding first**: traffic away, pods stay. It is one number, and takes less than a second.
+# * **Look before you act**: by status and flag (Envoy or pod?), by pod (all or one?), by duration (how slow is slow?).
+# * Say in numbers what *good* means before you turn knobs, and judge over enough requests: with 600 you can tell 99 % from 97 %.
+# * Retry what fails, bound each try, put out what fails always; and watch what the cure costs the patient.
+#
+# That was the course. On your production cluster every command is the same.
+#
+# ## Clean up
+#
+# Finished? Change `done=False` to `done=True` and run the cell: it leaves the cluster as this chapter found it. (It does nothing before, so that *Run
+# All Cells* does not take your work away.)
+
+# %% tags=["exercise"] exercise="clean-up"
+lab.clean_up(done=False)
+
+# %% tags=["solution"] exercise="clean-up"
+lab.clean_up(done=True)
