@@ -12,7 +12,7 @@
 # **You need** about 45 minutes. Chapters 5 to 8 should lie behind you; no object of theirs is needed.
 
 # %% [markdown]
-# ![Users come through the ingress gateway, where weights, retries and the circuit breaker are. v1 has two pods, v2 three: two slow and sometimes failing, one always failing.](pictures/10_capstone.svg)
+# ![Users come through the ingress gateway, where weights, retries, limits and the circuit breaker are set. On Friday it sends everything to the three pods of v2 and nothing to the two of v1.](pictures/10_capstone.svg)
 
 # %%
 from meshcourse import lab
@@ -30,7 +30,7 @@ lab.chapter("10-capstone")
 # kubectl apply -f manifests/10_capstone/02-v2.yaml
 
 # %%
-lab.wait("checkout-v1", "checkout-v2", "checkout-v2-broken")
+lab.wait("checkout-v1", "checkout-v2-a", "checkout-v2-b")
 lab.apply("manifests/10_capstone/03-incident.yaml")
 
 # %% [markdown]

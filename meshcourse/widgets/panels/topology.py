@@ -121,10 +121,9 @@ class TopologyPanel(Panel):
     # -- what Panel asks for -------------------------------------------------------------------------------------------------------
 
     def _build(self) -> tuple[Any, Any]:
-        built = build(Topology(self._namespace, 0.0, (), ()), self._load.target.url)
         self._samples.append(call_counts.read(self._connection, self._namespace))
-        self._controls = built
-        self._draw()
+        # The figure begins as it is: what a FigureWidget is told before the browser has made it is lost there.
+        built = self._controls = build(self._seen(), self._load.target.url)
         built.start.on_click(lambda _: self._later(self._load.start()))
         built.stop.on_click(lambda _: self._later(self._load.stop()))
         built.rate.observe(self._turned, names="value")
