@@ -202,5 +202,5 @@ def table(marks: tuple[Mark, ...]) -> str:
         f"<td>{html.escape(mark.wanted)}</td></tr>"
         for mark in marks
     )
-    style = "border-spacing:14px 1px;margin-left:-14px"
+    style = "border-spacing:14px 1px;margin-left:-14px;color:inherit;font-size:inherit;text-align:left"
     return f'<table style="{style}"><tr><th></th><th>objective</th><th>now</th><th>wanted</th></tr>{rows}</table>'
