@@ -85,8 +85,8 @@ def _aborted(number: str, witness: Witness) -> Outcome | None:
     hint = "a rule with `match: [{headers: {x-chaos: {exact: abort}}}]` and `fault: {abort: {httpStatus: 503, percentage: {value: 100}}}`"
     if all_of(got, GOOD):
         hint = (
-            "not one request was aborted. A fault without `percentage:` is taken as 0 %, without a word; and a rule below one that fits "
-            "every request is never reached"
+            "not one request was aborted. A fault without `percentage:` is taken as 0 %, without a word; and rules are tried from top to "
+            "bottom: one below a rule that fits every request is never reached"
         )
     elif any(result.status == GOOD for result in got) and any(result.status == STRAY for result in got):
         hint = "these requests met the rule for everybody else: rules are tried from top to bottom, and the first that fits decides"
