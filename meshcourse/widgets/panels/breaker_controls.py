@@ -13,12 +13,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import ipywidgets
-import plotly.graph_objects as go
 
 from meshcourse.measure.windows import Summary
 from meshcourse.mesh.breakers import Breaker
 from meshcourse.traffic.results import Counts
-from meshcourse.widgets import palette
+from meshcourse.widgets import live_figure, palette
 from meshcourse.widgets.breaking import Standing, View
 from meshcourse.widgets.figures import breaker as picture
 from meshcourse.widgets.panels import controls
@@ -72,7 +71,7 @@ def build(held: Breaker, *, failing: bool | None, callers: int, title: str, view
     stop.disabled = True
     numbers, error, alt = controls.words("mc-numbers"), controls.words("mc-error"), controls.words("mc-alt")
     alt.value = caption(view)
-    figure = go.FigureWidget(picture.figure(view))
+    figure = live_figure.made(picture.figure(view))
     load = ipywidgets.HBox([start, stop, crowd, switch], layout=ipywidgets.Layout(flex_flow="row wrap"))
     box = ipywidgets.VBox(
         [ipywidgets.HTML(f"<b>{html.escape(title)}</b>"), *rows, load, numbers, error, figure, alt],

@@ -14,11 +14,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import ipywidgets
-import plotly.graph_objects as go
 
 from meshcourse.measure.windows import Summary
 from meshcourse.traffic.results import Counts
-from meshcourse.widgets import palette, redistribution
+from meshcourse.widgets import live_figure, palette, redistribution
 from meshcourse.widgets.figures import weights as picture
 from meshcourse.widgets.trail import View
 
@@ -70,7 +69,7 @@ def build(weights: Mapping[str, int], title: str, view: View) -> Controls:
     rate.add_class("mc-rate")
     numbers, error, alt = words("mc-numbers"), words("mc-error"), words("mc-alt")
     numbers.value, alt.value = count(Counts(), Summary(1.0)), caption(view)
-    figure = go.FigureWidget(picture.figure(view))
+    figure = live_figure.made(picture.figure(view))
     heading = ipywidgets.HTML(f"<b>{html.escape(title)}</b>")
     left = ipywidgets.VBox([ipywidgets.HBox([sliders[version], observed[version]]) for version in weights])
     row = ipywidgets.Layout(flex_flow="row wrap")

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from typing import Final
 
 import ipywidgets
-import plotly.graph_objects as go
 
 from meshcourse.core import errors
 from meshcourse.measure import call_counts
@@ -25,7 +24,7 @@ from meshcourse.measure.windows import Summary
 from meshcourse.mesh.connection import Connection
 from meshcourse.traffic.results import Counts
 from meshcourse.traffic.targets import Target
-from meshcourse.widgets import palette
+from meshcourse.widgets import live_figure, palette
 from meshcourse.widgets.figures import objectives as picture
 from meshcourse.widgets.load import Load
 from meshcourse.widgets.panels import controls
@@ -86,7 +85,7 @@ class ObjectivePanel(Panel):
         self.end.disabled = True
         self.board, self.score = controls.words("mc-board"), controls.words("mc-score")
         self.numbers, alert, self.alt = controls.words("mc-numbers"), controls.words("mc-error"), controls.words("mc-alt")
-        self.figure = go.FigureWidget(picture.figure(self._scoring.view()))
+        self.figure = live_figure.made(picture.figure(self._scoring.view()))
         self._show(Counts(), Summary(self._wanted.seconds), self._scoring.score(0.0))
         self.begin.on_click(lambda _: self._later(self._load.start()))
         self.end.on_click(lambda _: self._later(self._load.stop()))

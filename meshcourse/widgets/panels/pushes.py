@@ -15,13 +15,13 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import ipywidgets
-import plotly.graph_objects as go
 
 from meshcourse.core import errors
 from meshcourse.measure import pushes
 from meshcourse.measure.pushes import Push
 from meshcourse.mesh import resources
 from meshcourse.mesh.connection import Connection
+from meshcourse.widgets import live_figure
 from meshcourse.widgets.figures import pushes as picture
 from meshcourse.widgets.figures.pushes import View
 from meshcourse.widgets.panels.panel import Panel
@@ -62,7 +62,7 @@ class PushPanel(Panel):
             button.add_class(name)
             button.on_click(lambda _, times=times: self._later(self._push(times)))
         self.said, self.alt, alert = (ipywidgets.HTML() for _ in range(3))
-        self.figure = go.FigureWidget(picture.figure(self._view()))
+        self.figure = live_figure.made(picture.figure(self._view()))
         self._tell("Each order changes a header that every answer of the Service gets.")
         box = ipywidgets.VBox([ipywidgets.HBox([self.one, self.five]), self.said, alert, self.figure, self.alt])
         box.add_class("mc-push-panel")

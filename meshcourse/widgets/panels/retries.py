@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import Final
 
 import ipywidgets
-import plotly.graph_objects as go
 
 from meshcourse.core import background, errors
 from meshcourse.measure import labels
@@ -26,7 +25,7 @@ from meshcourse.mesh.connection import Connection
 from meshcourse.mesh.retrying import Chain, Retrying
 from meshcourse.traffic.results import Counts
 from meshcourse.traffic.targets import Target
-from meshcourse.widgets import palette
+from meshcourse.widgets import live_figure, palette
 from meshcourse.widgets import retrying as numbers
 from meshcourse.widgets.figures import retries as picture
 from meshcourse.widgets.latest import Latest
@@ -106,7 +105,7 @@ class RetryPanel(Panel):
         self.numbers, alert, self.alt = controls.words("mc-numbers"), controls.words("mc-error"), controls.words("mc-alt")
         for name, widget in (("fault", self.fault), ("attempts", self.attempts), ("who", self.who), ("rate", self.rate)):
             widget.add_class(f"mc-{name}")
-        self.figure = go.FigureWidget(picture.figure(self._story.view(None)))
+        self.figure = live_figure.made(picture.figure(self._story.view(None)))
         self._show_settings(self._story.settings)
         self._show_numbers(Counts(), Summary(WINDOW))
         # Before any slider can be moved: what is offered to a Latest that does not run is lost.

@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import ipywidgets
-import plotly.graph_objects as go
 
 from meshcourse.measure.journeys import Journey
-from meshcourse.widgets import palette
+from meshcourse.widgets import live_figure, palette
 from meshcourse.widgets.figures import timeout as picture
 from meshcourse.widgets.panels import controls
 
@@ -54,7 +53,7 @@ def build(delay: float, timeouts: Sequence[tuple[str, float]], *, title: str, fi
     repeat.layout.width = "auto"
     words, error, alt = controls.words("mc-words"), controls.words("mc-error"), controls.words("mc-alt")
     words.value, alt.value = "No request has been sent yet.", caption(())
-    live = go.FigureWidget(figure)
+    live = live_figure.made(figure)
     buttons = ipywidgets.HBox([send, repeat], layout=ipywidgets.Layout(flex_flow="row wrap"))
     box = ipywidgets.VBox(
         [ipywidgets.HTML(f"<b>{html.escape(title)}</b>"), waiting, *rows, buttons, words, error, live, alt],

@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import ipywidgets
-import plotly.graph_objects as go
 
 from meshcourse.core import errors
 from meshcourse.measure import call_counts, topology
@@ -26,7 +25,7 @@ from meshcourse.measure.call_counts import Sample
 from meshcourse.measure.topology import Topology
 from meshcourse.mesh.connection import Connection
 from meshcourse.traffic.targets import Target
-from meshcourse.widgets import palette
+from meshcourse.widgets import live_figure, palette
 from meshcourse.widgets.figures import topology as picture
 from meshcourse.widgets.load import Load
 from meshcourse.widgets.panels import controls
@@ -199,7 +198,7 @@ def build(seen: Topology, url: str) -> Controls:
     error, alt = ipywidgets.HTML(), ipywidgets.HTML(caption(seen))
     error.add_class("mc-error")
     alt.add_class("mc-alt")
-    figure = go.FigureWidget(picture.figure(seen))
+    figure = live_figure.made(picture.figure(seen))
     heading = ipywidgets.HTML(f"<b>Who calls whom in {html.escape(seen.namespace)}</b>, over the last {WINDOW:g} seconds")
     row = ipywidgets.HBox([start, stop, rate], layout=ipywidgets.Layout(flex_flow="row wrap"))
     box = ipywidgets.VBox([heading, row, error, figure, alt], layout=ipywidgets.Layout(width="100%", max_width="1160px", overflow="hidden"))
