@@ -14,6 +14,7 @@ from meshcourse.lab.cleaning import clean_up
 from meshcourse.lab.diagnosis import doctor
 from meshcourse.lab.exercises import check, hint, solution
 from meshcourse.lab.following import follow
+from meshcourse.lab.leftovers import traces
 from meshcourse.lab.log_lines import explain_log
 from meshcourse.lab.overview import progress
 from meshcourse.lab.panels import (
@@ -21,6 +22,7 @@ from meshcourse.lab.panels import (
     injection_panel,
     objective_panel,
     panel,
+    profile_panel,
     push_panel,
     retry_panel,
     timeout_panel,
@@ -62,6 +64,7 @@ __all__ = [
     "page",
     "panel",
     "parametrise",
+    "profile_panel",
     "progress",
     "push_panel",
     "push_time",
@@ -75,6 +78,7 @@ __all__ = [
     "timeout_panel",
     "topology",
     "topology_panel",
+    "traces",
     "traffic",
     "wait",
     "weight_panel",

@@ -10,7 +10,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 from meshcourse.core import errors
-from meshcourse.lab import chapters, panels, session
+from meshcourse.lab import beforehand, chapters, panels, session
 from meshcourse.lab.session import Session
 from meshcourse.lab.start import say
 from meshcourse.mesh import commands, injection, installation, resources
@@ -27,6 +27,7 @@ def clean_up(*, done: bool = True) -> None:
         say(f"Set done=True and run this cell again to delete {what} {begun.namespace}.")
         return
     panels.stop()
+    before = "" if chapter.profile else beforehand.recalled(begun)
     if change is not injection.Change.CREATED:
         _objects(begun)
     namespaces = (begun.namespace, *chapter.more_namespaces)
@@ -39,6 +40,9 @@ def clean_up(*, done: bool = True) -> None:
     if installed:
         installation.uninstall(connection)
         say("✔ Istio, which this chapter installed, is gone too")
+    restored = beforehand.restore(begun, before, report=say)
+    if restored:
+        say(f"✔ {restored}")
     say("  The cluster runs on; `meshcourse down` stops it.")
 
 

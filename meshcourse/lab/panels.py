@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from meshcourse.widgets.panels.injection import InjectionPanel
     from meshcourse.widgets.panels.objectives import ObjectivePanel
     from meshcourse.widgets.panels.panel import Panel
+    from meshcourse.widgets.panels.profiles import ProfilePanel
     from meshcourse.widgets.panels.pushes import PushPanel
     from meshcourse.widgets.panels.retries import RetryPanel
     from meshcourse.widgets.panels.timeout import TimeoutPanel
@@ -134,6 +135,16 @@ def objective_panel(host: str = "shop.example.com", *, app: str = "checkout", ve
     stop()
     begun = session.current()
     panel = ObjectivePanel(begun.connection, namespace=begun.namespace, host=host, labels={"app": app, "version": version})
+    _made.append(panel)
+    return panel
+
+
+def profile_panel() -> ProfilePanel:
+    """Two of Istio's installation profiles side by side. One panel at a time."""
+    from meshcourse.widgets.panels.profiles import ProfilePanel  # noqa: PLC0415 - plotly takes a second; the first cell does not need it
+
+    stop()
+    panel = ProfilePanel(session.current().connection)
     _made.append(panel)
     return panel
 

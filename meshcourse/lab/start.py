@@ -15,9 +15,9 @@ from typing import Any
 from meshcourse.backends import embedded
 from meshcourse.backends.embedded import Embedded
 from meshcourse.core import errors, settings
-from meshcourse.lab import chapters, overview, passed, session
+from meshcourse.lab import beforehand, chapters, overview, passed, session
 from meshcourse.lab.chapters import Chapter
-from meshcourse.mesh import arrival, injection, installation, resources
+from meshcourse.mesh import arrival, commands, injection, installation, resources
 from meshcourse.mesh.connection import Connection
 
 
@@ -40,6 +40,8 @@ def chapter(key: str) -> None:
     else:
         say(f"✔ {installation.status(begun.connection) or 'Istio is not installed'}")
     say(f"✔ namespace {wanted.namespace}: {_namespace(begun.connection, wanted)}")
+    if not wanted.profile:
+        beforehand.remember(begun)
     for rival in rivals(begun.connection, wanted.namespace):
         _put_aside(begun.connection, rival)
     left = tuple(str(item["metadata"]["name"]) for item in arrival.listed(begun.connection, wanted.namespace, "virtualservices"))
@@ -90,10 +92,16 @@ def connect() -> Connection:
 
     MESHCOURSE_INGRESS_URL with KUBECONFIG names any cluster at all; else MESHCOURSE_CLUSTER is the embedded cluster's name.
     """
-    url, kubeconfig = os.environ.get("MESHCOURSE_INGRESS_URL"), os.environ.get("KUBECONFIG")
-    if url and kubeconfig:
-        return Connection(Path(kubeconfig), url.rstrip("/"), {})
+    named = _named()
+    if named:
+        return Connection(Path(named[0]), named[1].rstrip("/"), {})
     return _embedded(os.environ.get("MESHCOURSE_CLUSTER", settings.DEFAULT_CLUSTER))
+
+
+def _named() -> tuple[str, str] | None:
+    """(kubeconfig, ingress URL) of the cluster that the environment names."""
+    url, kubeconfig = os.environ.get("MESHCOURSE_INGRESS_URL"), os.environ.get("KUBECONFIG")
+    return (kubeconfig, url) if url and kubeconfig else None
 
 
 def _embedded(name: str) -> Connection:
@@ -109,16 +117,31 @@ def _embedded(name: str) -> Connection:
 
 def _istio(connection: Connection, wanted: Chapter) -> None:
     found = installation.status(connection)
-    if found is None or not found.has_ingress:
+    if found is None or not _enough(found):
         started = time.monotonic()
         say(f"$ istioctl install --set profile={wanted.profile} -y")
-        found = installation.install(connection, wanted.profile, report=lambda line: say(f"  {line}"))
-        mark(connection, wanted)
-        say(f"✔ {found} ({time.monotonic() - started:.0f} s)")
+        now = installation.install(connection, wanted.profile, report=lambda line: say(f"  {line}"))
+        if found is None:
+            mark(connection, wanted)
+            _renew(connection, wanted.namespace)
+        say(f"✔ {now} ({time.monotonic() - started:.0f} s)")
         return
     if not found.ready:
         found = installation.wait_until_ready(connection, report=lambda line: say(f"  {line}"))
     say(f"✔ {found}")
+
+
+def _enough(found: installation.Installation) -> bool:
+    """Whether lessons can run on it. A cluster of somebody else's needs an ingress gateway; our own gets all that the demo profile has."""
+    return found.has_ingress if _named() else {name for name, _, _ in found.deployments} >= beforehand.WHOLE
+
+
+def _renew(connection: Connection, namespace: str) -> None:
+    """Make pods anew whose sidecars are older than Istio itself: a new authority does not know their certificates."""
+    pods = resources.read(connection.core().list_namespaced_pod, namespace)
+    if any(arrival.has_sidecar(pod) for pod in (pods.items if pods else ())):
+        commands.run(connection, ["kubectl", "-n", namespace, "rollout", "restart", "deployment"], timeout=60.0)
+        say(f"  the pods in {namespace} are made anew: their certificates were from an Istio that is gone")
 
 
 def mark(connection: Connection, wanted: Chapter) -> None:

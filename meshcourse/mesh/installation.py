@@ -41,12 +41,16 @@ class Installation:
 
 
 def status(connection: Connection) -> Installation | None:
-    """The installation, or None when there is no istiod. Raises KubernetesError when the cluster does not answer."""
+    """The installation, or None when there is no istiod; what is on its way out does not count.
+
+    Raises KubernetesError when the cluster does not answer.
+    """
     found = resources.read(connection.apps().list_namespaced_deployment, NAMESPACE)
     rows = tuple(
         sorted(
             (item.metadata.name, int(item.status.available_replicas or 0), int(item.spec.replicas or 0))
             for item in (found.items if found else ())
+            if item.metadata.deletion_timestamp is None
         )
     )
     if not any(name == "istiod" for name, _, _ in rows):

@@ -27,6 +27,8 @@ class Latest(Generic[T]):
 
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
+        if self._value:  # offered before there was a loop to hear of it
+            self._offered.set()
         self._task = asyncio.create_task(self._run())
         return self
 

@@ -99,8 +99,8 @@ lab.explain_log("hello.example.com")
 lab.access_log("/headers", workload="hello", lines=1)
 
 # %% [markdown]
-# Compare the long id in both: it is the same **request id**. With it you can follow one request through every proxy, also in a company's mesh with a
-# hundred services.
+# Compare the long id in both: it is the same **request id**. The gateway gave it to the request at the door, and every proxy inside keeps it. So you can follow
+# one request through a company's mesh with a hundred services.
 #
 # ## 5 · Who said 404?
 #

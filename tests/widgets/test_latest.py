@@ -36,6 +36,19 @@ async def test_only_the_newest_value_is_worked_on_and_never_two_at_once() -> Non
     assert most == 1
 
 
+async def test_value_offered_before_it_runs_is_worked_on_once_it_does() -> None:
+    done = asyncio.Event()
+
+    async def work(value: int) -> None:
+        assert value == 1
+        done.set()
+
+    latest = Latest(work)
+    latest.offer(1)
+    async with latest, asyncio.timeout(5):
+        await done.wait()
+
+
 async def test_leaving_ends_the_work_in_hand() -> None:
     started, ended = asyncio.Event(), asyncio.Event()
 

@@ -7,6 +7,7 @@ from typing import Final
 from meshcourse.checks.chapters import (
     ch00_start,
     ch01_components,
+    ch02_install_uninstall,
     ch03_injection,
     ch04_bookinfo,
     ch05_canary,
@@ -21,6 +22,7 @@ from meshcourse.checks.exercises import Exercise
 _CHAPTERS: Final = (
     ch00_start,
     ch01_components,
+    ch02_install_uninstall,
     ch03_injection,
     ch04_bookinfo,
     ch05_canary,

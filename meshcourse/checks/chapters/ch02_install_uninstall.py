@@ -1,0 +1,110 @@
+"""The exercises of chapter 2: a cluster without a trace of Istio, and an installation of one's own choice.
+
+Comes in: a Witness. Goes out: an Outcome for each exercise, from what is in the cluster. The config maps that istiod leaves in every
+namespace say whether 2.1 was attempted: as long as each namespace has both, nobody has touched them.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import yaml
+
+from meshcourse.checks import outcome
+from meshcourse.checks.exercises import Exercise, Witness
+from meshcourse.checks.outcome import Outcome
+from meshcourse.mesh import installation, traces
+
+LEFT: Final = ("istio-ca-root-cert", "istio-ca-crl")
+WANTED: Final = {"istiod", installation.INGRESS}
+LOG: Final = "/dev/stdout"
+_FEW: Final = 4
+_PASSED_OVER: Final = {"kube-public", "kube-node-lease", "local-path-storage"}
+"""Namespaces into which istiod puts no config map."""
+
+
+def leave_no_trace(witness: Witness) -> Outcome:
+    """2.1: no config map of istiod's is left, and nothing else of Istio's either."""
+    number = "2.1"
+    expected = "no config map of istiod's in any namespace, no istio-system, no kinds, no webhooks"
+    if installation.status(witness.connection):
+        seen = "Istio is installed: as long as istiod runs, it puts its config maps back"
+        return outcome.not_attempted(number, f"{seen}. Take it off first (section 5)")
+    found = traces.find(witness.connection)
+    if found.namespace or found.wide:
+        seen = (
+            "namespace istio-system is there"
+            if found.namespace
+            else f"{len(found.wide)} objects of Istio's for the whole cluster are there"
+        )
+        hint = "section 5 has the two commands; a namespace takes some seconds to go"
+        return outcome.not_yet(number, seen=seen, expected=expected, hint=hint)
+    maps = [each for each in found.elsewhere if each.kind == "ConfigMap"]
+    if not maps:
+        return outcome.passed(number, "no namespace holds a config map of istiod's, and nothing else of Istio's is there")
+    places = {name: {each.namespace for each in maps if each.name == name} for name in LEFT}
+    namespaces = {str(each["metadata"]["name"]) for each in witness.objects("namespaces")} - _PASSED_OVER
+    if all(places[name] >= namespaces for name in LEFT):
+        return outcome.not_attempted(number, f"the config maps are still in {', '.join(sorted(namespaces))}")
+    where = sorted({each.namespace for each in maps})
+    seen = f"{', '.join(sorted({each.name for each in maps}))} in {', '.join(where[:_FEW])}{' and others' if len(where) > _FEW else ''}"
+    hint = "there are two of them in each namespace: istio-ca-root-cert and istio-ca-crl"
+    if len({each.name for each in maps}) > 1:
+        hint = "`kubectl delete` works on one namespace at a time: a loop over `kubectl get namespaces` reaches all"
+    return outcome.not_yet(number, seen=seen, expected=expected, hint=hint)
+
+
+def a_choice_of_your_own(witness: Witness) -> Outcome:
+    """2.2: istiod and the ingress gateway, no egress gateway, and the access log on."""
+    number = "2.2"
+    expected = f"istiod and {installation.INGRESS} run, {installation.EGRESS} does not, and the mesh writes its access log to {LOG}"
+    found = installation.status(witness.connection)
+    if found is None:
+        return outcome.not_attempted(number, "Istio is not installed yet")
+    ready = {name: have >= wanted for name, have, wanted in found.deployments}
+    log = _access_log(witness)
+    if installation.EGRESS in ready:
+        hint = "the profile demo has an egress gateway; default has none. `istioctl install` takes away what the new choice has not"
+    elif installation.INGRESS not in ready:
+        hint = "the profile minimal has no ingress gateway; default has one"
+    elif not all(ready[name] for name in WANTED):
+        hint = "wait a moment and check again; if it stays so: kubectl get pods -n istio-system"
+    elif log != LOG:
+        hint = f"add --set meshConfig.accessLogFile={LOG} to the same command: what it does not say goes back to the profile's choice"
+    else:
+        return outcome.passed(number, f"{found}; access log: {log}")
+    return outcome.not_yet(number, seen=f"{found}; access log: {log or 'off'}", expected=expected, hint=hint)
+
+
+def _access_log(witness: Witness) -> str:
+    """Where the mesh's settings say that proxies write their access log; empty when nowhere."""
+    held = witness.object("configmap", "istio", namespace=installation.NAMESPACE) or {}
+    mesh = yaml.safe_load(held.get("data", {}).get("mesh", "")) or {}
+    return str(mesh.get("accessLogFile") or "")
+
+
+EXERCISES: Final = (
+    Exercise(
+        "2.1",
+        "Leave no trace",
+        (
+            "lab.traces() names them: two config maps, and where they are.",
+            "One command deletes them in one namespace. A loop in the shell goes over all: for each in ...; do ...; done",
+            (
+                "for each in $(kubectl get namespaces -o jsonpath='{.items[*].metadata.name}'); "
+                "do kubectl -n $each delete configmap istio-ca-root-cert istio-ca-crl --ignore-not-found; done"
+            ),
+        ),
+        leave_no_trace,
+    ),
+    Exercise(
+        "2.2",
+        "A choice of your own",
+        (
+            "Which profile has an ingress gateway and no egress gateway? The panel of section 3 shows it.",
+            "default is right but for one setting: `mesh: accessLogFile` in the panel. On the command line it is meshConfig.accessLogFile.",
+            "istioctl install --set profile=default --set meshConfig.accessLogFile=/dev/stdout -y",
+        ),
+        a_choice_of_your_own,
+    ),
+)

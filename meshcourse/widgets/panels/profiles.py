@@ -1,0 +1,118 @@
+"""The profile panel: choose two of Istio's installation profiles and see how they differ.
+
+Comes in: a Connection (for istioctl; no cluster is asked). Goes out: a widget; and the same by calls, for papermill and tests: `choose`,
+`snapshot`. Who runs it: lab.profile_panel. A profile is generated once and kept; that takes a second, and is done on the background loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import html
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import ipywidgets
+
+from meshcourse.core import errors
+from meshcourse.mesh import profiles
+from meshcourse.mesh.connection import Connection
+from meshcourse.mesh.profiles import Profile, Row
+from meshcourse.widgets.figures import profiles as picture
+from meshcourse.widgets.latest import Latest
+from meshcourse.widgets.panels.panel import Panel
+
+Widget = Any  # ipywidgets has no types
+EACH: Final = 60.0
+"""Seconds within which two profiles are generated, on a slow machine too."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The panel at one moment: which two it compares, how, and the error line."""
+
+    chosen: tuple[str, str]
+    rows: tuple[Row, ...]
+    error: str
+
+
+class ProfilePanel(Panel):
+    """Making one does no I/O; its first use generates the first two profiles."""
+
+    def __init__(self, connection: Connection, *, one: str = "default", other: str = "demo") -> None:
+        super().__init__(str(connection.kubeconfig))
+        self._connection = connection
+        self._first = (one, other)
+        self._known: dict[str, Profile] = {}
+        self._rows: tuple[Row, ...] = ()
+        self._latest: Latest[tuple[str, str]] = Latest(self._compare_shown)
+        self._follower: asyncio.Task[None] | None = None
+
+    def _build(self) -> tuple[Widget, Widget]:
+        self.one, self.other = (
+            ipywidgets.ToggleButtons(options=list(profiles.NAMES), value=value, description=text, style={"button_width": "auto"})
+            for text, value in zip(("this", "and this"), self._first, strict=True)
+        )
+        for toggle, name in ((self.one, "mc-one"), (self.other, "mc-other")):
+            toggle.add_class(name)
+            toggle.observe(lambda _: self._moved(), names="value")
+        self.table, self.alt, alert = (ipywidgets.HTML() for _ in range(3))
+        self._compare(*self._first)
+        box = ipywidgets.VBox([self.one, self.other, alert, self.table, self.alt])
+        box.add_class("mc-profile-panel")
+        return box, alert
+
+    def _inputs(self) -> tuple[Widget, ...]:
+        return (self.one, self.other)
+
+    async def _beat(self) -> None:
+        """Compare what was chosen last, once the one before is through."""
+        if self._follower is None:
+            self._follower = asyncio.create_task(self._follow())
+
+    async def _follow(self) -> None:
+        async with self._latest:
+            await asyncio.Event().wait()
+
+    async def _leave(self) -> None:
+        await self._end(self._follower)
+
+    def choose(self, one: str, other: str) -> tuple[Row, ...]:
+        """Compare two profiles and wait for it. Raises PanelError for a name that is not on the buttons, MeshError when istioctl fails."""
+        self.open()
+        for name in (one, other):
+            if name not in profiles.NAMES:
+                raise errors.PanelError(
+                    f"There is no profile {name!r} here.", why=f"there are {', '.join(profiles.NAMES)}", next="choose two"
+                )
+        with self._quietly():
+            self.one.value, self.other.value = one, other
+        self._wait(asyncio.to_thread(self._compare, one, other), within=EACH)
+        return self._rows
+
+    def snapshot(self) -> Snapshot:
+        """The panel now."""
+        self.open()
+        return Snapshot((str(self.one.value), str(self.other.value)), self._rows, self._error)
+
+    def profiles(self) -> Mapping[str, Profile]:
+        """Those that have been generated so far."""
+        return dict(self._known)
+
+    # -- generating and showing --------------------------------------------------------------------------------------------------------
+
+    def _moved(self) -> None:
+        if not self._showing:
+            self.alt.value = "…"
+            self._latest.offer((str(self.one.value), str(self.other.value)))
+
+    async def _compare_shown(self, chosen: tuple[str, str]) -> None:
+        await self._shown(asyncio.to_thread(self._compare, *chosen))
+
+    def _compare(self, one: str, other: str) -> None:
+        left, right = (self._known.get(name) or profiles.generate(self._connection, name) for name in (one, other))
+        self._known |= {left.name: left, right.name: right}
+        self._rows = profiles.compare(left, right)
+        self.table.value = picture.table(left, right, self._rows)
+        self.alt.value = f'<span style="font-size:90%">{html.escape(picture.describe(left, right, self._rows))}</span>'
+        self._complain(None)

@@ -1,0 +1,64 @@
+"""The profile panel: its table as reviewed, and real profiles compared. Golden: MESHCOURSE_GOLDEN=write, then read the diff."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from meshcourse.core.errors import PanelError
+from meshcourse.mesh.profiles import Profile, Row
+from meshcourse.widgets.figures import profiles as picture
+from meshcourse.widgets.panels.profiles import ProfilePanel
+
+GOLDEN = Path(__file__).parent / "golden" / "profiles.html"
+ONE, OTHER = Profile("default", (), {}, 39), Profile("demo", (), {}, 42)
+ROWS = (
+    Row("Deployment istio-egressgateway", "", "✔"),
+    Row("Deployment istiod", "✔", "✔"),
+    Row("istiod: cpu asked for", "500m", "10m"),
+    Row("mesh: <odd>", "a & b", ""),
+)
+
+
+def test_table_is_as_reviewed() -> None:
+    made = picture.table(ONE, OTHER, ROWS).replace("<tr>", "\n<tr>").replace("<td", "\n  <td").replace("<th", "\n  <th") + "\n"
+    if os.environ.get("MESHCOURSE_GOLDEN") == "write":
+        GOLDEN.write_text(made, encoding="utf-8")
+    assert made == GOLDEN.read_text(encoding="utf-8")
+
+
+def test_what_is_the_same_is_counted_and_the_rest_is_told_in_words() -> None:
+    page = picture.table(ONE, OTHER, ROWS)
+    assert "Deployment istiod" not in page
+    assert "1 more lines are the same" in page
+    assert "mesh: &lt;odd&gt;" in page
+    words = picture.describe(ONE, OTHER, ROWS)
+    assert "only in demo: Deployment istio-egressgateway" in words
+    assert "istiod: cpu asked for is 500m in default and 10m in demo" in words
+    assert picture.describe(ONE, ONE, ROWS[1:2]) == "default and default are the same."
+
+
+@pytest.fixture
+def panel(cluster: Any) -> Iterator[ProfilePanel]:
+    with ProfilePanel(cluster.connection) as made:
+        yield made
+
+
+@pytest.mark.cluster
+def test_two_profiles_are_compared_by_call_and_by_button(panel: ProfilePanel) -> None:
+    rows = {row.what: row for row in panel.choose("default", "demo")}
+    assert rows["Deployment istio-egressgateway"] == Row("Deployment istio-egressgateway", "", "✔")
+    panel.other.value = "minimal"
+    ends = time.monotonic() + 60
+    while "only in default: Deployment istio-ingressgateway" not in panel.alt.value:
+        assert time.monotonic() < ends, panel.snapshot()
+        time.sleep(0.05)
+    assert panel.snapshot().chosen == ("default", "minimal")
+    assert panel.snapshot().error == ""
+    with pytest.raises(PanelError, match="no profile 'preview'"):
+        panel.choose("default", "preview")
