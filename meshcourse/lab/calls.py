@@ -46,9 +46,7 @@ class Call:
         return "\n".join([f"$ {self.command}", first, *body[: self.lines], *more])
 
 
-def call(
-    workload: str, url: str, *, method: str = "GET", namespace: str = "", until: int | None = None, lines: int = 3
-) -> Call:
+def call(workload: str, url: str, *, method: str = "GET", namespace: str = "", until: int | None = None, lines: int = 3) -> Call:
     """Let Deployment `workload` call `url` by curl, and show its answer's status and the first `lines` of its body.
 
     With `until` the call is repeated until that status comes (0: no answer at all), for 15 seconds at most.

@@ -310,7 +310,7 @@ lab.check("1.1")
 lab.answer("1.2", ...)
 
 # %% tags=["solution"] exercise="1.2"
-lines = !istioctl proxy-status
+lines = get_ipython().getoutput("istioctl proxy-status")
 lab.answer("1.2", len(lines) - 1)
 
 # %% tags=["nbval-check-output"]

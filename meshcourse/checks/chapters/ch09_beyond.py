@@ -82,6 +82,12 @@ def one_old_caller(witness: Witness) -> Outcome:
     return outcome.passed(number, "a stranger reaches billing and not orders; the shop reaches both, with its certificate")
 
 
+_NO_SELECTOR: Final = (
+    "your policy has no `selector`, so it is for the whole namespace, where the oldest policy wins: "
+    "`selector: {matchLabels: {app: billing}}`"
+)
+
+
 def _still_strict(found: Json, _got: int) -> str:
     if not found.get("spec", {}).get("selector"):
         return "your policy has no `selector`, so it holds for the whole namespace: `selector: {matchLabels: {app: billing}}`"
@@ -95,7 +101,9 @@ def _plaintext_hint(found: Json, got: int) -> str:
         return (
             "TLS is as it should be; an AuthorizationPolicy refuses this call. Do this exercise before 9.2, or delete that policy for now"
         )
-    labels = (found.get("spec", {}).get("selector") or {}).get("matchLabels", {})
+    if not found.get("spec", {}).get("selector"):
+        return _NO_SELECTOR
+    labels = found["spec"]["selector"].get("matchLabels", {})
     if labels != {"app": "billing"}:
         return "a selector names labels of pods, here `matchLabels: {app: billing}`: kubectl get pods --show-labels"
     return "the mode that takes both plaintext and mutual TLS is `mtls: {mode: PERMISSIVE}`"
