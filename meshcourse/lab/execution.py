@@ -30,7 +30,12 @@ LIMIT: Final = 300.0
 COMPARED: Final = "nbval-check-output"
 """The tag of cells whose outputs the second pass compares."""
 _GRACE: Final = 8.0
-_SANITIZE: Final = "[digits]\nregex: \\d[\\d,.]*\nreplace: N\n"
+# What is new each time: request ids, the ends of pods' names, numbers.
+_SANITIZE: Final = (
+    "[ids]\nregex: [0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\nreplace: ID\n"
+    "[pods]\nregex: -[0-9a-f]{7,10}-[a-z0-9]{5}\\b\nreplace: -POD\n"
+    "[digits]\nregex: \\d[\\d,.]*\nreplace: N\n"
+)
 
 
 @dataclass(frozen=True)
