@@ -191,7 +191,7 @@ lab.request("/status/200", host="front.example.com")
 # %% language="bash"
 # kubectl apply -f manifests/01_components/06-outside.yaml
 # kubectl -n components-outside rollout status deployment partner --timeout=60s
-# kubectl exec deploy/client -c client -- curl -s -o /dev/null -w 'HTTP %{http_code}\n' -m 5 http://api.partner.example/get
+# kubectl exec deploy/client -c client -- curl -s -o /dev/null -w 'HTTP %{http_code}\n' -m 15 http://api.partner.example/get
 
 # %%
 lab.access_log("api.partner.example", workload="client", lines=1)

@@ -220,7 +220,7 @@ lab.check("2.1")
 
 # %% tags=["exercise"] exercise="2.2" language="bash"
 # # Exercise 2.2: your istioctl command goes here.
-# istioctl version
+# istioctl version 2>&1
 
 # %% tags=["solution"] exercise="2.2" language="bash"
 # istioctl install --set profile=default --set meshConfig.accessLogFile=/dev/stdout -y 2>&1
