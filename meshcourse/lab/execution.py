@@ -30,10 +30,11 @@ LIMIT: Final = 300.0
 COMPARED: Final = "nbval-check-output"
 """The tag of cells whose outputs the second pass compares."""
 _GRACE: Final = 8.0
-# What is new each time: request ids, the ends of pods' names, numbers.
+# What is new each time: request ids, the ends of pods' names, numbers; and a bar, of which nbval sees only the first picture.
 _SANITIZE: Final = (
     "[ids]\nregex: [0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\nreplace: ID\n"
     "[pods]\nregex: -[0-9a-f]{7,10}-[a-z0-9]{5}\\b\nreplace: -POD\n"
+    "[bars]\nregex: [\\u2588\\u2591]+\nreplace: BAR\n"
     "[digits]\nregex: \\d[\\d,.]*\nreplace: N\n"
 )
 
