@@ -8,6 +8,8 @@ while the route is still as it was read. Who runs it: the weight panel and bench
 from __future__ import annotations
 
 import json
+import random
+import time
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Final, cast
@@ -21,7 +23,8 @@ from meshcourse.mesh.connection import Connection
 _KIND: Final = ("networking.istio.io", "v1")
 _PLURAL: Final = "virtualservices"
 _TIMEOUT: Final = 10.0
-_TRIES: Final = 8
+_TRIES: Final = 12
+_STEP_ASIDE: Final = 0.05
 _JSON_PATCH: Final = "application/json-patch+json"
 
 
@@ -53,6 +56,7 @@ def write(
         except ApiException as error:
             refusal = refused(error, f"The new weights of VirtualService {virtual_service} were refused.")
             if left and _outdated(refusal):
+                time.sleep(random.uniform(0.0, _STEP_ASIDE))  # noqa: S311 - so that two writers do not keep meeting
                 continue
             raise refusal from error
         except (OSError, urllib3.exceptions.HTTPError) as error:

@@ -155,7 +155,7 @@ def weights(cluster: Any) -> dict[str, int]:
 
 def test_dragging_the_slider_moves_the_traffic(cluster: Any, jupyter: str, page: Any, tmp_path: Path) -> None:
     page.goto(re.sub(r"/tree/\w+\.ipynb", "/tree/05_canary.ipynb", jupyter))
-    page.wait_for_selector(".jp-Notebook .jp-CodeCell")
+    page.wait_for_selector(".jp-Notebook .jp-CodeCell", state="attached")  # the first may lie below the window
     run_all(page)
     assert page.get_by_text("not attempted").count() >= 2
 

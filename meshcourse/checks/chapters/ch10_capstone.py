@@ -104,7 +104,9 @@ def _not_begun(witness: Witness, found: Json | None) -> str:
     begun = witness.ask(FEW, host=SHOP)
     if not begun.of("v1") and begun.of("v2"):
         return "everything still goes to v2, as on Friday"
-    return "v2 gets nothing: no harm is done, but the release is not saved either" if begun.of("v1") == begun.n else ""
+    if begun.of("v1") < begun.n or witness.ask(MANY, host=SHOP).of("v2"):  # a tenth for v2 can hide from the first few
+        return ""
+    return "v2 gets nothing: no harm is done, but the release is not saved either"
 
 
 def _measured(witness: Witness) -> tuple[tuple[Result, ...], Reading]:
