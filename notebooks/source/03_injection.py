@@ -165,14 +165,14 @@ lab.still(panel)
 # How much longer does the file get?
 
 # %% language="bash"
-# istioctl kube-inject -f manifests/03_injection/03-byhand.yaml > /tmp/byhand.yaml
-# wc -l manifests/03_injection/03-byhand.yaml /tmp/byhand.yaml
-# kubectl apply -f /tmp/byhand.yaml
+# istioctl kube-inject -f manifests/03_injection/03-byhand.yaml > byhand.yaml
+# wc -l manifests/03_injection/03-byhand.yaml byhand.yaml
+# kubectl apply -f byhand.yaml
 # kubectl rollout status deployment byhand --timeout=60s
 # kubectl get pods -l app=byhand
 
 # %% [markdown]
-# `2/2` in a namespace without any label. The price: the sidecar now stands **in the Deployment**. At the next upgrade of Istio the webhook would have put in the new proxy at the next
+# `2/2` in a namespace without any label. (Read `byhand.yaml`, the longer file: it lies beside this notebook.) The price: the sidecar now stands **in the Deployment**. At the next upgrade of Istio the webhook would have put in the new proxy at the next
 # restart; here you must inject again, file by file.
 
 # %%
