@@ -36,7 +36,6 @@ class Line:
         self._name = pod
         self._lock = threading.RLock()
         self._http: http.client.HTTPConnection | None = None
-        self._forward: Any = None
 
     def __enter__(self) -> Self:
         return self
@@ -48,11 +47,9 @@ class Line:
         """Hang up. The next question opens the line again."""
         with self._lock:
             line, self._http = self._http, None
-            forward, self._forward = self._forward, None
-            for each in (line, forward and forward.websocket):
-                if each is not None:
-                    with contextlib.suppress(OSError):
-                        each.close()
+            if line is not None:
+                with contextlib.suppress(OSError):
+                    line.close()
 
     def get(self, path: str) -> str:
         """A page, such as `stats?filter=httpbin`. Raises KubernetesError when the proxy does not answer."""
@@ -100,9 +97,9 @@ class Line:
     def _open(self) -> http.client.HTTPConnection:
         # The client's port-forward changes the ApiClient that it is given for the time of the call, so it gets one of its own.
         core = client.CoreV1Api(client.ApiClient(self._connection.api().configuration))
-        self._forward = portforward(core.connect_get_namespaced_pod_portforward, self._pod(), self._namespace, ports=str(PORT))
+        line = portforward(core.connect_get_namespaced_pod_portforward, self._pod(), self._namespace, ports=str(PORT))
         opened = http.client.HTTPConnection("localhost", timeout=10)
-        opened.sock = self._forward.socket(PORT)
+        opened.sock = line.socket(PORT)
         return opened
 
 
