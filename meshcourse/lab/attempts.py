@@ -68,7 +68,7 @@ def _words(code: str, attempt: int) -> str:
     return f"{code} on attempt {attempt}" if attempt else f"{code}, no attempt told"
 
 
-def attempts(n: int = 100, *, path: str = "/", host: str = "shop.example.com") -> Attempts:
+def attempts(n: int = 100, *, path: str = "/", host: str = "store.example.com") -> Attempts:
     """Send `n` requests to the ingress gateway and count them by status and by the attempt that was answered."""
     started = time.monotonic()
     found = _send(n, _target(path, host))

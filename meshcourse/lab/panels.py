@@ -128,7 +128,7 @@ def timeout_panel(host: str = "slow.example.com", *, delay: float = 2.0) -> Time
     return panel
 
 
-def objective_panel(host: str = "shop.example.com", *, app: str = "checkout", version: str = "v2") -> ObjectivePanel:
+def objective_panel(host: str = "checkout.example.com", *, app: str = "checkout", version: str = "v2") -> ObjectivePanel:
     """The capstone's board: a given load, and live whether the release holds its objectives. One panel at a time."""
     from meshcourse.widgets.panels.objectives import ObjectivePanel  # noqa: PLC0415 - plotly takes a second; the first cell does not need it
 

@@ -66,11 +66,11 @@ lab.chapter("00-start")
 # %% [markdown]
 # **`2/2`**: you asked for one container and got two. The second is an Envoy. Istio put it there; chapter 3 shows how.
 #
-# Now a door for the host name `hello.example.com`, and a rule that says where its requests go ([both](manifests/00_start/02-route.yaml)):
+# Now a door for the host name `start.example.com`, and a rule that says where its requests go ([both](manifests/00_start/02-route.yaml)):
 
 # %%
 lab.apply("manifests/00_start/02-route.yaml")
-lab.request("/headers", host="hello.example.com")
+lab.request("/headers", host="start.example.com")
 
 # %% [markdown]
 # **HTTP 200.** The first line is the `curl` command that does the same; try it in a terminal (`meshcourse env` says how to get one).
@@ -84,7 +84,7 @@ lab.request("/headers", host="hello.example.com")
 # field by field:
 
 # %%
-lab.explain_log("hello.example.com")
+lab.explain_log("start.example.com")
 
 # %% [markdown]
 # Three fields are worth remembering, since they answer most questions:
@@ -107,7 +107,7 @@ lab.access_log("/headers", workload="hello", lines=1)
 # *Page not found.* By whom? First a page that `hello` does not have; then a host name that the gateway has no rule for:
 
 # %%
-print(lab.request("/no/such/page", host="hello.example.com"))
+print(lab.request("/no/such/page", host="start.example.com"))
 print(lab.request("/headers", host="nobody.example.com"))
 
 # %% [markdown]
@@ -132,7 +132,7 @@ lab.access_log("nobody.example.com", lines=1)
 #
 # ### 0.1 · A teapot
 #
-# `hello` answers `/status/418` with the status 418, *I'm a teapot*. Ask for that path **through the ingress gateway**, with `curl`, as the host `hello.example.com`.
+# `hello` answers `/status/418` with the status 418, *I'm a teapot*. Ask for that path **through the ingress gateway**, with `curl`, as the host `start.example.com`.
 # The variable `$INGRESS_URL` holds the gateway's address.
 
 # %% tags=["exercise"] exercise="0.1" language="bash"
@@ -140,7 +140,7 @@ lab.access_log("nobody.example.com", lines=1)
 # echo "the gateway is at $INGRESS_URL"
 
 # %% tags=["solution"] exercise="0.1" language="bash"
-# curl -s -i -H "Host: hello.example.com" "$INGRESS_URL/status/418"
+# curl -s -i -H "Host: start.example.com" "$INGRESS_URL/status/418"
 
 # %% tags=["nbval-check-output"]
 lab.check("0.1")

@@ -336,7 +336,7 @@ lab.check("7.2")
 # %% [markdown]
 # ### 7.3 · From the inside out
 #
-# The help desk's site, `desk.example.com`, comes in through the Gateway `front` to nginx. Write a VirtualService called **`desk`** for it, so that
+# The help desk's site, `help.example.com`, comes in through the Gateway `front` to nginx. Write a VirtualService called **`desk`** for it, so that
 #
 # * visitors see **nginx's own** page ("Sorry, we are busy") when Tomcat is slow, not the gateway's bare `504`;
 # * and nobody ever waits longer than **three seconds**, not even for pages below `/archive/`, which nginx fetches from the Service `archive`, for which no timeout is set at all.
@@ -354,7 +354,7 @@ metadata:
   name: desk
 spec:
   hosts:
-  - desk.example.com
+  - help.example.com
   gateways:
   - front
   http:

@@ -42,7 +42,7 @@ lab.chapter("08-faults-retries")
 
 # %%
 lab.wait("nginx", "tomcat")
-lab.request("/", host="shop.example.com")
+lab.request("/", host="store.example.com")
 
 # %% [markdown]
 # (The page says it itself: on the embedded cluster a small stand-in answers for Tomcat. What this chapter shows happens in the Envoys, and they
@@ -52,7 +52,7 @@ lab.request("/", host="shop.example.com")
 # [01-services.yaml](manifests/08_faults_retries/01-services.yaml) gives that number back in the answer, as `x-attempt`:
 
 # %%
-lab.request("/", host="shop.example.com").headers["x-attempt"]
+lab.request("/", host="store.example.com").headers["x-attempt"]
 
 # %% [markdown]
 # ## 2 · Break it: an abort

@@ -181,11 +181,11 @@ lab.access_log("GET /get", workload="orders-v2", lines=1)
 # Up to here it was about calls that come in. What may a pod call **outside**? The guide compares the egress gateway with a secretary who makes the calls for
 # everyone (chapter 1). Here it is about the rule that comes before: which calls are made at all.
 #
-# (The embedded cluster has no way to the Internet. Three web sites, `api.partner.example`, `files.example` and `evil.example`, are played by one pod in the namespace
+# (The embedded cluster has no way to the Internet. Three web sites, `www.partner.example`, `files.example` and `evil.example`, are played by one pod in the namespace
 # `beyond-outside`, which is hidden from Istio. [01-shop.yaml](manifests/09_beyond/01-shop.yaml) tells curl the address, as DNS would.)
 
 # %%
-lab.call("shop", "http://api.partner.example/", until=200)
+lab.call("shop", "http://www.partner.example/", until=200)
 
 # %%
 lab.call("shop", "http://evil.example/", until=200)
@@ -228,13 +228,13 @@ lab.access_log("BlackHoleCluster", workload="shop", lines=1)
 # kubectl apply -f manifests/09_beyond/09-serviceentry.yaml
 
 # %%
-lab.call("shop", "http://api.partner.example/", until=200)
+lab.call("shop", "http://www.partner.example/", until=200)
 
 # %%
-lab.access_log("api.partner.example", workload="shop", lines=1)
+lab.access_log("www.partner.example", workload="shop", lines=1)
 
 # %% [markdown]
-# It has a cluster of its own now, `outbound|80||api.partner.example`, like any Service. So everything you have learned works on it too: timeouts, retries,
+# It has a cluster of its own now, `outbound|80||www.partner.example`, like any Service. So everything you have learned works on it too: timeouts, retries,
 # weights, a circuit breaker.
 #
 # One honest word: this keeps **programs that play by the rules** inside. A pod without a sidecar is not bound by it. Against an attacker on your own pod you need

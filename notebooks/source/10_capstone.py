@@ -65,24 +65,24 @@ panel.stop()
 # Who fails, the gateway or the pods? The access log of the gateway knows. Count its lines by status and flags:
 
 # %%
-lab.traffic(200, host="shop.example.com")
+lab.traffic(200, host="checkout.example.com")
 
 # %% language="bash"
 # sleep 1    # Envoy writes its log once a second
-# kubectl -n istio-system logs deployment/istio-ingressgateway --tail=150 | grep shop.example.com | awk '{print $5, $6, $7}' | sort | uniq -c
+# kubectl -n istio-system logs deployment/istio-ingressgateway --tail=150 | grep checkout.example.com | awk '{print $5, $6, $7}' | sort | uniq -c
 
 # %% [markdown]
 # `503 - via_upstream`: no flag, so it is not Envoy that fails. The pods themselves say 503. All of them alike? The same lines, by pod:
 
 # %% language="bash"
 # kubectl get pods -l version=v2 -o custom-columns='POD:metadata.name,ADDRESS:status.podIP'
-# kubectl -n istio-system logs deployment/istio-ingressgateway --tail=150 | grep shop.example.com | awk '{print $18, $5}' | sort | uniq -c
+# kubectl -n istio-system logs deployment/istio-ingressgateway --tail=150 | grep checkout.example.com | awk '{print $18, $5}' | sort | uniq -c
 
 # %% [markdown]
 # One of the three fails **every time**; the other two only now and then. And how long do the good answers take?
 
 # %% language="bash"
-# kubectl -n istio-system logs deployment/istio-ingressgateway --tail=150 | grep shop.example.com | awk '$5 == 200 {print ($12 > 1000 ? "over 1 s" : "under 1 s")}' | sort | uniq -c
+# kubectl -n istio-system logs deployment/istio-ingressgateway --tail=150 | grep checkout.example.com | awk '$5 == 200 {print ($12 > 1000 ? "over 1 s" : "under 1 s")}' | sort | uniq -c
 
 # %% [markdown]
 # Three troubles, then, and you know a cure for each:
@@ -117,7 +117,7 @@ metadata:
   name: checkout
 spec:
   hosts:
-  - shop.example.com
+  - checkout.example.com
   gateways:
   - shop
   http:
@@ -180,7 +180,7 @@ metadata:
   name: checkout
 spec:
   hosts:
-  - shop.example.com
+  - checkout.example.com
   gateways:
   - shop
   http:

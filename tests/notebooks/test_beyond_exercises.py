@@ -127,7 +127,7 @@ PUBLIC = """  - match: [{uri: {prefix: /public/}}]
 
 def entry(host: str = "files.example") -> str:
     text = (MANIFESTS / "09-serviceentry.yaml").read_text()
-    return text.replace("name: partner\n", "name: files\n").replace("api.partner.example", host) + "---\n"
+    return text.replace("name: partner\n", "name: files\n").replace("www.partner.example", host) + "---\n"
 
 
 def corridor(rules: str) -> str:

@@ -32,7 +32,7 @@ kind: VirtualService
 metadata:
   name: checkout
 spec:
-  hosts: [shop.example.com]
+  hosts: [checkout.example.com]
   gateways: [shop]
   http:{testers}
   - name: everybody{again}

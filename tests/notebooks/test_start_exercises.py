@@ -19,7 +19,7 @@ from meshcourse.mesh import arrival, injection, resources
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
 MANIFESTS = Path(__file__).parents[2] / "notebooks" / "manifests" / "00_start"
-HOST = "hello.example.com"
+HOST = "start.example.com"
 
 
 @pytest.fixture

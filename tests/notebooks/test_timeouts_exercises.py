@@ -34,7 +34,7 @@ def rule(host: str, timeout: str = "", match: str = "") -> str:
 
 
 BATCH = "x-client: {exact: batch}"
-DESK = {"gateway": "front", "host": "desk.example.com"}
+DESK = {"gateway": "front", "host": "help.example.com"}
 GOOD = {
     "7.1": service("orders", rule("orders", "3s", BATCH), rule("orders", "1s")),
     "7.2": service("reviews", rule("reviews", "500ms")),
@@ -107,7 +107,7 @@ WRONG = [
     ("7.3 no end", "7.3", service("desk", rule("nginx"), **DESK), "no other timeout than yours"),
     ("7.3 too long", "7.3", service("desk", rule("nginx", "4500ms"), **DESK), "`timeout: 3s`"),
     ("7.3 past nginx", "7.3", service("desk", rule("tomcat", "3s"), **DESK), "nginx"),
-    ("7.3 inside the mesh only", "7.3", service("desk", rule("nginx", "3s"), host="desk.example.com"), "gateways: [front]"),
+    ("7.3 inside the mesh only", "7.3", service("desk", rule("nginx", "3s"), host="help.example.com"), "gateways: [front]"),
 ]
 
 

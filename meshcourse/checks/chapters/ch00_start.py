@@ -15,7 +15,7 @@ from meshcourse.checks.exercises import Exercise, Witness
 from meshcourse.checks.outcome import Outcome
 from meshcourse.measure.access_logs import Entry
 
-HOST: Final = "hello.example.com"
+HOST: Final = "start.example.com"
 PATH: Final = "/status/418"
 TEAPOT: Final = 418
 LATE: Final = 1.5

@@ -27,7 +27,7 @@ PAGE: Final = 1.5
 SORRY: Final = 503
 CUT: Final = 504
 GOOD: Final = 200
-DESK: Final = "desk.example.com"
+DESK: Final = "help.example.com"
 DESK_AT_MOST: Final = 3.0
 SLACK: Final = 0.6
 """Seconds by which an answer may be late on a busy machine."""
@@ -219,7 +219,7 @@ def page_in_time(witness: Witness) -> Outcome:
 
 
 def from_the_inside_out(witness: Witness) -> Outcome:
-    """7.3: desk.example.com shows nginx's own page when tomcat is slow, and nobody waits longer than three seconds for anything."""
+    """7.3: help.example.com shows nginx's own page when tomcat is slow, and nobody waits longer than three seconds for anything."""
     number = "7.3"
     found = witness.virtual_service("desk")
     if found is None:
@@ -287,7 +287,7 @@ EXERCISES: Final = (
         (
             "Two clocks run: nginx's Envoy waits a second for tomcat (VirtualService `tomcat`), the gateway for nginx as long as you say.",
             "If the gateway's clock rings first, nginx's page comes too late. If it never rings, the archive keeps visitors for ever.",
-            "`hosts: [desk.example.com]`, `gateways: [front]`, a route to `host: nginx` and `timeout: 3s`.",
+            "`hosts: [help.example.com]`, `gateways: [front]`, a route to `host: nginx` and `timeout: 3s`.",
         ),
         from_the_inside_out,
     ),

@@ -19,7 +19,7 @@ from meshcourse.traffic import pacing, sender
 from meshcourse.traffic.results import Result
 from meshcourse.traffic.targets import Target
 
-SHOP: Final = "shop.example.com"
+SHOP: Final = "checkout.example.com"
 GATEWAY: Final = "shop"
 RELEASE: Final = {"app": "checkout", "version": "v2"}
 WANTED: Final = Objectives()
