@@ -60,9 +60,10 @@ def undo(connection: Connection, namespace: str, *, by: str) -> Change:
     """Take back what `by` did: delete the namespace that it created (and wait until it is gone), or the label that it set."""
     change = brought(connection, namespace, by=by)
     if change is Change.CREATED:
-        # Its workloads first: a namespace controller that meets a pod still ending looks again only five seconds later.
-        workloads = ["delete", "deployments,pods", "--all", "--cascade=foreground", "--timeout=20s"]
-        commands.run(connection, ["kubectl", "-n", namespace, *workloads], timeout=60.0)
+        # The namespace controller looks after five seconds, and again five seconds later if a pod is then still ending.
+        commands.run(connection, ["kubectl", "delete", "namespace", namespace, "--ignore-not-found", "--wait=false"], timeout=30.0)
+        pods = ["delete", "pods", "--all", "--grace-period=1", "--wait=false"]
+        commands.run(connection, ["kubectl", "-n", namespace, *pods], timeout=60.0)
         resources.delete(connection, f"apiVersion: v1\nkind: Namespace\nmetadata:\n  name: {namespace}\n")
     elif change is Change.LABELLED:
         body = {"metadata": {"labels": {LABEL: None}, "annotations": {NOTE: None}}}
