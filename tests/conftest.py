@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -17,12 +18,15 @@ from typing import Any
 
 import pytest
 
+from meshcourse.backends import rights
 from meshcourse.cluster import clusters
 from meshcourse.core import settings
 from meshcourse.core.errors import ClusterError
 from meshcourse.engine import binaries
 from meshcourse.mesh import installation
 from meshcourse.mesh.connection import Connection
+
+LEARNERS = "meshcourse-learners"
 
 
 @dataclass(frozen=True)
@@ -102,3 +106,41 @@ def wait_for(cluster: RealCluster) -> Callable[..., str]:
         return cluster.kubectl("-n", namespace, "wait", f"--for={condition}", what, f"--timeout={seconds}s", timeout=seconds + 10)
 
     return wait
+
+
+@pytest.fixture
+def meshcourse(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """The command line, in a state folder of its own: run `meshcourse WORDS`; `environment` is laid over this process's."""
+
+    def run(*words: str, environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+        given = {**os.environ, "MESHCOURSE_STATE": str(tmp_path / "state"), "COLUMNS": "120", **(environment or {})}
+        given.pop("MESHCOURSE_CLUSTER", None)
+        return subprocess.run(
+            [sys.executable, "-m", "meshcourse.cli.main", *words], env=given, capture_output=True, text=True, timeout=120, check=False
+        )
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def learner(cluster: Any, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """A kubeconfig for a ServiceAccount of that name, with the course's roles or with none."""
+    cluster.kubectl("create", "namespace", LEARNERS)
+    cluster.kubectl("apply", "-f", str(rights.FILE))
+    folder = tmp_path_factory.mktemp("kubeconfigs")
+
+    def made(name: str, *, allowed: bool = True) -> Path:
+        path = folder / f"{name}.kubeconfig"
+        account = f"--serviceaccount={LEARNERS}:{name}"
+        if path.exists():
+            return path
+        cluster.kubectl("-n", LEARNERS, "create", "serviceaccount", name)
+        if allowed:
+            cluster.kubectl("create", "clusterrolebinding", name, "--clusterrole=meshcourse", account)
+            cluster.kubectl("-n", "istio-system", "create", "rolebinding", name, "--role=meshcourse", account)
+        content = json.loads(cluster.kubectl("config", "view", "--raw", "--flatten", "--minify", "-o", "json"))
+        content["users"][0]["user"] = {"token": cluster.kubectl("-n", LEARNERS, "create", "token", name, "--duration=3h").strip()}
+        path.write_text(json.dumps(content))
+        return path
+
+    return made

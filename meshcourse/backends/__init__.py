@@ -1,1 +1,1 @@
-"""Kinds of cluster that the course runs on. One protocol (`backend.Backend`); today `embedded`."""
+"""Kinds of cluster that the course runs on. One protocol (`backend.Backend`): `embedded` and `existing`."""

@@ -49,8 +49,8 @@ class Backend(Protocol):
     def up(self, report: Report) -> Status:
         """Start it, or find it running. Raises ClusterError, MissingPrerequisite, EngineError."""
 
-    def down(self) -> bool:
-        """Stop it; False when it did not run. Raises ClusterError."""
+    def down(self, report: Report = ...) -> bool:
+        """Stop it, or leave it as it was found; False when it did not run. Raises ClusterError."""
 
     def status(self) -> Status:
         """How it is. Raises ClusterError when it does not run."""

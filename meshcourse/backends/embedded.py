@@ -32,7 +32,7 @@ class Embedded:
         clusters.up(self.name, api_port=self.api_port, ingress_port=self.ingress_port, report=report)
         return self.status()
 
-    def down(self) -> bool:
+    def down(self, report: Report = lambda _: None) -> bool:  # noqa: ARG002 - it takes a tenth of a second
         """Stop the cluster; False when it did not run."""
         return clusters.down(self.name)
 

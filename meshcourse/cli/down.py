@@ -5,12 +5,15 @@ Comes in: a name or --all. Goes out: nothing is left of it but its logs; exit co
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from meshcourse.cli import display
 from meshcourse.cli.options import DEFAULT_NAME, Name
+
+if TYPE_CHECKING:
+    from meshcourse.backends.backend import Backend
 
 
 def down(
@@ -18,19 +21,28 @@ def down(
 ) -> None:
     """Stop a cluster. Its pods and everything stored in it are gone; its logs and your notebooks stay.
 
+    A cluster that `up --backend existing` uses runs on: what lessons made in it is taken away, and nothing else.
+
     \b
     meshcourse down
     meshcourse down --all
     """  # noqa: D301 - \\b tells click to keep the lines
-    from meshcourse.backends import embedded
+    from meshcourse.backends import chosen
 
     if not every:
-        stopped = embedded.Embedded(name).down()
-        display.done(f"cluster {name} is stopped" if stopped else f"cluster {name} does not run")
+        cluster = chosen.find(name)
+        stopped = cluster.down(display.report)
+        display.done(_ended(cluster) if stopped else f"cluster {name} does not run")
         return
-    running = embedded.running()
+    running = chosen.running()
     for cluster in running:
-        cluster.down()
-        display.done(f"cluster {cluster.name} is stopped")
+        cluster.down(display.report)
+        display.done(_ended(cluster))
     if not running:
         display.done("no cluster runs")
+
+
+def _ended(cluster: Backend) -> str:
+    from meshcourse.backends.existing import Existing
+
+    return f"cluster {cluster.name} is {'left as it was found' if isinstance(cluster, Existing) else 'stopped'}"

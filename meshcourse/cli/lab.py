@@ -50,7 +50,7 @@ def lab(
     meshcourse lab
     meshcourse lab --folder ~/mesh --open
     """  # noqa: D301 - \\b tells click to keep the lines
-    from meshcourse.backends.embedded import Embedded
+    from meshcourse.backends import chosen, records
     from meshcourse.cli import up
     from meshcourse.lab import chapters
 
@@ -64,8 +64,9 @@ def lab(
     port, token = port or free_port(), secrets.token_hex(16)
     url = f"http://127.0.0.1:{port}/lab/tree/{first(course)}?token={token}"
     # JupyterLab takes seconds to start, Istio too: they start side by side.
-    with _server(own, port, token, dict(Embedded(name).environment())) as server:
-        up.install(name, istio)
+    theirs = records.find(name) is not None  # no Istio is put into a cluster of somebody else's without a question
+    with _server(own, port, token, dict(chosen.find(name).environment())) as server:
+        up.install(name, up.NO_ISTIO if theirs else istio)
         _wait(server, port, token)
         display.done("JupyterLab runs; Ctrl-C stops it (the cluster runs on until `meshcourse down`)")
         _say_how_to_type_along()

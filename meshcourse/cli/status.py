@@ -16,8 +16,7 @@ from meshcourse.cli import display
 from meshcourse.cli.options import DEFAULT_NAME, Name
 
 if TYPE_CHECKING:
-    from meshcourse.backends.backend import Status
-    from meshcourse.backends.embedded import Embedded
+    from meshcourse.backends.backend import Backend, Status
     from meshcourse.mesh.installation import Installation
 
 
@@ -37,9 +36,9 @@ def status(
     meshcourse status
     meshcourse status --output json | jq -r .ingress_url
     """  # noqa: D301 - \\b tells click to keep the lines
-    from meshcourse.backends.embedded import Embedded
+    from meshcourse.backends import chosen
 
-    cluster = Embedded(name)
+    cluster = chosen.find(name)
     found = cluster.status()
     inside = _inside(cluster)
     if output is Output.JSON:
@@ -48,7 +47,7 @@ def status(
         _show(found, inside)
 
 
-def _inside(cluster: Embedded) -> dict[str, Any]:
+def _inside(cluster: Backend) -> dict[str, Any]:
     """The nodes and Istio, as the API server tells them; `error` when it does not answer."""
     from meshcourse.core.errors import MeshcourseError
     from meshcourse.mesh import installation, resources
@@ -86,10 +85,11 @@ def _show(found: Status, inside: dict[str, Any]) -> None:
         ("KUBECONFIG", str(found.kubeconfig)),
     ]
     display.table(("", ""), rows)
-    display.table(
-        ("component", "state", "restarts", "age"),
-        [(each.name, each.state, str(each.restarts), display.age(each.since)) for each in found.components],
-    )
+    if found.components:
+        display.table(
+            ("component", "state", "restarts", "age"),
+            [(each.name, each.state, str(each.restarts), display.age(each.since)) for each in found.components],
+        )
     if inside["error"]:
         display.console.print(f"The API server does not answer: {inside['error']}", markup=False)
 

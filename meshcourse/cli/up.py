@@ -1,55 +1,114 @@
-"""`meshcourse up`: from nothing to a cluster with Istio.
+"""`meshcourse up`: from nothing to a cluster with Istio, or a cluster of somebody else's made ready for lessons.
 
-Comes in: a name, ports, an Istio profile. Goes out: a running cluster; its URLs on the terminal. Safe to run again: what is
-there is found, not made twice.
+Comes in: a name, a backend and its options, an Istio profile. Goes out: a cluster; its URLs on the terminal. Safe to run again: what is
+there is found, not made twice. A name keeps its backend until `down`.
 """
 
 from __future__ import annotations
 
+import enum
 import time
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from meshcourse.cli import display
 from meshcourse.cli.options import DEFAULT_NAME, Name
 from meshcourse.core import settings
+from meshcourse.core.errors import ClusterError
+
+if TYPE_CHECKING:
+    from meshcourse.backends.existing import Existing
+    from meshcourse.mesh.connection import Connection
 
 NO_ISTIO = "none"
 
-Profile = Annotated[str, typer.Option("--istio", metavar="PROFILE", help="Istio profile to install: demo, default, minimal, ... or none.")]
-ApiPort = Annotated[int, typer.Option(min=0, max=65535, help="Port of the Kubernetes API on 127.0.0.1; 0 takes any free one.")]
-IngressPort = Annotated[int, typer.Option(min=0, max=65535, help="Port of the ingress gateway on 127.0.0.1; 0 takes any free one.")]
+
+class BackendName(enum.StrEnum):
+    """Kinds of cluster."""
+
+    EMBEDDED = "embedded"
+    EXISTING = "existing"
 
 
-def up(
+Kind = Annotated[BackendName | None, typer.Option("--backend", help="Kind of cluster; embedded unless this name has another.")]
+Profile = Annotated[str | None, typer.Option("--istio", metavar="PROFILE", help="Profile to install: demo, default, ... or none.")]
+ApiPort = Annotated[int, typer.Option(min=0, max=65535, help="embedded: port of the Kubernetes API on 127.0.0.1; 0 takes any free one.")]
+IngressPort = Annotated[
+    int, typer.Option(min=0, max=65535, help="embedded: port of the ingress gateway on 127.0.0.1; 0 takes any free one.")
+]
+Kubeconfig = Annotated[str, typer.Option(metavar="FILE", help="existing: whose cluster (else KUBECONFIG, else ~/.kube/config).")]
+Context = Annotated[str, typer.Option(metavar="NAME", help="existing: which context of it (else its current one).")]
+Ingress = Annotated[str, typer.Option(metavar="WAY", help="existing: auto, load-balancer, node-port, port-forward, or a URL.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="existing: do not ask.")]
+
+
+def up(  # noqa: PLR0913, PLR0917 - each is an option
     name: Name = DEFAULT_NAME,
-    istio: Profile = settings.DEFAULT_PROFILE,
+    backend: Kind = None,
+    istio: Profile = None,
     api_port: ApiPort = 0,
     ingress_port: IngressPort = settings.INGRESS_NODE_PORT,
+    kubeconfig: Kubeconfig = "",
+    context: Context = "",
+    ingress: Ingress = "auto",
+    yes: Yes = False,
 ) -> None:
     """Start a cluster and install Istio in it. Builds the upstream programs first, once (about eight minutes).
+
+    With `--backend existing` nothing is started: lessons then use a cluster that you have, and Istio is installed only if you say --istio.
 
     \b
     meshcourse up                                   Istio's demo profile
     meshcourse up --istio none                      no Istio: chapter 2 installs it by hand
     meshcourse up --name two --ingress-port 0       a second cluster beside the first
+    meshcourse up --name team --backend existing --kubeconfig ~/.kube/config --context team
     """  # noqa: D301 - \\b tells click to keep the lines
-    start(name, api_port=api_port, ingress_port=ingress_port)
-    install(name, istio)
+    from meshcourse.backends.existing import Existing
+    from meshcourse.cluster import clusters
+
+    clusters.check_name(name)
+    wanted = _backend(name, backend)
+    if wanted is BackendName.EXISTING:
+        use(Existing(name, kubeconfig, context, ingress), profile=istio or NO_ISTIO, yes=yes)
+    else:
+        start(name, api_port=api_port, ingress_port=ingress_port)
+        install(name, istio or settings.DEFAULT_PROFILE)
     display.console.print(f"Ingress gateway: {_url(name)}")
+    shown = "" if name == settings.DEFAULT_CLUSTER else f" --name {name}"
     display.console.print(
-        'Notebooks:       meshcourse lab\nThis terminal:   eval "$(meshcourse env)"    then kubectl and istioctl as usual', soft_wrap=True
+        f'Notebooks:       meshcourse lab{shown}\nThis terminal:   eval "$(meshcourse env{shown})"    then kubectl and istioctl as usual',
+        soft_wrap=True,
     )
 
 
+def _backend(name: str, asked: BackendName | None) -> BackendName:
+    """The backend to use: what the name stands for already, else what is asked for. Raises ClusterError when the two differ."""
+    from meshcourse.backends import records
+    from meshcourse.cluster import clusters
+
+    record = records.find(name)
+    known = BackendName(record.backend) if record else BackendName.EMBEDDED if clusters.find(name) else None
+    if known and asked and known is not asked:
+        raise ClusterError(
+            f'"{name}" is a cluster of the backend {known}.',
+            next=f"meshcourse up --backend {asked} --name other    # or first: meshcourse down --name {name}",
+        )
+    return known or asked or BackendName.EMBEDDED
+
+
 def start(name: str, *, api_port: int, ingress_port: int) -> None:
-    """The cluster alone, for `lab` too. Raises MissingPrerequisite, EngineError, ClusterError."""
+    """The cluster alone, for `lab` too; one of another backend must be in use. Raises MissingPrerequisite, EngineError, ClusterError."""
+    from meshcourse.backends import chosen
     from meshcourse.backends.embedded import Embedded
     from meshcourse.cli import doctor
     from meshcourse.cluster import clusters
 
     clusters.check_name(name)
+    if not isinstance(chosen.find(name), Embedded):
+        found = chosen.find(name).status()
+        display.done(f"cluster {name}: {found.api_url} ({found.backend})")
+        return
     cluster = Embedded(name, api_port, ingress_port)
     ran = clusters.find(name) is not None
     if not ran:
@@ -59,16 +118,51 @@ def start(name: str, *, api_port: int, ingress_port: int) -> None:
     display.done(f"cluster {name} {'runs already' if ran else f'is up ({time.monotonic() - started:.1f} s)'}")
 
 
+def use(cluster: Existing, *, profile: str, yes: bool) -> None:
+    """A cluster of somebody else's, after a question. Raises ClusterError when the answer is no, or the cluster cannot be used."""
+    import dataclasses
+
+    from meshcourse.backends import records
+    from meshcourse.mesh import injection, installation
+
+    if records.find(cluster.name) is None:
+        context, api_url = cluster.target()
+        _ask(
+            f"Cluster {api_url} (context {context}) is not the course's own. Lessons will make a namespace for each chapter in it, and "
+            f"delete it at the chapter's end; `meshcourse down --name {cluster.name}` takes away whatever is left.",
+            yes=yes,
+        )
+    found = cluster.up(display.report)
+    display.done(f"cluster {cluster.name}: {found.api_url}; all that lessons do is allowed")
+    connection = _connection(cluster.name)
+    istio = installation.status(connection)
+    if istio is None and profile != NO_ISTIO:
+        dataclasses.replace(cluster, installs=True).up(lambda _: None)
+        _ask(f"Install Istio, profile {profile}, in {found.api_url}? It is for the whole cluster: kinds, webhooks, istio-system.", yes=yes)
+        install(cluster.name, profile)
+        injection.mark(connection, installation.NAMESPACE, by="up")
+    elif istio is None:
+        display.report(f"Istio is not installed: meshcourse up --name {cluster.name} --istio demo")
+    else:
+        display.done(f"{istio} (found, and left as it is)")
+
+
+def _ask(question: str, *, yes: bool) -> None:
+    try:
+        agreed = yes or typer.confirm(f"{question}\nGo on?")
+    except typer.Abort:  # nobody is there to answer
+        agreed = False
+    if not agreed:
+        raise ClusterError("Nothing has been touched.", next="the same with --yes    # does not ask")
+
+
 def install(name: str, profile: str) -> None:
     """Istio in a running cluster, unless it is there or `profile` is none. Raises MeshError."""
     if profile == NO_ISTIO:
         return
-    from meshcourse.backends.embedded import Embedded
     from meshcourse.mesh import installation
-    from meshcourse.mesh.connection import Connection
 
-    cluster = Embedded(name)
-    connection = Connection(cluster.kubeconfig(), cluster.ingress_url(), cluster.environment())
+    connection = _connection(name)
     started = time.monotonic()
     found = installation.status(connection)
     if found is None:
@@ -79,6 +173,14 @@ def install(name: str, profile: str) -> None:
     display.done(f"{found} ({time.monotonic() - started:.1f} s)")
 
 
+def _connection(name: str) -> Connection:
+    from meshcourse.backends import chosen
+    from meshcourse.mesh.connection import Connection
+
+    cluster = chosen.find(name)
+    return Connection(cluster.kubeconfig(), cluster.ingress_url(), cluster.environment())
+
+
 def _finished(line: str) -> None:
     """Of what istioctl prints, the steps that are done: not its ship, nor a line for each look at a pod."""
     if "\N{HEAVY CHECK MARK}" in line:
@@ -86,6 +188,6 @@ def _finished(line: str) -> None:
 
 
 def _url(name: str) -> str:
-    from meshcourse.backends.embedded import Embedded
+    from meshcourse.backends import chosen
 
-    return Embedded(name).ingress_url()
+    return chosen.find(name).ingress_url()

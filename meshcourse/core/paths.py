@@ -28,10 +28,10 @@ def progress() -> Path:
 
 
 def clusters() -> Path:
-    """One folder for each embedded cluster."""
+    """One folder for each cluster that has a name here."""
     return state() / "clusters"
 
 
 def cluster(name: str) -> Path:
-    """The folder of the embedded cluster called `name`: daemon.json, kubeconfig, logs/, pki/."""
+    """The folder of the cluster called `name`: its kubeconfig, logs/, and what its backend notes there."""
     return clusters() / name

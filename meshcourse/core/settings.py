@@ -17,3 +17,10 @@ DEFAULT_CLUSTER: Final = "meshcourse"
 DEFAULT_PROFILE: Final = "demo"
 INGRESS_NODE_PORT: Final = 31718
 """The NodePort of istio-ingressgateway's http2 port, as the guide shows it; embedded serves it on 127.0.0.1 too."""
+
+OWNER_LABEL: Final = "meshcourse.dev/made-for"
+"""Label of what the course made, or labelled, in a cluster that is not its own; its value says for whom, so that `down` finds it."""
+OWNER_VARIABLE: Final = "MESHCOURSE_OWNER"
+"""Where a backend tells lessons that value; absent where the whole cluster is the course's own."""
+NOTE: Final = "meshcourse.dev/brought-by"
+"""Annotation of the same objects: `<chapter> created` or `<chapter> labelled`."""

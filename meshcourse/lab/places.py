@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from meshcourse.backends import chosen
 from meshcourse.backends.embedded import Embedded
 from meshcourse.core import errors
 from meshcourse.mesh import installation
@@ -48,8 +49,8 @@ def _started(cluster: Embedded, report: Callable[[str], None]) -> Place:
 
 
 def running(name: str) -> Place:
-    """The embedded cluster `name`. Raises ClusterError when it does not run."""
-    cluster = Embedded(name)
+    """The cluster `name`, of whatever backend. Raises ClusterError when it does not run."""
+    cluster = chosen.find(name)
     environment = dict(cluster.environment())
     return Place(Connection(cluster.kubeconfig(), cluster.ingress_url(), environment), {**os.environ, **environment})
 

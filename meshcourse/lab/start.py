@@ -12,8 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from meshcourse.backends import embedded
-from meshcourse.backends.embedded import Embedded
+from meshcourse.backends import chosen
 from meshcourse.core import errors, settings
 from meshcourse.lab import beforehand, chapters, overview, passed, session
 from meshcourse.lab.chapters import Chapter
@@ -88,14 +87,14 @@ def _put_aside(connection: Connection, rival: str) -> None:
 
 
 def connect() -> Connection:
-    """The cluster that the environment names, or the embedded one, started if it does not run.
+    """The cluster that the environment names; an embedded one is started if it does not run.
 
-    MESHCOURSE_INGRESS_URL with KUBECONFIG names any cluster at all; else MESHCOURSE_CLUSTER is the embedded cluster's name.
+    MESHCOURSE_INGRESS_URL with KUBECONFIG names any cluster at all; else MESHCOURSE_CLUSTER is a name that `meshcourse up` knows.
     """
     named = _named()
     if named:
         return Connection(Path(named[0]), named[1].rstrip("/"), {})
-    return _embedded(os.environ.get("MESHCOURSE_CLUSTER", settings.DEFAULT_CLUSTER))
+    return _by_name(os.environ.get("MESHCOURSE_CLUSTER", settings.DEFAULT_CLUSTER))
 
 
 def _named() -> tuple[str, str] | None:
@@ -104,9 +103,9 @@ def _named() -> tuple[str, str] | None:
     return (kubeconfig, url) if url and kubeconfig else None
 
 
-def _embedded(name: str) -> Connection:
-    cluster, started = Embedded(name), time.monotonic()
-    if all(each.name != name for each in embedded.running()):
+def _by_name(name: str) -> Connection:
+    cluster, started = chosen.find(name), time.monotonic()
+    if not chosen.runs(name):
         say(f"  cluster {name} does not run; starting it")
         cluster.up(lambda line: say(f"  {line}"))
         say(f"✔ cluster {name} is up ({time.monotonic() - started:.0f} s)")
@@ -117,12 +116,13 @@ def _embedded(name: str) -> Connection:
 
 def _istio(connection: Connection, wanted: Chapter) -> None:
     found = installation.status(connection)
-    if found is None or not _enough(found):
+    if found is None or not _enough(connection, found):
+        _must_be_ours(connection, found)
         started = time.monotonic()
         say(f"$ istioctl install --set profile={wanted.profile} -y")
         now = installation.install(connection, wanted.profile, report=lambda line: say(f"  {line}"))
         if found is None:
-            mark(connection, wanted)
+            injection.mark(connection, installation.NAMESPACE, by=wanted.key)
             _renew(connection, wanted.namespace)
         say(f"✔ {now} ({time.monotonic() - started:.0f} s)")
         return
@@ -131,9 +131,21 @@ def _istio(connection: Connection, wanted: Chapter) -> None:
     say(f"✔ {found}")
 
 
-def _enough(found: installation.Installation) -> bool:
+def _enough(connection: Connection, found: installation.Installation) -> bool:
     """Whether lessons can run on it. A cluster of somebody else's needs an ingress gateway; our own gets all that the demo profile has."""
-    return found.has_ingress if _named() else {name for name, _, _ in found.deployments} >= beforehand.WHOLE
+    theirs = _named() or injection.owned(connection)
+    return found.has_ingress if theirs else {name for name, _, _ in found.deployments} >= beforehand.WHOLE
+
+
+def _must_be_ours(connection: Connection, found: installation.Installation | None) -> None:
+    """Istio is for a whole cluster: in one of somebody else's only `meshcourse up` installs it, when asked."""
+    if injection.owned(connection):
+        name = connection.environment["MESHCOURSE_CLUSTER"]
+        raise errors.MeshError(
+            "Istio is not installed in this cluster." if found is None else "Istio has no ingress gateway in this cluster.",
+            why="the cluster is somebody else's, so nothing is installed in it without a question",
+            next=f"meshcourse up --name {name} --istio demo",
+        )
 
 
 def _renew(connection: Connection, namespace: str) -> None:
@@ -142,12 +154,6 @@ def _renew(connection: Connection, namespace: str) -> None:
     if any(arrival.has_sidecar(pod) for pod in (pods.items if pods else ())):
         commands.run(connection, ["kubectl", "-n", namespace, "rollout", "restart", "deployment"], timeout=60.0)
         say(f"  the pods in {namespace} are made anew: their certificates were from an Istio that is gone")
-
-
-def mark(connection: Connection, wanted: Chapter) -> None:
-    """Note on istio-system that this chapter installed Istio, so that its clean-up takes it away again."""
-    body = {"metadata": {"annotations": {injection.NOTE: f"{wanted.key} {injection.Change.CREATED.value}"}}}
-    resources.read(connection.core().patch_namespace, installation.NAMESPACE, body)
 
 
 def rivals(connection: Connection, namespace: str) -> tuple[str, ...]:

@@ -9,12 +9,12 @@ from __future__ import annotations
 import enum
 from typing import Final
 
+from meshcourse.core import settings
 from meshcourse.mesh import commands, resources
 from meshcourse.mesh.connection import Connection
 
 LABEL: Final = "istio-injection"
-NOTE: Final = "meshcourse.dev/brought-by"
-"""Annotation: `<chapter> created` or `<chapter> labelled`."""
+NOTE: Final = settings.NOTE
 
 
 class Change(enum.Enum):
@@ -29,13 +29,12 @@ def enable(connection: Connection, namespace: str, *, by: str) -> Change:
     """See to it that `namespace` exists and has istio-injection=enabled, and note on it what `by` (a chapter) had to do."""
     found = resources.read(connection.core().read_namespace, namespace)
     if found is None:
-        body = {"metadata": {"name": namespace, "labels": {LABEL: "enabled"}, "annotations": {NOTE: f"{by} {Change.CREATED.value}"}}}
-        resources.read(connection.core().create_namespace, body)
+        _create(connection, namespace, by, {LABEL: "enabled"})
         return Change.CREATED
     if (found.metadata.labels or {}).get(LABEL) == "enabled":
         return Change.NOTHING
     note = (found.metadata.annotations or {}).get(NOTE) or f"{by} {Change.LABELLED.value}"
-    body = {"metadata": {"labels": {LABEL: "enabled"}, "annotations": {NOTE: note}}}
+    body = {"metadata": {"labels": {LABEL: "enabled", **owned(connection)}, "annotations": {NOTE: note}}}
     resources.read(connection.core().patch_namespace, namespace, body)
     return Change.LABELLED
 
@@ -44,9 +43,26 @@ def create(connection: Connection, namespace: str, *, by: str) -> bool:
     """See to it that `namespace` exists, without touching its labels; says whether `by` (a chapter) made it now."""
     if resources.read(connection.core().read_namespace, namespace) is not None:
         return False
-    body = {"metadata": {"name": namespace, "annotations": {NOTE: f"{by} {Change.CREATED.value}"}}}
-    resources.read(connection.core().create_namespace, body)
+    _create(connection, namespace, by, {})
     return True
+
+
+def _create(connection: Connection, namespace: str, by: str, labels: dict[str, str]) -> None:
+    note = {NOTE: f"{by} {Change.CREATED.value}"}
+    body = {"metadata": {"name": namespace, "labels": {**labels, **owned(connection)}, "annotations": note}}
+    resources.read(connection.core().create_namespace, body)
+
+
+def owned(connection: Connection) -> dict[str, str]:
+    """The label of what is made in a cluster of somebody else's, by which `meshcourse down` finds it; nothing in a cluster of ours."""
+    owner = connection.environment.get(settings.OWNER_VARIABLE, "")
+    return {settings.OWNER_LABEL: owner} if owner else {}
+
+
+def mark(connection: Connection, namespace: str, *, by: str) -> None:
+    """Note on `namespace` that `by` created it, where something else than this module did: istioctl makes istio-system."""
+    body = {"metadata": {"labels": owned(connection), "annotations": {NOTE: f"{by} {Change.CREATED.value}"}}}
+    resources.read(connection.core().patch_namespace, namespace, body)
 
 
 def brought(connection: Connection, namespace: str, *, by: str) -> Change:
@@ -66,6 +82,6 @@ def undo(connection: Connection, namespace: str, *, by: str) -> Change:
         commands.run(connection, ["kubectl", "-n", namespace, *pods], timeout=60.0)
         resources.delete(connection, f"apiVersion: v1\nkind: Namespace\nmetadata:\n  name: {namespace}\n")
     elif change is Change.LABELLED:
-        body = {"metadata": {"labels": {LABEL: None}, "annotations": {NOTE: None}}}
+        body = {"metadata": {"labels": {LABEL: None, settings.OWNER_LABEL: None}, "annotations": {NOTE: None}}}
         resources.read(connection.core().patch_namespace, namespace, body)
     return change

@@ -1,0 +1,29 @@
+"""Which backend a cluster's name stands for.
+
+Comes in: a name. Goes out: the backend that its record names; without a record, the embedded one. Who runs it: the CLI and lab, whenever
+a cluster is to be found and not made.
+"""
+
+from __future__ import annotations
+
+from meshcourse.backends import embedded, records
+from meshcourse.backends.backend import Backend
+from meshcourse.backends.embedded import Embedded
+from meshcourse.backends.existing import Existing
+from meshcourse.core import settings
+
+
+def find(name: str = settings.DEFAULT_CLUSTER) -> Backend:
+    """The backend of the cluster `name`, whether it runs or not. Raises ClusterError when its record cannot be read."""
+    record = records.find(name)
+    return Embedded(name) if record is None else Existing(name)
+
+
+def running() -> tuple[Backend, ...]:
+    """Every cluster of this user that runs or is in use."""
+    return (*embedded.running(), *(find(record.name) for record in records.every()))
+
+
+def runs(name: str) -> bool:
+    """Whether the cluster `name` can be used as it is."""
+    return any(each.name == name for each in running())

@@ -1,0 +1,232 @@
+"""The backend for a cluster that somebody else made and keeps: whatever a kubeconfig and a context name.
+
+Comes in: a kubeconfig, a context, a way to the ingress gateway. Goes out: what `backend.Backend` promises; a copy of that one context, so
+that the original is never written to. Who runs it: the CLI and lab. `up` looks, asks the API server what is allowed, and makes nothing in
+the cluster; lessons make namespaces and label them; `down` takes away what bears the label, and nothing else.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import urllib3
+import yaml
+from kubernetes import client, config
+from kubernetes.client.exceptions import ApiException
+
+from meshcourse.backends import belongings, forwarding, ingress, programs, records, rights
+from meshcourse.backends.backend import Component, Report, Status
+from meshcourse.backends.records import Record
+from meshcourse.core import settings
+from meshcourse.core.errors import ClusterError, MeshcourseError
+
+_PATIENCE: Final = 15.0
+
+
+@dataclass(frozen=True)
+class Existing:
+    """The cluster that `context` of the kubeconfig file `source` names; both may be empty for what kubectl itself would take.
+
+    `way` is one of ingress.WAYS or a URL. `installs` says that Istio will be installed, which takes more rights.
+    """
+
+    name: str = settings.DEFAULT_CLUSTER
+    source: str = ""
+    context: str = ""
+    way: str = ingress.AUTO
+    installs: bool = False
+    istioctl: str = ""
+
+    def up(self, report: Report) -> Status:
+        """Look at the cluster and remember it, or find it remembered. Nothing is made in it. Raises ClusterError, KubernetesError."""
+        ingress.check_way(self.way)
+        record = records.find(self.name) or self._new(report)
+        self._must_be_meant(record)
+        self._must_be_allowed(record, report)
+        if not record.ingress_url or self.way not in {ingress.AUTO, record.ingress, record.ingress_url}:
+            record = self._with_ingress(record, report)
+        elif self.istioctl and self.istioctl != record.istioctl:
+            record = dataclasses.replace(record, istioctl=self.istioctl)
+        records.write(record)
+        self._forward(record)
+        return self.status()
+
+    def down(self, report: Report = lambda _: None) -> bool:
+        """Take away what lessons made, end the forwarded port, forget the cluster. Raises ClusterError when it does not answer."""
+        record = records.find(self.name)
+        if record is None:
+            return False
+        forwarding.stop(record.home)
+        try:
+            environment = self._environment(record)
+            belongings.remove(environment, belongings.find(environment, record.owner), report)
+        except ClusterError as error:
+            raise ClusterError(
+                f"What lessons made in cluster {self.name} could not be taken away.",
+                why=error.why or error.what,
+                next=f"meshcourse down --name {self.name}    # once it answers; or forget it: rm -r {record.home}",
+            ) from error
+        records.forget(record)
+        return True
+
+    def status(self) -> Status:
+        """What is remembered of it; the cluster is not asked. Raises ClusterError when it is not in use."""
+        record = self._record()
+        components: tuple[Component, ...] = ()
+        if record.ingress == ingress.PORT_FORWARD:
+            state = "running" if forwarding.runs(record.home) else "stopped"
+            components = (Component("forward", state, 0, record.started),)
+        return Status(
+            record.name, record.backend, record.version, record.started, record.api_url, record.ingress_url, record.kubeconfig, components
+        )
+
+    def kubeconfig(self) -> Path:
+        """A kubeconfig with this cluster alone. Raises ClusterError when it is not in use."""
+        return self._record().kubeconfig
+
+    def ingress_url(self) -> str:
+        """Where the ingress gateway answers; a forwarded port that ended is begun again. Raises ClusterError."""
+        record = self._record()
+        self._forward(record)
+        return record.ingress_url
+
+    def environment(self) -> Mapping[str, str]:
+        """What a shell needs, and for whom lessons label what they make. Raises ClusterError, MissingPrerequisite."""
+        record = self._record()
+        self._forward(record)
+        return self._environment(record)
+
+    def target(self) -> tuple[str, str]:
+        """(context, API server) that `up` would use; nothing is asked of the cluster. Raises ClusterError."""
+        content = extract(self._source(), self.context)
+        return content["current-context"], content["clusters"][0]["cluster"]["server"]
+
+    def _source(self) -> str:
+        return self.source or os.environ.get("KUBECONFIG") or str(Path.home() / ".kube" / "config")
+
+    def _record(self) -> Record:
+        record = records.find(self.name)
+        if record is None:
+            command = f"meshcourse up --backend existing --name {self.name} --kubeconfig FILE --context NAME"
+            raise ClusterError(f'Cluster "{self.name}" is not in use.', next=command)
+        return record
+
+    def _environment(self, record: Record) -> dict[str, str]:
+        return {
+            "KUBECONFIG": str(record.kubeconfig),
+            "INGRESS_URL": record.ingress_url,
+            "MESHCOURSE_CLUSTER": record.name,
+            settings.OWNER_VARIABLE: record.owner,
+            "PATH": programs.search_path(os.environ.get("PATH", os.defpath), fetched=record.istioctl),
+        }
+
+    def _new(self, report: Report) -> Record:
+        source = self._source()
+        content = extract(source, self.context)
+        context, api_url = content["current-context"], content["clusters"][0]["cluster"]["server"]
+        report(f"cluster {api_url}, context {context} of {source}")
+        owner = f"{self.name}-{uuid.uuid4().hex[:8]}"
+        record = Record(self.name, records.EXISTING, time.time(), owner, api_url, source=source, context=context, istioctl=self.istioctl)
+        record.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        records.write_private(record.kubeconfig, yaml.safe_dump(content, sort_keys=False))
+        return record
+
+    def _must_be_meant(self, record: Record) -> None:
+        """A name that stands for another cluster is not quietly turned to this one."""
+        given = {"--kubeconfig": (self.source, record.source), "--context": (self.context, record.context)}
+        for option, (wanted, known) in given.items():
+            if wanted and wanted != known:
+                raise ClusterError(
+                    f'"{self.name}" is the cluster of {record.source}, context {record.context}.',
+                    why=f"{option} says {wanted}",
+                    next=f"meshcourse down --name {self.name}    # or give the other one a name: --name other",
+                )
+
+    def _must_be_allowed(self, record: Record, report: Report) -> None:
+        api = _api(record.kubeconfig)
+        _ask(client.VersionApi(api).get_code)
+        needed = rights.needed()
+        report(f"asking the API server for {len(needed)} rights")
+        missing = rights.missing(api, (*needed, rights.ADMINISTRATOR) if self.installs else needed)
+        if missing:
+            raise rights.lacking(missing, who=f"Context {record.context}")
+
+    def _with_ingress(self, record: Record, report: Report) -> Record:
+        way = ingress.check_way(self.way)
+        if way not in ingress.WAYS:
+            return dataclasses.replace(record, ingress=way, ingress_url=way)
+        api = _api(record.kubeconfig)
+        core = client.CoreV1Api(api)
+        service = _ask(core.read_namespaced_service, ingress.SERVICE, ingress.NAMESPACE)
+        nodes = _ask(core.list_node)
+        plain: Any = api.sanitize_for_serialization
+        door = ingress.find(
+            way,
+            plain(service) if service else None,
+            plain(nodes)["items"] if nodes else (),
+            record.api_url,
+            answers=ingress.answers,
+        )
+        forwarding.stop(record.home)
+        if door is None:
+            port = forwarding.free_port()
+            report(f"forwarding 127.0.0.1:{port} to the ingress gateway through the API server")
+            return dataclasses.replace(record, ingress=ingress.PORT_FORWARD, ingress_url=f"http://127.0.0.1:{port}")
+        report(f"the ingress gateway answers at {door.url} ({door.way})")
+        return dataclasses.replace(record, ingress=door.way, ingress_url=door.url)
+
+    @staticmethod
+    def _forward(record: Record) -> None:
+        if record.ingress == ingress.PORT_FORWARD:
+            forwarding.start(record.home, int(record.ingress_url.rpartition(":")[2]))
+
+
+def extract(source: str, context: str) -> dict[str, Any]:
+    """The kubeconfig of one context alone, certificates and all, as kubectl itself makes it. Raises ClusterError."""
+    environment = {"KUBECONFIG": source}
+    kubectl = programs.kubectl()
+    absent = [path for path in source.split(os.pathsep) if path and not Path(path).exists()]
+    if absent:
+        raise ClusterError(f"There is no kubeconfig {', '.join(absent)}.", next="meshcourse up --backend existing --kubeconfig FILE")
+    words: list[str | Path] = [kubectl, "config", "view", "--raw", "--flatten", "--minify", "-o", "json"]
+    try:
+        content: dict[str, Any] = json.loads(programs.run([*words, *([f"--context={context}"] if context else [])], environment))
+    except ClusterError as error:
+        known = programs.run([kubectl, "config", "get-contexts", "-o", "name"], environment).split()
+        raise ClusterError(
+            f"{source} has no context {context!r}." if context else f"{source} has no current context.",
+            why=f"it has {', '.join(known)}" if known else error.why,
+            next=f"meshcourse up --backend existing --kubeconfig {source} --context {known[0] if known else 'NAME'}",
+        ) from error
+    return content
+
+
+def _api(kubeconfig: Path) -> client.ApiClient:
+    configuration = client.Configuration()
+    try:
+        config.load_kube_config(str(kubeconfig), client_configuration=configuration, persist_config=False)  # type: ignore[no-untyped-call]
+    except (OSError, config.ConfigException) as error:
+        raise ClusterError(f"The kubeconfig {kubeconfig} cannot be used.", why=str(error), next="kubectl config view") from error
+    configuration.retries = 1
+    return client.ApiClient(configuration)
+
+
+def _ask(call: Any, *arguments: Any) -> Any:  # noqa: ANN401 - the Kubernetes client is untyped
+    """`call(*arguments)`, or None when the object is not there. Raises ClusterError when nobody answers or it is refused."""
+    try:
+        return call(*arguments, _request_timeout=_PATIENCE)
+    except ApiException as error:
+        if error.status == 404:  # noqa: PLR2004 - Not Found
+            return None
+        why = f"{error.status} {error.reason}"
+        raise ClusterError("The API server refused.", why=why, next="kubectl auth can-i --list    # does the login still hold?") from error
+    except (OSError, urllib3.exceptions.HTTPError, MeshcourseError) as error:
+        raise ClusterError("The cluster does not answer.", why=str(error), next="kubectl version    # with the same kubeconfig") from error

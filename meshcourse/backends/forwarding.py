@@ -1,0 +1,125 @@
+"""A port of this machine that leads to the ingress gateway through the API server, for clusters that offer no other way.
+
+Comes in: a cluster's folder with its kubeconfig, and a port. Goes out: `kubectl port-forward` on 127.0.0.1, begun again whenever it ends
+(with the first connection that the pod refuses, and with the pod). Who runs it: existing.py starts this module as a process of its own,
+which outlives the command; `down` ends it. It runs while its lock is held: it and its kubectl both hold it, so neither can be left behind.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Final
+
+from meshcourse.backends import ingress, programs
+from meshcourse.core.errors import ClusterError
+
+STARTS_WITHIN: Final = 20.0
+STOPS_WITHIN: Final = 10.0
+_LOCK: Final = "forward.lock"
+_PID: Final = "forward.pid"
+_PAUSES: Final = (0.05, 0.2, 0.5, 1.0, 2.0)
+# Those that this process started: kept, so that they are reaped when they end.
+_children: dict[int, subprocess.Popen[bytes]] = {}
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def runs(home: Path) -> bool:
+    """Whether the forwarder of this folder lives."""
+    try:
+        descriptor = os.open(home / _LOCK, os.O_RDWR)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def start(home: Path, port: int) -> None:
+    """Forward `port`, unless it is being done. Raises ClusterError when nothing holds the port after a while, with kubectl's words."""
+    if runs(home):
+        return
+    for pid, ended in list(_children.items()):
+        if ended.poll() is not None:
+            del _children[pid]
+    log = home / "logs" / "forward.log"
+    log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    lock = os.open(home / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        words = [sys.executable, "-m", __name__, str(programs.kubectl()), str(home), str(port), str(lock)]
+        with log.open("wb") as output:
+            child = subprocess.Popen(
+                words, stdin=subprocess.DEVNULL, stdout=output, stderr=output, pass_fds=(lock,), start_new_session=True, cwd="/"
+            )
+    finally:
+        os.close(lock)
+    _children[child.pid] = child
+    (home / _PID).write_text(f"{child.pid}\n", encoding="ascii")
+
+
+def wait(home: Path, port: int) -> None:
+    """Wait until `port` takes connections. Raises ClusterError, with kubectl's last words."""
+    ends = time.monotonic() + STARTS_WITHIN
+    while time.monotonic() < ends:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1.0):
+            return
+        time.sleep(0.05)
+    log = home / "logs" / "forward.log"
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    raise ClusterError(
+        f"Port {port} does not lead to the ingress gateway.", why=lines[-1] if lines else "kubectl says nothing", next=f"less {log}"
+    )
+
+
+def stop(home: Path) -> bool:
+    """End the forwarder and its kubectl, by its process id; False when there was none. Raises ClusterError when it does not end."""
+    if not runs(home):
+        return False
+    pid, ends = int((home / _PID).read_text(encoding="ascii")), time.monotonic() + STOPS_WITHIN
+    number = signal.SIGTERM
+    while runs(home):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(pid, number)  # its session of its own: the lock says that something of it lives, so the number is still its
+        if time.monotonic() > ends:
+            raise ClusterError(f"Process {pid} does not end.", why="it forwards a port to the cluster", next=f"kill -9 -{pid}")
+        number = signal.SIGKILL if time.monotonic() > ends - STOPS_WITHIN / 2 else number
+        time.sleep(0.02)
+    if child := _children.pop(pid, None):
+        child.wait()
+    (home / _PID).unlink(missing_ok=True)
+    return True
+
+
+def keep(kubectl: str, home: Path, port: int, lock: int) -> None:
+    """Run `kubectl port-forward` again and again, at once after one that worked, ever more slowly while it cannot."""
+    words = [kubectl, "--kubeconfig", str(home / "kubeconfig"), "port-forward", "--address", "127.0.0.1"]
+    words += ["--namespace", ingress.NAMESPACE, f"service/{ingress.SERVICE}", f"{port}:80"]
+    failures = 0
+    while True:
+        began = time.monotonic()
+        subprocess.run(words, stdin=subprocess.DEVNULL, pass_fds=(lock,), check=False)
+        sys.stderr.flush()
+        failures = 0 if time.monotonic() - began > 1.0 else min(failures + 1, len(_PAUSES) - 1)
+        time.sleep(_PAUSES[failures])
+
+
+if __name__ == "__main__":
+    keep(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))

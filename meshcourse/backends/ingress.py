@@ -1,0 +1,124 @@
+"""Where the ingress gateway of a cluster of somebody else's can be reached: its load balancer, a NodePort, or through the API server.
+
+Comes in: the gateway's Service and the nodes, as JSON, and the API server's address. Goes out: a `Door`. Who runs it: existing.py.
+Pure but for `answers`. A port counts when Istio's own status port beside it says ready: the gateway listens on port 80 only once a Gateway
+has been applied. Behind an API server on this machine's loopback, a node's address means nothing, so NodePorts are not tried there.
+"""
+
+from __future__ import annotations
+
+import http.client
+import ipaddress
+import socket
+import urllib.parse
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from meshcourse.core.errors import ClusterError
+
+NAMESPACE: Final = "istio-system"
+SERVICE: Final = "istio-ingressgateway"
+AUTO: Final = "auto"
+LOAD_BALANCER: Final = "load-balancer"
+NODE_PORT: Final = "node-port"
+PORT_FORWARD: Final = "port-forward"
+WAYS: Final = (AUTO, LOAD_BALANCER, NODE_PORT, PORT_FORWARD)
+NODES: Final = 4
+"""So many nodes' addresses are tried: each that is silent costs seconds."""
+_HTTP: Final = 80
+_STATUS: Final = 15021
+
+
+@dataclass(frozen=True)
+class Door:
+    """One way to the gateway's port 80; `status_port` is where the same way leads to its port 15021, 0 when it has none."""
+
+    way: str
+    host: str
+    port: int
+    status_port: int = 0
+
+    @property
+    def url(self) -> str:
+        """Without a trailing slash."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}" if self.port == _HTTP else f"http://{host}:{self.port}"
+
+
+def check_way(way: str) -> str:
+    """`way`, or the URL that it is, tidied. Raises ClusterError for anything else."""
+    if way in WAYS:
+        return way
+    if (parts := urllib.parse.urlsplit(way)).scheme in {"http", "https"} and parts.hostname:
+        return way.rstrip("/")
+    raise ClusterError(
+        f"{way!r} is no way to an ingress gateway.", why=f"there are {', '.join(WAYS)}, or a URL", next="meshcourse up ... --ingress auto"
+    )
+
+
+def find(
+    way: str, service: Mapping[str, Any] | None, nodes: Iterable[Mapping[str, Any]], api_url: str, *, answers: Callable[[Door], bool]
+) -> Door | None:
+    """The first door of `way` that `answers`; None means that a port must be forwarded. Raises ClusterError when `way` leads nowhere."""
+    tried = []
+    for door in doors(service or {}, nodes, api_url, way) if way != PORT_FORWARD else ():
+        if answers(door):
+            return door
+        tried.append(door.url)
+    if way in {LOAD_BALANCER, NODE_PORT}:
+        why = (
+            f"nothing answers at {', '.join(tried)}" if tried else f"the Service {NAMESPACE}/{SERVICE} has none" if service else "no Istio"
+        )
+        next_step = "meshcourse up ... --ingress port-forward    # works wherever kubectl works"
+        raise ClusterError(f"The ingress gateway cannot be reached by {way}.", why=why, next=next_step)
+    return None
+
+
+def doors(service: Mapping[str, Any], nodes: Iterable[Mapping[str, Any]], api_url: str, way: str = AUTO) -> Iterator[Door]:
+    """Every door that the Service promises, the most direct first."""
+    ports = {port["port"]: port for port in service.get("spec", {}).get("ports", ())}
+    if _HTTP not in ports:
+        return
+    if way in {AUTO, LOAD_BALANCER}:
+        for entry in service.get("status", {}).get("loadBalancer", {}).get("ingress") or ():
+            if host := entry.get("ip") or entry.get("hostname"):
+                yield Door(LOAD_BALANCER, host, _HTTP, _STATUS if _STATUS in ports else 0)
+    node_port = ports[_HTTP].get("nodePort")
+    if node_port and (way == NODE_PORT or (way == AUTO and not is_loopback(api_url))):
+        status_port = ports.get(_STATUS, {}).get("nodePort") or 0
+        for host in _addresses(nodes):
+            yield Door(NODE_PORT, host, node_port, status_port)
+
+
+def _addresses(nodes: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
+    listed = [node.get("status", {}).get("addresses") or () for node in nodes]
+    found = [each["address"] for kind in ("ExternalIP", "InternalIP") for addresses in listed for each in addresses if each["type"] == kind]
+    return tuple(dict.fromkeys(found))[:NODES]
+
+
+def is_loopback(url: str) -> bool:
+    """Whether `url` names this machine itself."""
+    host = urllib.parse.urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def answers(door: Door, timeout: float = 2.0) -> bool:
+    """Whether a gateway listens behind `door`: its status port says ready or, without one, something takes connections."""
+    if not door.status_port:
+        try:
+            with socket.create_connection((door.host, door.port), timeout):
+                return True
+        except OSError:
+            return False
+    connection = http.client.HTTPConnection(door.host, door.status_port, timeout=timeout)
+    try:
+        connection.request("GET", "/healthz/ready")
+        return connection.getresponse().status == http.client.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()

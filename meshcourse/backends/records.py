@@ -1,0 +1,104 @@
+"""Which backend a cluster's name stands for, and what that backend must remember between two commands.
+
+Comes in: a cluster's name and a few words. Goes out: backend.json in the cluster's folder, readable by its owner only. Who runs it: the
+backends `existing` and `kind`, and chosen.py. A name without a record is an embedded cluster: that backend needs no memory but its lock.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import meshcourse
+from meshcourse.core import paths
+from meshcourse.core.errors import ClusterError
+
+EXISTING: Final = "existing"
+KIND: Final = "kind"
+
+
+@dataclass(frozen=True)
+class Record:
+    """One named cluster. `started` is Unix time in seconds; `version` the package's that wrote it; `owner` marks what is made there.
+
+    `source` and `context` say where an existing cluster's kubeconfig came from; `kubernetes` and `istio` which versions a kind cluster
+    was asked for; `istioctl` is the program fetched for it; empty means not said.
+    """
+
+    name: str
+    backend: str
+    started: float
+    owner: str = ""
+    api_url: str = ""
+    ingress_url: str = ""
+    ingress: str = ""
+    source: str = ""
+    context: str = ""
+    kubernetes: str = ""
+    istio: str = ""
+    istioctl: str = ""
+    version: str = meshcourse.__version__
+
+    @property
+    def home(self) -> Path:
+        """The cluster's folder."""
+        return paths.cluster(self.name)
+
+    @property
+    def kubeconfig(self) -> Path:
+        """A kubeconfig of its own, with nothing but this cluster in it."""
+        return self.home / "kubeconfig"
+
+
+def find(name: str) -> Record | None:
+    """The record of `name`, or None. Raises ClusterError when it cannot be understood."""
+    path = _path(name)
+    try:
+        return Record(**json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError) as error:
+        raise ClusterError(
+            f"The record of cluster {name} cannot be read.", why=f"{path}: {error}", next=f"rm {path}    # forgets the cluster, no more"
+        ) from error
+
+
+def every() -> tuple[Record, ...]:
+    """All records of this user, by name."""
+    found = (find(path.parent.name) for path in sorted(paths.clusters().glob("*/backend.json")))
+    return tuple(record for record in found if record)
+
+
+def write(record: Record) -> Record:
+    """Keep `record`, whole or not at all; returns it. Raises ClusterError when the folder cannot be written."""
+    path = _path(record.name)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        write_private(path.with_suffix(".new"), json.dumps(dataclasses.asdict(record), indent=1) + "\n")
+        path.with_suffix(".new").replace(path)
+    except OSError as error:
+        why = f"The cluster's folder {path.parent} cannot be written."
+        raise ClusterError(why, why=str(error), next="df -h; MESHCOURSE_STATE names another folder") from error
+    return record
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner may read, from its first byte on."""
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+        file.write(text)
+
+
+def forget(record: Record) -> None:
+    """Delete the cluster's folder but for its logs."""
+    for path in record.home.iterdir():
+        if path.name != "logs":
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def _path(name: str) -> Path:
+    return paths.cluster(name) / "backend.json"

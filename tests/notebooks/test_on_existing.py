@@ -1,0 +1,44 @@
+"""A chapter on a cluster that the course has nothing of but a kubeconfig with the rights of rights.yaml, through a forwarded port.
+
+One chapter by default; `MESHCOURSE_TEST_ON_EXISTING=all`, or names such as `05_canary 06_circuit_breaking`, asks for others. Chapter 2
+takes Istio off and puts it on, so it is given the administrator's kubeconfig.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from meshcourse.backends.existing import Existing
+from meshcourse.lab import notebooks, places, rehearsal
+from meshcourse.lab.executed import Variant
+from meshcourse.lab.rehearsal import Rehearsal
+
+pytestmark = [pytest.mark.cluster, pytest.mark.slow]
+
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
+ASKED = os.environ.get("MESHCOURSE_TEST_ON_EXISTING", "05_canary")
+STEMS = [path.stem for path in notebooks.chosen(NOTEBOOKS / "source", "py", () if ASKED == "all" else ASKED.split())]
+LIMIT = 600
+
+
+@pytest.fixture
+def rehearsed(stem: str, cluster: Any, learner: Callable[..., Path], tmp_path: Path) -> Iterator[Rehearsal]:
+    administers = not rehearsal.of(stem).profile
+    backend = Existing(f"on-existing-{stem[:2]}", str(cluster.kubeconfig if administers else learner("ann")))
+    backend.up(lambda _: None)
+    stage = Rehearsal(NOTEBOOKS, tmp_path, [places.running(backend.name)], parameters={"seconds": "4"}, compare=False)
+    yield stage
+    stage.close()
+    backend.down()
+
+
+@pytest.mark.parametrize("stem", STEMS)
+def test_chapter_runs_by_nothing_but_a_kubeconfig(rehearsed: Rehearsal, stem: str) -> None:
+    run = rehearsed.submit(stem, Variant.SOLVED).result(timeout=LIMIT)
+    assert run.complaints == ()
+    assert set(run.reading.verdicts.values()) == {"passed"}
