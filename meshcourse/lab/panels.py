@@ -7,6 +7,7 @@ remembered, so that cleaning up can stop their load.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from meshcourse.core import errors
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from meshcourse.widgets.panels.injection import InjectionPanel
     from meshcourse.widgets.panels.objectives import ObjectivePanel
     from meshcourse.widgets.panels.panel import Panel
+    from meshcourse.widgets.panels.player import Player
     from meshcourse.widgets.panels.profiles import ProfilePanel
     from meshcourse.widgets.panels.pushes import PushPanel
     from meshcourse.widgets.panels.retries import RetryPanel
@@ -159,6 +161,16 @@ def push_panel(virtual_service: str = "web", *workloads: str) -> PushPanel:
     panel = PushPanel(begun.connection, namespace=begun.namespace, virtual_service=virtual_service, proxies=pushes.places(*workloads))
     _made.append(panel)
     return panel
+
+
+def replay(path: str | Path, *, speed: float = 1.0) -> Player:
+    """A run that `panel.record(path)` saved: its figures and words again, without a cluster. Raises TrafficError for another file."""
+    from meshcourse.widgets import film  # noqa: PLC0415 - with the panel
+    from meshcourse.widgets.panels.player import Player  # noqa: PLC0415 - plotly takes a second; the first cell does not need it
+
+    made = Player(film.load(Path(path)), name=str(path), speed=speed)
+    _made.append(made)
+    return made
 
 
 def panel() -> WeightPanel | Panel:

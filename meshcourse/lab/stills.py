@@ -7,11 +7,11 @@ cells. A live widget shows nothing once its kernel is gone; a still does. Nothin
 from __future__ import annotations
 
 import html
-import json
-from collections.abc import Iterator
 from typing import Any, Final
 
 import IPython.display
+
+from meshcourse.widgets.panels import filming
 
 PLOTLY: Final = "application/vnd.plotly.v1+json"
 Json = dict[str, Any]
@@ -26,31 +26,15 @@ def still(panel: Any) -> None:  # noqa: ANN401 - any panel
 def bundles(box: Any) -> tuple[Json, ...]:  # noqa: ANN401 - ipywidgets has no types
     """What a box shows, by MIME type: its words first, then each figure."""
     words, figures = [], []
-    for widget in walk(box):
+    for widget in filming.walk(box):
         if hasattr(widget, "to_plotly_json"):
-            figures.append(picture(widget))
+            figures.append(filming.figure(widget))
         else:
             words.append(_words(widget))
     lines = [line for line in words if line]
     page = f'<div class="meshcourse-still">{"".join(f"<div>{line}</div>" for line in lines)}</div>'
     text = {"text/html": page, "text/plain": f"{len(lines)} lines of a panel"}
     return (text, *({PLOTLY: content, "text/plain": _plain(content)} for content in figures))
-
-
-def walk(widget: Any) -> Iterator[Any]:  # noqa: ANN401 - ipywidgets has no types
-    """The widgets inside a box, from the top left on; boxes themselves are left out."""
-    children = getattr(widget, "children", None)
-    if not children or hasattr(widget, "to_plotly_json"):
-        yield widget
-        return
-    for child in children:
-        yield from walk(child)
-
-
-def picture(figure: Any) -> Json:  # noqa: ANN401 - plotly has no types
-    """A figure as plain JSON: data and layout, nothing live."""
-    content: Json = json.loads(figure.to_json())
-    return {"data": content["data"], "layout": content["layout"]}
 
 
 def _words(widget: Any) -> str:  # noqa: ANN401 - ipywidgets has no types

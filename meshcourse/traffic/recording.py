@@ -92,21 +92,30 @@ def as_json(result: Result) -> dict[str, Any]:
 
 def load(path: Path) -> Recording:
     """Read a saved run. Raises TrafficError, naming the line, for a file that is not one or is broken."""
+    lines = _lines(path)
+    header = _object(path, 1, lines[0] if lines else b"")
+    if header.get("format") != FORMAT:
+        raise broken(path, 1, f'a run begins with a line that holds "format":"{FORMAT}"')
+    if header.get("version") != VERSION:
+        raise broken(path, 1, f"it is of format version {header.get('version')!r}; this meshcourse reads version {VERSION}")
+    target, pacing = header.get("target"), header.get("pacing")
+    if not isinstance(target, dict) or not isinstance(pacing, dict):
+        raise broken(path, 1, "the first line must say the target and the pacing")
+    return Recording(target, pacing, tuple(_result(path, number, line) for number, line in enumerate(lines[1:], start=2)))
+
+
+def objects(path: Path) -> list[dict[str, Any]]:
+    """The lines of a file of JSON Lines, at least one. Raises TrafficError, naming the line that is not a JSON object."""
+    return [_object(path, number, line) for number, line in enumerate(_lines(path) or [b""], start=1)]
+
+
+def _lines(path: Path) -> list[bytes]:
     try:
-        lines = path.read_bytes().splitlines()
+        return path.read_bytes().splitlines()
     except OSError as error:
         raise errors.TrafficError(
             f"The run {path} cannot be read.", why=error.strerror or str(error), next=f"ls -l {shlex.quote(str(path))}"
         ) from error
-    header = _object(path, 1, lines[0] if lines else b"")
-    if header.get("format") != FORMAT:
-        raise _broken(path, 1, f'a run begins with a line that holds "format":"{FORMAT}"')
-    if header.get("version") != VERSION:
-        raise _broken(path, 1, f"it is of format version {header.get('version')!r}; this meshcourse reads version {VERSION}")
-    target, pacing = header.get("target"), header.get("pacing")
-    if not isinstance(target, dict) or not isinstance(pacing, dict):
-        raise _broken(path, 1, "the first line must say the target and the pacing")
-    return Recording(target, pacing, tuple(_result(path, number, line) for number, line in enumerate(lines[1:], start=2)))
 
 
 def _result(path: Path, number: int, line: bytes) -> Result:
@@ -114,16 +123,16 @@ def _result(path: Path, number: int, line: bytes) -> Result:
     for name in _NUMBERS:
         value = found.get(name)
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-            raise _broken(path, number, f"{name} must be a number, and is {value!r}")
+            raise broken(path, number, f"{name} must be a number, and is {value!r}")
     for name in _WHOLE:
         if type(found.get(name)) is not int:
-            raise _broken(path, number, f"{name} must be a whole number, and is {found.get(name)!r}")
+            raise broken(path, number, f"{name} must be a whole number, and is {found.get(name)!r}")
     for name in _TEXTS:
         if not isinstance(found.get(name, ""), str):
-            raise _broken(path, number, f"{name} must be text, and is {found[name]!r}")
+            raise broken(path, number, f"{name} must be text, and is {found[name]!r}")
     unknown = set(found) - {*_NUMBERS, *_WHOLE, *_TEXTS}
     if unknown:
-        raise _broken(path, number, f"it holds {', '.join(sorted(unknown))}, which no result has")
+        raise broken(path, number, f"it holds {', '.join(sorted(unknown))}, which no result has")
     return Result(**found)
 
 
@@ -131,13 +140,14 @@ def _object(path: Path, number: int, line: bytes) -> dict[str, Any]:
     try:
         found = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise _broken(path, number, f"it is not JSON ({error})" if line else "it is empty") from error
+        raise broken(path, number, f"it is not JSON ({error})" if line else "it is empty") from error
     if not isinstance(found, dict):
-        raise _broken(path, number, "it is not a JSON object")
+        raise broken(path, number, "it is not a JSON object")
     return found
 
 
-def _broken(path: Path, number: int, why: str) -> errors.TrafficError:
+def broken(path: Path, number: int, why: str) -> errors.TrafficError:
+    """What is wrong with a line of a saved run, and the command that helps."""
     quoted = shlex.quote(str(path))
     following = (
         f"sed -n {number}p {quoted}"

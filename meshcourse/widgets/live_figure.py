@@ -1,36 +1,72 @@
-"""A live figure that is whole from its first message on.
+"""A live figure: what the kernel holds, the browser shows, also a slow one and one that was reloaded.
 
-Comes in: a figure as a plain dict. Goes out: a FigureWidget. Who runs it: every panel. plotly's FigureWidget tells the browser of itself
-while it is still empty, and sends what it shows a moment later. A browser that is slow to load plotly (5 MB) misses that second message
-and shows empty axes for good: seen on a busy machine, and in a Chromium slowed down five times. So the first message waits here until
-there is something to say.
+Comes in: a figure as a plain dict. Goes out: a widget with `data`, `layout` and `batch_update`, as plotly's own FigureWidget has them.
+Who runs it: every panel. The end of a batch sends the whole figure as one piece of state; live_figure.js draws it. plotly's FigureWidget
+sends changes instead, and its view misses those that come while the browser still loads plotly (5 MB): on a busy machine it then shows
+empty axes, or stands still for good. Nothing here is lost that a later state does not bring.
 """
 
 from __future__ import annotations
 
+import contextlib
+import functools
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import anywidget
 import plotly.graph_objects as go
+import plotly.offline
+import traitlets
+
+Json = dict[str, Any]
 
 
-class _Whole(go.FigureWidget):  # type: ignore[misc] # plotly has no types
-    """Opens its line to the browser when it is told to, not while it is being made."""
-
-    _complete = False
-
-    def open(self) -> None:
-        """Called by ipywidgets at the end of its own part of making a widget, before plotly has filled it."""
-        if self._complete:
-            super().open()
-
-    def tell(self) -> None:
-        """Open the line now."""
-        self._complete = True
-        self.open()
+@functools.cache
+def _library() -> str:
+    """The text of plotly.js: no panel needs the Internet."""
+    return str(plotly.offline.get_plotlyjs())
 
 
-def made(figure: dict[str, Any]) -> Any:  # noqa: ANN401 - a FigureWidget, which has no types
-    """The widget of `figure`, known to the browser with all that it shows."""
-    widget = _Whole(figure)
-    widget.tell()
-    return widget
+class LiveFigure(anywidget.AnyWidget):
+    """A figure and its widget. What is changed outside `batch_update` is not sent."""
+
+    _esm = Path(__file__).with_suffix(".js").read_text(encoding="utf-8")
+    library = traitlets.Unicode().tag(sync=True)
+    figure = traitlets.Dict().tag(sync=True)
+    tick = traitlets.Int(0).tag(sync=True)
+    """Grows with each change; the browser writes the one that it has drawn into `data-tick`."""
+    label = traitlets.Unicode("a figure; the words below it say the same").tag(sync=True)
+
+    def __init__(self, figure: Json) -> None:
+        self._held = go.Figure(figure)
+        super().__init__(figure=self.to_plotly_json(), library=_library())
+
+    @property
+    def data(self) -> Any:  # noqa: ANN401 - plotly has no types
+        """The traces."""
+        return self._held.data
+
+    @property
+    def layout(self) -> Any:  # noqa: ANN401 - plotly has no types
+        """The layout."""
+        return self._held.layout
+
+    @contextlib.contextmanager
+    def batch_update(self) -> Iterator[None]:
+        """Change traces and layout inside this block; at its end the browser hears of all of it at once."""
+        with self._held.batch_update():
+            yield
+        with self.hold_sync():
+            self.figure = self.to_plotly_json()
+            self.tick += 1
+
+    def to_plotly_json(self) -> Json:
+        """Data and layout as plain JSON."""
+        made: Json = self._held.to_plotly_json()
+        return {"data": made["data"], "layout": made["layout"]}
+
+
+def made(figure: Json) -> LiveFigure:
+    """The widget of `figure`."""
+    return LiveFigure(figure)

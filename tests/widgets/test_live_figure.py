@@ -1,4 +1,4 @@
-"""What a browser learns of a figure in the first message, the only one that it is sure to get."""
+"""What a browser learns of a figure: all of it in the first message, and all of it again with each change."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import comm
-import plotly.graph_objects as go
 import pytest
 from comm.base_comm import BaseComm
 
@@ -29,27 +28,25 @@ def messages() -> Iterator[list[tuple[str, dict[str, Any]]]]:
     comm.create_comm = before
 
 
-def first_of_a_figure(sent: list[tuple[str, dict[str, Any]]]) -> dict[str, Any]:
-    return next(state for kind, state in sent if kind == "comm_open" and "_widget_data" in state)
+def test_the_first_message_holds_the_whole_figure_and_the_library(messages: list[tuple[str, dict[str, Any]]]) -> None:
+    live_figure.made(FIGURE)
+    state = next(state for kind, state in messages if kind == "comm_open" and "figure" in state)
+    assert [trace["name"] for trace in state["figure"]["data"]] == ["seen"]
+    assert state["figure"]["layout"]["height"] == 321
+    assert "plotly.js" in state["library"][:100]
+    assert "plotly.react" in state["_esm"]
 
 
-def test_the_first_message_holds_the_whole_figure(messages: list[tuple[str, dict[str, Any]]]) -> None:
+def test_each_change_is_one_message_with_all_that_is_held(messages: list[tuple[str, dict[str, Any]]]) -> None:
     widget = live_figure.made(FIGURE)
-    state = first_of_a_figure(messages)
-    assert [trace["name"] for trace in state["_widget_data"]] == ["seen"]
-    assert state["_widget_layout"]["height"] == 321
-    assert isinstance(widget, go.FigureWidget)
-
-
-def test_later_changes_are_sent_as_ever(messages: list[tuple[str, dict[str, Any]]]) -> None:
-    widget = live_figure.made(FIGURE)
-    messages.clear()
-    with widget.batch_update():
-        widget.data[0].y = [5]
-    assert [kind for kind, state in messages if state.get("_py2js_update")] == ["comm_msg"]
-
-
-def test_plotly_still_needs_the_help(messages: list[tuple[str, dict[str, Any]]]) -> None:
-    """When this fails, plotly tells the browser everything at once, and live_figure can go."""
-    go.FigureWidget(FIGURE)
-    assert first_of_a_figure(messages)["_widget_data"] == []
+    for number in (5, 6):
+        messages.clear()
+        with widget.batch_update():
+            widget.data[0].y = [number]
+            widget.layout.xaxis.range = [0, number]
+        ((kind, state),) = messages
+        assert kind == "comm_msg"
+        assert state["figure"]["data"][0] == {"type": "scatter", "name": "seen", "x": [1], "y": [number]}
+        assert state["figure"]["layout"]["xaxis"]["range"] == [0, number]
+        assert state["tick"] == number - 4
+        assert "library" not in state

@@ -26,11 +26,11 @@ _LOOKS: Final = {
 
 
 def figure(view: View) -> dict[str, Any]:
-    """The whole figure, for `plotly.graph_objects.Figure` or FigureWidget."""
+    """The whole figure, for `plotly.graph_objects.Figure` or live_figure.made."""
     return {"data": [{**style, "x": list(x), "y": list(y)} for style, x, y in series(view)], "layout": layout(view)}
 
 
-def update(live: Any, view: View) -> None:  # noqa: ANN401 - a FigureWidget, which has no types
+def update(live: Any, view: View) -> None:  # noqa: ANN401 - a live figure: plotly has no types
     """Move the traces of `live`, made by `figure`, on to `view`: one message to the browser."""
     with live.batch_update():
         for trace, (_, x, y) in zip(live.data, series(view), strict=True):

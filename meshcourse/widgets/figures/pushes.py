@@ -33,11 +33,11 @@ class View:
 
 
 def figure(view: View) -> dict[str, Any]:
-    """The whole figure, for `plotly.graph_objects.Figure` or FigureWidget."""
+    """The whole figure, for `plotly.graph_objects.Figure` or live_figure.made."""
     return {"data": [{**style, "x": list(x), "y": list(y)} for style, x, y in traces(view)], "layout": layout(view)}
 
 
-def update(live: Any, view: View) -> None:  # noqa: ANN401 - a FigureWidget, which has no types
+def update(live: Any, view: View) -> None:  # noqa: ANN401 - a live figure: plotly has no types
     """Move the traces of `live`, made by `figure` for the same proxies, on to `view`."""
     made = layout(view)
     with live.batch_update():

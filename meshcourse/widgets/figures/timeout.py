@@ -40,7 +40,7 @@ def figure(journeys: Sequence[Journey], places: Sequence[Place], worker: str) ->
     return {"data": traces, "layout": layout(journeys, places, worker)}
 
 
-def update(live: Any, journeys: Sequence[Journey], places: Sequence[Place], worker: str) -> None:  # noqa: ANN401 - a FigureWidget, which has no types
+def update(live: Any, journeys: Sequence[Journey], places: Sequence[Place], worker: str) -> None:  # noqa: ANN401 - a live figure: plotly has no types
     """Move the traces of `live` on to the newest journeys: one message to the browser."""
     with live.batch_update():
         for trace, (_, content) in zip(live.data, series(journeys, worker), strict=True):

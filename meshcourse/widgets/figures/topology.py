@@ -41,12 +41,12 @@ class Spot:
 
 
 def figure(seen: Topology) -> dict[str, Any]:
-    """The whole figure, for `plotly.graph_objects.Figure` or FigureWidget."""
+    """The whole figure, for `plotly.graph_objects.Figure` or live_figure.made."""
     spots = places(seen)
     return {"data": [{**style, **_data(moving)} for style, moving in series(seen, spots)], "layout": layout(seen)}
 
 
-def update(live: Any, seen: Topology) -> None:  # noqa: ANN401 - a FigureWidget, which has no types
+def update(live: Any, seen: Topology) -> None:  # noqa: ANN401 - a live figure: plotly has no types
     """Move the traces of `live`, made by `figure`, on to `seen`: one message to the browser."""
     with live.batch_update():
         for trace, (_, moving) in zip(live.data, series(seen, places(seen)), strict=True):

@@ -75,7 +75,7 @@ def build(held: Breaker, *, failing: bool | None, callers: int, title: str, view
     load = ipywidgets.HBox([start, stop, crowd, switch], layout=ipywidgets.Layout(flex_flow="row wrap"))
     box = ipywidgets.VBox(
         [ipywidgets.HTML(f"<b>{html.escape(title)}</b>"), *rows, load, numbers, error, figure, alt],
-        layout=ipywidgets.Layout(width="100%", max_width="1160px", overflow="hidden"),
+        layout=controls.whole(),
     )
     box.add_class("mc-breaker-panel")
     return Controls(box, figure, sliders, crowd, switch, start, stop, numbers, error, alt)

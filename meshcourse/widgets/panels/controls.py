@@ -77,7 +77,7 @@ def build(weights: Mapping[str, int], title: str, view: View) -> Controls:
     load = ipywidgets.HBox([start, stop, rate], layout=row)
     box = ipywidgets.VBox(
         [heading, left, steps, load, numbers, error, figure, alt],
-        layout=ipywidgets.Layout(width="100%", max_width="1160px", overflow="hidden"),
+        layout=whole(),
     )
     box.add_class("mc-weight-panel")
     return Controls(box, figure, sliders, observed, presets, rollback, start, stop, rate, numbers, error, alt)
@@ -143,6 +143,11 @@ def button(text: str, name: str, *, tooltip: str = "", style: str = "") -> Widge
     made = ipywidgets.Button(description=text, tooltip=tooltip or text, button_style=style, layout=ipywidgets.Layout(width="auto"))
     made.add_class(name)
     return made
+
+
+def whole() -> Widget:
+    """The layout of a whole panel: as wide as the cell, never wider than a screen's reading width."""
+    return ipywidgets.Layout(width="100%", max_width="1160px", overflow="hidden")
 
 
 def words(*names: str) -> Widget:

@@ -94,7 +94,7 @@ class ObjectivePanel(Panel):
         row = ipywidgets.HBox([self.begin, self.end], layout=ipywidgets.Layout(flex_flow="row wrap"))
         box = ipywidgets.VBox(
             [heading, row, self.score, self.board, self.numbers, alert, self.figure, self.alt],
-            layout=ipywidgets.Layout(width="100%", max_width="1160px", overflow="hidden"),
+            layout=controls.whole(),
         )
         box.add_class("mc-objective-panel")
         return box, alert

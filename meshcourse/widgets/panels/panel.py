@@ -13,12 +13,14 @@ import contextlib
 import threading
 import time
 from collections.abc import Coroutine, Iterator
+from pathlib import Path
 from typing import Any, ClassVar, Final, Self, TypeVar
 
 import IPython.display
 
 from meshcourse.core import background, errors
-from meshcourse.widgets.panels import controls
+from meshcourse.widgets.film import Camera
+from meshcourse.widgets.panels import controls, filming
 
 Widget = Any  # ipywidgets has no types
 T = TypeVar("T")
@@ -44,6 +46,7 @@ class Panel:
         self._box: Widget | None = None
         self._alert: Widget = None
         self._live: asyncio.Task[None] | None = None
+        self._camera: Camera | None = None
 
     # -- what a subclass is ------------------------------------------------------------------------------------------------------------
 
@@ -75,6 +78,7 @@ class Panel:
             if self._box is not None:
                 return self
             self._box, self._alert = self._build()
+            self._box.add_class("mc-panel")
             self._live = background.run(self._task(self._keep_live()), timeout=PATIENCE)
         with _open_lock:
             older, _open[self._key] = _open.get(self._key), self
@@ -96,8 +100,37 @@ class Panel:
             for work in (self._end(self._live), self._leave()):
                 with contextlib.suppress(Exception):
                     background.run(work, timeout=PATIENCE)
+            self.end_recording()
             for widget in self._inputs():
                 widget.disabled = True
+
+    # -- films ---------------------------------------------------------------------------------------------------------------------------
+
+    def record(self, path: Path | str) -> None:
+        """Keep all that the panel shows from now on in a small file, until `end_recording` or `close`; `lab.replay(path)` shows it again.
+
+        Raises TrafficError when the file cannot be written.
+        """
+        box = self.box
+        camera = Camera(Path(path), type(self).__name__, filming.names(box))
+        camera.take(self._now(), filming.scene(box))
+        with self._lock:
+            before, self._camera = self._camera, camera
+        if before is not None:
+            before.close()
+
+    def end_recording(self) -> None:
+        """The film is whole. Nothing happens when none is made."""
+        self._take()
+        with self._lock:
+            camera, self._camera = self._camera, None
+        if camera is not None:
+            camera.close()
+
+    def _take(self) -> None:
+        with self._lock:
+            if self._camera is not None and self._box is not None:
+                self._camera.take(self._now(), filming.scene(self._box))
 
     def __enter__(self) -> Self:
         return self.open()
@@ -131,6 +164,8 @@ class Panel:
         while True:
             await asyncio.sleep(self.every)
             await self._shown(self._beat())
+            if self._camera is not None:
+                await self._shown(asyncio.to_thread(self._take))
 
     def _now(self) -> float:
         """Seconds since the panel was made."""

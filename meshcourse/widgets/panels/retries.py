@@ -124,7 +124,7 @@ class RetryPanel(Panel):
             self.figure,
             self.alt,
         ]
-        box = ipywidgets.VBox(rows, layout=ipywidgets.Layout(width="100%", max_width="1160px", overflow="hidden"))
+        box = ipywidgets.VBox(rows, layout=controls.whole())
         box.add_class("mc-retry-panel")
         return box, alert
 

@@ -57,7 +57,7 @@ def build(delay: float, timeouts: Sequence[tuple[str, float]], *, title: str, fi
     buttons = ipywidgets.HBox([send, repeat], layout=ipywidgets.Layout(flex_flow="row wrap"))
     box = ipywidgets.VBox(
         [ipywidgets.HTML(f"<b>{html.escape(title)}</b>"), waiting, *rows, buttons, words, error, live, alt],
-        layout=ipywidgets.Layout(width="100%", max_width="1160px", overflow="hidden"),
+        layout=controls.whole(),
     )
     box.add_class("mc-timeout-panel")
     return Controls(box, live, waiting, limits, send, repeat, words, error, alt)

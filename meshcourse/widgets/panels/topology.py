@@ -121,7 +121,6 @@ class TopologyPanel(Panel):
 
     def _build(self) -> tuple[Any, Any]:
         self._samples.append(call_counts.read(self._connection, self._namespace))
-        # The figure begins as it is: what a FigureWidget is told before the browser has made it is lost there.
         built = self._controls = build(self._seen(), self._load.target.url)
         built.start.on_click(lambda _: self._later(self._load.start()))
         built.stop.on_click(lambda _: self._later(self._load.stop()))
@@ -201,7 +200,7 @@ def build(seen: Topology, url: str) -> Controls:
     figure = live_figure.made(picture.figure(seen))
     heading = ipywidgets.HTML(f"<b>Who calls whom in {html.escape(seen.namespace)}</b>, over the last {WINDOW:g} seconds")
     row = ipywidgets.HBox([start, stop, rate], layout=ipywidgets.Layout(flex_flow="row wrap"))
-    box = ipywidgets.VBox([heading, row, error, figure, alt], layout=ipywidgets.Layout(width="100%", max_width="1160px", overflow="hidden"))
+    box = ipywidgets.VBox([heading, row, error, figure, alt], layout=controls.whole())
     box.add_class("mc-topology-panel")
     return Controls(box, figure, start, stop, rate, error, alt)
 

@@ -1,0 +1,66 @@
+// A plotly figure that follows its kernel. Comes in: the model of live_figure.py, with the whole figure and the text of plotly.js.
+// Goes out: the figure, drawn again whenever it changes. The figure is state, not a stream of changes: a browser that is slow, was
+// reloaded or opened later shows what the kernel holds, and leaves out what it had no time for.
+const LIBRARY = Symbol.for("meshcourse.plotly");
+const CONFIG = { displaylogo: false, displayModeBar: false, responsive: false };
+
+// Every figure brings the library; the page evaluates it once.
+function library(model) {
+  window[LIBRARY] ??= new Promise((resolve, reject) => {
+    const url = URL.createObjectURL(new Blob([model.get("library")], { type: "text/javascript" }));
+    const script = document.createElement("script");
+    script.src = url;
+    script.onload = () => resolve(window.Plotly);
+    script.onerror = () => {
+      window[LIBRARY] = undefined;
+      reject(new Error("plotly.js could not be loaded"));
+    };
+    document.head.append(script);
+  });
+  return window[LIBRARY];
+}
+
+async function render({ model, el }) {
+  let drawing = false;
+  let again = false;
+  let gone = false;
+  el.setAttribute("role", "img");
+  el.style.width = "100%";
+  const plotly = await library(model);
+
+  async function draw() {
+    again = true;
+    if (drawing) return;
+    drawing = true;
+    try {
+      while (again && !gone) {
+        again = false;
+        const { data, layout } = structuredClone(model.get("figure"));
+        const tick = model.get("tick");
+        await plotly.react(el, data, layout, CONFIG);
+        el.setAttribute("aria-label", model.get("label"));
+        el.dataset.tick = String(tick);
+        await new Promise((painted) => setTimeout(painted, 0));
+      }
+    } finally {
+      drawing = false;
+    }
+  }
+
+  // A side bar that opens changes the width as a smaller window does.
+  const watcher = new ResizeObserver(() => {
+    const width = Math.floor(el.clientWidth);
+    if (!gone && width > 0 && el._fullLayout && Math.abs(width - el._fullLayout.width) > 1) void plotly.Plots.resize(el);
+  });
+  model.on("change:tick", draw);
+  await draw();
+  watcher.observe(el);
+  return () => {
+    gone = true;
+    watcher.disconnect();
+    model.off("change:tick", draw);
+    plotly.purge(el);
+  };
+}
+
+export default { render };

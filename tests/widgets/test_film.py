@@ -1,0 +1,194 @@
+"""Films: what a panel showed, kept in a file and shown again. Golden: MESHCOURSE_GOLDEN=write, then read the diff."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import ipywidgets
+import pytest
+
+from meshcourse.core.errors import TrafficError
+from meshcourse.lab import panels, stills
+from meshcourse.measure.windows import Latency, Summary
+from meshcourse.widgets import breaking, film, live_figure, trail
+from meshcourse.widgets.figures import breaker, pushes, weights
+from meshcourse.widgets.film import Camera
+from meshcourse.widgets.panels import filming
+from meshcourse.widgets.panels.panel import Panel
+from meshcourse.widgets.panels.player import Player
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+def share(at: float, v2: int, seen: int) -> trail.Tick:
+    return trail.Tick(
+        at, {"v1": 100 - v2, "v2": v2}, Summary(5.0, 100, {"v1": 100 - seen, "v2": seen}, {"200": 100}, Latency(0.002, 0.01, 0.02))
+    )
+
+
+def tick(at: float, refused: int) -> breaking.Tick:
+    found = {breaking.ANSWERED: 20 - refused, breaking.REFUSED: refused}
+    return breaking.Tick(at, Summary(2.0, 20, found), {"upstream_rq_2xx": round(10 * at), "upstream_rq_pending_overflow": refused})
+
+
+RUNS: dict[str, tuple[Any, list[Any]]] = {
+    "weights": (
+        weights,
+        [
+            trail.view(("v1", "v2"), tuple(share(0.25 * n, 10 if n < 6 else 50, 9 + 4 * n) for n in range(length)))
+            for length in (0, 1, 2, 5, 9)
+        ],
+    ),
+    "breaker": (breaker, [breaking.view(tuple(tick(0.5 * n, n) for n in range(length))) for length in (0, 2, 6, 9)]),
+    "pushes": (pushes, [pushes.View({"client.n": tuple(map(float, range(n))), "web.n": (None,) * n}) for n in (0, 1, 4)]),
+}
+
+
+def shot(path: Path, picture: Any, views: list[Any]) -> tuple[Any, list[Any]]:
+    """A film of a figure and a line of words; the box, and every scene as it was."""
+    live, line = live_figure.made(picture.figure(views[0])), ipywidgets.HTML()
+    slider = ipywidgets.IntSlider(description="requests/s", value=5)
+    box = ipywidgets.VBox([ipywidgets.HBox([slider, ipywidgets.Button(description="Start")]), line, live])
+    camera, seen = Camera(path, "Trial", filming.names(box)), []
+    for second, view in enumerate(views):
+        picture.update(live, view)
+        line.value, slider.value = picture.describe(view), 5 * second
+        camera.take(100.0 + second, filming.scene(box))
+        seen.append(filming.scene(box))
+    camera.close()
+    return box, seen
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_every_scene_comes_back_as_it_was(name: str, tmp_path: Path) -> None:
+    picture, views = RUNS[name]
+    _, seen = shot(tmp_path / "run", picture, views)
+    found = film.load(tmp_path / "run")
+    assert [scene for _, scene in found.scenes()] == seen
+    assert [found.scene(float(second)) for second in range(len(views))] == seen
+    assert found.seconds == len(views) - 1
+    assert set(found.names.values()) == {"requests/s", ""}
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_player_shows_the_figure_that_was_live(name: str, tmp_path: Path) -> None:
+    picture, views = RUNS[name]
+    box, seen = shot(tmp_path / "run", picture, views)
+    with panels.replay(tmp_path / "run") as player:
+        assert player.scene() == seen[-1], "it begins with the end, so that a page that is not run on shows something"
+        (live,) = [each for each in filming.walk(player.box) if hasattr(each, "to_plotly_json")]
+        for second in (0, len(views) - 1, 1):
+            player.seek(float(second))
+            wanted = seen[second].parts["3"]
+            shown = filming.figure(live)
+            assert [{key: trace[key] for key in ("x", "y", "name")} for trace in shown["data"]] == [
+                {key: trace[key] for key in ("x", "y", "name")} for trace in wanted["data"]
+            ]
+            assert shown["layout"]["xaxis"]["range"] == wanted["layout"]["xaxis"]["range"]
+        assert f"requests/s: <b>{5}</b>" in stills.bundles(player.box)[0]["text/html"]
+    assert len(stills.bundles(box)) == 2
+
+
+def test_the_file_is_small_and_as_reviewed(tmp_path: Path) -> None:
+    shot(tmp_path / "run", *RUNS["weights"])
+    made = (tmp_path / "run").read_text(encoding="utf-8")
+    path = GOLDEN / "film_weights.jsonl"
+    if os.environ.get("MESHCOURSE_GOLDEN") == "write":
+        path.write_text(made, encoding="utf-8")
+    assert made == path.read_text(encoding="utf-8")
+    assert max(map(len, made.splitlines()[1:])) < 2500
+
+
+def test_series_that_slide_are_kept_by_what_came_and_went() -> None:
+    assert film.change([1, 2, 3], [2, 3, 4]) == {"[]": [1, [4]]}
+    assert film.change([1, 2], [1, 2, 3, 4]) == {"[]": [0, [3, 4]]}
+    assert film.change([1, 2], [7]) == {"=": [7]}
+    assert film.change({"a": 1, "b": 2}, {"b": 3, "c": [4]}) == {"{}": {"b": {"=": 3}, "c": {"=": [4]}, "a": None}}
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_any_change_leads_from_the_old_to_the_new(seed: int) -> None:
+    dice = random.Random(seed)  # noqa: S311 - a test's dice
+
+    def thing(depth: int) -> Any:
+        kind = dice.randrange(5) if depth else 0
+        if kind == 1:
+            return {dice.choice("abcd"): thing(depth - 1) for _ in range(dice.randrange(4))}
+        if kind in {2, 3}:
+            return [thing(depth - 1) if kind == 3 else dice.randrange(3) for _ in range(dice.randrange(5))]
+        return dice.choice([None, 1, "x", 2.5])
+
+    old, new = {"r": thing(4)}, {"r": thing(4)}
+    given = json.loads(json.dumps(film.change(json.loads(json.dumps(old)), new)))
+    assert film.changed(json.loads(json.dumps(old)), given) == new
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ('{"format":"meshcourse-run"}', "holds requests"),
+        ('{"format":"other"}', "Line 1"),
+        ('{"format":"meshcourse-film","version":9}', "version 9"),
+        ('{"format":"meshcourse-film","version":1}', "first scene"),
+        ('{"format":"meshcourse-film","version":1,"names":{},"first":{"0":[1]}}\n{"at":1}', "Line 2"),
+        ('{"format":"meshcourse-film","version":1,"names":{},"first":{"0":[1]}}\nnonsense', "not JSON"),
+    ],
+)
+def test_what_is_no_film_is_said(tmp_path: Path, line: str, why: str) -> None:
+    (tmp_path / "run").write_text(line + "\n")
+    with pytest.raises(TrafficError) as caught:
+        panels.replay(tmp_path / "run")
+    assert why in f"{caught.value.what} {caught.value.why}"
+
+
+class Counting(Panel):
+    """A panel without a cluster: a number that grows on each beat."""
+
+    every = 0.02
+
+    def _build(self) -> tuple[Any, Any]:
+        self.line, alert = ipywidgets.HTML("0"), ipywidgets.HTML()
+        return ipywidgets.VBox([self.line, alert]), alert
+
+    def _inputs(self) -> tuple[Any, ...]:
+        return ()
+
+    async def _beat(self) -> None:
+        self.line.value = str(int(self.line.value) + 1)
+
+    async def _leave(self) -> None:
+        pass
+
+
+def until(condition: Callable[[], object]) -> None:
+    import time  # noqa: PLC0415 - only here
+
+    ends = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < ends, "did not come about"
+        time.sleep(0.01)
+
+
+def test_a_panel_records_itself_and_a_player_plays_it(tmp_path: Path) -> None:
+    with Counting("counting") as panel:
+        panel.record(tmp_path / "run")
+        until(lambda: int(panel.line.value) > 20)
+        panel.end_recording()
+    found = film.load(tmp_path / "run")
+    shown = [int(scene.parts["0"]) for _, scene in found.scenes()]
+    assert shown == sorted(shown)
+    assert shown[-1] >= 20
+    with Player(found, speed=10.0) as player:
+        player.play()
+        until(lambda: player.moment.value == pytest.approx(found.seconds))
+        assert player.scene().parts["0"] == str(shown[-1])
+
+
+def test_a_film_that_cannot_be_written_is_an_error_at_once(tmp_path: Path) -> None:
+    with Counting("unwritten") as panel, pytest.raises(TrafficError, match="cannot be saved"):
+        panel.record(tmp_path / "absent" / "run")
