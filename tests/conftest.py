@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import uuid
@@ -27,6 +28,11 @@ from meshcourse.mesh import installation
 from meshcourse.mesh.connection import Connection
 
 LEARNERS = "meshcourse-learners"
+
+
+def pytest_configure() -> None:
+    """Who ends a run early, such as `timeout` or a CI server, ends its clusters too: SIGTERM tears down like Ctrl-C."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 @dataclass(frozen=True)

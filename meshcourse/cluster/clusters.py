@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import meshcourse
+from meshcourse.cluster import inotify
 from meshcourse.core import paths, settings
 from meshcourse.core.errors import ClusterError, MeshcourseError, MissingPrerequisite
 
@@ -160,6 +161,8 @@ def up(
     for pid, child in list(_children.items()):
         if child.poll() is not None:
             del _children[pid]
+    if raised := inotify.enlarge():
+        report(raised)
     home = paths.cluster(name)
     read_end, write_end = os.pipe()
     words = [sys.executable, "-m", "meshcourse.cluster.daemon", "--name", name, "--home", str(home)]

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from meshcourse.cluster import namespaces
+from meshcourse.cluster import inotify, namespaces
 from meshcourse.core import paths
 
 PROGRAMS = ("iptables", "iptables-save", "nsenter", "setpriv", "newuidmap", "newgidmap", "busybox", "curl")
@@ -53,6 +53,7 @@ class Facts:
     namespaces_refused: str = ""
     apparmor_forbids: bool = False
     free_bytes: int = ENOUGH_DISK
+    inotify_instances: int | None = None
     state: Path = field(default_factory=Path)
 
 
@@ -74,6 +75,7 @@ def facts() -> Facts:
         namespaces_refused=_namespaces_refused(as_root=uid == 0) if platform.system() == "Linux" else "",
         apparmor_forbids=uid != 0 and APPARMOR_RULE.exists() and APPARMOR_RULE.read_text(encoding="ascii").strip() == "1",
         free_bytes=shutil.disk_usage(existing).free,
+        inotify_instances=inotify.limit(),
         state=existing,
     )
 
@@ -113,7 +115,8 @@ def judge(found: Facts) -> tuple[Check, ...]:
     free = f"{found.free_bytes / 1e9:.1f} GB free under {found.state}"
     why = "" if found.free_bytes >= ENOUGH_DISK else "etcd's data and the logs need about 1 GB"
     fix = "" if found.free_bytes >= ENOUGH_DISK else "export MESHCOURSE_STATE=/a/folder/on/a/larger/disk"
-    return (*checks, Check("disk", ok=not why, found=free, why=why, fix=fix))
+    checks.append(Check("disk", ok=not why, found=free, why=why, fix=fix))
+    return (*checks, *_inotify(found))
 
 
 def _program(found: Facts, package: str, programs: tuple[str, ...], why: str) -> Check:
@@ -129,6 +132,15 @@ def _image(found: Facts, program: str) -> Check:
         return Check(program, ok=True, found=found.programs[program], why="", fix="")
     absent = f"not installed: pods of the image {program} will not start until `sudo apt install {program}`"
     return Check(program, ok=True, found=absent, why="", fix="")
+
+
+def _inotify(found: Facts) -> list[Check]:
+    """A low limit bounds how many sidecars run, not whether a cluster does."""
+    if found.inotify_instances is None:
+        return []
+    room = f"{found.inotify_instances} instances: enough for {inotify.sidecars(found.inotify_instances)} sidecars"
+    more = "" if found.inotify_instances >= inotify.ENOUGH else f"; more: {inotify.FIX}"
+    return [Check("inotify", ok=True, found=f"{room}{more}", why="", fix="")]
 
 
 def _ordinary_user(found: Facts) -> list[Check]:

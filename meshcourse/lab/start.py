@@ -10,14 +10,18 @@ import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from meshcourse.backends import chosen
+from meshcourse.cluster import inotify
 from meshcourse.core import errors, settings
 from meshcourse.lab import beforehand, chapters, overview, passed, session
 from meshcourse.lab.chapters import Chapter
 from meshcourse.mesh import arrival, commands, injection, installation, resources
 from meshcourse.mesh.connection import Connection
+
+_LARGEST: Final = 10
+"""Sidecars of the largest chapter (4: Bookinfo's six, and four for its exercises)."""
 
 
 def say(text: str) -> None:
@@ -39,6 +43,8 @@ def chapter(key: str) -> None:
     else:
         say(f"✔ {installation.status(begun.connection) or 'Istio is not installed'}")
     say(f"✔ namespace {wanted.namespace}: {_namespace(begun.connection, wanted)}")
+    for line in crowded(begun.connection, inotify.limit()):
+        say(line)
     if not wanted.profile:
         beforehand.remember(begun)
     for rival in rivals(begun.connection, wanted.namespace):
@@ -49,6 +55,21 @@ def chapter(key: str) -> None:
         say("  To begin afresh: lab.clean_up(), then this cell again.")
     say(f"✔ the ingress gateway is at {begun.connection.ingress_url}")
     say("  kubectl and istioctl in this notebook use this cluster and this namespace.")
+
+
+def crowded(connection: Connection, instances: int | None) -> tuple[str, ...]:
+    """What to say when a cluster on this machine is nearly full of sidecars; `instances` is the kernel's limit."""
+    if instances is None or "//127.0.0.1:" not in str(connection.api().configuration.host):
+        return ()
+    found = resources.read(connection.core().list_pod_for_all_namespaces)
+    count, room = sum(arrival.has_sidecar(pod) for pod in (found.items if found else ())), inotify.sidecars(instances)
+    if count + _LARGEST <= room:
+        return ()
+    return (
+        f"! {count} sidecars run, and this machine has room for {room} ({inotify.SETTING} is {instances}): more of them may not start.",
+        "  Make room: `meshcourse down && meshcourse up` (your notebooks and your progress stay), or lab.clean_up() in finished chapters.",
+        f"  Or for good: {inotify.FIX}",
+    )
 
 
 def _progress(wanted: Chapter) -> None:

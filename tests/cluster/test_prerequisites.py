@@ -58,6 +58,14 @@ def test_a_program_that_only_one_image_needs_does_not_stop_the_cluster() -> None
     assert "sudo apt install busybox" in checks["busybox"].found
 
 
+def test_few_inotify_instances_bound_the_sidecars_and_are_said_with_the_cure() -> None:
+    checks = {check.name: check for check in prerequisites.judge(replace(EVERYTHING, inotify_instances=128))}
+    assert checks["inotify"].ok
+    assert "enough for 36 sidecars; more: sudo sysctl -w fs.inotify.max_user_instances=1024" in checks["inotify"].found
+    many = {check.name: check for check in prerequisites.judge(replace(EVERYTHING, inotify_instances=8192))}
+    assert "sysctl" not in many["inotify"].found
+
+
 def test_this_machine_can_be_looked_at() -> None:
     found = prerequisites.facts()
     assert found.system

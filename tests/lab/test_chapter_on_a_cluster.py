@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from meshcourse.lab import start
+
 pytestmark = pytest.mark.cluster
 
 CHECKOUT = Path(__file__).parents[2]
@@ -105,3 +107,12 @@ def test_call_before_the_first_cell_says_so(cluster: Any) -> None:
     done = subprocess.run(words, cwd=CHECKOUT, env=dict(cluster.environment), capture_output=True, text=True, timeout=60, check=False)
     assert "No chapter has been started" in done.stderr
     assert 'lab.chapter("05-canary")' in done.stderr
+
+
+def test_nearly_full_machine_is_said_with_what_makes_room(cluster: Any) -> None:
+    assert start.crowded(cluster.connection, None) == ()
+    assert start.crowded(cluster.connection, 8192) == ()
+    first, *rest = start.crowded(cluster.connection, 35)
+    assert "this machine has room for 5 (fs.inotify.max_user_instances is 35)" in first
+    assert any("meshcourse down && meshcourse up" in line for line in rest)
+    assert rest[-1].endswith("sudo sysctl -w fs.inotify.max_user_instances=1024")

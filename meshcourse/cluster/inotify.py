@@ -1,0 +1,45 @@
+"""The kernel's limit that a crowded cluster meets first: inotify instances for each user.
+
+Comes in: /proc. Goes out: how many more sidecars fit; as root, a higher limit. Who runs it: clusters.up, `meshcourse
+doctor`, and lab.chapter. A sidecar takes three instances (counted in /proc/PID/fd: pilot-agent has two, Envoy one), and an Envoy that gets
+none aborts: "Consider increasing value of fs.inotify.max_user_instances". In a cluster without root all pods count for one user.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+SETTING: Final = "fs.inotify.max_user_instances"
+LIMIT: Final = Path("/proc/sys/fs/inotify/max_user_instances")
+EACH: Final = 3
+ENOUGH: Final = 1024
+OTHERS: Final = 20
+"""What the control plane and the learner's own programs (editor, desktop) are allowed for."""
+
+FIX: Final = f"sudo sysctl -w {SETTING}={ENOUGH}"
+
+
+def limit(file: Path = LIMIT) -> int | None:
+    """Instances that one user may have; None where the kernel does not say."""
+    try:
+        return int(file.read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return None
+
+
+def sidecars(allowed: int) -> int:
+    """How many sidecars that is enough for, all clusters of one user together."""
+    return max(0, allowed - OTHERS) // EACH
+
+
+def enlarge(file: Path = LIMIT) -> str:
+    """Raise a low limit until the next boot, and say so; empty when it is high enough, or when that is not ours to do."""
+    allowed = limit(file)
+    if allowed is None or allowed >= ENOUGH:
+        return ""
+    try:
+        file.write_text(f"{ENOUGH}\n", encoding="ascii")
+    except OSError:
+        return ""
+    return f"{SETTING} was {allowed}, enough for {sidecars(allowed)} sidecars; it is {ENOUGH} until the next boot"
