@@ -1,1 +1,1 @@
-"""Kinds of cluster that the course runs on. One protocol (`backend.Backend`): `embedded` and `existing`."""
+"""Kinds of cluster that the course runs on. One protocol (`backend.Backend`): `embedded`, `kind` and `existing`."""

@@ -63,3 +63,6 @@ class Backend(Protocol):
 
     def environment(self) -> Mapping[str, str]:
         """KUBECONFIG, INGRESS_URL, MESHCOURSE_CLUSTER, and a PATH with kubectl and istioctl. Raises ClusterError, EngineError."""
+
+    def settle(self) -> None:
+        """Do what is left to do once Istio has been installed, so that the ingress URL leads to its gateway. Raises ClusterError."""

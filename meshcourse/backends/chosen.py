@@ -10,13 +10,16 @@ from meshcourse.backends import embedded, records
 from meshcourse.backends.backend import Backend
 from meshcourse.backends.embedded import Embedded
 from meshcourse.backends.existing import Existing
+from meshcourse.backends.kind import Kind
 from meshcourse.core import settings
 
 
 def find(name: str = settings.DEFAULT_CLUSTER) -> Backend:
     """The backend of the cluster `name`, whether it runs or not. Raises ClusterError when its record cannot be read."""
     record = records.find(name)
-    return Embedded(name) if record is None else Existing(name)
+    if record is None:
+        return Embedded(name)
+    return Kind(name) if record.backend == records.KIND else Existing(name)
 
 
 def running() -> tuple[Backend, ...]:

@@ -51,6 +51,9 @@ class Embedded:
         """Where the ingress gateway answers. Raises ClusterError when the cluster does not run."""
         return clusters.get(self.name).ingress_url
 
+    def settle(self) -> None:
+        """Nothing: the API server itself gives the gateway its NodePort."""
+
     def environment(self) -> Mapping[str, str]:
         """What a shell needs so that plain kubectl and istioctl act on this cluster."""
         cluster = clusters.get(self.name)

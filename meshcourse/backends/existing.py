@@ -104,6 +104,9 @@ class Existing:
         self._forward(record)
         return self._environment(record)
 
+    def settle(self) -> None:
+        """Nothing: the gateway is somebody else's, and a forwarded port finds it by itself."""
+
     def target(self) -> tuple[str, str]:
         """(context, API server) that `up` would use; nothing is asked of the cluster. Raises ClusterError."""
         content = extract(self._source(), self.context)

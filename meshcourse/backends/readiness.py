@@ -1,4 +1,4 @@
-"""Whether this machine can run the embedded cluster: what it has, what it lacks, and the command that mends each.
+"""Whether this machine can run a backend: what it has, what it lacks, and the command that mends each.
 
 Comes in: this machine. Goes out: one `Check` a line: the machine itself, the programs from Python packages, and the engine or the Go that
 can build it. Who runs it: `meshcourse doctor` and lab.doctor show them all; `meshcourse up` stops at the first that the machine lacks.
@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from meshcourse.backends import containers
+from meshcourse.backends import programs as programs_found
 from meshcourse.cluster import prerequisites
 from meshcourse.cluster.prerequisites import Check
 from meshcourse.core.errors import EngineError, MeshcourseError
@@ -19,6 +21,23 @@ _PACKAGED: Final = {"Envoy": binaries.envoy, "kubectl": binaries.kubectl, "nginx
 def checks() -> tuple[Check, ...]:
     """Every line, in the order in which what is missing should be mended."""
     return (*machine(), *programs())
+
+
+def of(backend: str) -> tuple[Check, ...]:
+    """The lines for one backend. `kind` and `existing` need kubectl; istioctl comes with the engine or is fetched by version."""
+    if backend == "embedded":
+        return checks()
+    try:
+        kubectl = Check("kubectl", ok=True, found=str(programs_found.kubectl()), why="", fix="")
+    except MeshcourseError as error:
+        kubectl = Check("kubectl", ok=False, found="not installed", why=error.why, fix=error.next)
+    if backend == "kind":
+        return (*containers.checks(), kubectl)
+    try:
+        istioctl = Check("istioctl", ok=True, found=str(programs_found.istioctl()), why="", fix="")
+    except MeshcourseError as error:
+        istioctl = Check("istioctl", ok=False, found="not installed", why=error.why, fix=error.next)
+    return (kubectl, istioctl)
 
 
 def machine() -> tuple[Check, ...]:

@@ -5,21 +5,27 @@ Comes in: this machine. Goes out: a table, exit code 1 when something is missing
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from meshcourse.cli import display
+from meshcourse.cli.options import BackendName
 from meshcourse.core.errors import MissingPrerequisite
 
 
-def doctor() -> None:
+def doctor(
+    backend: Annotated[BackendName, typer.Option("--backend", help="For which kind of cluster.")] = BackendName.EMBEDDED,
+) -> None:
     """Show what this machine has and lacks, and the exact command that brings what is missing.
 
     \b
     meshcourse doctor
+    meshcourse doctor --backend kind
     """  # noqa: D301 - \\b tells click to keep the lines
     from meshcourse.backends import readiness
 
-    checks = readiness.checks()
+    checks = readiness.of(backend.value)
     rows = [("✔" if each.ok else "✘", each.name, each.found) for each in checks]
     display.table(("", "what", "found"), rows)
     failed = [each for each in checks if not each.ok]
@@ -27,7 +33,8 @@ def doctor() -> None:
         display.show_error(MissingPrerequisite(f"{each.name}: {each.found}", why=each.why, next=each.fix))
     if failed:
         raise typer.Exit(1)
-    display.done("This machine can run the embedded cluster: meshcourse up")
+    asked = "" if backend is BackendName.EMBEDDED else f" --backend {backend}"
+    display.done(f"This machine can run the {backend} backend: meshcourse up{asked}")
 
 
 def checked() -> None:

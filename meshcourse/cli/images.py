@@ -1,19 +1,39 @@
-"""`meshcourse images`: which images the embedded node runs, and what really answers for each.
+"""`meshcourse images`: which images the embedded node runs; and for kind, fetching all that lessons need before they begin.
 
-Comes in: the table of node/images. Goes out: it, for people.
+Comes in: the table of node/images, the chapters' manifests, a container engine. Goes out: the table; or images in the engine, in a file,
+and in a kind cluster's nodes, so that a classroom without a network can work.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
 from meshcourse.cli import display
+from meshcourse.cli.options import DEFAULT_NAME, Name
 
+if TYPE_CHECKING:
+    from meshcourse.backends.kind import Kind
 
-def images() -> None:
-    """List the images that pods can use. Beside each stands what really runs on the embedded node.
+app = typer.Typer(
+    help="""List the images that pods can use. Beside each stands what really runs on the embedded node.
 
     \b
     meshcourse images
-    """  # noqa: D301 - \\b tells click to keep the lines
+    meshcourse images pull --save course-images.tar      for kind, where there is a network
+    meshcourse images load course-images.tar             into a kind cluster, where there is none
+    """,
+    invoke_without_command=True,
+    rich_markup_mode=None,
+)
+
+
+@app.callback()
+def images(context: typer.Context) -> None:  # noqa: D103 - its help stands above
+    if context.invoked_subcommand is not None:
+        return
     from meshcourse.node.images import TABLE
 
     rows = [
@@ -23,3 +43,57 @@ def images() -> None:
     ]
     display.table(("image", "tags", "what runs"), rows)
     display.console.print("A pod with any other image gets ErrImagePull; the kind backend runs any image.", soft_wrap=True)
+
+
+@app.command()
+def pull(
+    name: Name = DEFAULT_NAME,
+    k8s: Annotated[str, typer.Option("--k8s", metavar="VERSION", help="1.36, 1.28 or 1.23.")] = "",
+    istio_version: Annotated[str, typer.Option(metavar="VERSION", help="1.31, 1.18.2, 1.13.1, ...")] = "",
+    save: Annotated[Path | None, typer.Option(metavar="FILE", help="Put all of them into one archive as well.")] = None,
+) -> None:
+    """Fetch the node's image, Istio's and the chapters' into Docker or Podman, and into the kind cluster if it runs.
+
+    \b
+    meshcourse images pull
+    meshcourse images pull --k8s 1.23 --istio-version 1.13.1 --save course-images.tar
+    """  # noqa: D301 - \\b tells click to keep the lines
+    from meshcourse.backends import kind_images, pairs
+    from meshcourse.lab import course_images
+
+    pair = pairs.choose(k8s, istio_version)
+    wanted = (pairs.IMAGES[pair.kubernetes], *course_images.named([kind_images.istio_manifest(pair.istio)]), *course_images.of_chapters())
+    kind_images.pull(wanted, display.report)
+    if save is not None:
+        kind_images.save(wanted, save)
+        display.done(f"{len(wanted)} images in {save}")
+    if cluster := _cluster(name):
+        kind_images.load(cluster.name, wanted[1:])
+        display.done(f"{len(wanted) - 1} images in the cluster {name}")
+    display.done(f"{len(wanted)} images are here")
+
+
+@app.command()
+def load(file: Annotated[Path, typer.Argument(help="An archive that `images pull --save` made.")], name: Name = DEFAULT_NAME) -> None:
+    """Put an archive's images into Docker or Podman, and into the kind cluster if it runs: no network is needed.
+
+    \b
+    meshcourse images load course-images.tar
+    """  # noqa: D301 - \\b tells click to keep the lines
+    from meshcourse.backends import kind_images
+    from meshcourse.core.errors import ClusterError
+
+    if not file.is_file():
+        raise ClusterError(f"There is no archive {file}.", next=f"meshcourse images pull --save {file}    # where there is a network")
+    kind_images.restore(file)
+    if _cluster(name):
+        kind_images.load_archive(name, file)
+    display.done(f"the images of {file} are here")
+
+
+def _cluster(name: str) -> Kind | None:
+    from meshcourse.backends import chosen
+    from meshcourse.backends.kind import Kind
+
+    found = chosen.find(name)
+    return found if isinstance(found, Kind) else None

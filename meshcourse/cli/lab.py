@@ -64,7 +64,8 @@ def lab(
     port, token = port or free_port(), secrets.token_hex(16)
     url = f"http://127.0.0.1:{port}/lab/tree/{first(course)}?token={token}"
     # JupyterLab takes seconds to start, Istio too: they start side by side.
-    theirs = records.find(name) is not None  # no Istio is put into a cluster of somebody else's without a question
+    known = records.find(name)
+    theirs = known is not None and known.backend == records.EXISTING  # no Istio is put into a cluster of somebody else's without a question
     with _server(own, port, token, dict(chosen.find(name).environment())) as server:
         up.install(name, up.NO_ISTIO if theirs else istio)
         _wait(server, port, token)

@@ -51,8 +51,9 @@ def _options(version: Version = False) -> None:
     pass
 
 
-for command in (doctor, up, status, down, env, logs, images, lab, progress):
+for command in (doctor, up, status, down, env, logs, lab, progress):
     app.command()(getattr(command, command.__name__.rpartition(".")[2]))
+app.add_typer(images.app, name="images")
 app.add_typer(engine.app, name="engine")
 app.add_typer(notebooks.app, name="notebooks")
 

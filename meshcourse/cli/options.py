@@ -5,6 +5,7 @@ Comes in: nothing. Goes out: typer annotations. Who runs it: the commands.
 
 from __future__ import annotations
 
+import enum
 from typing import Annotated
 
 import typer
@@ -13,3 +14,11 @@ from meshcourse.core import settings
 
 Name = Annotated[str, typer.Option("--name", envvar="MESHCOURSE_CLUSTER", help="Which cluster, when you run several.")]
 DEFAULT_NAME = settings.DEFAULT_CLUSTER
+
+
+class BackendName(enum.StrEnum):
+    """Kinds of cluster."""
+
+    EMBEDDED = "embedded"
+    KIND = "kind"
+    EXISTING = "existing"

@@ -6,14 +6,13 @@ there is found, not made twice. A name keeps its backend until `down`.
 
 from __future__ import annotations
 
-import enum
 import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from meshcourse.cli import display
-from meshcourse.cli.options import DEFAULT_NAME, Name
+from meshcourse.cli.options import DEFAULT_NAME, BackendName, Name
 from meshcourse.core import settings
 from meshcourse.core.errors import ClusterError
 
@@ -22,13 +21,6 @@ if TYPE_CHECKING:
     from meshcourse.mesh.connection import Connection
 
 NO_ISTIO = "none"
-
-
-class BackendName(enum.StrEnum):
-    """Kinds of cluster."""
-
-    EMBEDDED = "embedded"
-    EXISTING = "existing"
 
 
 Kind = Annotated[BackendName | None, typer.Option("--backend", help="Kind of cluster; embedded unless this name has another.")]
@@ -40,6 +32,8 @@ IngressPort = Annotated[
 Kubeconfig = Annotated[str, typer.Option(metavar="FILE", help="existing: whose cluster (else KUBECONFIG, else ~/.kube/config).")]
 Context = Annotated[str, typer.Option(metavar="NAME", help="existing: which context of it (else its current one).")]
 Ingress = Annotated[str, typer.Option(metavar="WAY", help="existing: auto, load-balancer, node-port, port-forward, or a URL.")]
+Kubernetes = Annotated[str, typer.Option("--k8s", metavar="VERSION", help="kind: 1.36, 1.28 or 1.23.")]
+IstioVersion = Annotated[str, typer.Option(metavar="VERSION", help="kind: 1.31, 1.18.2, 1.13.1, ...; existing: the istioctl to fetch.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="existing: do not ask.")]
 
 
@@ -52,6 +46,8 @@ def up(  # noqa: PLR0913, PLR0917 - each is an option
     kubeconfig: Kubeconfig = "",
     context: Context = "",
     ingress: Ingress = "auto",
+    k8s: Kubernetes = "",
+    istio_version: IstioVersion = "",
     yes: Yes = False,
 ) -> None:
     """Start a cluster and install Istio in it. Builds the upstream programs first, once (about eight minutes).
@@ -62,15 +58,24 @@ def up(  # noqa: PLR0913, PLR0917 - each is an option
     meshcourse up                                   Istio's demo profile
     meshcourse up --istio none                      no Istio: chapter 2 installs it by hand
     meshcourse up --name two --ingress-port 0       a second cluster beside the first
+    meshcourse up --backend kind --k8s 1.28         a kind cluster (Docker or Podman), with the Istio that goes with it
     meshcourse up --name team --backend existing --kubeconfig ~/.kube/config --context team
     """  # noqa: D301 - \\b tells click to keep the lines
+    from meshcourse.backends import pairs
     from meshcourse.backends.existing import Existing
+    from meshcourse.backends.kind import Kind
     from meshcourse.cluster import clusters
+    from meshcourse.engine import releases
 
     clusters.check_name(name)
     wanted = _backend(name, backend)
     if wanted is BackendName.EXISTING:
-        use(Existing(name, kubeconfig, context, ingress), profile=istio or NO_ISTIO, yes=yes)
+        istioctl = str(releases.istioctl(pairs.whole(istio_version))) if istio_version else ""
+        use(Existing(name, kubeconfig, context, ingress, istioctl=istioctl), profile=istio or NO_ISTIO, yes=yes)
+    elif wanted is BackendName.KIND:
+        found = Kind(name, k8s, istio_version).up(display.report)
+        display.done(f"cluster {name}: {found.api_url} (kind)")
+        install(name, istio or settings.DEFAULT_PROFILE)
     else:
         start(name, api_port=api_port, ingress_port=ingress_port)
         install(name, istio or settings.DEFAULT_PROFILE)
@@ -160,6 +165,7 @@ def install(name: str, profile: str) -> None:
     """Istio in a running cluster, unless it is there or `profile` is none. Raises MeshError."""
     if profile == NO_ISTIO:
         return
+    from meshcourse.backends import chosen
     from meshcourse.mesh import installation
 
     connection = _connection(name)
@@ -170,6 +176,7 @@ def install(name: str, profile: str) -> None:
         found = installation.install(connection, profile, report=_finished)
     elif not found.ready:
         found = installation.wait_until_ready(connection, report=display.report)
+    chosen.find(name).settle()
     display.done(f"{found} ({time.monotonic() - started:.1f} s)")
 
 

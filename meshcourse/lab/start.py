@@ -132,6 +132,7 @@ def _by_name(name: str) -> Connection:
         say(f"✔ cluster {name} is up ({time.monotonic() - started:.0f} s)")
     else:
         say(f"✔ cluster {name} runs")
+    cluster.settle()
     return Connection(cluster.kubeconfig(), cluster.ingress_url(), cluster.environment())
 
 
@@ -145,6 +146,8 @@ def _istio(connection: Connection, wanted: Chapter) -> None:
         if found is None:
             injection.mark(connection, installation.NAMESPACE, by=wanted.key)
             _renew(connection, wanted.namespace)
+        if not _named():
+            chosen.find(os.environ.get("MESHCOURSE_CLUSTER", settings.DEFAULT_CLUSTER)).settle()
         say(f"✔ {now} ({time.monotonic() - started:.0f} s)")
         return
     if not found.ready:

@@ -12,7 +12,7 @@ import pytest
 from meshcourse.engine import binaries
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
-COMMANDS = ["doctor", "up", "status", "down", "env", "logs", "images", "lab", "progress", "engine", "notebooks"]
+COMMANDS = ["doctor", "up", "status", "down", "env", "logs", "lab", "progress", "images", "engine", "notebooks"]
 
 
 def test_help_lists_every_command_and_shows_a_first_session(meshcourse: Run) -> None:
@@ -31,7 +31,16 @@ def test_each_command_shows_an_example_of_itself(meshcourse: Run, command: str) 
 
 
 @pytest.mark.parametrize(
-    "words", [("engine", "status"), ("engine", "build"), ("engine", "wheel"), ("engine", "prune"), ("notebooks", "check")]
+    "words",
+    [
+        ("engine", "status"),
+        ("engine", "build"),
+        ("engine", "wheel"),
+        ("engine", "prune"),
+        ("notebooks", "check"),
+        ("images", "pull"),
+        ("images", "load"),
+    ],
 )
 def test_second_words_have_help(meshcourse: Run, words: tuple[str, ...]) -> None:
     assert meshcourse(*words, "--help").returncode == 0

@@ -1,0 +1,94 @@
+"""Docker or Podman: which of them kind shall use, whether it answers, and what this machine lacks for kind's nodes.
+
+Comes in: PATH, KIND_EXPERIMENTAL_PROVIDER, /proc. Goes out: an Engine, or MissingPrerequisite; and the doctor's lines for the kind backend.
+Who runs it: kind.py and readiness.py. Nothing is started. inotify's limits are kind's own advice: below them pods fail with
+"too many open files" (kind.sigs.k8s.io, Known Issues).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from meshcourse.cluster.prerequisites import Check
+from meshcourse.core.errors import MissingPrerequisite
+from meshcourse.engine import kind_program
+
+PROVIDER: Final = "KIND_EXPERIMENTAL_PROVIDER"
+NAMES: Final = ("docker", "podman")
+INOTIFY: Final = {"max_user_watches": 524288, "max_user_instances": 512}
+WHY: Final = "kind's nodes are containers"
+_PATIENCE: Final = 30.0
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A container engine that answers; `program` is its path."""
+
+    name: str
+    program: str
+    rootless: bool = False
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What kind must be told."""
+        return {} if self.name == "docker" else {PROVIDER: self.name}
+
+
+def find(given: Mapping[str, str] = os.environ) -> Engine:
+    """The engine that KIND_EXPERIMENTAL_PROVIDER names, else Docker, else Podman: the first that answers. Raises MissingPrerequisite."""
+    chosen = given.get(PROVIDER, "")
+    why = []
+    for name in [chosen] if chosen in NAMES else NAMES:
+        program = shutil.which(name, path=given.get("PATH"))
+        complaint = _asked(program) if program else "it is not installed"
+        if program and not complaint:
+            return Engine(name, program, rootless=name == "podman" and os.getuid() != 0)
+        why.append(f"{name}: {complaint}")
+    next_step = "sudo systemctl start docker" if "installed" not in why[0] else "sudo apt install docker.io    # or podman"
+    if "permission denied" in why[0]:
+        next_step = "sudo usermod -aG docker $USER    # then log in anew"
+    raise MissingPrerequisite("No container engine answers.", why=f"{WHY}; {'; '.join(why)}", next=next_step)
+
+
+def _asked(program: str) -> str:
+    """What is wrong with the engine, or nothing."""
+    try:
+        done = subprocess.run([program, "info"], capture_output=True, text=True, errors="replace", timeout=_PATIENCE, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return str(error)
+    said = (done.stderr.strip() or done.stdout.strip() or "it says nothing").splitlines()
+    return said[-1] if done.returncode else ""
+
+
+def checks(inotify: Path = Path("/proc/sys/fs/inotify")) -> tuple[Check, ...]:
+    """The doctor's lines for the kind backend."""
+    try:
+        engine = find()
+        found = Check("containers", ok=True, found=f"{engine.name} answers ({engine.program})", why=WHY, fix="")
+    except MissingPrerequisite as error:
+        found = Check("containers", ok=False, found=error.what.rstrip("."), why=error.why, fix=error.next)
+    return (found, _kind(), *_limits(inotify))
+
+
+def _kind() -> Check:
+    program = kind_program.found()
+    shown = str(program) if program else f"not here yet; `meshcourse up --backend kind` builds {kind_program.VERSION} from its Go module"
+    return Check("kind", ok=True, found=shown, why="", fix="")
+
+
+def _limits(folder: Path) -> tuple[Check, ...]:
+    """The limits of inotify; none where there is no such file (macOS: the engine's virtual machine has its own)."""
+    values = {name: int(path.read_text(encoding="ascii")) for name in INOTIFY if (path := folder / name).is_file()}
+    low = {name: value for name, value in values.items() if value < INOTIFY[name]}
+    if not values:
+        return ()
+    shown = ", ".join(f"{name} {value}" for name, value in values.items())
+    fix = "sudo sysctl " + " ".join(f"fs.inotify.{name}={INOTIFY[name]}" for name in low) if low else ""
+    why = 'below kind\'s own advice pods fail with "too many open files"' if low else ""
+    return (Check("inotify", ok=not low, found=shown, why=why, fix=fix),)

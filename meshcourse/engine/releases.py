@@ -1,0 +1,123 @@
+"""istioctl of any release, fetched as Istio documents it: the release's archive, held against the SHA-256 sum published beside it.
+
+Comes in: a version and this machine's platform. Goes out: the program in the user's cache; what is there is not fetched twice. Who runs it:
+the backends that meet other versions than the engine's. A download that breaks off goes on where it stopped, in this run and in the next.
+MESHCOURSE_ISTIO_RELEASES names a mirror with the same layout.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import http.client
+import os
+import platform
+import shutil
+import tarfile
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from meshcourse.core import paths, progress
+from meshcourse.core.errors import EngineError
+
+RELEASES: Final = "https://github.com/istio/istio/releases/download"
+TRIES: Final = 5
+"""So often a download goes on by itself after it broke off."""
+_SILENCE: Final = 30.0
+_CHUNK: Final = 1 << 16
+
+
+def istioctl(version: str) -> Path:
+    """The istioctl of release `version` (such as 1.18.2), fetched if it is not there. Raises EngineError."""
+    target = paths.cache() / "istioctl" / version / "istioctl"
+    if target.is_file():
+        return target
+    url = f"{os.environ.get('MESHCOURSE_ISTIO_RELEASES') or RELEASES}/{version}/{archive(version)}"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.parent / f"{archive(version)}.part"
+    with progress.step(f"Fetching istioctl {version}") as step:
+        wanted = _sum(url)
+        _fetch(url, part, step)
+        found = hashlib.sha256(part.read_bytes()).hexdigest()
+    if found != wanted:
+        part.unlink()
+        raise EngineError(
+            f"The archive of istioctl {version} is not the one that Istio published.",
+            why=f"its SHA-256 sum is {found}, and {url}.sha256 says {wanted}",
+            next="the same command again: the file has been deleted    # twice wrong: is a proxy in between?",
+        )
+    _unpack(part, target)
+    return target
+
+
+def archive(version: str) -> str:
+    """The name of the release's file for this machine, such as istioctl-1.18.2-linux-amd64.tar.gz."""
+    system = {"Linux": "linux", "Darwin": "osx"}.get(platform.system(), platform.system().lower())
+    machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
+    return f"istioctl-{version}-{system}-{machine}.tar.gz"
+
+
+def _sum(url: str) -> str:
+    with _opened(f"{url}.sha256") as answer:
+        return str(answer.read(1000).decode("ascii", "replace").split()[0])
+
+
+def _fetch(url: str, part: Path, step: progress.Step) -> None:
+    """Bring `part` to the length that the server says. Raises EngineError after so many tries without the end."""
+    for _ in range(TRIES):
+        have = part.stat().st_size if part.exists() else 0
+        with _opened(url, have) as answer:
+            goes_on = answer.status == http.client.PARTIAL_CONTENT
+            if answer.status == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
+                return  # it is whole already: the sum will tell
+            total = int(answer.headers.get("Content-Length") or 0) + (have if goes_on else 0)
+            with part.open("ab" if goes_on else "wb") as file, contextlib.suppress(OSError, http.client.HTTPException):
+                while data := answer.read(_CHUNK):
+                    file.write(data)
+                    step.update(f"{file.tell() / 1e6:.1f} of {total / 1e6:.1f} MB", min(1.0, file.tell() / max(1, total)))
+        if part.stat().st_size >= total:
+            return
+        step.update(f"broke off after {part.stat().st_size / 1e6:.1f} MB, going on")
+    raise EngineError(
+        "The download of istioctl broke off again and again.", why=url, next="the same command again    # goes on where it stopped"
+    )
+
+
+@contextlib.contextmanager
+def _opened(url: str, beginning: int = 0) -> Iterator[Any]:
+    """The server's answer, from byte `beginning` on if it can. Raises EngineError when there is none."""
+    request = urllib.request.Request(url, headers={"Range": f"bytes={beginning}-"} if beginning else {})  # noqa: S310 - http(s), ours or the user's
+    try:
+        answer = urllib.request.urlopen(request, timeout=_SILENCE)  # noqa: S310 - the same
+    except urllib.error.HTTPError as error:
+        if error.code != http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
+            error.close()
+            raise EngineError(
+                f"{url} cannot be had.", why=f"the server says {error.code} {error.reason}", next="is there such a release?"
+            ) from error
+        answer = error
+    except OSError as error:
+        raise EngineError(
+            "istioctl could not be fetched.",
+            why=f"{url}: {error}",
+            next="MESHCOURSE_ISTIO_RELEASES=http://a.mirror.of.yours/... and the same command    # or put istioctl there by hand",
+        ) from error
+    with answer:
+        yield answer
+
+
+def _unpack(part: Path, target: Path) -> None:
+    """Take istioctl out of the archive; it appears whole or not at all."""
+    new = target.with_suffix(".new")
+    with tarfile.open(part) as files:
+        member = files.extractfile("istioctl")
+        if member is None:
+            raise EngineError(f"{part} holds no program istioctl.", next=f"rm {part}")
+        with new.open("wb") as file:
+            shutil.copyfileobj(member, file)
+    new.chmod(0o755)
+    new.replace(target)
+    part.unlink()
