@@ -76,6 +76,7 @@ def _cluster() -> Iterable[bool]:
     yield _say("control_plane_demo_istio_and_two_nginx_pss", proportional_memory(found.pid) / 1e9, 1.1, "GB")
     words = ("--kubeconfig", str(found.kubeconfig), "--url", f"{found.ingress_url}/", "--virtual-service", f"{NAMESPACE}/{VIRTUAL_SERVICE}")
     yield _script("slider.py", *words)
+    yield _script("soak.py", *words)
     yield _say("down", _seconds(lambda: clusters.down(name)), 2.0, "s")
 
 

@@ -19,6 +19,7 @@ from meshcourse.lab.log_lines import explain_log
 from meshcourse.lab.overview import progress
 from meshcourse.lab.panels import (
     breaker_panel,
+    fault_panel,
     injection_panel,
     objective_panel,
     panel,
@@ -26,6 +27,7 @@ from meshcourse.lab.panels import (
     push_panel,
     replay,
     retry_panel,
+    rollout_panel,
     timeout_panel,
     topology_panel,
     weight_panel,
@@ -56,6 +58,7 @@ __all__ = [
     "diff_pods",
     "doctor",
     "explain_log",
+    "fault_panel",
     "follow",
     "hint",
     "how_many_requests",
@@ -72,6 +75,7 @@ __all__ = [
     "replay",
     "request",
     "retry_panel",
+    "rollout_panel",
     "sh",
     "solution",
     "stars",

@@ -1,7 +1,8 @@
 """lab.weight_panel, lab.panel: the live panel of the canary chapter, set to this chapter's cluster and namespace.
 
 Comes in: the name of a VirtualService and of its route. Goes out: a widget. Who runs it: a notebook's cell. The panels made here are
-remembered, so that cleaning up can stop their load.
+remembered, so that cleaning up can stop their load. Several may be open at once; one of the same kind for the same objects closes the
+one before it.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from meshcourse.mesh import installation
 
 if TYPE_CHECKING:
     from meshcourse.widgets.panels.breaker import BreakerPanel
+    from meshcourse.widgets.panels.faults import FaultPanel
     from meshcourse.widgets.panels.injection import InjectionPanel
     from meshcourse.widgets.panels.objectives import ObjectivePanel
     from meshcourse.widgets.panels.panel import Panel
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from meshcourse.widgets.panels.profiles import ProfilePanel
     from meshcourse.widgets.panels.pushes import PushPanel
     from meshcourse.widgets.panels.retries import RetryPanel
+    from meshcourse.widgets.panels.rollout import RolloutPanel
     from meshcourse.widgets.panels.timeout import TimeoutPanel
     from meshcourse.widgets.panels.topology import TopologyPanel
     from meshcourse.widgets.panels.weights import WeightPanel
@@ -33,10 +36,9 @@ _made: list[WeightPanel | Panel] = []
 def weight_panel(
     virtual_service: str = "web", *, route: str = "split", path: str = "/", headers: Mapping[str, str] | None = None
 ) -> WeightPanel:
-    """Sliders for the weights of `virtual_service`, and what the traffic does. One panel at a time: a new one stops the one before."""
+    """Sliders for the weights of `virtual_service`, and what the traffic does."""
     from meshcourse.widgets.panels.weights import WeightPanel  # noqa: PLC0415 - plotly takes a second; the first cell does not need it
 
-    stop()
     begun = session.current()
     panel = WeightPanel(
         begun.connection,
@@ -50,22 +52,43 @@ def weight_panel(
     return panel
 
 
+def rollout_panel(virtual_service: str = "web", *, version: str = "v2", route: str = "split", path: str = "/") -> RolloutPanel:
+    """The weight panel with an automatic canary: step, watch, go on or go back."""
+    from meshcourse.widgets.panels.rollout import RolloutPanel  # noqa: PLC0415 - plotly takes a second; the first cell does not need it
+
+    begun = session.current()
+    url = begun.connection.ingress_url + path
+    panel = RolloutPanel(
+        begun.connection, version=version, namespace=begun.namespace, virtual_service=virtual_service, route=route, url=url
+    )
+    _made.append(panel)
+    return panel
+
+
 def retry_panel(host: str = "chain.example.com", *, path: str = "/status/200") -> RetryPanel:
-    """Sliders for the fault and the retries of chapter 8's chain, and what requests then go through. One panel at a time."""
+    """Sliders for the fault and the retries of chapter 8's chain, and what requests then go through."""
     from meshcourse.widgets.panels.retries import RetryPanel  # noqa: PLC0415 - plotly takes a second; the first cell does not need it
 
-    stop()
     begun = session.current()
     panel = RetryPanel(begun.connection, namespace=begun.namespace, host=host, path=path)
     _made.append(panel)
     return panel
 
 
+def fault_panel(virtual_service: str = "tomcat", *, host: str = "store.example.com", path: str = "/") -> FaultPanel:
+    """Sliders for delays and aborts of a VirtualService, for everybody or by header, and whom they hit."""
+    from meshcourse.widgets.panels.faults import FaultPanel  # noqa: PLC0415 - plotly takes a second; the first cell does not need it
+
+    begun = session.current()
+    panel = FaultPanel(begun.connection, namespace=begun.namespace, virtual_service=virtual_service, host=host, path=path)
+    _made.append(panel)
+    return panel
+
+
 def topology_panel(path: str = "/productpage") -> TopologyPanel:
-    """Who calls whom in this chapter's namespace, drawn each second; its buttons send requests for `path`. One panel at a time."""
+    """Who calls whom in this chapter's namespace, drawn each second; its buttons send requests for `path`."""
     from meshcourse.widgets.panels.topology import TopologyPanel  # noqa: PLC0415 - plotly takes a second; the first cell does not need it
 
-    stop()
     begun = session.current()
     panel = TopologyPanel(begun.connection, namespace=begun.namespace, path=path)
     _made.append(panel)
@@ -76,7 +99,6 @@ def injection_panel() -> InjectionPanel:
     """Labels to choose, a guess to make, and the API server's word on whether a pod gets a sidecar; its trial namespaces go at clean-up."""
     from meshcourse.widgets.panels.injection import InjectionPanel  # noqa: PLC0415 - plotly takes a second; the first cell does not need it
 
-    stop()
     begun = session.current()
     panel = InjectionPanel(begun.connection, prefix=f"{begun.namespace}-trial", by=begun.chapter.key)
     _made.append(panel)
@@ -84,10 +106,9 @@ def injection_panel() -> InjectionPanel:
 
 
 def breaker_panel(service: str = "httpbin", *, port: int = 8000, path: str = "/delay/0.1", callers: int = 3) -> BreakerPanel:
-    """Sliders for chapter 6's DestinationRule and for the load, and what callers and their Envoy see. One panel at a time."""
+    """Sliders for chapter 6's DestinationRule and for the load, and what callers and their Envoy see."""
     from meshcourse.widgets.panels.breaker import BreakerPanel  # noqa: PLC0415 - plotly takes a second; the first cell does not need it
 
-    stop()
     begun = session.current()
     panel = BreakerPanel(
         begun.connection,
@@ -105,11 +126,10 @@ def breaker_panel(service: str = "httpbin", *, port: int = 8000, path: str = "/d
 
 
 def timeout_panel(host: str = "slow.example.com", *, delay: float = 2.0) -> TimeoutPanel:
-    """Sliders for how long chapter 7's tomcat takes and who waits how long, and a request hop by hop. One panel at a time."""
+    """Sliders for how long chapter 7's tomcat takes and who waits how long, and a request hop by hop."""
     from meshcourse.measure.journeys import Place  # noqa: PLC0415 - with the panel
     from meshcourse.widgets.panels.timeout import Limit, TimeoutPanel  # noqa: PLC0415 - plotly takes a second; the first cell does not need it
 
-    stop()
     begun = session.current()
     panel = TimeoutPanel(
         begun.connection,
@@ -131,10 +151,9 @@ def timeout_panel(host: str = "slow.example.com", *, delay: float = 2.0) -> Time
 
 
 def objective_panel(host: str = "checkout.example.com", *, app: str = "checkout", version: str = "v2") -> ObjectivePanel:
-    """The capstone's board: a given load, and live whether the release holds its objectives. One panel at a time."""
+    """The capstone's board: a given load, and live whether the release holds its objectives."""
     from meshcourse.widgets.panels.objectives import ObjectivePanel  # noqa: PLC0415 - plotly takes a second; the first cell does not need it
 
-    stop()
     begun = session.current()
     panel = ObjectivePanel(begun.connection, namespace=begun.namespace, host=host, labels={"app": app, "version": version})
     _made.append(panel)
@@ -142,21 +161,19 @@ def objective_panel(host: str = "checkout.example.com", *, app: str = "checkout"
 
 
 def profile_panel() -> ProfilePanel:
-    """Two of Istio's installation profiles side by side. One panel at a time."""
+    """Two of Istio's installation profiles side by side."""
     from meshcourse.widgets.panels.profiles import ProfilePanel  # noqa: PLC0415 - plotly takes a second; the first cell does not need it
 
-    stop()
     panel = ProfilePanel(session.current().connection)
     _made.append(panel)
     return panel
 
 
 def push_panel(virtual_service: str = "web", *workloads: str) -> PushPanel:
-    """Give istiod orders and time them to the Envoys of `workloads`, all of the chapter's without any. One panel at a time."""
+    """Give istiod orders and time them to the Envoys of `workloads`, all of the chapter's without any."""
     from meshcourse.lab import pushes  # noqa: PLC0415 - only this panel needs it
     from meshcourse.widgets.panels.pushes import PushPanel  # noqa: PLC0415 - plotly takes a second; the first cell does not need it
 
-    stop()
     begun = session.current()
     panel = PushPanel(begun.connection, namespace=begun.namespace, virtual_service=virtual_service, proxies=pushes.places(*workloads))
     _made.append(panel)

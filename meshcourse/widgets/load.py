@@ -1,13 +1,15 @@
 """The load that a panel starts and stops, and what came of it in the last seconds.
 
 Comes in: a Target, a labeller, a shape of load (by default a rate that may be turned), where to save the run; or a saved run in place
-of real load. Goes out: Counts, a Summary of the moving window, the last fault in words. Who runs it: a panel, on the background loop;
-`changed` hears on that loop when load begins and ends, `failed` what ended it too early.
+of real load. `sort` may label a result anew, by its latency for example. Goes out: Counts, a Summary of the moving window, the last fault
+in words. Who runs it: a panel, on the background loop; `changed` hears on that loop when load begins and ends, `failed` what ended it
+too early.
 """
 
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -23,7 +25,7 @@ from meshcourse.traffic.targets import Target
 class Load:
     """At most one run at a time. All but `running`, `dial` and `last_fault` belongs to the background loop."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is a choice of the panel
         self,
         target: Target,
         label: Labeller,
@@ -32,12 +34,14 @@ class Load:
         changed: Callable[[bool], None],
         failed: Callable[[Exception], None],
         shape: Pacing | None = None,
+        sort: Callable[[Result], str] | None = None,
     ) -> None:
         self.target = target
         self.dial = pacing.Dial(50)
         self.shape = shape or self.dial
         self.last_fault = ""
         self._label = label
+        self._sort = sort
         self._window = Window(window)
         self._changed = changed
         self._failed = failed
@@ -112,7 +116,13 @@ class Load:
 
         return receive
 
+    def forget(self) -> None:
+        """Let go of the window: what was sent before says nothing about what comes."""
+        self._window.clear()
+
     def _receive(self, result: Result) -> None:
+        if self._sort is not None:
+            result = dataclasses.replace(result, version=self._sort(result))
         self._window.add(result, at=asyncio.get_running_loop().time())
         if not result.ok:
             self.last_fault = result.error or f"{self.target.url} answered {result.status}"

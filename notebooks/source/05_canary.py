@@ -271,6 +271,24 @@ lab.traffic(500)
 # This is why v1 kept its line with `weight: 0`, and why many teams keep the old pods for a day: then going back is one number, and takes effect
 # in less than a second, on the next request.
 #
+# ### Let a rule do it
+#
+# Nobody watches a plot at three in the morning. What you did by hand can be a rule: one step, watch, go on while at most 1 % of the answers fail and 95 % of them come
+# within half a second, otherwise back to where it began. It goes **back** only when the whole band lies above 1 %, and **on** only after 100 requests: silence promotes
+# nothing. (Flagger and Argo Rollouts do this in a cluster.) Press **Begin rollout**. Once more, and scale `web-v2` to 0 replicas in a terminal meanwhile: what happens?
+
+# %%
+lab.rollout_panel()
+
+# %% tags=["headless"]
+panel = lab.panel()
+panel.start(rate=60)
+panel.begin()
+panel.wait_done()
+lab.still(panel)
+panel.stop()
+
+# %% [markdown]
 # ## 9 · Who sees it? Header, cookie, user
 #
 # A weight chooses *how many* see v2, at random. A `match` chooses *who*.

@@ -95,6 +95,21 @@ lab.access_log(" DI ", workload="nginx", lines=1)
 # All answered, all after two seconds, flag `DI`, *delay injected*. A detail that costs people hours: `percentage` is **not optional** in practice. A
 # fault without it is accepted and then happens to 0 % of the requests. Nothing warns you.
 #
+# Both dice lie in your hand now. Press **Start load** and move **abort** and **delay**; then choose **only x-chaos: yes**: half of the load carries that header, and only
+# that half suffers. This is how a fault is tried out in production: on your own requests, and on nobody else's.
+
+# %%
+lab.fault_panel()
+
+# %% tags=["headless"]
+panel = lab.panel()
+panel.start()
+panel.set_faults(abort=30, delay=40, seconds=0.5, chosen=True)
+panel.wait_wanted()
+lab.still(panel)
+panel.stop()
+
+# %% [markdown]
 # ## 4 · The trap: fault and retry in one place
 #
 # Now let Envoy try again. The most natural thing is to write both into one route, and you will find this in many tutorials:

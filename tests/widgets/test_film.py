@@ -153,10 +153,11 @@ class Counting(Panel):
 
     def _build(self) -> tuple[Any, Any]:
         self.line, alert = ipywidgets.HTML("0"), ipywidgets.HTML()
-        return ipywidgets.VBox([self.line, alert]), alert
+        self.slider = ipywidgets.IntSlider(description="requests/s")
+        return ipywidgets.VBox([self.line, self.slider, alert]), alert
 
     def _inputs(self) -> tuple[Any, ...]:
-        return ()
+        return (self.slider,)
 
     async def _beat(self) -> None:
         self.line.value = str(int(self.line.value) + 1)
@@ -176,6 +177,7 @@ def until(condition: Callable[[], object]) -> None:
 
 def test_a_panel_records_itself_and_a_player_plays_it(tmp_path: Path) -> None:
     with Counting("counting") as panel:
+        assert panel.slider.tooltip == "requests/s", "what a screen reader says"
         panel.record(tmp_path / "run")
         until(lambda: int(panel.line.value) > 20)
         panel.end_recording()

@@ -56,13 +56,13 @@ def layout(view: View) -> dict[str, Any]:
     return {
         **lines.GROUND,
         "hovermode": "x",
-        "xaxis": {**time, "domain": [0.0, 0.56], "anchor": "y", "title": {"text": "seconds"}},
+        "xaxis": {**time, "domain": [0.0, 0.54], "anchor": "y", "title": {"text": "seconds"}},
         "yaxis": {**axis, "domain": [0.0, 1.0], "anchor": "x", "range": [-3, 103], "title": {"text": "share of answers, %"}},
-        "xaxis2": {**axis, "domain": [0.64, 1.0], "anchor": "y2", "matches": "x", "showticklabels": False},
+        "xaxis2": {**axis, "domain": [0.66, 1.0], "anchor": "y2", "matches": "x", "showticklabels": False},
         "yaxis2": {**axis, "domain": [0.6, 1.0], "anchor": "x2", "rangemode": "tozero", "title": {"text": "latency, ms"}},
-        "xaxis3": {**axis, "domain": [0.64, 1.0], "anchor": "y3", "matches": "x", "title": {"text": "seconds"}},
+        "xaxis3": {**axis, "domain": [0.66, 1.0], "anchor": "y3", "matches": "x", "title": {"text": "seconds"}},
         "yaxis3": {**axis, "domain": [0.0, 0.4], "anchor": "x3", "range": [-3, 103], "title": {"text": "errors, %"}},
-        "legend": {**legend, "x": 0.56, "y": 1.02},
+        "legend": {**legend, "x": 0.54, "y": 1.02},
         "legend2": {**legend, "x": 1.0, "y": 1.02},
         "legend3": {**legend, "x": 1.0, "y": 0.42},
     }

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,15 +64,15 @@ def build(weights: Mapping[str, int], title: str, view: View) -> Controls:
         max=MAX_RATE,
         description="requests/s",
         style={"description_width": "80px"},
-        layout=ipywidgets.Layout(width="420px"),
+        layout=ipywidgets.Layout(width="420px", max_width="100%"),
     )
     rate.add_class("mc-rate")
     numbers, error, alt = words("mc-numbers"), words("mc-error"), words("mc-alt")
     numbers.value, alt.value = count(Counts(), Summary(1.0)), caption(view)
     figure = live_figure.made(picture.figure(view))
     heading = ipywidgets.HTML(f"<b>{html.escape(title)}</b>")
-    left = ipywidgets.VBox([ipywidgets.HBox([sliders[version], observed[version]]) for version in weights])
     row = ipywidgets.Layout(flex_flow="row wrap")
+    left = ipywidgets.VBox([ipywidgets.HBox([sliders[version], observed[version]], layout=row) for version in weights])
     steps = ipywidgets.HBox([*(button for button, _ in presets), rollback], layout=row)
     load = ipywidgets.HBox([start, stop, rate], layout=row)
     box = ipywidgets.VBox(
@@ -132,7 +132,7 @@ def weight_slider(version: str, weight: int) -> Widget:
         description=version,
         continuous_update=True,
         style={"description_width": "80px"},
-        layout=ipywidgets.Layout(width="420px"),
+        layout=ipywidgets.Layout(width="420px", max_width="100%"),
     )
     slider.add_class(f"mc-weight-{css(version)}")
     return slider
@@ -148,6 +148,18 @@ def button(text: str, name: str, *, tooltip: str = "", style: str = "") -> Widge
 def whole() -> Widget:
     """The layout of a whole panel: as wide as the cell, never wider than a screen's reading width."""
     return ipywidgets.Layout(width="100%", max_width="1160px", overflow="hidden")
+
+
+def toggles(options: Sequence[str], text: str, name: str) -> Widget:
+    """Buttons of which one is down, on one line with what they choose."""
+    made = ipywidgets.ToggleButtons(
+        options=list(options),
+        description=text,
+        style={"description_width": "initial", "button_width": "auto"},
+        layout=ipywidgets.Layout(width="max-content", max_width="100%"),
+    )
+    made.add_class(name)
+    return made
 
 
 def words(*names: str) -> Widget:

@@ -79,6 +79,8 @@ class Panel:
                 return self
             self._box, self._alert = self._build()
             self._box.add_class("mc-panel")
+            for widget in self._inputs():  # its accessible name, for those who do not see the label beside it
+                widget.tooltip = widget.tooltip or widget.description
             self._live = background.run(self._task(self._keep_live()), timeout=PATIENCE)
         with _open_lock:
             older, _open[self._key] = _open.get(self._key), self

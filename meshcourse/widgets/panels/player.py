@@ -42,7 +42,7 @@ class Player(Panel):
             step=STEP,
             description="second",
             readout_format=".1f",
-            layout=ipywidgets.Layout(width="420px"),
+            layout=ipywidgets.Layout(width="420px", max_width="100%"),
         )
         self.moment.add_class("mc-moment")
         self.moment.observe(lambda change: self._moved(float(change["new"])), names="value")

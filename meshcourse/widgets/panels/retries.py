@@ -91,19 +91,18 @@ class RetryPanel(Panel):
 
     def _build(self) -> tuple[Widget, Widget]:
         self._story = Story(mesh.read(self._connection, self._namespace, self._chain))
-        wide = ipywidgets.Layout(width="420px")
+        wide = ipywidgets.Layout(width="420px", max_width="100%")
         style = {"description_width": "80px"}
         self.fault = ipywidgets.IntSlider(min=0, max=MOST_FAULT, description="fault, %", style=style, layout=wide)
         self.attempts = ipywidgets.IntSlider(min=0, max=numbers.MOST, description="attempts", style=style, layout=wide)
-        self.who = ipywidgets.ToggleButtons(options=[GATEWAY, EVERY], description="who retries")
-        self.who.style.button_width = "auto"
+        self.who = controls.toggles([GATEWAY, EVERY], "who retries", "mc-who")
         self.rate = ipywidgets.IntSlider(value=40, min=1, max=MAX_RATE, description="requests/s", style=style, layout=wide)
         self.begin = controls.button("Start load", "mc-start", tooltip="Send requests at the chosen rate", style="success")
         self.end = controls.button("Stop load", "mc-stop", tooltip="Stop sending")
         self.end.disabled = True
         self.formula, self.seen = controls.words("mc-formula"), controls.words("mc-observed")
         self.numbers, alert, self.alt = controls.words("mc-numbers"), controls.words("mc-error"), controls.words("mc-alt")
-        for name, widget in (("fault", self.fault), ("attempts", self.attempts), ("who", self.who), ("rate", self.rate)):
+        for name, widget in (("fault", self.fault), ("attempts", self.attempts), ("rate", self.rate)):
             widget.add_class(f"mc-{name}")
         self.figure = live_figure.made(picture.figure(self._story.view(None)))
         self._show_settings(self._story.settings)

@@ -46,7 +46,8 @@ def build(delay: float, timeouts: Sequence[tuple[str, float]], *, title: str, fi
     """All widgets; `timeouts` are (description, seconds)."""
     waiting = _slider("the server takes, s", delay, "mc-delay")
     limits = tuple(_slider(text, seconds, f"mc-timeout-{number}") for number, (text, seconds) in enumerate(timeouts))
-    rows = [ipywidgets.HBox([limit, ipywidgets.HTML(_small("0: none, which is Istio's default"))]) for limit in limits]
+    wrapped = ipywidgets.Layout(flex_flow="row wrap")
+    rows = [ipywidgets.HBox([limit, ipywidgets.HTML(_small("0: none, which is Istio's default"))], layout=wrapped) for limit in limits]
     send = controls.button("Send one request", "mc-send", tooltip="and see where the time goes", style="success")
     repeat = ipywidgets.ToggleButton(value=False, description="Keep sending", tooltip="one after the other, with a second between")
     repeat.add_class("mc-repeat")
@@ -82,7 +83,7 @@ def _slider(text: str, value: float, name: str) -> Widget:
         description=text,
         continuous_update=False,
         style={"description_width": "190px"},
-        layout=ipywidgets.Layout(width="460px"),
+        layout=ipywidgets.Layout(width="460px", max_width="100%"),
     )
     slider.add_class(name)
     return slider

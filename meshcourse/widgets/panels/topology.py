@@ -191,7 +191,7 @@ def build(seen: Topology, url: str) -> Controls:
         max=MAX_RATE,
         description="requests/s",
         style={"description_width": "80px"},
-        layout=ipywidgets.Layout(width="320px"),
+        layout=ipywidgets.Layout(width="320px", max_width="100%"),
     )
     rate.add_class("mc-topology-rate")
     error, alt = ipywidgets.HTML(), ipywidgets.HTML(caption(seen))

@@ -1,0 +1,42 @@
+"""The log of an automatic canary: its steps as rows, those to come included.
+
+Comes in: a Plan and the Steps so far. Goes out: an HTML table, with a sign and a word in every row (colour is never alone). Pure. Who runs
+it: the rollout panel; tests/widgets pins it as a golden file.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from typing import Final
+
+from meshcourse.widgets.rollout import Plan, Step, Verdict
+
+SIGNS: Final = {Verdict.WATCH: "…", Verdict.PROMOTE: "✔", Verdict.ROLL_BACK: "✘"}
+_STYLE: Final = "border-spacing:14px 1px;margin-left:-14px;color:inherit;font-size:inherit;text-align:left"
+
+
+def table(plan: Plan, steps: Sequence[Step]) -> str:
+    """The table as HTML."""
+    rows = [(f"{step.weight} %", SIGNS[step.verdict], step.verdict.value, str(step.failed), _latency(step), step.why) for step in steps]
+    ended = bool(steps) and steps[-1].verdict is Verdict.ROLL_BACK
+    rows += [(f"{weight} %", "○", "not reached" if ended else "to come", "", "", "") for weight in plan.steps[len(steps) :]]
+    head = "".join(f"<th>{name}</th>" for name in ("weight", "", "step", "failed", "p95", "why"))
+    body = "".join(f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>\n" for row in rows)
+    return f'<table style="{_STYLE}">\n<tr>{head}</tr>\n{body}</table>\n'
+
+
+def _latency(step: Step) -> str:
+    return "" if step.latency is None else f"{1000 * step.latency:.0f} ms"
+
+
+def describe(plan: Plan, steps: Sequence[Step]) -> str:
+    """Where the rollout stands, in one sentence."""
+    if not steps:
+        return f"Not begun: {', '.join(f'{weight} %' for weight in plan.steps)} of the requests, one step after the other."
+    last = steps[-1]
+    if last.verdict is Verdict.ROLL_BACK:
+        return f"Rolled back at {last.weight} %: {last.why}."
+    if last.verdict is Verdict.PROMOTE and len(steps) == len(plan.steps):
+        return f"Done: {last.weight} % of the requests go to the new version."
+    return f"At {last.weight} %: {last.verdict.value}, {last.why}."

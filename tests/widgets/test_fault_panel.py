@@ -1,0 +1,134 @@
+"""The fault panel: its figure as reviewed, and faults on the real mesh. Golden: MESHCOURSE_GOLDEN=write, then read the diff."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import plotly.graph_objects as go
+import pytest
+
+from meshcourse.core.errors import KubernetesError, PanelError
+from meshcourse.measure.windows import Summary
+from meshcourse.mesh import arrival, faults, resources
+from meshcourse.mesh.faults import Faults
+from meshcourse.widgets import faulting, live_figure
+from meshcourse.widgets.faulting import ABORTED, BOTH, CHOSEN, DELAYED, NEITHER, OTHERS, Story
+from meshcourse.widgets.figures import faults as picture
+from meshcourse.widgets.panels.faults import FaultPanel
+
+GOLDEN = Path(__file__).parent / "golden"
+MANIFESTS = Path(__file__).parents[2] / "notebooks" / "manifests" / "08_faults_retries"
+SOME = Faults(abort=50, delay=20, seconds=2.0, chosen=True)
+
+
+def told(*ticks: dict[str, dict[str, int]]) -> faulting.View:
+    story = Story()
+    story.add(0.0, SOME, {CHOSEN: None, OTHERS: None})
+    for number, groups in enumerate(ticks, start=1):
+        found = {group: Summary(4.0, sum(each.values()), each) for group, each in groups.items()}
+        story.add(0.25 * number, SOME, {CHOSEN: found[CHOSEN], OTHERS: found[OTHERS]})
+    return story.view()
+
+
+VIEWS = {
+    "faults_before_load": Story().view(),
+    "faults_by_header": told(
+        {CHOSEN: {ABORTED: 4, NEITHER: 6}, OTHERS: {NEITHER: 10}},
+        {CHOSEN: {ABORTED: 30, DELAYED: 10, BOTH: 10, NEITHER: 30}, OTHERS: {NEITHER: 80}},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_the_figure_is_as_reviewed_and_plotly_takes_it(name: str) -> None:
+    made = json.dumps(picture.figure(VIEWS[name]), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    path = GOLDEN / f"{name}.json"
+    if os.environ.get("MESHCOURSE_GOLDEN") == "write":
+        path.write_text(made, encoding="utf-8")
+    assert made == path.read_text(encoding="utf-8")
+    assert len(go.Figure(picture.figure(VIEWS[name])).data) == 16
+
+
+def test_a_live_figure_moved_on_shows_what_a_new_one_would() -> None:
+    live = live_figure.made(picture.figure(VIEWS["faults_before_load"]))
+    picture.update(live, VIEWS["faults_by_header"])
+    wanted = go.Figure(picture.figure(VIEWS["faults_by_header"]))
+    assert [(trace.name, tuple(trace.x), tuple(trace.y)) for trace in live.data] == [
+        (trace.name, tuple(trace.x), tuple(trace.y)) for trace in wanted.data
+    ]
+
+
+def test_the_picture_is_told_in_words_too() -> None:
+    words = picture.describe(VIEWS["faults_by_header"])
+    assert "with the header, aborted: 50 % wanted, 50.0 % observed" in words
+    assert "with the header, delayed: 20 % wanted, 25.0 % observed" in words
+    assert "without it, aborted: 0 % wanted, 0.0 % observed" in words
+    assert "No load" in picture.describe(VIEWS["faults_before_load"])
+
+
+def test_an_answer_tells_which_faults_it_met() -> None:
+    assert faulting.outcome(aborted=False, seconds=0.1, delay=2.0) == NEITHER
+    assert faulting.outcome(aborted=True, seconds=0.1, delay=2.0) == ABORTED
+    assert faulting.outcome(aborted=False, seconds=2.01, delay=2.0) == DELAYED
+    assert faulting.outcome(aborted=True, seconds=1.99, delay=2.0) == BOTH
+
+
+@pytest.mark.parametrize("wanted", [Faults(), Faults(50, 0), Faults(0, 30, 0.5), SOME, Faults(10, 0, 1.0, chosen=True)])
+def test_rules_say_what_was_wanted(wanted: Faults) -> None:
+    route = [{"destination": {"host": "tomcat"}}]
+    made = faults.rules(wanted, "tomcat", route)
+    assert faults.described_by({"spec": {"http": made}}) == wanted
+    assert all(rule["route"] == route for rule in made)
+    assert "fault" not in made[-1] or not wanted.chosen, "who lacks the header meets no fault"
+
+
+def until(condition: Callable[[], object], within: float = 30.0) -> None:
+    ends = time.monotonic() + within
+    while not condition():
+        assert time.monotonic() < ends, "did not come about"
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def panel(cluster: Any, injected: str) -> Iterator[FaultPanel]:
+    for name in ("01-services", "02-door", "03-abort"):
+        resources.apply(cluster.connection, MANIFESTS / f"{name}.yaml", namespace=injected)
+    resources.wait_for_rollout(cluster.connection, injected, ["nginx", "tomcat"])
+    assert not arrival.wait(cluster.connection, injected).missing
+    with FaultPanel(cluster.connection, namespace=injected, virtual_service="tomcat", host="store.example.com") as made:
+        yield made
+
+
+@pytest.mark.cluster
+def test_faults_hit_whom_they_should_and_the_sliders_follow(cluster: Any, injected: str, panel: FaultPanel) -> None:
+    assert panel.snapshot().faults == Faults(abort=50)
+    panel.start()
+    panel.wait_wanted()
+    assert panel.set_faults(abort=30, delay=40, seconds=0.5, chosen=True) == Faults(30, 40, 0.5, chosen=True)
+    found = panel.wait_wanted()
+    assert not {ABORTED, BOTH} & set(found.seen[OTHERS].versions)
+    assert found.seen[CHOSEN].versions[DELAYED] > 0
+    until(lambda: "with the header, aborted: 30 % wanted" in panel.alt.value)
+    panel.abort.value = 100
+    until(lambda: panel.snapshot().faults.abort == 100)
+    cluster.kubectl("-n", injected, "apply", "-f", str(MANIFESTS / "03-abort.yaml"))
+    until(lambda: (panel.abort.value, panel.delay.value, panel.who.value) == (50, 0, "every request"))
+    panel.stop()
+    assert not panel.running
+    with pytest.raises(PanelError, match="did not come to what is wanted") as caught:
+        panel.wait_wanted(within=0.1)
+    assert "panel.start" in caught.value.next
+    cluster.kubectl("-n", injected, "delete", "virtualservice", "tomcat")
+    panel.abort.value = 10
+    until(lambda: "no VirtualService tomcat" in panel.snapshot().error)
+
+
+@pytest.mark.cluster
+def test_a_virtual_service_that_is_not_there_is_named(cluster: Any, namespace: str) -> None:
+    with pytest.raises(KubernetesError, match="no VirtualService absent"):
+        FaultPanel(cluster.connection, namespace=namespace, virtual_service="absent", host="x").open()

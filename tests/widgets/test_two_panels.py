@@ -1,0 +1,37 @@
+"""Two panels in one kernel: both live, each with its own load, and the end of one is not the end of the other."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from meshcourse.widgets.panels.topology import TopologyPanel
+from meshcourse.widgets.panels.weights import WeightPanel
+
+
+def until(condition: Callable[[], object], within: float = 30.0) -> None:
+    ends = time.monotonic() + within
+    while not condition():
+        assert time.monotonic() < ends, "did not come about"
+        time.sleep(0.05)
+
+
+@pytest.mark.cluster
+def test_two_panels_live_side_by_side(canary: Any) -> None:
+    with (
+        WeightPanel(canary.connection, namespace=canary.namespace, virtual_service="web", route="split") as weights,
+        TopologyPanel(canary.connection, namespace=canary.namespace, path="/") as topology,
+    ):
+        weights.start(rate=30)
+        topology.start(rate=10)
+        topology.wait_for("outside", "web-v1", within=30)
+        weights.wait_observed("v2", 0.1, within=30)
+        ticks = weights.widgets.figure.tick, topology.widgets.figure.tick
+        until(lambda: weights.widgets.figure.tick > ticks[0] + 2)
+        until(lambda: topology.widgets.figure.tick > ticks[1] + 2)
+        topology.close()
+        assert weights.running
+        until(lambda: weights.widgets.figure.tick > ticks[0] + 6)
