@@ -27,11 +27,11 @@ def test_two_panels_live_side_by_side(canary: Any) -> None:
     ):
         weights.start(rate=30)
         topology.start(rate=10)
-        topology.wait_for("outside", "web-v1", within=30)
         weights.wait_observed("v2", 0.1, within=30)
         ticks = weights.widgets.figure.tick, topology.widgets.figure.tick
         until(lambda: weights.widgets.figure.tick > ticks[0] + 2)
         until(lambda: topology.widgets.figure.tick > ticks[1] + 2)
+        assert topology.running
         topology.close()
         assert weights.running
         until(lambda: weights.widgets.figure.tick > ticks[0] + 6)
