@@ -17,7 +17,7 @@ from meshcourse.cluster import inotify
 from meshcourse.core import errors, settings
 from meshcourse.lab import beforehand, chapters, overview, passed, session
 from meshcourse.lab.chapters import Chapter
-from meshcourse.mesh import arrival, commands, injection, installation, resources
+from meshcourse.mesh import arrival, commands, injection, installation, resources, versions
 from meshcourse.mesh.connection import Connection
 
 _LARGEST: Final = 10
@@ -43,6 +43,9 @@ def chapter(key: str) -> None:
     else:
         say(f"✔ {installation.status(begun.connection) or 'Istio is not installed'}")
     say(f"✔ namespace {wanted.namespace}: {_namespace(begun.connection, wanted)}")
+    if found := installation.status(begun.connection):
+        for line in versions.notes(found.version, wanted.number):
+            say(f"! {line}")
     for line in crowded(begun.connection, inotify.limit()):
         say(line)
     if not wanted.profile:
@@ -103,7 +106,7 @@ def _put_aside(connection: Connection, rival: str) -> None:
         say(f"! Gateway {rival} answers for every host on port 80 too, and may take this chapter's requests: kubectl get gateways -A")
         return
     call = connection.custom().delete_namespaced_custom_object
-    resources.read(call, "networking.istio.io", "v1", namespace, "gateways", name)
+    resources.read(call, *versions.networking(connection), namespace, "gateways", name)
     say(f"✔ took away Gateway {rival}, left by chapter {owner.number}: it answered for every host. Applying its manifest brings it back.")
 
 
@@ -182,7 +185,7 @@ def _renew(connection: Connection, namespace: str) -> None:
 
 def rivals(connection: Connection, namespace: str) -> tuple[str, ...]:
     """Gateways of other namespaces that take every host on the ingress gateway's port 80."""
-    found = resources.read(connection.custom().list_cluster_custom_object, "networking.istio.io", "v1", "gateways") or {"items": []}
+    found = resources.read(connection.custom().list_cluster_custom_object, *versions.networking(connection), "gateways") or {"items": []}
     return tuple(
         f"{item['metadata']['namespace']}/{item['metadata']['name']}"
         for item in found["items"]

@@ -14,7 +14,7 @@ from meshcourse.checks.expectations import Tally
 from meshcourse.lab import answers, requests
 from meshcourse.measure import access_logs, proxy_stats
 from meshcourse.measure.access_logs import Entry
-from meshcourse.mesh import arrival, commands, resources
+from meshcourse.mesh import arrival, commands, resources, versions
 from meshcourse.mesh.arrival import Arrival
 from meshcourse.mesh.commands import Completed
 from meshcourse.mesh.connection import Connection
@@ -49,7 +49,7 @@ class LiveWitness:
     def virtual_service(self, name: str) -> Json | None:
         """The VirtualService, or None."""
         call = self.connection.custom().get_namespaced_custom_object
-        found: Json | None = resources.read(call, "networking.istio.io", "v1", self.namespace, "virtualservices", name)
+        found: Json | None = resources.read(call, *versions.networking(self.connection), self.namespace, "virtualservices", name)
         return found
 
     def arrival(self) -> Arrival:

@@ -20,7 +20,7 @@ from typing import Any, Final, TypeVar
 import urllib3
 from kubernetes.client.exceptions import ApiException
 
-from meshcourse.mesh import resources
+from meshcourse.mesh import resources, versions
 from meshcourse.mesh.connection import Connection
 
 PATH: Final = "/api/v1/namespaces/{namespace}/pods/{pod}:15090/proxy/stats/prometheus"
@@ -104,7 +104,7 @@ def read(connection: Connection, namespace: str) -> Sample:
     pods = [pod for pod in resources.read(core.list_namespaced_pod, namespace).items if _has_running_proxy(pod)]
     services = {item.metadata.name: item.spec.selector or {} for item in resources.read(core.list_namespaced_service, namespace).items}
     rules = resources.read(
-        connection.custom().list_namespaced_custom_object, "networking.istio.io", "v1", namespace, "destinationrules"
+        connection.custom().list_namespaced_custom_object, *versions.networking(connection), namespace, "destinationrules"
     ) or {"items": []}
     at = time.monotonic()
     with ThreadPoolExecutor(max_workers=4) as several:

@@ -15,11 +15,12 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from meshcourse.measure.admin import AdminLine
-from meshcourse.mesh import resources
+from meshcourse.mesh import resources, versions
 from meshcourse.mesh.connection import Connection
 
 Json = Mapping[str, Any]
 GROUP: Final = ("networking.istio.io", "v1")
+"""For the push panel, which does not ask the cluster yet."""
 PLURAL: Final = "virtualservices"
 EVERY: Final = 0.005
 PATIENCE: Final = 10.0
@@ -65,11 +66,12 @@ def measure(connection: Connection, manifest: Json, namespace: str, deployments:
 def _store(connection: Connection, manifest: Json, namespace: str, name: str) -> bool:
     """Create the object or bring it up to date; says whether that changed anything."""
     api = connection.custom()
-    found = resources.read(api.get_namespaced_custom_object, *GROUP, namespace, PLURAL, name)
+    group = versions.networking(connection)
+    found = resources.read(api.get_namespaced_custom_object, *group, namespace, PLURAL, name)
     if found is None:
-        resources.read(api.create_namespaced_custom_object, *GROUP, namespace, PLURAL, dict(manifest))
+        resources.read(api.create_namespaced_custom_object, *group, namespace, PLURAL, {**manifest, "apiVersion": "/".join(group)})
         return True
-    now = resources.read(api.patch_namespaced_custom_object, *GROUP, namespace, PLURAL, name, {"spec": manifest["spec"]})
+    now = resources.read(api.patch_namespaced_custom_object, *group, namespace, PLURAL, name, {"spec": manifest["spec"]})
     return bool(now["metadata"]["generation"] != found["metadata"]["generation"])
 
 

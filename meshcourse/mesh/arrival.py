@@ -17,11 +17,10 @@ from dataclasses import dataclass
 from typing import Any, Final, Self
 
 from meshcourse.core import errors
-from meshcourse.mesh import admin, installation, policies, proxies, resources
+from meshcourse.mesh import admin, installation, policies, proxies, resources, versions
 from meshcourse.mesh.connection import Connection
 
 Json = dict[str, Any]
-_GROUP: Final = "networking.istio.io"
 MERGE_WINDOW: Final = 1.1
 """Seconds, and a little more, for which Envoy may collect changes of health before its workers see them (update_merge_window, 1 s).
 
@@ -259,5 +258,5 @@ def serves_http(gateway: Mapping[str, Any], role: str = "ingressgateway") -> boo
 
 def listed(connection: Connection, namespace: str, plural: str) -> list[Json]:
     """The namespace's Istio networking objects of one kind; none when Istio's kinds are not installed."""
-    found = resources.read(connection.custom().list_namespaced_custom_object, _GROUP, "v1", namespace, plural)
+    found = resources.read(connection.custom().list_namespaced_custom_object, *versions.networking(connection), namespace, plural)
     return list(found["items"]) if found else []

@@ -15,11 +15,10 @@ import urllib3
 from kubernetes.client.exceptions import ApiException
 
 from meshcourse.core import errors
-from meshcourse.mesh import resources, treatments, weights
+from meshcourse.mesh import resources, treatments, versions, weights
 from meshcourse.mesh.connection import Connection
 
 Json = Mapping[str, Any]
-_KIND: Final = ("networking.istio.io", "v1")
 _PLURAL: Final = "destinationrules"
 _TIMEOUT: Final = 10.0
 
@@ -72,7 +71,7 @@ def patch(wanted: Breaker) -> dict[str, Any]:
 
 def read(connection: Connection, namespace: str, name: str) -> Breaker:
     """The breaker that the API server holds. Raises KubernetesError when there is no such rule."""
-    found = resources.read(connection.custom().get_namespaced_custom_object, *_KIND, namespace, _PLURAL, name)
+    found = resources.read(connection.custom().get_namespaced_custom_object, *versions.networking(connection), namespace, _PLURAL, name)
     if found is None:
         raise errors.KubernetesError(
             f"There is no DestinationRule {name} in namespace {namespace}.",
@@ -86,7 +85,7 @@ def write(connection: Connection, namespace: str, name: str, wanted: Breaker) ->
     """Change the rule and return what the API server then holds. Raises KubernetesError when it or Istio's webhook refuses."""
     call = cast("Callable[..., dict[str, Any]]", connection.custom().patch_namespaced_custom_object)
     try:
-        changed = call(*_KIND, namespace, _PLURAL, name, patch(wanted), _request_timeout=_TIMEOUT)
+        changed = call(*versions.networking(connection), namespace, _PLURAL, name, patch(wanted), _request_timeout=_TIMEOUT)
     except ApiException as error:
         raise weights.refused(error, f"The new limits of DestinationRule {name} were refused.") from error
     except (OSError, urllib3.exceptions.HTTPError) as error:

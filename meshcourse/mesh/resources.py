@@ -17,7 +17,7 @@ import urllib3
 from kubernetes.client.exceptions import ApiException
 
 from meshcourse.core import errors
-from meshcourse.mesh import commands, manifests
+from meshcourse.mesh import commands, manifests, versions
 from meshcourse.mesh.commands import Completed, Report
 from meshcourse.mesh.connection import Connection
 
@@ -48,6 +48,7 @@ def apply(connection: Connection, manifest: str | Path, *, namespace: str | None
     text, source = (manifest.read_text(encoding="utf-8"), str(manifest)) if isinstance(manifest, Path) else (manifest, "the manifest")
     if not manifests.parse(text, source=source):
         return ()
+    text = _as_served(connection, text)
     arguments = ["kubectl", "apply", "--server-side", "--force-conflicts", f"--field-manager={FIELD_MANAGER}", "-f", "-"]
     done = commands.run(connection, [*arguments, *_in(namespace)], text=text, timeout=60.0)
     if done.code != 0:
@@ -60,12 +61,18 @@ def delete(connection: Connection, manifest: str | Path, *, namespace: str | Non
     text, source = (manifest.read_text(encoding="utf-8"), str(manifest)) if isinstance(manifest, Path) else (manifest, "the manifest")
     if not manifests.parse(text, source=source):
         return ()
+    text = _as_served(connection, text)
     done = commands.run(
         connection, ["kubectl", "delete", "--ignore-not-found", "--wait", "-f", "-", *_in(namespace)], text=text, timeout=120.0
     )
     if done.code != 0:
         raise refusal(done, source)
     return tuple(done.stdout.splitlines())
+
+
+def _as_served(connection: Connection, text: str) -> str:
+    """`text` with Istio's kinds in the version that this cluster knows; a cluster is asked only if there are any."""
+    return versions.in_version(text, versions.networking(connection)[1]) if ".istio.io/v1" in text else text
 
 
 def _in(namespace: str | None) -> list[str]:

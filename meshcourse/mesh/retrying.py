@@ -15,11 +15,10 @@ import urllib3
 from kubernetes.client.exceptions import ApiException
 
 from meshcourse.core import errors
-from meshcourse.mesh import resources, weights
+from meshcourse.mesh import resources, versions, weights
 from meshcourse.mesh.connection import Connection
 
 Json = Mapping[str, Any]
-_KIND: Final = ("networking.istio.io", "v1")
 _PLURAL: Final = "virtualservices"
 _TIMEOUT: Final = 10.0
 CONDITION: Final = "5xx"
@@ -76,7 +75,9 @@ def read(connection: Connection, namespace: str, chain: Chain) -> Retrying:
 
 
 def _get(connection: Connection, namespace: str, name: str) -> Json:
-    found: Json | None = resources.read(connection.custom().get_namespaced_custom_object, *_KIND, namespace, _PLURAL, name)
+    found: Json | None = resources.read(
+        connection.custom().get_namespaced_custom_object, *versions.networking(connection), namespace, _PLURAL, name
+    )
     if found is None:
         raise errors.KubernetesError(
             f"There is no VirtualService {name} in namespace {namespace}.",
@@ -100,7 +101,15 @@ def _patch(connection: Connection, namespace: str, name: str, fields: Json) -> J
     call = cast("Callable[..., dict[str, Any]]", connection.custom().patch_namespaced_custom_object)
     changes = [{"op": "add", "path": f"/spec/http/0/{field}", "value": value} for field, value in fields.items()]
     try:
-        return call(*_KIND, namespace, _PLURAL, name, changes, _content_type="application/json-patch+json", _request_timeout=_TIMEOUT)
+        return call(
+            *versions.networking(connection),
+            namespace,
+            _PLURAL,
+            name,
+            changes,
+            _content_type="application/json-patch+json",
+            _request_timeout=_TIMEOUT,
+        )
     except ApiException as error:
         raise weights.refused(error, f"The new retries of VirtualService {name} were refused.") from error
     except (OSError, urllib3.exceptions.HTTPError) as error:

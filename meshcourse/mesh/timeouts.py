@@ -13,10 +13,9 @@ import urllib3
 from kubernetes.client.exceptions import ApiException
 
 from meshcourse.core import errors
-from meshcourse.mesh import resources, treatments, weights
+from meshcourse.mesh import resources, treatments, versions, weights
 from meshcourse.mesh.connection import Connection
 
-_KIND: Final = ("networking.istio.io", "v1")
 _PLURAL: Final = "virtualservices"
 _REQUEST_TIMEOUT: Final = 10.0
 
@@ -37,7 +36,9 @@ def patch(seconds: float, route: int = 0) -> list[dict[str, Any]]:
 
 def read(connection: Connection, namespace: str, virtual_service: str, route: int = 0) -> float:
     """The timeout that the API server holds. Raises KubernetesError when there is no such VirtualService."""
-    found = resources.read(connection.custom().get_namespaced_custom_object, *_KIND, namespace, _PLURAL, virtual_service)
+    found = resources.read(
+        connection.custom().get_namespaced_custom_object, *versions.networking(connection), namespace, _PLURAL, virtual_service
+    )
     if found is None:
         raise errors.KubernetesError(
             f"There is no VirtualService {virtual_service} in namespace {namespace}.",
@@ -52,7 +53,7 @@ def write(connection: Connection, namespace: str, virtual_service: str, seconds:
     call = cast("Callable[..., dict[str, Any]]", connection.custom().patch_namespaced_custom_object)
     try:
         changed = call(
-            *_KIND,
+            *versions.networking(connection),
             namespace,
             _PLURAL,
             virtual_service,

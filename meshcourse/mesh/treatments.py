@@ -14,6 +14,8 @@ Json = Mapping[str, Any]
 _FAULT: Final = "envoy.filters.http.fault"
 # The conditions on which Istio 1.31 retries when a VirtualService names none, and how often (istio.io: HTTPRetry).
 _UNASKED: Final = frozenset({"connect-failure", "refused-stream", "unavailable", "cancelled", "retriable-status-codes"})
+# What Istio up to 1.23 asked Envoy for in the same case: 503 too.
+_UNASKED_BEFORE: Final = _UNASKED | {"503"}
 _DENOMINATORS: Final = {"HUNDRED": 100, "TEN_THOUSAND": 10_000, "MILLION": 1_000_000}
 
 
@@ -27,6 +29,7 @@ def held(route: Json) -> tuple[str, ...]:
     else:
         codes = {str(code) for code in policy.get("retriableStatusCodes", ())}
         conditions = frozenset(str(policy.get("retryOn", "")).split(",")) | codes
+        conditions = _UNASKED if conditions == _UNASKED_BEFORE else conditions
         lines.append(_retries(int(policy.get("numRetries", 1)), seconds(policy.get("perTryTimeout", "0s")), conditions))
     fault = route.get("typedPerFilterConfig", {}).get(_FAULT, {})
     if "delay" in fault:

@@ -18,9 +18,9 @@ import urllib3
 from kubernetes.client.exceptions import ApiException
 
 from meshcourse.core import errors
+from meshcourse.mesh import versions
 from meshcourse.mesh.connection import Connection
 
-_KIND: Final = ("networking.istio.io", "v1")
 _PLURAL: Final = "virtualservices"
 _TIMEOUT: Final = 10.0
 _TRIES: Final = 12
@@ -51,7 +51,13 @@ def write(
         body = patch(number, destinations, weights, virtual_service)
         try:
             changed = connection.custom().patch_namespaced_custom_object(
-                *_KIND, namespace, _PLURAL, virtual_service, body, _content_type=_JSON_PATCH, _request_timeout=_TIMEOUT
+                *versions.networking(connection),
+                namespace,
+                _PLURAL,
+                virtual_service,
+                body,
+                _content_type=_JSON_PATCH,
+                _request_timeout=_TIMEOUT,
             )
         except ApiException as error:
             refusal = refused(error, f"The new weights of VirtualService {virtual_service} were refused.")
@@ -135,7 +141,9 @@ def _find(virtual_service: Mapping[str, Any], name: str, route: str | None) -> t
 
 def _get(connection: Connection, namespace: str, virtual_service: str) -> dict[str, Any]:
     try:
-        found = connection.custom().get_namespaced_custom_object(*_KIND, namespace, _PLURAL, virtual_service, _request_timeout=_TIMEOUT)
+        found = connection.custom().get_namespaced_custom_object(
+            *versions.networking(connection), namespace, _PLURAL, virtual_service, _request_timeout=_TIMEOUT
+        )
     except ApiException as error:
         if error.status == 404:  # noqa: PLR2004 - Not Found
             following = f"kubectl -n {namespace} get virtualservices"
