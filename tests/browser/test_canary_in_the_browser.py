@@ -2,91 +2,29 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import sync_playwright
 
 pytestmark = [pytest.mark.browser, pytest.mark.cluster, pytest.mark.slow]
 
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 OBSERVED = re.compile(r"observed ([\d.]+) % \(n=([\d,]+)\)")
 
 
-@pytest.fixture(scope="module")
-def chromium() -> str:
-    found = next(filter(None, map(shutil.which, ("chromium", "google-chrome", "chromium-browser"))), None)
-    if found is None:
-        reason = "there is no Chromium on PATH; install one: sudo apt install chromium"
-        if os.environ.get("MESHCOURSE_REQUIRE_BROWSER") == "1":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    return found
-
-
 @pytest.fixture
-def jupyter(cluster: Any, tmp_path: Path) -> Iterator[str]:
+def jupyter(cluster: Any, serve: Callable[..., AbstractContextManager[str]], tmp_path: Path) -> Iterator[str]:
     """The URL that `meshcourse lab` prints, serving a learner's fresh copy."""
     cluster.kubectl("delete", "namespace", "canary", "--ignore-not-found", timeout=120)
-    words = [sys.executable, "-m", "meshcourse.cli.main", "lab", "--name", cluster.name, "--folder", str(tmp_path / "own")]
-    log = tmp_path / "lab.log"
-    with log.open("wb") as output:
-        server = subprocess.Popen(words, env=dict(cluster.environment), stdout=output, stderr=subprocess.STDOUT)
     try:
-        yield printed_url(server, log)
+        with serve(cluster, tmp_path / "own") as url:
+            yield url
     finally:
-        server.send_signal(2)
-        try:
-            server.wait(timeout=20)
-        except subprocess.TimeoutExpired:
-            server.kill()
-            server.wait()
         cluster.kubectl("delete", "namespace", "canary", "--ignore-not-found", timeout=120)
-
-
-def printed_url(server: subprocess.Popen[bytes], log: Path) -> str:
-    ends = time.monotonic() + 90
-    while time.monotonic() < ends and server.poll() is None:
-        found = re.search(r"http://127\.0\.0\.1:\d+/lab\S+", log.read_text())
-        if found:
-            return found[0]
-        time.sleep(0.1)
-    pytest.fail(f"`meshcourse lab` printed no URL: {log.read_text()}")
-
-
-@pytest.fixture
-def page(chromium: str, tmp_path: Path) -> Iterator[Any]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
-        opened = browser.new_page(viewport={"width": 1400, "height": 1200})
-        opened.set_default_timeout(60_000)
-        try:
-            yield opened
-        finally:
-            opened.screenshot(path=str(pictures(tmp_path) / "canary-last.png"))
-            browser.close()
-
-
-def pictures(tmp_path: Path) -> Path:
-    folder = Path(os.environ.get("MESHCOURSE_ARTIFACTS") or tmp_path)
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 ERROR = ".jp-OutputArea-output[data-mime-type='application/vnd.jupyter.error'], .jp-RenderedText[data-mime-type*='error']"
@@ -153,7 +91,7 @@ def weights(cluster: Any) -> dict[str, int]:
     return {entry["destination"]["subset"]: entry["weight"] for entry in split["route"]}
 
 
-def test_dragging_the_slider_moves_the_traffic(cluster: Any, jupyter: str, page: Any, tmp_path: Path) -> None:
+def test_dragging_the_slider_moves_the_traffic(cluster: Any, jupyter: str, page: Any, artifacts: Path) -> None:
     page.goto(re.sub(r"/tree/\w+\.ipynb", "/tree/05_canary.ipynb", jupyter))
     page.wait_for_selector(".jp-Notebook .jp-CodeCell", state="attached")  # the first may lie below the window
     run_all(page)
@@ -166,7 +104,7 @@ def test_dragging_the_slider_moves_the_traffic(cluster: Any, jupyter: str, page:
     assert 48 <= int(moved) <= 52
     share, n = wait_for_share(page, 40, 60, 15)
     page.locator(".mc-weight-panel").scroll_into_view_if_needed()
-    page.screenshot(path=str(pictures(tmp_path) / "canary-panel.png"))
+    page.screenshot(path=str(artifacts / "canary-panel.png"))
     assert share > before
     assert n >= 100
     held = weights(cluster)

@@ -79,7 +79,8 @@ def titles(view: View) -> list[dict[str, Any]]:
     made = []
     for mark in view.marks:
         (left, _), (_, top) = _PLACES[mark.name]
-        text = f"<b>{SIGNS[mark.met]} {mark.title}</b>: {mark.seen}"
+        # In a narrow window two of them stand side by side; the board above says the whole.
+        text = f"<b>{SIGNS[mark.met]} {mark.title}</b>: {mark.seen.partition(' requests for')[0]}"
         place = {"x": left, "y": top, "xref": "paper", "yref": "paper", "xanchor": "left", "yanchor": "bottom"}
         made.append({**place, "text": text, "showarrow": False})
     return made
