@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from meshcourse.checks import chapters, exercises
+from meshcourse.checks.callers import Call, statuses
 from meshcourse.checks.outcome import Outcome, Verdict
 from meshcourse.lab.witness import LiveWitness
 from meshcourse.mesh import injection, resources
@@ -45,6 +47,14 @@ def witness(beyond: LiveWitness) -> Iterator[LiveWitness]:
     beyond.run("kubectl", "delete", "--ignore-not-found", *MINE.split())
     for name in ("03-strict", "08-registry-only"):
         resources.apply(beyond.connection, MANIFESTS / f"{name}.yaml", namespace=SPACE)
+    open_again = {
+        Call("intern", f"http://orders.{SPACE}:8000/get"),
+        *(Call(each, "http://billing:8000/get") for each in ("shop", "intern")),
+    }
+    ends = time.monotonic() + 60
+    while set(statuses(beyond, open_again).values()) != {200}:  # what a policy forbids is forbidden until its end has reached the proxies
+        assert time.monotonic() < ends
+        time.sleep(0.3)
 
 
 def judged(witness: LiveWitness, number: str, manifest: str = "") -> Outcome:

@@ -102,9 +102,10 @@ def _delayed(number: str, witness: Witness) -> Outcome | None:
         return None
     where = f"with x-chaos: delay, {seen(got)}, the fastest after {fastest:.2f} s"
     hint = "its rule needs `fault: {delay: {fixedDelay: 500ms, percentage: {value: 100}}}`, and a `route:` to `back` as well"
-    if any(result.status == STRAY for result in got):
+    undelayed = all_of(got, GOOD) and fastest < DELAY
+    if any(result.status == STRAY for result in (*got, *(_ask(witness, MANY, {"x-chaos": "delay"}) if undelayed else ()))):
         hint = "these requests met the rule for everybody else: put the rule that matches x-chaos: delay above it"
-    elif all_of(got, GOOD) and fastest < DELAY:
+    elif undelayed:
         hint = "they were not delayed. A delay without `percentage:` is taken as 0 %, without a word"
     return outcome.not_yet(number, seen=where, expected=f"{GOOD} for all of them, after {DELAY} s", hint=hint)
 

@@ -143,7 +143,9 @@ def only_the_shop_reads_bills(witness: Witness) -> Outcome:
     return broken or outcome.passed(number, "of six kinds of calls exactly those go through that should")
 
 
-def _orders_hint(found: Json, _got: int) -> str:
+def _orders_hint(found: Json, got: int) -> str:
+    if got != FORBIDDEN:
+        return "no policy refuses that call, and yet orders does not answer: kubectl get pods"
     if not found.get("spec", {}).get("selector"):
         return "your policy has no `selector`, so it shuts every workload of the namespace: `selector: {matchLabels: {app: billing}}`"
     return "is a policy of section 3 still there? kubectl delete authorizationpolicy orders-allow orders-deny --ignore-not-found"
