@@ -27,6 +27,7 @@ def jupyter(cluster: Any, serve: Callable[..., AbstractContextManager[str]], tmp
         cluster.kubectl("delete", "namespace", "canary", "--ignore-not-found", timeout=120)
 
 
+PANEL = ".mc-weight-panel"
 ERROR = ".jp-OutputArea-output[data-mime-type='application/vnd.jupyter.error'], .jp-RenderedText[data-mime-type*='error']"
 
 # Cells that are run before the page is connected to an idle kernel are lost. A person is slower than that; this test is not.
@@ -57,9 +58,14 @@ def run_all(page: Any) -> None:
     assert found.count() == 0, found.first.inner_text()
 
 
+def of_panel(page: Any, part: str) -> Any:
+    """A part of the chapter's first weight panel; the rollout panel below it has one inside too."""
+    return page.locator(PANEL).first.locator(part).first
+
+
 def observed(page: Any) -> tuple[float, int]:
     """The share of v2 in percent, and on how many answers it rests."""
-    found = OBSERVED.search(page.locator(".mc-observed-v2").inner_text())
+    found = OBSERVED.search(of_panel(page, ".mc-observed-v2").inner_text())
     return (float(found[1]), int(found[2].replace(",", ""))) if found else (0.0, 0)
 
 
@@ -71,12 +77,12 @@ def wait_for_share(page: Any, low: float, high: float, seconds: float) -> tuple[
         if n >= 100 and low <= share <= high:
             return share, n
         page.wait_for_timeout(100)
-    pytest.fail(f"v2 did not come to {low} to {high} % within {seconds} s: {page.locator('.mc-observed-v2').inner_text()}")
+    pytest.fail(f"v2 did not come to {low} to {high} % within {seconds} s: {of_panel(page, '.mc-observed-v2').inner_text()}")
 
 
 def drag(page: Any, version: str, weight: int) -> None:
     """Take the slider's handle with the mouse and move it to `weight`."""
-    slider = page.locator(f".mc-weight-{version}")
+    slider = of_panel(page, f".mc-weight-{version}")
     slider.scroll_into_view_if_needed()
     handle, track = slider.locator(".noUi-handle").bounding_box(), slider.locator(".noUi-base").bounding_box()
     page.mouse.move(handle["x"] + handle["width"] / 2, handle["y"] + handle["height"] / 2)
@@ -97,17 +103,17 @@ def test_dragging_the_slider_moves_the_traffic(cluster: Any, jupyter: str, page:
     run_all(page)
     assert page.get_by_text("not attempted").count() >= 2
 
-    page.locator(".mc-start button, button.mc-start").first.click()
+    of_panel(page, "button.mc-start, .mc-start button").click()
     before, _ = wait_for_share(page, 1, 25, 30)
     drag(page, "v2", 50)
-    moved = page.locator(".mc-weight-v2 .widget-readout").inner_text()
+    moved = of_panel(page, ".mc-weight-v2 .widget-readout").inner_text()
     assert 48 <= int(moved) <= 52
     share, n = wait_for_share(page, 40, 60, 15)
-    page.locator(".mc-weight-panel").scroll_into_view_if_needed()
+    page.locator(PANEL).first.scroll_into_view_if_needed()
     page.screenshot(path=str(artifacts / "canary-panel.png"))
     assert share > before
     assert n >= 100
     held = weights(cluster)
     assert held["v2"] == int(moved)
     assert sum(held.values()) == 100
-    page.locator(".mc-stop button, button.mc-stop").first.click()
+    of_panel(page, "button.mc-stop, .mc-stop button").click()
