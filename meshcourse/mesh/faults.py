@@ -16,11 +16,10 @@ import urllib3
 from kubernetes.client.exceptions import ApiException
 
 from meshcourse.core import errors
-from meshcourse.mesh import resources, weights
+from meshcourse.mesh import resources, versions, weights
 from meshcourse.mesh.connection import Connection
 
 Json = Mapping[str, Any]
-KIND: Final = ("networking.istio.io", "v1")
 PLURAL: Final = "virtualservices"
 HEADER: Final = ("x-chaos", "yes")
 ABORT: Final = 503
@@ -81,8 +80,9 @@ def write(connection: Connection, namespace: str, name: str, wanted: Faults) -> 
     route = (_get(connection, namespace, name).get("spec", {}).get("http") or [{}])[-1].get("route")
     body = {"spec": {"http": rules(wanted, name, route)}}
     call = cast("Callable[..., dict[str, Any]]", connection.custom().patch_namespaced_custom_object)
+    where = (*versions.networking(connection), namespace, PLURAL, name)
     try:
-        held = call(*KIND, namespace, PLURAL, name, body, _content_type="application/merge-patch+json", _request_timeout=_TIMEOUT)
+        held = call(*where, body, _content_type="application/merge-patch+json", _request_timeout=_TIMEOUT)
     except ApiException as error:
         raise weights.refused(error, f"The new faults of VirtualService {name} were refused.") from error
     except (OSError, urllib3.exceptions.HTTPError) as error:
@@ -92,7 +92,8 @@ def write(connection: Connection, namespace: str, name: str, wanted: Faults) -> 
 
 
 def _get(connection: Connection, namespace: str, name: str) -> Json:
-    found: Json | None = resources.read(connection.custom().get_namespaced_custom_object, *KIND, namespace, PLURAL, name)
+    where = (*versions.networking(connection), namespace, PLURAL, name)
+    found: Json | None = resources.read(connection.custom().get_namespaced_custom_object, *where)
     if found is None:
         raise errors.KubernetesError(
             f"There is no VirtualService {name} in namespace {namespace}.",
