@@ -111,6 +111,7 @@ class TopologyPanel(Panel):
         while True:
             found = self.snapshot().edge(source, target)
             if found.rate:
+                self._draw()  # whoever takes a picture now shall see it too
                 return found
             if time.monotonic() > ends:
                 following = "panel.snapshot()" if self.running else "panel.start(rate=10)    # no load is running"
