@@ -132,18 +132,21 @@ def meshcourse(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]
 def learner(cluster: Any, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """A kubeconfig for a ServiceAccount of that name, with the course's roles or with none."""
     cluster.kubectl("create", "namespace", LEARNERS)
-    cluster.kubectl("apply", "-f", str(rights.FILE))
     folder = tmp_path_factory.mktemp("kubeconfigs")
 
     def made(name: str, *, allowed: bool = True) -> Path:
         path = folder / f"{name}.kubeconfig"
         account = f"--serviceaccount={LEARNERS}:{name}"
+        if allowed:  # each time: chapter 2 takes istio-system away, and the Role and its binding with it
+            cluster.kubectl("apply", "-f", str(rights.FILE))
+            for words in (
+                ["create", "clusterrolebinding", name, "--clusterrole=meshcourse", account],
+                ["-n", "istio-system", "create", "rolebinding", name, "--role=meshcourse", account],
+            ):
+                cluster.apply("istio-system", cluster.kubectl(*words, "--dry-run=client", "-o", "yaml"))
         if path.exists():
             return path
         cluster.kubectl("-n", LEARNERS, "create", "serviceaccount", name)
-        if allowed:
-            cluster.kubectl("create", "clusterrolebinding", name, "--clusterrole=meshcourse", account)
-            cluster.kubectl("-n", "istio-system", "create", "rolebinding", name, "--role=meshcourse", account)
         content = json.loads(cluster.kubectl("config", "view", "--raw", "--flatten", "--minify", "-o", "json"))
         content["users"][0]["user"] = {"token": cluster.kubectl("-n", LEARNERS, "create", "token", name, "--duration=3h").strip()}
         path.write_text(json.dumps(content))

@@ -65,6 +65,7 @@ class TopologyPanel(Panel):
         self._known: set[tuple[str, str]] = set()
         self._controls: Controls | None = None
         self._lost = False
+        self._drawn: Topology | None = None
 
     # -- what a notebook or a test calls -------------------------------------------------------------------------------------------
 
@@ -103,7 +104,9 @@ class TopologyPanel(Panel):
     def snapshot(self) -> Topology:
         """What was drawn last: the graph over the last five seconds."""
         self.open()
-        return self._seen()
+        if self._drawn is None:
+            raise AssertionError
+        return self._drawn
 
     def wait_for(self, source: str, target: str, within: float = 10.0) -> topology.Flow:
         """Wait until `source` calls `target`, and return the flow. Raises PanelError when it does not within `within` seconds."""
@@ -111,7 +114,6 @@ class TopologyPanel(Panel):
         while True:
             found = self.snapshot().edge(source, target)
             if found.rate:
-                self._draw()  # whoever takes a picture now shall see it too
                 return found
             if time.monotonic() > ends:
                 following = "panel.snapshot()" if self.running else "panel.start(rate=10)    # no load is running"
@@ -122,7 +124,8 @@ class TopologyPanel(Panel):
 
     def _build(self) -> tuple[Any, Any]:
         self._samples.append(call_counts.read(self._connection, self._namespace))
-        built = self._controls = build(self._seen(), self._load.target.url)
+        self._drawn = self._seen()
+        built = self._controls = build(self._drawn, self._load.target.url)
         built.start.on_click(lambda _: self._later(self._load.start()))
         built.stop.on_click(lambda _: self._later(self._load.stop()))
         built.rate.observe(self._turned, names="value")
@@ -169,6 +172,7 @@ class TopologyPanel(Panel):
             seen = self._seen()
             picture.update(self._controls.figure, seen)
             self._controls.alt.value = caption(seen)
+            self._drawn = seen
 
     def _show_running(self, running: bool) -> None:  # noqa: FBT001 - Load calls it
         if self._controls is not None:
