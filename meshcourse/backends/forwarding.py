@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from meshcourse.backends import ingress, programs
+from meshcourse.cluster import clusters
 from meshcourse.core.errors import ClusterError
 
 STARTS_WITHIN: Final = 20.0
@@ -39,17 +40,7 @@ def free_port() -> int:
 
 def runs(home: Path) -> bool:
     """Whether the forwarder of this folder lives."""
-    try:
-        descriptor = os.open(home / _LOCK, os.O_RDWR)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
+    return clusters.is_locked(home, _LOCK)
 
 
 def start(home: Path, port: int) -> None:

@@ -86,10 +86,10 @@ def check_name(name: str) -> None:
         )
 
 
-def is_locked(home: Path) -> bool:
-    """Whether a process of the daemon still lives."""
+def is_locked(home: Path, lock: str = "lock") -> bool:
+    """Whether a process that holds this folder's lock, by default one of the daemon's, still lives."""
     try:
-        descriptor = os.open(home / "lock", os.O_RDWR)
+        descriptor = os.open(home / lock, os.O_RDWR)
     except FileNotFoundError:
         return False
     try:
