@@ -27,16 +27,14 @@ _LOOKS: Final = {
 
 def figure(view: View) -> dict[str, Any]:
     """The whole figure, for `plotly.graph_objects.Figure` or live_figure.made."""
-    return {"data": [{**style, "x": list(x), "y": list(y)} for style, x, y in series(view)], "layout": layout(view)}
+    return lines.drawn(series(view), layout(view))
 
 
 def update(live: Any, view: View) -> None:  # noqa: ANN401 - a live figure: plotly has no types
     """Move the traces of `live`, made by `figure`, on to `view`: one message to the browser."""
-    with live.batch_update():
-        for trace, (_, x, y) in zip(live.data, series(view), strict=True):
-            trace.x, trace.y = x, y
-        live.layout.xaxis.range = view.range
-        live.layout.yaxis3.categoryarray = view.names
+    with lines.moving(live, series(view)) as now:
+        now.xaxis.range = view.range
+        now.yaxis3.categoryarray = view.names
 
 
 def series(view: View) -> Iterator[tuple[dict[str, Any], Points, Points]]:

@@ -5,7 +5,8 @@ Comes in: names, colours, series. Goes out: pieces of plotly figures as plain di
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from meshcourse.widgets import palette
@@ -28,6 +29,20 @@ GROUND = {
     "uirevision": "meshcourse",
 }
 """See-through ground and grey ink, so that light and dark JupyterLab both can show it."""
+
+
+def drawn(traces: Iterable[tuple[dict[str, Any], Sequence[object], Sequence[object]]], layout: dict[str, Any]) -> dict[str, Any]:
+    """A whole figure of (style, x, y) for each trace, for `plotly.graph_objects.Figure` or live_figure.made."""
+    return {"data": [{**style, "x": list(x), "y": list(y)} for style, x, y in traces], "layout": layout}
+
+
+@contextlib.contextmanager
+def moving(live: Any, traces: Iterable[tuple[dict[str, Any], Sequence[object], Sequence[object]]]) -> Iterator[Any]:  # noqa: ANN401 - plotly has no types
+    """Move the traces of `live`, made by `drawn` from the same styles, on; what is set on the layout given joins them in one message."""
+    with live.batch_update():
+        for trace, (_, x, y) in zip(live.data, traces, strict=True):
+            trace.x, trace.y = x, y
+        yield live.layout
 
 
 def line(version: str, what: str, colour: str, dash: str, width: float) -> dict[str, Any]:

@@ -40,17 +40,15 @@ class View:
 
 def figure(view: View) -> dict[str, Any]:
     """The whole figure, for `plotly.graph_objects.Figure` or live_figure.made."""
-    return {"data": [{**style, "x": list(x), "y": list(y)} for style, x, y in traces(view)], "layout": layout(view)}
+    return lines.drawn(traces(view), layout(view))
 
 
 def update(live: Any, view: View) -> None:  # noqa: ANN401 - a live figure: plotly has no types
     """Move the traces and titles of `live`, made by `figure`, on to `view`: one message to the browser."""
-    with live.batch_update():
-        for trace, (_, x, y) in zip(live.data, traces(view), strict=True):
-            trace.x, trace.y = x, y
-        for annotation, made in zip(live.layout.annotations, titles(view), strict=True):
+    with lines.moving(live, traces(view)) as now:
+        for annotation, made in zip(now.annotations, titles(view), strict=True):
             annotation.text = made["text"]
-        live.layout.xaxis.range = view.range
+        now.xaxis.range = view.range
 
 
 def zones(wanted: Objectives) -> dict[str, tuple[float, float]]:

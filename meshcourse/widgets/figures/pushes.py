@@ -34,16 +34,14 @@ class View:
 
 def figure(view: View) -> dict[str, Any]:
     """The whole figure, for `plotly.graph_objects.Figure` or live_figure.made."""
-    return {"data": [{**style, "x": list(x), "y": list(y)} for style, x, y in traces(view)], "layout": layout(view)}
+    return lines.drawn(traces(view), layout(view))
 
 
 def update(live: Any, view: View) -> None:  # noqa: ANN401 - a live figure: plotly has no types
     """Move the traces of `live`, made by `figure` for the same proxies, on to `view`."""
     made = layout(view)
-    with live.batch_update():
-        for trace, (_, x, y) in zip(live.data, traces(view), strict=True):
-            trace.x, trace.y = x, y
-        live.layout.xaxis.range, live.layout.yaxis.range = made["xaxis"]["range"], made["yaxis"]["range"]
+    with lines.moving(live, traces(view)) as now:
+        now.xaxis.range, now.yaxis.range = made["xaxis"]["range"], made["yaxis"]["range"]
 
 
 def traces(view: View) -> Iterator[lines.Trace]:

@@ -38,16 +38,14 @@ class View:
 
 def figure(view: View) -> dict[str, Any]:
     """The whole figure, for `plotly.graph_objects.Figure` or live_figure.made."""
-    return {"data": [{**style, "x": list(x), "y": list(y)} for style, x, y in traces(view)], "layout": layout(view)}
+    return lines.drawn(traces(view), layout(view))
 
 
 def update(live: Any, view: View) -> None:  # noqa: ANN401 - a live figure: plotly has no types
     """Move the traces of `live`, made by `figure`, on to `view`: one message to the browser."""
-    with live.batch_update():
-        for trace, (_, x, y) in zip(live.data, traces(view), strict=True):
-            trace.x, trace.y = x, y
-        live.layout.xaxis.range = view.success.range
-        live.layout.yaxis3.range = (0, top(view))
+    with lines.moving(live, traces(view)) as now:
+        now.xaxis.range = view.success.range
+        now.yaxis3.range = (0, top(view))
 
 
 def traces(view: View) -> Iterator[tuple[dict[str, Any], Sequence[float | str], Sequence[float | None]]]:

@@ -20,15 +20,13 @@ _ERRORS = {"4xx": ("dot", 4), "5xx": ("solid", 1), "no answer": ("dash", 3)}
 
 def figure(view: View) -> dict[str, Any]:
     """The whole figure, for `plotly.graph_objects.Figure` or live_figure.made."""
-    return {"data": [{**style, "x": list(x), "y": list(y)} for style, x, y in series(view)], "layout": layout(view)}
+    return lines.drawn(series(view), layout(view))
 
 
 def update(live: Any, view: View) -> None:  # noqa: ANN401 - a live figure: plotly has no types
     """Move the traces of `live`, made by `figure` for the same versions, on to `view`: one message to the browser."""
-    with live.batch_update():
-        for trace, (_, x, y) in zip(live.data, series(view), strict=True):
-            trace.x, trace.y = x, y
-        live.layout.xaxis.range = view.range
+    with lines.moving(live, series(view)) as now:
+        now.xaxis.range = view.range
 
 
 def series(view: View) -> Iterator[lines.Trace]:
