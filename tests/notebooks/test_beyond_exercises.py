@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from judging import judged, mistaken
 
-from meshcourse.checks import chapters, exercises
 from meshcourse.checks.callers import Call, statuses
-from meshcourse.checks.outcome import Outcome, Verdict
+from meshcourse.checks.outcome import Verdict
 from meshcourse.lab.witness import LiveWitness
 from meshcourse.mesh import injection, resources
 
@@ -57,19 +57,6 @@ def witness(beyond: LiveWitness) -> Iterator[LiveWitness]:
         time.sleep(0.3)
 
 
-def judged(witness: LiveWitness, number: str, manifest: str = "") -> Outcome:
-    resources.apply(witness.connection, manifest, namespace=witness.namespace)
-    return exercises.judge(chapters.EXERCISES[number], witness)
-
-
-def mistaken(witness: LiveWitness, number: str, manifest: str, hint: str) -> None:
-    found = judged(witness, number, manifest)
-    assert found.verdict is Verdict.NOT_YET, found
-    assert found.seen
-    assert found.expected
-    assert hint in found.hint, found
-
-
 @pytest.mark.parametrize("number", ["9.1", "9.2", "9.3", "9.4"])
 def test_nothing_done_is_not_attempted(witness: LiveWitness, number: str) -> None:
     assert judged(witness, number).verdict is Verdict.NOT_ATTEMPTED
@@ -109,7 +96,7 @@ WRONG_PEERS = [
 
 @pytest.mark.parametrize(("manifest", "hint"), [row[1:] for row in WRONG_PEERS], ids=[row[0] for row in WRONG_PEERS])
 def test_mistake_in_9_1_gets_its_hint(witness: LiveWitness, manifest: str, hint: str) -> None:
-    mistaken(witness, "9.1", manifest, hint)
+    mistaken(judged(witness, "9.1", manifest), hint)
 
 
 WRONG_POLICIES = [
@@ -125,7 +112,7 @@ WRONG_POLICIES = [
 
 @pytest.mark.parametrize(("manifest", "hint"), [row[1:] for row in WRONG_POLICIES], ids=[row[0] for row in WRONG_POLICIES])
 def test_mistake_in_9_2_gets_its_hint(witness: LiveWitness, manifest: str, hint: str) -> None:
-    mistaken(witness, "9.2", manifest, hint)
+    mistaken(judged(witness, "9.2", manifest), hint)
 
 
 # -- 9.3 ---------------------------------------------------------------------------------------------------------------------------------
@@ -166,7 +153,7 @@ WRONG_DOORS = [
 
 @pytest.mark.parametrize(("manifest", "hint"), [row[1:] for row in WRONG_DOORS], ids=[row[0] for row in WRONG_DOORS])
 def test_mistake_in_9_3_gets_its_hint(witness: LiveWitness, manifest: str, hint: str) -> None:
-    mistaken(witness, "9.3", manifest, hint)
+    mistaken(judged(witness, "9.3", manifest), hint)
 
 
 # -- 9.4 ---------------------------------------------------------------------------------------------------------------------------------
@@ -197,4 +184,4 @@ WRONG_DESKS = [
 
 @pytest.mark.parametrize(("manifest", "hint"), [row[1:] for row in WRONG_DESKS], ids=[row[0] for row in WRONG_DESKS])
 def test_mistake_in_9_4_gets_its_hint(witness: LiveWitness, manifest: str, hint: str) -> None:
-    mistaken(witness, "9.4", manifest, hint)
+    mistaken(judged(witness, "9.4", manifest), hint)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from judging import judged, mistaken
 
 from meshcourse.checks import chapters, exercises
 from meshcourse.checks.outcome import Outcome, Verdict
@@ -46,11 +47,6 @@ def witness(shop: LiveWitness) -> Iterator[LiveWitness]:
         resources.read(call, "networking.istio.io", "v1", shop.namespace, "virtualservices", name)
 
 
-def judged(witness: LiveWitness, number: str, manifest: str = "") -> Outcome:
-    resources.apply(witness.connection, manifest, namespace=witness.namespace)
-    return exercises.judge(chapters.EXERCISES[number], witness)
-
-
 @pytest.mark.parametrize("number", ["4.1", "4.2", "4.3"])
 def test_nothing_done_is_not_attempted(witness: LiveWitness, number: str) -> None:
     assert judged(witness, number).verdict is Verdict.NOT_ATTEMPTED
@@ -84,9 +80,7 @@ def test_the_caller_is_found_however_it_is_spelled(witness: LiveWitness, given: 
     ],
 )
 def test_mistake_in_4_1_gets_its_hint(witness: LiveWitness, given: str, hint: str) -> None:
-    found = seen_calling(witness, given)
-    assert found.verdict is Verdict.NOT_YET, found
-    assert hint in found.hint
+    mistaken(seen_calling(witness, given), hint)
 
 
 # -- 4.2 -----------------------------------------------------------------------------------------------------------------------------------
@@ -133,11 +127,7 @@ WRONG_REVIEWS = [
 
 @pytest.mark.parametrize(("manifest", "hint"), [row[1:] for row in WRONG_REVIEWS], ids=[row[0] for row in WRONG_REVIEWS])
 def test_mistake_in_4_2_gets_its_hint(witness: LiveWitness, manifest: str, hint: str) -> None:
-    found = judged(witness, "4.2", manifest)
-    assert found.verdict is Verdict.NOT_YET, found
-    assert found.seen
-    assert found.expected
-    assert hint in found.hint
+    mistaken(judged(witness, "4.2", manifest), hint)
 
 
 # -- 4.3 -----------------------------------------------------------------------------------------------------------------------------------
@@ -178,9 +168,7 @@ REST = """
 
 
 def test_version_that_does_not_run_cannot_be_tested(witness: LiveWitness) -> None:
-    found = judged(witness, "4.3", RULE + V2 + SERVICE + TESS + REST)
-    assert found.verdict is Verdict.NOT_YET
-    assert "07-ratings-v2.yaml" in found.hint
+    mistaken(judged(witness, "4.3", RULE + V2 + SERVICE + TESS + REST), "07-ratings-v2.yaml")
 
 
 @pytest.fixture
@@ -207,9 +195,7 @@ WRONG_RATINGS = [
 
 @pytest.mark.parametrize(("manifest", "hint"), [row[1:] for row in WRONG_RATINGS], ids=[row[0] for row in WRONG_RATINGS])
 def test_mistake_in_4_3_gets_its_hint(deployed: LiveWitness, manifest: str, hint: str) -> None:
-    found = judged(deployed, "4.3", manifest)
-    assert found.verdict is Verdict.NOT_YET, found
-    assert hint in found.hint
+    mistaken(judged(deployed, "4.3", manifest), hint)
 
 
 def test_gateway_that_does_not_answer_is_the_clusters_trouble(witness: LiveWitness) -> None:

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from judging import judged, mistaken
 
 from meshcourse.checks import chapters, exercises
-from meshcourse.checks.outcome import Outcome, Verdict
+from meshcourse.checks.outcome import Verdict
 from meshcourse.lab.witness import LiveWitness
 from meshcourse.mesh import arrival, injection, resources
 from meshcourse.mesh.connection import Connection
@@ -73,11 +74,6 @@ def witness(canary: LiveWitness) -> Iterator[LiveWitness]:
         resources.read(call, "networking.istio.io", "v1", canary.namespace, "virtualservices", name)
 
 
-def judged(witness: LiveWitness, number: str, manifest: str = "") -> Outcome:
-    resources.apply(witness.connection, manifest, namespace=witness.namespace)
-    return exercises.judge(chapters.EXERCISES[number], witness)
-
-
 @pytest.mark.parametrize("number", ["5.1", "5.2"])
 def test_nothing_done_is_not_attempted(witness: LiveWitness, number: str) -> None:
     assert judged(witness, number).verdict is Verdict.NOT_ATTEMPTED
@@ -107,11 +103,7 @@ WRONG_TEAM = [
 
 @pytest.mark.parametrize(("manifest", "hint"), [row[1:] for row in WRONG_TEAM], ids=[row[0] for row in WRONG_TEAM])
 def test_mistake_in_5_1_gets_its_hint(witness: LiveWitness, manifest: str, hint: str) -> None:
-    found = judged(witness, "5.1", manifest)
-    assert found.verdict is Verdict.NOT_YET, found
-    assert found.seen
-    assert found.expected
-    assert hint in found.hint
+    mistaken(judged(witness, "5.1", manifest), hint)
 
 
 WRONG_CLUB = [
@@ -126,9 +118,7 @@ WRONG_CLUB = [
 
 @pytest.mark.parametrize(("manifest", "hint"), [row[1:] for row in WRONG_CLUB], ids=[row[0] for row in WRONG_CLUB])
 def test_mistake_in_5_2_gets_its_hint(witness: LiveWitness, manifest: str, hint: str) -> None:
-    found = judged(witness, "5.2", manifest)
-    assert found.verdict is Verdict.NOT_YET, found
-    assert hint in found.hint
+    mistaken(judged(witness, "5.2", manifest), hint)
 
 
 def test_gateway_that_does_not_answer_is_the_clusters_trouble(witness: LiveWitness) -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from judging import judged, mistaken
 
-from meshcourse.checks import chapters, exercises
-from meshcourse.checks.outcome import Outcome, Verdict
+from meshcourse.checks.outcome import Verdict
 from meshcourse.lab import answers
 from meshcourse.lab.witness import LiveWitness
 from meshcourse.mesh import arrival, injection, resources
@@ -43,12 +43,6 @@ def team(cluster: Any) -> Iterator[LiveWitness]:
     injection.undo(cluster.connection, namespace, by="tests")
 
 
-def judged(witness: LiveWitness, number: str, *manifests: str) -> Outcome:
-    for manifest in manifests:
-        resources.apply(witness.connection, manifest, namespace=witness.namespace)
-    return exercises.judge(chapters.EXERCISES[number], witness)
-
-
 @pytest.fixture
 def no_hello(team: LiveWitness) -> Iterator[LiveWitness]:
     yield team
@@ -75,9 +69,7 @@ def test_nothing_done_is_not_attempted(team: LiveWitness) -> None:
 
 @pytest.mark.parametrize(("manifests", "hint"), [row[1:] for row in WRONG_DOORS], ids=[row[0] for row in WRONG_DOORS])
 def test_mistake_at_the_door_gets_its_hint(no_hello: LiveWitness, manifests: tuple[str, ...], hint: str) -> None:
-    found = judged(no_hello, "1.1", *manifests)
-    assert found.verdict is Verdict.NOT_YET, found
-    assert hint in found.hint
+    mistaken(judged(no_hello, "1.1", *manifests), hint)
 
 
 def test_door_and_rule_pass(no_hello: LiveWitness) -> None:
@@ -94,9 +86,7 @@ def test_envoys_are_counted_with_their_gateways_and_without_istiod(cluster: Any,
         ("many", "for example"),
     ):
         answers.answer("1.2", wrong)
-        found = judged(team, "1.2")
-        assert found.verdict is Verdict.NOT_YET, found
-        assert hint in found.hint
+        mistaken(judged(team, "1.2"), hint)
     answers.answer("1.2", right)
     found = judged(team, "1.2")
     answers.answer("1.2")

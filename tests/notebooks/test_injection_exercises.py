@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from judging import judged, mistaken
 
-from meshcourse.checks import chapters, exercises
 from meshcourse.checks.chapters.ch03_injection import GUESTS, INJECT
-from meshcourse.checks.outcome import Outcome, Verdict
+from meshcourse.checks.outcome import Verdict
 from meshcourse.lab.witness import LiveWitness
 from meshcourse.mesh import injection, resources
 
@@ -41,10 +41,6 @@ def guests(cluster: Any, labelled: LiveWitness) -> Iterator[LiveWitness]:
     injection.undo(cluster.connection, GUESTS, by=KEY)
 
 
-def judged(witness: LiveWitness, number: str) -> Outcome:
-    return exercises.judge(chapters.EXERCISES[number], witness)
-
-
 def template(**labels: str) -> str:
     return json.dumps({"spec": {"template": {"metadata": {"labels": labels}}}})
 
@@ -54,9 +50,7 @@ def test_leaving_one_out(cluster: Any, labelled: LiveWitness) -> None:
     on_the_deployment = LEGACY.replace("  name: legacy\n", '  name: legacy\n  labels: {sidecar.istio.io/inject: "false"}\n', 1)
     for manifest, hint in ((LEGACY, "under spec.template.metadata.labels"), (on_the_deployment, "stands on the Deployment")):
         resources.apply(cluster.connection, manifest, namespace=labelled.namespace)
-        found = judged(labelled, "3.1")
-        assert found.verdict is Verdict.NOT_YET, found
-        assert hint in found.hint
+        mistaken(judged(labelled, "3.1"), hint)
     resources.apply(cluster.connection, LEGACY.replace(LABELS, NO), namespace=labelled.namespace)
     assert judged(labelled, "3.1").passed
     cluster.kubectl("label", "namespace", labelled.namespace, "istio-injection-")
@@ -83,9 +77,7 @@ def test_one_guest_and_nobody_else(cluster: Any, guests: LiveWitness) -> None:
     cluster.kubectl("-n", GUESTS, "rollout", "restart", "deployment", "local")
     cluster.kubectl("-n", GUESTS, "rollout", "status", "deployment", "local", "--timeout=30s")
     cluster.kubectl("label", "namespace", GUESTS, "istio-injection-")
-    found = judged(guests, "3.2")
-    assert found.verdict is Verdict.NOT_YET
-    assert "restart deployment local" in found.hint
+    mistaken(judged(guests, "3.2"), "restart deployment local")
 
 
 def test_veteran_is_injected_by_hand_only(cluster: Any, guests: LiveWitness) -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from judging import judged, mistaken
 
-from meshcourse.checks import chapters, exercises
-from meshcourse.checks.outcome import Outcome, Verdict
+from meshcourse.checks.outcome import Verdict
 from meshcourse.lab.witness import LiveWitness
 from meshcourse.mesh import injection, resources
 
@@ -56,11 +56,6 @@ def witness(chain: LiveWitness) -> Iterator[LiveWitness]:
     resources.apply(chain.connection, MANIFESTS / "10-retries-everywhere.yaml", namespace=chain.namespace)
 
 
-def judged(witness: LiveWitness, number: str, manifest: str = "") -> Outcome:
-    resources.apply(witness.connection, manifest, namespace=witness.namespace)
-    return exercises.judge(chapters.EXERCISES[number], witness)
-
-
 @pytest.mark.parametrize("number", ["8.1", "8.2", "8.3"])
 def test_nothing_done_is_not_attempted(witness: LiveWitness, number: str) -> None:
     assert witness.arrival().missing == ()
@@ -94,9 +89,7 @@ WRONG_CHAOS = [
 
 @pytest.mark.parametrize(("manifest", "hint"), [row[1:] for row in WRONG_CHAOS], ids=[row[0] for row in WRONG_CHAOS])
 def test_mistake_in_8_1_gets_its_hint(witness: LiveWitness, manifest: str, hint: str) -> None:
-    found = judged(witness, "8.1", manifest)
-    assert found.verdict is Verdict.NOT_YET, found
-    assert hint in found.hint
+    mistaken(judged(witness, "8.1", manifest), hint)
 
 
 WRONG_PATIENT = [
@@ -110,9 +103,7 @@ WRONG_PATIENT = [
 
 @pytest.mark.parametrize(("manifest", "hint"), [row[1:] for row in WRONG_PATIENT], ids=[row[0] for row in WRONG_PATIENT])
 def test_mistake_in_8_2_gets_its_hint(witness: LiveWitness, manifest: str, hint: str) -> None:
-    found = judged(witness, "8.2", manifest)
-    assert found.verdict is Verdict.NOT_YET, found
-    assert hint in found.hint
+    mistaken(judged(witness, "8.2", manifest), hint)
 
 
 def calm(silent: set[str]) -> str:
@@ -130,6 +121,4 @@ def calm(silent: set[str]) -> str:
     ids=["two left", "none left"],
 )
 def test_mistake_in_8_3_gets_its_hint(witness: LiveWitness, silent: set[str], hint: str) -> None:
-    found = judged(witness, "8.3", calm(silent))
-    assert found.verdict is Verdict.NOT_YET, found
-    assert hint in found.hint
+    mistaken(judged(witness, "8.3", calm(silent)), hint)

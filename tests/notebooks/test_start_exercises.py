@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from judging import judged
 
-from meshcourse.checks import chapters, exercises
-from meshcourse.checks.outcome import Outcome, Verdict
+from meshcourse.checks.outcome import Verdict
 from meshcourse.lab import answers
 from meshcourse.lab.witness import LiveWitness
 from meshcourse.measure.access_logs import Entry
@@ -34,10 +34,6 @@ def witness(cluster: Any) -> Iterator[LiveWitness]:
     yield LiveWitness(cluster.connection, namespace)
     answers.answer("0.2")
     injection.undo(cluster.connection, namespace, by="tests")
-
-
-def judged(witness: LiveWitness, number: str) -> Outcome:
-    return exercises.judge(chapters.EXERCISES[number], witness)
 
 
 def written(witness: LiveWitness, workload: str, containing: str, namespace: str = "") -> tuple[Entry, ...]:

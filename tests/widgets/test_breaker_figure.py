@@ -1,12 +1,10 @@
-"""The breaker's golden figures, and the sums behind them. After a wanted change: MESHCOURSE_GOLDEN=write pytest, then read the diff."""
+"""The breaker's golden figures, and the sums behind them."""
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Mapping
-from pathlib import Path
 
+import golden
 import plotly.graph_objects as go
 import pytest
 
@@ -15,7 +13,6 @@ from meshcourse.measure.windows import Summary
 from meshcourse.widgets import breaking
 from meshcourse.widgets.figures import breaker as picture
 
-GOLDEN = Path(__file__).parent / "golden"
 GOOD = Endpoint("10.244.0.6", ready=True, ejected=False, requests=40, errors=0, active=1)
 BAD = Endpoint("10.244.0.8", ready=True, ejected=False, requests=3, errors=3, active=0)
 OUT = Endpoint("10.244.0.8", ready=True, ejected=True, requests=3, errors=3, active=0)
@@ -50,11 +47,7 @@ VIEWS = {"breaker_before_load": breaking.view(()), "breaker_tripped": breaking.v
 
 @pytest.mark.parametrize("name", VIEWS)
 def test_the_figure_is_as_reviewed(name: str) -> None:
-    path = GOLDEN / f"{name}.json"
-    made = json.dumps(picture.figure(VIEWS[name]), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
-    if os.environ.get("MESHCOURSE_GOLDEN") == "write":
-        path.write_text(made, encoding="utf-8")
-    assert made == path.read_text(encoding="utf-8")
+    golden.figure_as_reviewed(name, picture.figure(VIEWS[name]))
 
 
 @pytest.mark.parametrize("name", VIEWS)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import psutil
 import pytest
+from waiting import until
 
 from meshcourse.core.errors import KubernetesError, PanelError
 from meshcourse.mesh import arrival, breakers, resources
@@ -54,14 +54,6 @@ def made(cluster: Any, namespace: str, rule: str = "httpbin") -> BreakerPanel:
         host="breaker.example.com",
         failing="httpbin-faulty",
     )
-
-
-def until(condition: Callable[[], object], within: float = 20.0) -> None:
-    ends = time.monotonic() + within
-    while not condition():
-        if time.monotonic() > ends:
-            pytest.fail(f"did not come about within {within} s")
-        time.sleep(0.02)
 
 
 def overflow(panel: BreakerPanel) -> list[int]:

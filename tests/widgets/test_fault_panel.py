@@ -1,16 +1,15 @@
-"""The fault panel: its figure as reviewed, and faults on the real mesh. Golden: MESHCOURSE_GOLDEN=write, then read the diff."""
+"""The fault panel: its figure as reviewed, and faults on the real mesh."""
 
 from __future__ import annotations
 
-import json
-import os
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import golden
 import plotly.graph_objects as go
 import pytest
+from waiting import until
 
 from meshcourse.core.errors import KubernetesError, PanelError
 from meshcourse.measure.windows import Summary
@@ -21,7 +20,6 @@ from meshcourse.widgets.faulting import ABORTED, BOTH, CHOSEN, DELAYED, NEITHER,
 from meshcourse.widgets.figures import faults as picture
 from meshcourse.widgets.panels.faults import FaultPanel
 
-GOLDEN = Path(__file__).parent / "golden"
 MANIFESTS = Path(__file__).parents[2] / "notebooks" / "manifests" / "08_faults_retries"
 SOME = Faults(abort=50, delay=20, seconds=2.0, chosen=True)
 
@@ -46,11 +44,7 @@ VIEWS = {
 
 @pytest.mark.parametrize("name", VIEWS)
 def test_the_figure_is_as_reviewed_and_plotly_takes_it(name: str) -> None:
-    made = json.dumps(picture.figure(VIEWS[name]), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
-    path = GOLDEN / f"{name}.json"
-    if os.environ.get("MESHCOURSE_GOLDEN") == "write":
-        path.write_text(made, encoding="utf-8")
-    assert made == path.read_text(encoding="utf-8")
+    golden.figure_as_reviewed(name, picture.figure(VIEWS[name]))
     assert len(go.Figure(picture.figure(VIEWS[name])).data) == 16
 
 
@@ -85,13 +79,6 @@ def test_rules_say_what_was_wanted(wanted: Faults) -> None:
     assert faults.described_by({"spec": {"http": made}}) == wanted
     assert all(rule["route"] == route for rule in made)
     assert "fault" not in made[-1] or not wanted.chosen, "who lacks the header meets no fault"
-
-
-def until(condition: Callable[[], object], within: float = 30.0) -> None:
-    ends = time.monotonic() + within
-    while not condition():
-        assert time.monotonic() < ends, "did not come about"
-        time.sleep(0.02)
 
 
 @pytest.fixture

@@ -1,19 +1,14 @@
-"""Golden figures. After a wanted change: MESHCOURSE_GOLDEN=write pytest tests/widgets/test_figures.py, then read the diff."""
+"""Golden figures."""
 
 from __future__ import annotations
 
-import json
-import os
-from pathlib import Path
-
+import golden
 import plotly.graph_objects as go
 import pytest
 
 from meshcourse.measure.windows import Latency, Summary
 from meshcourse.widgets import palette, trail
 from meshcourse.widgets.figures import weights as picture
-
-GOLDEN = Path(__file__).parent / "golden"
 
 
 def tick(at: float, v2: int, versions: dict[str, int], codes: dict[str, int] | None = None) -> trail.Tick:
@@ -40,11 +35,7 @@ VIEWS = {
 
 @pytest.mark.parametrize("name", VIEWS)
 def test_the_figure_is_as_reviewed(name: str) -> None:
-    path = GOLDEN / f"{name}.json"
-    made = json.dumps(picture.figure(VIEWS[name]), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
-    if os.environ.get("MESHCOURSE_GOLDEN") == "write":
-        path.write_text(made, encoding="utf-8")
-    assert made == path.read_text(encoding="utf-8")
+    golden.figure_as_reviewed(name, picture.figure(VIEWS[name]))
 
 
 @pytest.mark.parametrize("name", VIEWS)

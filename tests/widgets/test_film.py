@@ -1,16 +1,16 @@
-"""Films: what a panel showed, kept in a file and shown again. Golden: MESHCOURSE_GOLDEN=write, then read the diff."""
+"""Films: what a panel showed, kept in a file and shown again."""
 
 from __future__ import annotations
 
 import json
-import os
 import random
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import golden
 import ipywidgets
 import pytest
+from waiting import until
 
 from meshcourse.core.errors import TrafficError
 from meshcourse.lab import panels, stills
@@ -21,8 +21,6 @@ from meshcourse.widgets.film import Camera
 from meshcourse.widgets.panels import filming
 from meshcourse.widgets.panels.panel import Panel
 from meshcourse.widgets.panels.player import Player
-
-GOLDEN = Path(__file__).parent / "golden"
 
 
 def share(at: float, v2: int, seen: int) -> trail.Tick:
@@ -97,10 +95,7 @@ def test_player_shows_the_figure_that_was_live(name: str, tmp_path: Path) -> Non
 def test_the_file_is_small_and_as_reviewed(tmp_path: Path) -> None:
     shot(tmp_path / "run", *RUNS["weights"])
     made = (tmp_path / "run").read_text(encoding="utf-8")
-    path = GOLDEN / "film_weights.jsonl"
-    if os.environ.get("MESHCOURSE_GOLDEN") == "write":
-        path.write_text(made, encoding="utf-8")
-    assert made == path.read_text(encoding="utf-8")
+    golden.as_reviewed("film_weights.jsonl", made)
     assert max(map(len, made.splitlines()[1:])) < 2500
 
 
@@ -164,15 +159,6 @@ class Counting(Panel):
 
     async def _leave(self) -> None:
         pass
-
-
-def until(condition: Callable[[], object]) -> None:
-    import time  # noqa: PLC0415 - only here
-
-    ends = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < ends, "did not come about"
-        time.sleep(0.01)
 
 
 def test_a_panel_records_itself_and_a_player_plays_it(tmp_path: Path) -> None:

@@ -1,14 +1,14 @@
-"""The injection panel: its table as reviewed, and its proofs on a real istiod. Golden: MESHCOURSE_GOLDEN=write, then read the diff."""
+"""The injection panel: its table as reviewed, and its proofs on a real istiod."""
 
 from __future__ import annotations
 
-import os
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import golden
 import pytest
+from waiting import until
 
 from meshcourse.core.errors import PanelError
 from meshcourse.mesh.connection import Connection
@@ -16,7 +16,6 @@ from meshcourse.widgets.figures import injection as picture
 from meshcourse.widgets.figures.injection import Proof, View
 from meshcourse.widgets.panels.injection import NAMESPACES, PODS, SUFFIXES, InjectionPanel
 
-GOLDEN = Path(__file__).parent / "golden" / "injection.html"
 PREFIX = "t-injection"
 ENABLED, DISABLED = "istio-injection=enabled", "istio-injection=disabled"
 YES, NO = "sidecar.istio.io/inject=true", "sidecar.istio.io/inject=false"
@@ -32,18 +31,9 @@ HALF = View(
 )
 
 
-def until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
-    ends = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < ends, "it did not come"
-        time.sleep(0.02)
-
-
 def test_table_is_as_reviewed() -> None:
     made = picture.table(HALF).replace("<tr>", "\n<tr>").replace("<td", "\n  <td").replace("<th", "\n  <th") + "\n"
-    if os.environ.get("MESHCOURSE_GOLDEN") == "write":
-        GOLDEN.write_text(made, encoding="utf-8")
-    assert made == GOLDEN.read_text(encoding="utf-8")
+    golden.as_reviewed("injection.html", made)
 
 
 def test_every_cell_says_in_words_what_its_colour_says() -> None:

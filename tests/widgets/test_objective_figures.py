@@ -1,11 +1,8 @@
-"""The board's picture and its score. After a wanted change: MESHCOURSE_GOLDEN=write pytest, then read the diff."""
+"""The board's picture and its score."""
 
 from __future__ import annotations
 
-import json
-import os
-from pathlib import Path
-
+import golden
 import plotly.graph_objects as go
 import pytest
 
@@ -14,7 +11,6 @@ from meshcourse.measure.windows import Latency, Summary
 from meshcourse.widgets.figures import objectives as picture
 from meshcourse.widgets.scoring import Arrivals, Scoring
 
-GOLDEN = Path(__file__).parent / "golden"
 GOOD = Summary(5.0, 600, {"v1": 310, "v2": 290}, {"200": 599, "504": 1}, Latency(0.005, 0.274, 0.31))
 BAD = Summary(5.0, 600, {"v2": 600}, {"200": 280, "503": 320}, Latency(0.01, 1.21, 1.25))
 
@@ -34,11 +30,7 @@ VIEWS = {"objectives_before_load": Scoring(Objectives()).view(), "objectives_sav
 
 @pytest.mark.parametrize("name", VIEWS)
 def test_the_figure_is_as_reviewed(name: str) -> None:
-    path = GOLDEN / f"{name}.json"
-    made = json.dumps(picture.figure(VIEWS[name]), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
-    if os.environ.get("MESHCOURSE_GOLDEN") == "write":
-        path.write_text(made, encoding="utf-8")
-    assert made == path.read_text(encoding="utf-8")
+    golden.figure_as_reviewed(name, picture.figure(VIEWS[name]))
 
 
 def test_a_live_figure_moved_on_shows_what_a_new_one_would_and_keeps_its_traces() -> None:

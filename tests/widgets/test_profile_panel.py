@@ -1,13 +1,12 @@
-"""The profile panel: its table as reviewed, and real profiles compared. Golden: MESHCOURSE_GOLDEN=write, then read the diff."""
+"""The profile panel: its table as reviewed, and real profiles compared."""
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
+import golden
 import pytest
 
 from meshcourse.core.errors import PanelError
@@ -15,7 +14,6 @@ from meshcourse.mesh.profiles import Profile, Row
 from meshcourse.widgets.figures import profiles as picture
 from meshcourse.widgets.panels.profiles import ProfilePanel
 
-GOLDEN = Path(__file__).parent / "golden" / "profiles.html"
 ONE, OTHER = Profile("default", (), {}, 39), Profile("demo", (), {}, 42)
 ROWS = (
     Row("Deployment istio-egressgateway", "", "✔"),
@@ -27,9 +25,7 @@ ROWS = (
 
 def test_table_is_as_reviewed() -> None:
     made = picture.table(ONE, OTHER, ROWS).replace("<tr>", "\n<tr>").replace("<td", "\n  <td").replace("<th", "\n  <th") + "\n"
-    if os.environ.get("MESHCOURSE_GOLDEN") == "write":
-        GOLDEN.write_text(made, encoding="utf-8")
-    assert made == GOLDEN.read_text(encoding="utf-8")
+    golden.as_reviewed("profiles.html", made)
 
 
 def test_what_is_the_same_is_counted_and_the_rest_is_told_in_words() -> None:

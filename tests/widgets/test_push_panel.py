@@ -1,14 +1,13 @@
-"""The push panel: its figure as reviewed, and orders given on a real istiod. Golden: MESHCOURSE_GOLDEN=write, then read the diff."""
+"""The push panel: its figure as reviewed, and orders given on a real istiod."""
 
 from __future__ import annotations
 
-import json
-import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import golden
 import plotly.graph_objects as go
 import pytest
 
@@ -18,7 +17,6 @@ from meshcourse.widgets.figures import pushes as picture
 from meshcourse.widgets.figures.pushes import View
 from meshcourse.widgets.panels.pushes import HEADER, PushPanel
 
-GOLDEN = Path(__file__).parent / "golden"
 MANIFESTS = Path(__file__).parents[2] / "notebooks" / "manifests" / "01_components"
 VIEWS = {
     "no_order": View({"client.n": (), "web.n": ()}),
@@ -28,11 +26,7 @@ VIEWS = {
 
 @pytest.mark.parametrize("name", VIEWS)
 def test_the_figure_is_as_reviewed_and_plotly_takes_it(name: str) -> None:
-    made = json.dumps(picture.figure(VIEWS[name]), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
-    path = GOLDEN / f"pushes_{name}.json"
-    if os.environ.get("MESHCOURSE_GOLDEN") == "write":
-        path.write_text(made, encoding="utf-8")
-    assert made == path.read_text(encoding="utf-8")
+    golden.figure_as_reviewed(f"pushes_{name}", picture.figure(VIEWS[name]))
     assert len(go.Figure(picture.figure(VIEWS[name])).data) == 3
 
 

@@ -1,11 +1,8 @@
-"""The retry panel's picture and the numbers behind it. After a wanted change: MESHCOURSE_GOLDEN=write pytest, then read the diff."""
+"""The retry panel's picture and the numbers behind it."""
 
 from __future__ import annotations
 
-import json
-import os
-from pathlib import Path
-
+import golden
 import plotly.graph_objects as go
 import pytest
 
@@ -14,8 +11,6 @@ from meshcourse.mesh.retrying import Retrying
 from meshcourse.widgets import retrying
 from meshcourse.widgets.figures import retries as picture
 from meshcourse.widgets.retrying import Arrivals, Story
-
-GOLDEN = Path(__file__).parent / "golden"
 
 
 def half_failing() -> picture.View:
@@ -33,11 +28,7 @@ VIEWS = {"retries_before_load": Story(Retrying(0.0, 2, 2)).view(None), "retries_
 
 @pytest.mark.parametrize("name", VIEWS)
 def test_the_figure_is_as_reviewed(name: str) -> None:
-    path = GOLDEN / f"{name}.json"
-    made = json.dumps(picture.figure(VIEWS[name]), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
-    if os.environ.get("MESHCOURSE_GOLDEN") == "write":
-        path.write_text(made, encoding="utf-8")
-    assert made == path.read_text(encoding="utf-8")
+    golden.figure_as_reviewed(name, picture.figure(VIEWS[name]))
 
 
 def test_a_live_figure_moved_on_shows_what_a_new_one_would_and_keeps_its_traces() -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from waiting import until
 
 from meshcourse.core.errors import KubernetesError, PanelError
 from meshcourse.mesh import arrival, resources
@@ -40,14 +40,6 @@ def panel(cluster: Any, chain: str) -> Iterator[RetryPanel]:
     until(lambda: not [each for each in arrival.wait(cluster.connection, chain, timeout=1.0).missing if "nginx" not in each])
     with RetryPanel(cluster.connection, namespace=chain) as made:
         yield made
-
-
-def until(condition: Callable[[], object], within: float = 20.0) -> None:
-    began = time.monotonic()
-    while not condition():
-        if time.monotonic() - began > within:
-            pytest.fail(f"did not come about within {within} s")
-        time.sleep(0.02)
 
 
 def test_it_begins_with_what_the_mesh_holds(panel: RetryPanel) -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
+import golden
 import pytest
 
 from meshcourse.core.errors import PanelError
@@ -18,7 +17,6 @@ from meshcourse.widgets.figures import rollout as picture
 from meshcourse.widgets.panels.rollout import RolloutPanel
 from meshcourse.widgets.rollout import Plan, Step, Verdict
 
-GOLDEN = Path(__file__).parent / "golden" / "rollout.html"
 PLAN = Plan()
 
 
@@ -56,9 +54,7 @@ STEPS: dict[str, list[Step]] = {
 
 def test_the_table_is_as_reviewed() -> None:
     made = "\n".join(f"<p>{picture.describe(PLAN, steps)}</p>\n{picture.table(PLAN, steps)}" for steps in STEPS.values())
-    if os.environ.get("MESHCOURSE_GOLDEN") == "write":
-        GOLDEN.write_text(made, encoding="utf-8")
-    assert made == GOLDEN.read_text(encoding="utf-8")
+    golden.as_reviewed("rollout.html", made)
 
 
 @pytest.fixture

@@ -1,27 +1,19 @@
-"""Golden figure of the stars. After a wanted change: MESHCOURSE_GOLDEN=write pytest THIS FILE, then read the diff."""
+"""Golden figure of the stars."""
 
 from __future__ import annotations
 
-import json
-import os
-from pathlib import Path
-
+import golden
 import plotly.graph_objects as go
 import pytest
 
 from meshcourse.widgets.figures import stars as picture
 
-GOLDEN = Path(__file__).parent / "golden"
 SEEN = {"stars_mixed": ("none", "red", "black", "red", "503", "none"), "stars_none": ()}
 
 
 @pytest.mark.parametrize("name", SEEN)
 def test_the_figure_is_as_reviewed(name: str) -> None:
-    path = GOLDEN / f"{name}.json"
-    made = json.dumps(picture.figure(SEEN[name]), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
-    if os.environ.get("MESHCOURSE_GOLDEN") == "write":
-        path.write_text(made, encoding="utf-8")
-    assert made == path.read_text(encoding="utf-8")
+    golden.figure_as_reviewed(name, picture.figure(SEEN[name]))
 
 
 def test_plotly_takes_the_figure_and_each_answer_is_one_mark() -> None:

@@ -1,18 +1,14 @@
-"""The waterfall's golden figures. After a wanted change: MESHCOURSE_GOLDEN=write pytest, then read the diff."""
+"""The waterfall's golden figures."""
 
 from __future__ import annotations
 
-import json
-import os
-from pathlib import Path
-
+import golden
 import plotly.graph_objects as go
 import pytest
 
 from meshcourse.measure.journeys import Hop, Journey, Place
 from meshcourse.widgets.figures import timeout as picture
 
-GOLDEN = Path(__file__).parent / "golden"
 GATEWAY, NGINX, TOMCAT = (Place(name, "timeouts", name, inward=name == "tomcat") for name in ("gateway", "nginx", "tomcat"))
 PLACES = (GATEWAY, NGINX, TOMCAT)
 QUICK = Journey(1, 0.5, (0.0, 1.0), 200, 0.52, (Hop(GATEWAY, 100.0, 0.51, 200, ()), Hop(NGINX, 100.002, 0.505, 200, ())))
@@ -30,11 +26,7 @@ RUNS: dict[str, tuple[Journey, ...]] = {"timeout_before": (), "timeout_cut": (QU
 
 @pytest.mark.parametrize("name", RUNS)
 def test_the_figure_is_as_reviewed(name: str) -> None:
-    path = GOLDEN / f"{name}.json"
-    made = json.dumps(picture.figure(RUNS[name], PLACES, "tomcat itself"), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
-    if os.environ.get("MESHCOURSE_GOLDEN") == "write":
-        path.write_text(made, encoding="utf-8")
-    assert made == path.read_text(encoding="utf-8")
+    golden.figure_as_reviewed(name, picture.figure(RUNS[name], PLACES, "tomcat itself"))
 
 
 @pytest.mark.parametrize("name", RUNS)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from waiting import until
 
 from meshcourse.core.errors import KubernetesError, PanelError
 from meshcourse.measure.journeys import Place
@@ -58,14 +58,6 @@ def made(cluster: Any, namespace: str, inner: str = "tomcat") -> TimeoutPanel:
         limits=(Limit("slow", "outer"), Limit(inner, "inner")),
         delay=0.2,
     )
-
-
-def until(condition: Callable[[], object], within: float = 20.0) -> None:
-    ends = time.monotonic() + within
-    while not condition():
-        if time.monotonic() > ends:
-            pytest.fail(f"did not come about within {within} s")
-        time.sleep(0.02)
 
 
 def test_a_request_is_followed_through_every_hop_and_whoever_gives_up_is_named(

@@ -1,18 +1,14 @@
-"""Golden figures of who calls whom. After a wanted change: MESHCOURSE_GOLDEN=write pytest THIS FILE, then read the diff."""
+"""Golden figures of who calls whom."""
 
 from __future__ import annotations
 
-import json
-import os
-from pathlib import Path
-
+import golden
 import plotly.graph_objects as go
 import pytest
 
 from meshcourse.measure.topology import Edge, Flow, Node, Topology
 from meshcourse.widgets.figures import topology as picture
 
-GOLDEN = Path(__file__).parent / "golden"
 BUSY = Flow(12.0, 0.0, 4.0, 18.0)
 
 
@@ -42,11 +38,7 @@ GRAPHS = {
 
 @pytest.mark.parametrize("name", GRAPHS)
 def test_the_figure_is_as_reviewed(name: str) -> None:
-    path = GOLDEN / f"{name}.json"
-    made = json.dumps(picture.figure(GRAPHS[name]), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
-    if os.environ.get("MESHCOURSE_GOLDEN") == "write":
-        path.write_text(made, encoding="utf-8")
-    assert made == path.read_text(encoding="utf-8")
+    golden.figure_as_reviewed(name, picture.figure(GRAPHS[name]))
 
 
 def test_callers_stand_left_of_those_whom_they_call() -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from waiting import until
 
 from meshcourse.core.errors import ClusterError, KubernetesError, PanelError
 from meshcourse.mesh import arrival, resources
@@ -48,13 +48,6 @@ def panel(cluster: Any, bookinfo: str) -> Iterator[TopologyPanel]:
     made = TopologyPanel(cluster.connection, namespace=bookinfo, path="/productpage", headers={"Host": "books.example.com"})
     with made:
         yield made
-
-
-def until(condition: Callable[[], object], within: float = 20.0) -> None:
-    began = time.monotonic()
-    while not condition():
-        assert time.monotonic() - began < within, "did not come about"
-        time.sleep(0.05)
 
 
 def busy(panel: TopologyPanel) -> set[tuple[str, str]]:

@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from typing import Any
 
 import pytest
+from waiting import until
 
 from meshcourse.widgets.panels.topology import TopologyPanel
 from meshcourse.widgets.panels.weights import WeightPanel
-
-
-def until(condition: Callable[[], object], within: float = 30.0) -> None:
-    ends = time.monotonic() + within
-    while not condition():
-        assert time.monotonic() < ends, "did not come about"
-        time.sleep(0.05)
 
 
 @pytest.mark.cluster

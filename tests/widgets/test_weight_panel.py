@@ -5,13 +5,14 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import psutil
 import pytest
+from waiting import until
 
 from meshcourse.core.errors import MeshError, PanelError, TrafficError
 from meshcourse.traffic import recording
@@ -22,16 +23,6 @@ from meshcourse.widgets.panels.weights import WeightPanel
 def panel(canary: Any) -> Iterator[WeightPanel]:
     with WeightPanel(canary.connection, namespace=canary.namespace, virtual_service="web", route="split", window=3.0) as made:
         yield made
-
-
-def until(condition: Callable[[], object], within: float = 10.0) -> float:
-    """Seconds until `condition` holds."""
-    began = time.monotonic()
-    while not condition():
-        if time.monotonic() - began > within:
-            pytest.fail(f"did not come about within {within} s")
-        time.sleep(0.01)
-    return time.monotonic() - began
 
 
 def shown(panel: WeightPanel) -> dict[str, int]:

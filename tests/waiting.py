@@ -1,0 +1,18 @@
+"""Waiting for a condition, in the tests of everything that happens by itself."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import pytest
+
+
+def until(condition: Callable[[], object], within: float = 30.0) -> float:
+    """Wait until `condition` holds, and say how many seconds that took; after `within` seconds the test fails."""
+    began = time.monotonic()
+    while not condition():
+        if time.monotonic() - began > within:
+            pytest.fail(f"did not come about within {within} s")
+        time.sleep(0.02)
+    return time.monotonic() - began
