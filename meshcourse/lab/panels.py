@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from meshcourse.widgets.panels.breaker import BreakerPanel
     from meshcourse.widgets.panels.faults import FaultPanel
     from meshcourse.widgets.panels.injection import InjectionPanel
+    from meshcourse.widgets.panels.inspector import InspectorPanel
     from meshcourse.widgets.panels.objectives import ObjectivePanel
     from meshcourse.widgets.panels.panel import Panel
     from meshcourse.widgets.panels.player import Player
@@ -156,6 +157,16 @@ def objective_panel(host: str = "checkout.example.com", *, app: str = "checkout"
 
     begun = session.current()
     panel = ObjectivePanel(begun.connection, namespace=begun.namespace, host=host, labels={"app": app, "version": version})
+    _made.append(panel)
+    return panel
+
+
+def inspector_panel(path: str = "/") -> InspectorPanel:
+    """One request: which route the gateway takes and why it passes the others over, and every proxy on the way."""
+    from meshcourse.widgets.panels.inspector import InspectorPanel  # noqa: PLC0415 - plotly takes a second; the first cell does not need it
+
+    begun = session.current()
+    panel = InspectorPanel(begun.connection, namespace=begun.namespace, path=path)
     _made.append(panel)
     return panel
 

@@ -80,11 +80,16 @@ def read(connection: Connection, places: Iterable[Place], *, seconds: int) -> di
 
 def _entries(connection: Connection, namespace: str, deployment: str, seconds: int) -> Iterable[Entry]:
     for pod in pods.ready(connection, namespace, deployment):
-        try:
-            text = connection.core().read_namespaced_pod_log(pod, namespace, container=PROXY, since_seconds=seconds, tail_lines=300)
-        except (ApiException, OSError, urllib3.exceptions.HTTPError) as error:
-            raise resources.unanswered(error) from error
-        yield from access_logs.parse(str(text).splitlines())
+        yield from logged(connection, namespace, pod, seconds)
+
+
+def logged(connection: Connection, namespace: str, pod: str, seconds: int) -> tuple[Entry, ...]:
+    """What one pod's proxy logged in the last `seconds`, its last 300 lines at most. Raises KubernetesError when it cannot be read."""
+    try:
+        text = connection.core().read_namespaced_pod_log(pod, namespace, container=PROXY, since_seconds=seconds, tail_lines=300)
+    except (ApiException, OSError, urllib3.exceptions.HTTPError) as error:
+        raise resources.unanswered(error) from error
+    return tuple(access_logs.parse(str(text).splitlines()))
 
 
 def hops(mark: str, logged: Mapping[Place, Sequence[Entry]]) -> tuple[Hop, ...]:

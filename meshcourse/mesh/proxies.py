@@ -62,15 +62,17 @@ def read(configuration: list[dict[str, Any]], namespace: str, virtual_service: s
     """The routes of one VirtualService in the JSON of `proxy-config routes`."""
     wanted = _CONFIG.format(namespace, virtual_service)
     every = (route for table in configuration for host in table.get("virtualHosts", ()) for route in host.get("routes", ()))
-    return tuple(_from_envoy(route) for route in every if _origin(route) == wanted)
+    return tuple(from_envoy(route) for route in every if origin(route) == wanted)
 
 
-def _origin(route: Mapping[str, Any]) -> str:
+def origin(route: Mapping[str, Any]) -> str:
+    """The path of the object that a route was made of, by its metadata; empty when Istio made it unasked."""
     found = route.get("metadata", {}).get("filterMetadata", {}).get("istio", {}).get("config", "")
     return str(found)
 
 
-def _from_envoy(route: Mapping[str, Any]) -> Route:
+def from_envoy(route: Mapping[str, Any]) -> Route:
+    """One route of a route table."""
     match, action = route.get("match", {}), route.get("route", {})
     conditions = [_header(header["name"], _string_match(header)) for header in match.get("headers", ())]
     path = _path(match)

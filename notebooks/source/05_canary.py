@@ -345,6 +345,22 @@ print(lab.traffic(50, headers={"x-user-id": "4710"}))
 print(lab.traffic(50, headers={"x-user-id": "4711"}))
 
 # %% [markdown]
+# ### Which rule, and why?
+#
+# Sooner or later a request goes where you did not want it. The inspector sends **one** request and shows the rules that the gateway's Envoy holds, in the order in
+# which it tries them: which one it took, and what was missing in those before it. Under that stands what every proxy on the way wrote into its log. Type
+# `x-user-id: 4711` as a header, press **Send one request**, then try 4710.
+
+# %%
+lab.inspector_panel()
+
+# %% tags=["headless"]
+panel = lab.panel()
+print(panel.ask(headers={"x-user-id": "4711"}).steps[0].why)
+print(panel.ask(headers={"x-user-id": "4710"}).chosen)
+lab.still(panel)
+
+# %% [markdown]
 # A warning for real life: anybody can send a header. If v2 must stay secret, let the gateway remove such headers from outside requests, or route
 # by a signed token instead.
 #

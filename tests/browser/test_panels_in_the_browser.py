@@ -97,9 +97,10 @@ class Desk:
         return panel
 
     def run(self) -> None:
-        """Run all cells. An application that is still putting itself together may lose the command: then once more."""
+        """Run all cells. An application that is still putting itself together may lose the command, or run another notebook: then once more."""
         begun = "() => [...document.querySelectorAll('.jp-InputArea-prompt')].some(each => /\\[(\\*|\\d+)\\]/.test(each.textContent))"
         for _ in range(9):
+            self.page.evaluate("() => { const shell = window.jupyterapp.shell; shell.activateById?.(shell.currentWidget.id) }")
             self.command("notebook:run-all-cells")
             with contextlib.suppress(TimeoutError):
                 self.page.wait_for_function(begun, timeout=10_000)
@@ -304,3 +305,17 @@ def test_tables(desk: Desk) -> None:
     panel.locator(".mc-prove-all").click()
     until(desk.page, lambda: panel.locator(".mc-table td:has-text('?')").count() == 0, "twelve proofs")
     desk.looks(panel, "injection")
+
+
+@AT_LEISURE
+def test_inspector(desk: Desk) -> None:
+    namespace = desk.apply("05-canary", "01", "02", "03", "05", "08")
+    desk.ready(namespace, "web-v1", "web-v2")
+    panel = desk.show("05-canary", "lab.inspector_panel()", drawn=".mc-said")
+    panel.locator(".mc-send").focus()
+    desk.page.keyboard.press("Enter")
+    until(desk.page, lambda: "there is no header x-team" in panel.locator(".mc-routes").inner_text(), "route that was passed over")
+    panel.locator(".mc-headers textarea").fill("x-team: internal")
+    panel.locator(".mc-send").click()
+    until(desk.page, lambda: "web-v2" in panel.locator(".mc-hops").inner_text(), "pod of v2")
+    desk.looks(panel, "inspector")

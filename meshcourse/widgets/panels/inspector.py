@@ -1,0 +1,148 @@
+"""The inspector: send one request, and see which route the gateway took and why, and every proxy that it passed.
+
+Comes in: a Connection and a namespace; the hosts to choose from are those of its VirtualServices. Goes out: a widget; and the same by
+calls, for papermill and tests: `ask`, `snapshot`. Who runs it: lab.inspector_panel. The routes are read from the running gateway just
+before the request leaves; where it then went is read from the proxies' access logs. One request is on its way at a time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import html
+import uuid
+from collections.abc import Mapping
+from typing import Any, Final
+
+import ipywidgets
+
+from meshcourse.core import errors
+from meshcourse.measure import decisions, passages
+from meshcourse.measure.admin import AdminLine
+from meshcourse.measure.decisions import Asked
+from meshcourse.mesh import arrival, installation, resources
+from meshcourse.mesh.connection import Connection
+from meshcourse.traffic import pacing, sender
+from meshcourse.traffic.targets import Target
+from meshcourse.widgets import palette
+from meshcourse.widgets.figures import inspection as picture
+from meshcourse.widgets.figures.inspection import Inspection
+from meshcourse.widgets.panels import controls
+from meshcourse.widgets.panels.panel import Panel
+
+Widget = Any  # ipywidgets has no types
+LONGEST: Final = 40.0
+"""Seconds within which a request is answered and its lines are found."""
+
+
+class InspectorPanel(Panel):
+    """Making one does no I/O."""
+
+    def __init__(self, connection: Connection, *, namespace: str, path: str = "/") -> None:
+        super().__init__(str(connection.kubeconfig), namespace)
+        self._connection, self._namespace, self._path = connection, namespace, path
+        self._line = AdminLine(connection, installation.NAMESPACE, installation.INGRESS)
+        self._found: Inspection | None = None
+        self._turn: asyncio.Lock | None = None
+
+    def _build(self) -> tuple[Widget, Widget]:
+        rules = arrival.listed(self._connection, self._namespace, "virtualservices")
+        hosts = sorted({str(host) for rule in rules for host in rule["spec"].get("hosts", ()) if "*" not in host})
+        wide = ipywidgets.Layout(width="420px", max_width="100%")
+        style = {"description_width": "80px"}
+        self.host = ipywidgets.Combobox(
+            value="", options=hosts, placeholder="the gateway's own address", description="host", style=style, layout=wide
+        )
+        self.path = ipywidgets.Text(value=self._path, description="path", style=style, layout=wide)
+        self.headers = ipywidgets.Textarea(
+            placeholder="x-team: internal",
+            description="headers",
+            style=style,
+            layout=ipywidgets.Layout(width="420px", max_width="100%", height="66px"),
+        )
+        self.send = controls.button("Send one request", "mc-send", style="success")
+        self.send.on_click(lambda _: self._later(self._ask_typed()))
+        self.said, self.routes, self.hops = (controls.words(name) for name in ("mc-said", "mc-routes", "mc-hops"))
+        self.error = controls.words("mc-error")
+        for widget, name in ((self.host, "mc-host"), (self.path, "mc-path"), (self.headers, "mc-headers")):
+            widget.add_class(name)
+        heading = ipywidgets.HTML(f"<b>One request into namespace {html.escape(self._namespace)}</b>")
+        self.said.value = "Type a header as <code>name: value</code>, one on each line."
+        box = ipywidgets.VBox(
+            [heading, self.host, self.path, self.headers, ipywidgets.HBox([self.send]), self.error, self.said, self.routes, self.hops],
+            layout=controls.whole(),
+        )
+        box.add_class("mc-inspector-panel")
+        return box, self.error
+
+    def _inputs(self) -> tuple[Widget, ...]:
+        return (self.host, self.path, self.headers, self.send)
+
+    async def _beat(self) -> None:
+        """Nothing here changes by itself."""
+
+    async def _leave(self) -> None:
+        await asyncio.to_thread(self._line.close)
+
+    # -- by calls ----------------------------------------------------------------------------------------------------------------------
+
+    def ask(self, path: str = "", *, host: str = "", headers: Mapping[str, str] | None = None) -> Inspection:
+        """Send one request, as typed where nothing else is given, and wait until its lines are found.
+
+        Raises TrafficError for what cannot be sent, MeshcourseError when the cluster cannot be asked.
+        """
+        self.open()
+        self.host.value, self.path.value = host or self.host.value, path or self.path.value
+        if headers is not None:
+            self.headers.value = "\n".join(f"{name}: {value}" for name, value in headers.items())
+        return self._wait(self._ask_typed(), within=LONGEST)
+
+    def snapshot(self) -> Inspection | None:
+        """What was found last."""
+        return self._found
+
+    # -- on the background loop --------------------------------------------------------------------------------------------------------
+
+    async def _ask_typed(self) -> Inspection:
+        self._turn = self._turn or asyncio.Lock()
+        async with self._turn:
+            self.send.disabled = True
+            try:
+                self._complain(None)
+                return await self._ask(self.host.value.strip(), self.path.value.strip() or "/", typed(self.headers.value))
+            finally:
+                self.send.disabled = self._closed
+
+    async def _ask(self, host: str, path: str, headers: Mapping[str, str]) -> Inspection:
+        mark = f"meshcourse-{uuid.uuid4().hex}"
+        target = Target(f"{self._connection.ingress_url}/{path.lstrip('/')}", host=host, headers={**headers, "User-Agent": mark})
+        tables = await asyncio.to_thread(self._line.routes)
+        sent = {name.lower(): value for name, value in target.sent_headers().items()}
+        steps = decisions.steps(tables, Asked(host or target.address, f"/{path.lstrip('/')}", headers=sent))
+        (result,) = await sender.send(target, pacing.closed(requests=1), in_flight=1)
+        words = f"GET {path} from {host or target.address}" + "".join(f", {name}: {value}" for name, value in headers.items())
+        found = Inspection(words, steps, result.status, result.latency, result.fault)
+        self._show(found, waiting=True)
+        passed = await asyncio.to_thread(passages.find, self._connection, self._namespace, mark)
+        pods = (await asyncio.to_thread(resources.read, self._connection.core().list_namespaced_pod, self._namespace)).items
+        names = {str(pod.status.pod_ip): str(pod.metadata.name) for pod in pods}
+        found = Inspection(words, steps, result.status, result.latency, result.fault, passed, names)
+        self._show(found, waiting=False)
+        return found
+
+    def _show(self, found: Inspection, *, waiting: bool) -> None:
+        self._found = found
+        self.said.value = f"<b>{html.escape(found.asked)}</b><br>{html.escape(picture.describe(found))}"
+        self.routes.value = picture.routes(found.steps)
+        missing = "waiting for the proxies' logs (Envoy writes them once a second) …" if waiting else "no proxy has logged it"
+        self.hops.value = picture.hops(found.passages, found.names) or f'<span style="color:{palette.INK}">{missing}</span>'
+
+
+def typed(text: str) -> dict[str, str]:
+    """Headers from lines such as `x-team: internal`. Raises TrafficError for a line without a colon."""
+    found: dict[str, str] = {}
+    for line in filter(None, map(str.strip, text.splitlines())):
+        name, colon, value = line.partition(":")
+        if not colon or not name.strip() or " " in name.strip():
+            raise errors.TrafficError(f"{line!r} is no header.", why="a header is a name, a colon and a value", next="x-team: internal")
+        found[name.strip()] = value.strip()
+    return found
