@@ -28,6 +28,8 @@ STARTS = 3
 SLIDER_NEEDS = ("01", "02", "03", "04", "05")
 """The numbers of the chapter's manifests up to its first working canary."""
 VIRTUAL_SERVICE = "web"
+RATES = ("10", "100", "500")
+"""Requests per second, to see how a panel's cost grows; the long run has 200."""
 
 
 def main() -> int:
@@ -76,6 +78,8 @@ def _cluster() -> Iterable[bool]:
     yield _say("control_plane_demo_istio_and_two_nginx_pss", proportional_memory(found.pid) / 1e9, 1.1, "GB")
     words = ("--kubeconfig", str(found.kubeconfig), "--url", f"{found.ingress_url}/", "--virtual-service", f"{NAMESPACE}/{VIRTUAL_SERVICE}")
     yield _script("slider.py", *words)
+    for rate in RATES:
+        yield _script("soak.py", *words, "--rate", rate, "--seconds", "30")
     yield _script("soak.py", *words)
     yield _say("down", _seconds(lambda: clusters.down(name)), 2.0, "s")
 

@@ -1,8 +1,9 @@
 """How soon traffic follows a moved weight: from the write to the first answer of the version that had no weight before.
 
 Comes in: a kubeconfig, the URL behind the gateway, and a VirtualService (namespace/name) whose two subsets answer `v1` and `v2`.
-Goes out: one line of JSON with the median and the 95th percentile of 50 flips 100/0 <-> 0/100. Who runs it: `make bench`, on the
-canary chapter's deployment:
+Goes out: one line of JSON with the median and the 95th percentile of 50 flips 100/0 <-> 0/100, and where the mean of them went: the API
+server's write, istiod's debouncing and its push by istiod's own histograms, and the rest (the watch, Envoy, the next request). Who runs
+it: `make bench`, on the canary chapter's deployment:
     python bench/slider.py --kubeconfig FILE --url http://127.0.0.1:31718/ --virtual-service NAMESPACE/web [--route split]
 The load runs at `--rate` (default 500) per second, so waiting for the next request adds about 1 ms. The write itself is part of the time.
 """
@@ -26,6 +27,7 @@ from meshcourse.traffic.sender import Sender
 from meshcourse.traffic.targets import Target
 
 MUST_REACH: Final = 0.25
+HISTOGRAMS: Final = ("pilot_debounce_time", "pilot_proxy_convergence_time")
 SETTLED: Final = 0.4
 """Seconds of answers from the new version alone after which the next move begins; longer than istiod's debouncing."""
 
@@ -85,7 +87,9 @@ async def measure(options: argparse.Namespace) -> dict[str, object]:
         load = asyncio.create_task(sender.run(pacing.constant(options.rate), flips.receive))
         try:
             await flips.move({old: 100, new: 0})
+            sums = [_histograms(connection)]
             times = [await flips.move({old: 100 * (turn % 2), new: 100 - 100 * (turn % 2)}) for turn in range(options.moves)]
+            sums.append(_histograms(connection))
         finally:
             load.cancel()
             await asyncio.gather(load, return_exceptions=True)
@@ -98,12 +102,34 @@ async def measure(options: argparse.Namespace) -> dict[str, object]:
         "p95_s": round(seen[max(0, round(0.95 * len(seen)) - 1)], 3),
         "max_s": round(seen[-1], 3),
         "write_median_s": round(statistics.median(written for _, written in times), 4),
+        "mean_ms": _parts(times, *sums),
         "failed_requests": flips.failed,
         "late_requests": sender.counts.late,
         "rate": options.rate,
         "must_reach_s": MUST_REACH,
         "ok": statistics.median(seen) <= MUST_REACH,
     }
+
+
+def _histograms(connection: Connection) -> dict[str, tuple[float, float]]:
+    """The (sum in seconds, count) so far, by histogram, of istiod's /metrics (port 15014; istio.io: istiod metrics)."""
+    call = connection.core().connect_get_namespaced_service_proxy_with_path
+    page = str(call("istiod:http-monitoring", "istio-system", "metrics"))
+    return {name: (_total(page, f"{name}_sum"), _total(page, f"{name}_count")) for name in HISTOGRAMS}
+
+
+def _total(page: str, name: str) -> float:
+    return sum(float(line.rpartition(" ")[2]) for line in page.splitlines() if line.startswith((f"{name} ", f"{name}{{")))
+
+
+def _parts(
+    times: list[tuple[float, float]], before: dict[str, tuple[float, float]], after: dict[str, tuple[float, float]]
+) -> dict[str, float]:
+    """Where the mean move's time went, in milliseconds. istiod's convergence counts from its hearing of the change, debouncing included."""
+    debounce, convergence = ((after[name][0] - before[name][0]) / max(1.0, after[name][1] - before[name][1]) for name in HISTOGRAMS)
+    seen, written = (statistics.fmean(each) for each in zip(*times, strict=True))
+    parts = {"seen": seen, "api": written, "debounce": debounce, "push": convergence - debounce, "rest": seen - written - convergence}
+    return {name: round(1000 * value, 1) for name, value in parts.items()}
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -115,9 +115,12 @@ def start(name: str, *, api_port: int, ingress_port: int) -> None:
         display.done(f"cluster {name}: {found.api_url} ({found.backend})")
         return
     cluster = Embedded(name, api_port, ingress_port)
-    ran = clusters.find(name) is not None
-    if not ran:
+    running = clusters.find(name)
+    ran = running is not None
+    if running is None:
         doctor.checked()
+    elif api_port not in {0, running.api_port} or ingress_port not in {0, settings.INGRESS_NODE_PORT, running.ingress_port}:
+        display.report(f"it keeps its ports; others come with a new start: meshcourse down --name {name}, then the same again")
     started = time.monotonic()
     cluster.up(display.report)
     display.done(f"cluster {name} {'runs already' if ran else f'is up ({time.monotonic() - started:.1f} s)'}")

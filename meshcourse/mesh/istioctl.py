@@ -21,6 +21,7 @@ _NEXT = (
     ("timed out waiting", "kubectl get pods -n istio-system    # which pod is not ready, and what do its events say?"),
     ("no running Istio pods", "istioctl install --set profile=demo -y"),
     ("unable to find any Istiod instances", "istioctl install --set profile=demo -y"),
+    ("open profiles/", "meshcourse up --istio demo    # profiles are: default, demo, minimal, empty, ambient, ..."),
     ("forbidden", "kubectl auth can-i '*' '*' --all-namespaces    # installing needs a cluster administrator"),
 )
 
@@ -44,7 +45,8 @@ def read_json(connection: Connection, *arguments: str) -> Any:  # noqa: ANN401 -
 
 def failure(done: Completed) -> errors.MeshError:
     """The error for an istioctl that failed: its own words, and the command most likely to help."""
-    words = done.complaint
+    before, sign, after = done.complaint.partition("\nError: ")
+    words = sign.lstrip() + after if sign else before  # the ship that istioctl draws first says nothing
     following = next(
         (command for sign, command in _NEXT if sign.lower() in words.lower()), f"{done.command}    # run it in a terminal and read on"
     )
