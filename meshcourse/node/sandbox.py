@@ -69,7 +69,6 @@ class Spec:
     drop_capabilities: tuple[str, ...] = ()
     mounts: tuple[Mount, ...] = ()
     read_only_root: bool = False
-    privileged: bool = False
     hostname: str = "pod"
     tty: bool = False
     stdin: bool = False
