@@ -75,6 +75,11 @@ class Line:
         """The route tables that istiod has sent."""
         return [each["routeConfig"] for each in self._dumped("dynamic_route_configs") if "routeConfig" in each]
 
+    def ports(self) -> frozenset[str]:
+        """The ports on which it takes connections now. A listener that still waits for its routes is not among them."""
+        found = respelled(json.loads(self.get("listeners?format=json"))).get("listenerStatuses", ())
+        return frozenset(str(each.get("localAddress", {}).get("socketAddress", {}).get("portValue", "")) for each in found)
+
     def clusters(self) -> list[Json]:
         """The clusters that istiod has sent."""
         return [each["cluster"] for each in self._dumped("dynamic_active_clusters") if "cluster" in each]

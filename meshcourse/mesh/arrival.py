@@ -120,14 +120,21 @@ def _doors(lines: Lines, namespace: str, services: list[Json]) -> Iterator[str]:
         read = {str(item["metadata"]["name"]): readers(item, own, others, strangers=role == INGRESS) for item in services}
         if not doors and not any(read.values()):
             continue
-        configuration = lines.to_gateway(role).routes()
-        if doors and not any(str(table.get("name", "")).startswith("http.") for table in configuration):
+        gateway = lines.to_gateway(role)
+        configuration = gateway.routes()
+        if doors and not _opened(configuration, gateway.ports()):
             yield f"Gateway {doors[0]['metadata']['name']}"
         for item in services:
             name = str(item["metadata"]["name"])
             wanted = proxies.described_by(item, gateways=read[name])
             if read[name] and not same(proxies.read(configuration, namespace, name), wanted):
                 yield f"VirtualService {name}"
+
+
+def _opened(configuration: list[Json], ports: frozenset[str]) -> bool:
+    """Whether a gateway has an HTTP route table, such as `http.8080`, and takes connections at its port: the table comes first."""
+    names = [str(table.get("name", "")) for table in configuration]
+    return any(name.startswith("http.") and name.removeprefix("http.") in ports for name in names)
 
 
 def _spellings(gateway: Mapping[str, Any], namespace: str) -> tuple[str, str]:

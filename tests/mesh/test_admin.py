@@ -35,6 +35,7 @@ def test_line_and_istioctl_tell_the_same(cluster: Any) -> None:
         assert proxies.healthy(line.addresses()).keys() >= proxies.healthy(endpoints).keys()
         assert any(proxies.healthy(line.addresses()).values())
         assert isinstance(line.routes(), list)
+        assert "15021" in line.ports()
         line.close()
         assert line.get("ready").strip() == "LIVE", "it opens again"
 

@@ -56,10 +56,13 @@ def test_solved_chapter_says_how_sure_it_is_and_keeps_its_driven_panel(performed
     solved = read(performed("05_canary", Variant.SOLVED).path)
     split, _ = shown(solved, "lab.check(")
     assert "1000 requests" in split
-    cell, _ = [cell for cell in solved.cells if cell.source.startswith("panel = lab.panel()")]  # the second drives the rollout
+    cell, _, inspected = [cell for cell in solved.cells if cell.source.startswith("panel = lab.panel()")]  # the second drives the rollout
     words, picture = cell.outputs
     assert "requests/s: <b>200</b>" in words.data["text/html"]
     observed = next(trace for trace in picture.data["application/vnd.plotly.v1+json"]["data"] if trace["name"] == "v2 observed")
     reached = [share for share in observed["y"] if share is not None]
     assert max(reached) > 40
     assert min(reached) < 20
+    passed_over, chosen = "".join(each.get("text", "") for each in inspected.outputs).splitlines()
+    assert passed_over == "x-user-id: 4711 does not fit [0-9]*0 as a whole"
+    assert "subset='v2'" in chosen
