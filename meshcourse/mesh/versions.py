@@ -39,7 +39,7 @@ class Difference:
     chapters: tuple[int, ...]
 
 
-# Sources: istio.io's change notes of 1.14 (load balancing), 1.22 (APIs) and 1.24 (retries, istioctl).
+# Sources: istio.io's change notes of 1.14 (load balancing), 1.22 (APIs), 1.24 (retries, istioctl) and 1.27 (istioctl).
 DIFFERENCES: Final = (
     Difference(
         "load balancing",
@@ -68,6 +68,13 @@ DIFFERENCES: Final = (
         "`istioctl profile dump demo` shows a profile, too",
         "`istioctl manifest generate --set profile=demo` is the way to look into a profile",
         (2,),
+    ),
+    Difference(
+        "proxy-status columns",
+        (1, 27),
+        "`istioctl proxy-status` has a column for each type (CDS, LDS, EDS, RDS), each SYNCED, STALE or NOT SENT",
+        "`istioctl proxy-status` counts the types in one column, SUBSCRIBED TYPES",
+        (1,),
     ),
 )
 

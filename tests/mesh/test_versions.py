@@ -17,7 +17,7 @@ from meshcourse.mesh import treatments, versions
 from meshcourse.mesh.connection import Connection
 
 MANIFESTS = Path(__file__).parents[2] / "notebooks" / "manifests"
-OLD = ("load balancing", "API version", "503 retried by default", "profiles")
+OLD = ("load balancing", "API version", "503 retried by default", "profiles", "proxy-status columns")
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,8 @@ OLD = ("load balancing", "API version", "503 retried by default", "profiles")
         ("1.18.2", set(OLD[1:])),
         ("1.22.0", set(OLD[2:])),
         ("1.23.6", set(OLD[2:])),
-        ("1.24.0", set()),
+        ("1.24.0", {"proxy-status columns"}),
+        ("1.27.0", set()),
         (settings.ISTIO, set()),
     ],
 )
@@ -41,6 +42,7 @@ def test_each_track_is_older_in_just_this(version: str, older: set[str]) -> None
         ("1.13.1", 6, ("in turn", "v1beta1", "retried twice unasked")),
         ("1.18.2", 6, ("v1beta1", "retried twice unasked")),
         ("1.18.2", 2, ("v1beta1", "profile dump")),
+        ("1.26.3", 1, ("SUBSCRIBED TYPES",)),
         ("1.23.0", 5, ()),
         ("1.23.0", 8, ("retried twice unasked",)),
     ],
