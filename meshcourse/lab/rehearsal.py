@@ -73,8 +73,8 @@ class Rehearsal:
         self._runs: dict[tuple[str, Variant], Future[Run]] = {}
 
     def submit(self, stem: str, variant: Variant) -> Future[Run]:
-        """Execute a chapter, once, however often it is asked for."""
-        if (stem, variant) not in self._runs:
+        """Execute a chapter, once, however often it is asked for; one that went wrong is executed again when it is asked for again."""
+        if (stem, variant) not in self._runs or _wrong(self._runs[stem, variant]):
             folder = self._out / variant.value
             if not any(each is variant for _, each in self._runs):
                 lay_out(self._course, folder)
@@ -129,6 +129,10 @@ class Rehearsal:
         ended = self._execution.nbval(done, environment)
         if ended.code:
             yield f"executed once more, it says something else: {ended.said[-3000:].strip()}"
+
+
+def _wrong(run: Future[Run]) -> bool:
+    return run.done() and not run.cancelled() and bool(run.exception() or run.result().complaints)
 
 
 def of(stem: str) -> Chapter:

@@ -1,17 +1,30 @@
-"""What a rehearsal lays out and keeps. That it executes chapters is shown in tests/notebooks."""
+"""What a rehearsal lays out and keeps, and when it executes again. That it executes chapters is shown in tests/notebooks."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from meshcourse.core import errors
-from meshcourse.lab import rehearsal
+from meshcourse.lab import places, rehearsal
 from meshcourse.lab.executed import Reading, Variant
 
 COURSE = Path(__file__).parents[2] / "notebooks"
+SECOND_TIME_LUCKY = """# %%
+from meshcourse import lab
+
+lab.chapter("00-start")
+
+# %%
+with open({mark!r}, "a+") as mark:
+    mark.seek(0)
+    times = len(mark.read())
+    mark.write("x")
+assert times > 0
+"""
 
 
 def run(*complaints: str, variant: Variant = Variant.SOLVED) -> rehearsal.Run:
@@ -47,3 +60,20 @@ def test_file_name_of_a_chapter_finds_it() -> None:
     assert rehearsal.of("05_canary").key == "05-canary"
     with pytest.raises(errors.CourseError):
         rehearsal.of("55_nothing")
+
+
+@pytest.mark.cluster
+@pytest.mark.slow
+def test_only_what_went_wrong_is_executed_again(cluster: Any, tmp_path: Path) -> None:
+    course, mark = tmp_path / "course", tmp_path / "mark"
+    (course / "source").mkdir(parents=True)
+    (course / "source" / "00_start.py").write_text(SECOND_TIME_LUCKY.format(mark=str(mark)), encoding="utf-8")
+    stage = rehearsal.Rehearsal(course, tmp_path / "out", [places.Place(cluster.connection, cluster.environment)], compare=False)
+    try:
+        first, second, third = (stage.submit("00_start", Variant.UNTOUCHED).result(timeout=120) for _ in range(3))
+    finally:
+        stage.close()
+    assert "AssertionError" in "".join(first.complaints)
+    assert second.complaints == ()
+    assert third is second
+    assert mark.read_text() == "xx"
