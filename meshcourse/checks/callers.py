@@ -38,11 +38,6 @@ class Call:
         return f"{self.method} {self.url} from {self.caller}"
 
 
-def statuses(witness: Witness, calls: Iterable[Call]) -> dict[Call, int]:
-    """Make all calls now. Raises KubernetesError when a caller is not there."""
-    return {call: codes[0] for call, codes in answers(witness, calls).items()}
-
-
 def answers(witness: Witness, calls: Iterable[Call], *, times: int = 1) -> dict[Call, list[int]]:
     """Make all calls now, the whole list `times` times; each call's statuses. Raises KubernetesError when a caller is not there."""
     found: dict[Call, list[int]] = {}

@@ -116,14 +116,13 @@ def start(name: str, *, api_port: int, ingress_port: int) -> None:
         return
     cluster = Embedded(name, api_port, ingress_port)
     running = clusters.find(name)
-    ran = running is not None
     if running is None:
         doctor.checked()
     elif api_port not in {0, running.api_port} or ingress_port not in {0, settings.INGRESS_NODE_PORT, running.ingress_port}:
         display.report(f"it keeps its ports; others come with a new start: meshcourse down --name {name}, then the same again")
     started = time.monotonic()
     cluster.up(display.report)
-    display.done(f"cluster {name} {'runs already' if ran else f'is up ({time.monotonic() - started:.1f} s)'}")
+    display.done(f"cluster {name} {'runs already' if running else f'is up ({time.monotonic() - started:.1f} s)'}")
 
 
 def use(cluster: Existing, *, profile: str, yes: bool) -> None:

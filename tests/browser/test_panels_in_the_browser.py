@@ -97,7 +97,7 @@ class Desk:
         return panel
 
     def run(self) -> None:
-        """Run all cells. One that is still putting itself together may lose the command, or run another notebook: then once more."""
+        """Run all cells. While the page puts itself together the command may be lost, or run another notebook: then once more."""
         begun = "() => [...document.querySelectorAll('.jp-InputArea-prompt')].some(each => /\\[(\\*|\\d+)\\]/.test(each.textContent))"
         for _ in range(9):
             self.page.evaluate("() => { const shell = window.jupyterapp.shell; shell.activateById?.(shell.currentWidget.id) }")

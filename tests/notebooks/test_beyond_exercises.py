@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from judging import judged, mistaken
 
-from meshcourse.checks.callers import Call, statuses
+from meshcourse.checks.callers import Call, answers
 from meshcourse.checks.outcome import Verdict
 from meshcourse.lab.witness import LiveWitness
 from meshcourse.mesh import injection, resources
@@ -52,7 +52,9 @@ def witness(beyond: LiveWitness) -> Iterator[LiveWitness]:
         *(Call(each, "http://billing:8000/get") for each in ("shop", "intern")),
     }
     ends = time.monotonic() + 60
-    while set(statuses(beyond, open_again).values()) != {200}:  # what a policy forbids is forbidden until its end has reached the proxies
+    while set(map(tuple, answers(beyond, open_again).values())) != {
+        (200,)
+    }:  # what a policy forbids is forbidden until its end has reached the proxies
         assert time.monotonic() < ends
         time.sleep(0.3)
 

@@ -37,7 +37,7 @@ PASSED = (
     Passage("istio-ingressgateway-1", entry(f"outbound|80|v2|{WEB}", "10.0.0.9:80", code_details="via_upstream")),
     Passage("web-v2-1", entry("inbound|80||", "10.0.0.9:80", code_details="via_upstream")),
 )
-WHOLE = Inspection("GET / from shop.example.com", STEPS, 200, 0.012, "", PASSED, {"10.0.0.9": "web-v2-1"})
+WHOLE = Inspection("GET / at shop.example.com", STEPS, 200, 0.012, "", PASSED, {"10.0.0.9": "web-v2-1"})
 FOUND = {
     "whole": WHOLE,
     "waiting": dataclasses.replace(WHOLE, passages=()),
@@ -53,9 +53,8 @@ FOUND = {
 
 
 def test_the_tables_are_as_reviewed() -> None:
-    pages = [
-        f"<p>{picture.describe(each)}</p>\n{picture.routes(each.steps)}{picture.hops(each.passages, each.names)}" for each in FOUND.values()
-    ]
+    pages = [f"<p>{picture.describe(each)}</p>" for each in FOUND.values()]
+    pages += [picture.routes(FOUND[name].steps) + picture.hops(FOUND[name].passages, WHOLE.names) for name in ("whole", "cut", "unsure")]
     golden.as_reviewed("inspection.html", "\n".join(pages))
 
 
@@ -64,6 +63,9 @@ def test_headers_are_typed_one_on_a_line() -> None:
     for wrong in ("x-team internal", ": internal", "x team: internal"):
         with pytest.raises(TrafficError, match="is no header"):
             typed(wrong)
+    for own in ("Host: a", "user-agent: b"):
+        with pytest.raises(TrafficError, match="sets the header"):
+            typed(own)
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from meshcourse.widgets.trail import Band
 Points = tuple[float | None, ...]
 Trace = tuple[dict[str, Any], tuple[float, ...], Points]
 """(style, x, y)."""
+Traces = Iterable[tuple[dict[str, Any], Sequence[object], Sequence[object]]]
 
 AXIS = {"gridcolor": palette.GRID, "zerolinecolor": palette.GRID, "linecolor": palette.GRID, "fixedrange": True}
 LEGEND = {"orientation": "h", "traceorder": "normal", "bgcolor": "rgba(0,0,0,0)", "yanchor": "bottom", "xanchor": "right"}
@@ -31,13 +32,13 @@ GROUND = {
 """See-through ground and grey ink, so that light and dark JupyterLab both can show it."""
 
 
-def drawn(traces: Iterable[tuple[dict[str, Any], Sequence[object], Sequence[object]]], layout: dict[str, Any]) -> dict[str, Any]:
+def drawn(traces: Traces, layout: dict[str, Any]) -> dict[str, Any]:
     """A whole figure of (style, x, y) for each trace, for `plotly.graph_objects.Figure` or live_figure.made."""
     return {"data": [{**style, "x": list(x), "y": list(y)} for style, x, y in traces], "layout": layout}
 
 
 @contextlib.contextmanager
-def moving(live: Any, traces: Iterable[tuple[dict[str, Any], Sequence[object], Sequence[object]]]) -> Iterator[Any]:  # noqa: ANN401 - plotly has no types
+def moving(live: Any, traces: Traces) -> Iterator[Any]:  # noqa: ANN401 - plotly has no types
     """Move the traces of `live`, made by `drawn` from the same styles, on; what is set on the layout given joins them in one message."""
     with live.batch_update():
         for trace, (_, x, y) in zip(live.data, traces, strict=True):

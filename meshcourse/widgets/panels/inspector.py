@@ -8,6 +8,7 @@ before the request leaves; where it then went is read from the proxies' access l
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import html
 import uuid
 from collections.abc import Mapping
@@ -108,24 +109,24 @@ class InspectorPanel(Panel):
             self.send.disabled = True
             try:
                 self._complain(None)
-                return await self._ask(self.host.value.strip(), self.path.value.strip() or "/", typed(self.headers.value))
+                return await self._ask(self.host.value.strip(), f"/{self.path.value.strip().lstrip('/')}", typed(self.headers.value))
             finally:
                 self.send.disabled = self._closed
 
     async def _ask(self, host: str, path: str, headers: Mapping[str, str]) -> Inspection:
         mark = f"meshcourse-{uuid.uuid4().hex}"
-        target = Target(f"{self._connection.ingress_url}/{path.lstrip('/')}", host=host, headers={**headers, "User-Agent": mark})
+        target = Target(self._connection.ingress_url + path, host=host, headers={**headers, "User-Agent": mark})
         tables = await asyncio.to_thread(self._line.routes)
         sent = {name.lower(): value for name, value in target.sent_headers().items()}
-        steps = decisions.steps(tables, Asked(host or target.address, f"/{path.lstrip('/')}", headers=sent))
+        steps = decisions.steps(tables, Asked(host or target.address, path, headers=sent))
         (result,) = await sender.send(target, pacing.closed(requests=1), in_flight=1)
-        words = f"GET {path} from {host or target.address}" + "".join(f", {name}: {value}" for name, value in headers.items())
+        words = f"GET {path} at {host or target.address}" + "".join(f", {name}: {value}" for name, value in headers.items())
         found = Inspection(words, steps, result.status, result.latency, result.fault)
         self._show(found, waiting=True)
         passed = await asyncio.to_thread(passages.find, self._connection, self._namespace, mark)
         pods = (await asyncio.to_thread(resources.read, self._connection.core().list_namespaced_pod, self._namespace)).items
         names = {str(pod.status.pod_ip): str(pod.metadata.name) for pod in pods}
-        found = Inspection(words, steps, result.status, result.latency, result.fault, passed, names)
+        found = dataclasses.replace(found, passages=passed, names=names)
         self._show(found, waiting=False)
         return found
 
@@ -137,12 +138,17 @@ class InspectorPanel(Panel):
         self.hops.value = picture.hops(found.passages, found.names) or f'<span style="color:{palette.INK}">{missing}</span>'
 
 
+_OWN: Final = {"host": "it has a field of its own", "user-agent": "the inspector finds its request in the proxies' logs by it"}
+
+
 def typed(text: str) -> dict[str, str]:
-    """Headers from lines such as `x-team: internal`. Raises TrafficError for a line without a colon."""
+    """Headers from lines such as `x-team: internal`. Raises TrafficError for a line without a colon, and for Host and User-Agent."""
     found: dict[str, str] = {}
     for line in filter(None, map(str.strip, text.splitlines())):
         name, colon, value = line.partition(":")
         if not colon or not name.strip() or " " in name.strip():
             raise errors.TrafficError(f"{line!r} is no header.", why="a header is a name, a colon and a value", next="x-team: internal")
+        if why := _OWN.get(name.strip().lower()):
+            raise errors.TrafficError(f"The inspector sets the header {name.strip()} itself.", why=why, next="lab.request sends any header")
         found[name.strip()] = value.strip()
     return found
