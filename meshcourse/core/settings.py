@@ -18,6 +18,10 @@ DEFAULT_PROFILE: Final = "demo"
 INGRESS_NODE_PORT: Final = 31718
 """The NodePort of istio-ingressgateway's http2 port, as the guide shows it; embedded serves it on 127.0.0.1 too."""
 
+REGISTRY: Final = "registry"
+IMAGE_SOURCES: Final = ("table", REGISTRY)
+"""Where an embedded cluster's images come from: the node's own table (the default), or registries with the table behind them."""
+
 OWNER_LABEL: Final = "meshcourse.dev/made-for"
 """Label of what the course made, or labelled, in a cluster that is not its own; its value says for whom, so that `down` finds it."""
 OWNER_VARIABLE: Final = "MESHCOURSE_OWNER"
