@@ -164,10 +164,7 @@ def _fork_puller(end: socket.socket, not_its: tuple[socket.socket, ...], report:
     report.close()
     for each in not_its:
         each.close()
-    try:
-        puller.serve(end)
-    finally:
-        os._exit(0)
+    puller.serve(end)
 
 
 def _inside(options: Options, doors: dict[str, socket.socket], puller: socket.socket | None, report: Report) -> int:

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     Tell = Callable[[EventKind, str, str], None]
 
 _TOLD_SECONDS = 2.0  # a pull that takes longer shows how far it is
-_ON_NO = "check its name and its tag; a private registry wants `docker login` (crane reads ~/.docker/config.json) before `meshcourse up`"
 _ON_SILENCE = "pods with an image that `meshcourse images` lists run without a network"
 
 
@@ -80,7 +79,7 @@ class Supply:
             found = await self._pull(whole, self._puller, wait)
         except crane.PullFailed as failure:
             if failure.reached or row is None:
-                raise Unavailable("ErrImagePull", f"{failure}; {_ON_NO if failure.reached else _ON_SILENCE}") from failure
+                raise Unavailable("ErrImagePull", str(failure) if failure.reached else f"{failure}; {_ON_SILENCE}") from failure
             tell("Warning", "RegistryNotReached", f"{failure}: {row.identity} runs instead, of this node's table")
             return row
         seconds = f"{time.monotonic() - started:.3g}s"

@@ -29,8 +29,11 @@ ANSWERS_WITHIN: Final = 15.0
 _NOT_REACHED: Final = re.compile(r'\b(?:Get|Head) "https?://|TOOMANYREQUESTS|unexpected status code (?:403|407|429|5\d\d)')
 
 
+_REFUSED: Final = "check its name and its tag; for a private registry type `docker login` first (crane reads ~/.docker/config.json)"
+
+
 class PullFailed(Exception):  # noqa: N818 - reads as the sentence it is
-    """An image could not be pulled; `reached`: the registry did answer, and said no."""
+    """An image could not be pulled, and what to do; `reached`: the registry did answer, and said no."""
 
     def __init__(self, words: str, *, reached: bool) -> None:
         super().__init__(words)
@@ -42,11 +45,11 @@ def failure(said: str) -> PullFailed:
 
     >>> failure('HEAD request failed\nError: Get "https://a.example/v2/": dial tcp: no such host\n').reached
     False
-    >>> str(failure("Error: GET http://localhost:1/v2/a/manifests/1: MANIFEST_UNKNOWN: Unknown manifest\n"))
-    'GET http://localhost:1/v2/a/manifests/1: MANIFEST_UNKNOWN: Unknown manifest'
+    >>> failure("Error: GET http://localhost:1/v2/a/manifests/1: MANIFEST_UNKNOWN: Unknown manifest\n").reached
+    True
     """
     words = (said.strip().splitlines() or ["crane said nothing"])[-1].removeprefix("Error: ")
-    return PullFailed(words, reached=not _NOT_REACHED.search(words))
+    return PullFailed(words, reached=False) if _NOT_REACHED.search(words) else PullFailed(f"{words}; {_REFUSED}", reached=True)
 
 
 async def pull(reference: str, told: Callable[[int], None]) -> str:
@@ -98,7 +101,8 @@ async def _unpack(pinned: str, root: str, told: Callable[[int], None]) -> int:
         if exported > 0:  # the archive ended too early then; below 0, nobody read it any more
             raise failure(said)
         if unpacked or exported:
-            raise PullFailed(f"its files could not be unpacked: {why.strip()}", reached=True)
+            words = f"its files could not be unpacked: {why.strip()}; look at the disk (df -h), MESHCOURSE_CACHE names another folder"
+            raise PullFailed(words, reached=True)
         return size
     finally:
         await _end(crane, unpacking)

@@ -13,9 +13,10 @@ import contextlib
 import itertools
 import json
 import logging
+import os
 import socket
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 from meshcourse.node.images import crane
 
@@ -24,9 +25,14 @@ _log = logging.getLogger(__name__)
 _ENDED = "the process that pulls images has ended: meshcourse down and up again start another one"
 
 
-def serve(end: socket.socket) -> None:
-    """Pull what is asked for on `end` until it closes."""
-    asyncio.run(_serve(end))
+def serve(end: socket.socket) -> NoReturn:
+    """Pull what is asked for on `end` until it closes; then the process ends, though a thread may still wait for a lock."""
+    try:
+        asyncio.run(_serve(end))
+    except Exception:  # noqa: BLE001 - said in the node's log, where the one who asks why nothing is pulled finds it
+        _log.exception("the process that pulls images failed")
+    finally:
+        os._exit(0)
 
 
 async def _serve(end: socket.socket) -> None:
@@ -39,6 +45,7 @@ async def _serve(end: socket.socket) -> None:
     for task in work:
         task.cancel()
     await asyncio.gather(*work, return_exceptions=True)
+    os._exit(0)
 
 
 async def _answer(writer: asyncio.StreamWriter, id: int, reference: str) -> None:  # noqa: A002 - the message's word

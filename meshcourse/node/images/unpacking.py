@@ -29,8 +29,8 @@ def owners(text: str) -> int:
     return max(int(first) + int(count) for first, _, count in (line.split() for line in text.splitlines()))
 
 
-def unpack(archive: BinaryIO, users: int, groups: int) -> int:
-    """Unpack `archive` into this process's root; returns the bytes of its files.
+def unpack(archive: BinaryIO, users: int, groups: int, where: str = "/") -> int:
+    """Unpack `archive` into a folder, by default this process's root; returns the bytes of its files.
 
     Raises tarfile.TarError, OSError, and KeyError for a hard link to nothing.
     """
@@ -41,7 +41,7 @@ def unpack(archive: BinaryIO, users: int, groups: int) -> int:
             if member.isdev() and not member.isfifo():
                 continue
             member.uid, member.gid = member.uid * (member.uid < users), member.gid * (member.gid < groups)
-            tar.extract(member, "/", numeric_owner=True)
+            tar.extract(member, where, numeric_owner=True)
             done += member.size if member.isreg() else 0
             if time.monotonic() - told > _TELL_SECONDS:
                 told = time.monotonic()

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from waiting import until
 
 from meshcourse.cluster import clusters
 from meshcourse.core.errors import EngineError
@@ -27,12 +28,11 @@ from meshcourse.engine import binaries
 from meshcourse.engine.go_programs import CRANE
 from meshcourse.node.images import pulled
 from meshcourse.node.images.interpreter import loader
-from waiting import until
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
 START = """#!/bin/sh
-trap 'echo asked to end; exit 0' QUIT
+trap 'echo asked to end; exit 0' TERM
 echo "$GREETING, $1, from $(pwd) as $(id -u):$(id -g)"
 while true; do sleep 0.1; done
 """
@@ -116,9 +116,17 @@ class Registry:
         until(look)
         return found["message"]
 
-    def events(self, name: str) -> dict[str, str]:
-        items = json.loads(self.kubectl("get", "events", f"--field-selector=involvedObject.name={name}", "-o", "json"))["items"]
-        return {event["reason"]: event["message"] for event in items}
+    def event(self, name: str, reason: str) -> str:
+        """The message of a pod's event; events are written after the fact."""
+        found: dict[str, str] = {}
+
+        def look() -> bool:
+            items = json.loads(self.kubectl("get", "events", f"--field-selector=involvedObject.name={name}", "-o", "json"))["items"]
+            found.update((each["reason"], each["message"]) for each in items)
+            return reason in found
+
+        until(look)
+        return found[reason]
 
 
 @pytest.fixture(scope="module")
@@ -171,13 +179,13 @@ def test_the_images_own_config_and_files_run(app: Registry) -> None:
     assert app.kubectl("logs", "app") == "Hello, world, from /home/ada as 1000:1001\n"
     digest = subprocess.run([str(CRANE.found()), "digest", app.image], capture_output=True, text=True, check=True).stdout.strip()
     assert app.status("app")["imageID"] == f"{app.host}/course/app@{digest}"
-    assert re.search(rf"Successfully pulled .* Image size: {pulled.find(digest).size} bytes", app.events("app")["Pulled"])  # type: ignore[union-attr]
+    assert re.search(rf"Successfully pulled .* Image size: {pulled.find(digest).size} bytes", app.event("app", "Pulled"))  # type: ignore[union-attr]
 
 
 def test_exec_stands_where_the_container_stands(app: Registry) -> None:
     said = app.kubectl("exec", "app", "--", "sh", "-c", "id; pwd; echo $GREETING $HOME; cat note; readlink /var/run; touch mine; ls -a /")
     assert said.splitlines()[:5] == [
-        "uid=1000(ada) gid=1001(ada) groups=1001(ada),1234(analysts)",
+        "uid=1000(ada) gid=1001(ada) groups=1234(analysts)",
         "/home/ada",
         "Hello /home/ada",
         "only Ada reads this",
@@ -201,7 +209,7 @@ def test_the_pod_lays_its_words_over_the_images(app: Registry) -> None:
     )
     app.ready("other")
     assert app.kubectl("logs", "other") == "Good day, moon, from /made/here as 7:0\n"
-    assert "already present" in app.events("other")["Pulled"]
+    assert "already present" in app.event("other", "Pulled")
     assert "Read-only file system" in app.kubectl("exec", "other", "--", "touch", "/tmp", check=False)
 
 
@@ -225,13 +233,13 @@ def test_a_policy_of_never_pulls_nothing(app: Registry) -> None:
 def test_the_table_serves_its_images_when_their_registry_is_not_reached(app: Registry) -> None:
     app.run("table", "busybox:1", command=["sleep", "1000"])
     assert app.ready("table")["imageID"] == "the host's busybox"
-    assert "the host's busybox runs instead" in app.events("table")["RegistryNotReached"]
+    assert "the host's busybox runs instead" in app.event("table", "RegistryNotReached")
     app.run("nowhere", "example.com/mine:1")
     assert "meshcourse images" in app.waiting("nowhere", "ImagePullBackOff")
 
 
-def test_the_end_is_asked_for_by_the_images_signal_or_the_default_one(app: Registry) -> None:
-    app.run("ending", app.image, lifecycle={"stopSignal": "SIGQUIT"})
+def test_a_deletion_asks_the_container_to_end(app: Registry) -> None:
+    app.run("ending", app.image)
     app.ready("ending")
     following = subprocess.Popen(
         [str(binaries.kubectl()), "--kubeconfig", str(app.cluster.kubeconfig), "logs", "-f", "ending"], stdout=subprocess.PIPE, text=True
@@ -250,7 +258,7 @@ def test_what_was_pulled_is_listed_kept_while_it_is_used_and_pruned_then(
     (broken := pulled.begin("sha256:" + "0" * 64)).joinpath("half").write_text("a pull that broke off")
     listed = meshcourse("images", environment={"COLUMNS": "200"}).stdout
     assert re.search(rf"{re.escape(app.image)} +sha256:\w+ +\d+\.\d MB", listed)
-    assert "1 kept" in meshcourse("images", "prune").stdout
+    assert "1 kept" in meshcourse("images", "prune").stderr
     assert not broken.exists()
     app.process.kill()  # the registry is gone: what is here still runs, unless the pod wants it fetched anew
     app.process.wait()
@@ -259,6 +267,6 @@ def test_what_was_pulled_is_listed_kept_while_it_is_used_and_pruned_then(
     app.run("anew", app.image, "Always")
     assert "connection refused" in app.waiting("anew", "ImagePullBackOff")
     clusters.down(app.cluster.name)
-    assert "kept" not in meshcourse("images", "prune").stdout
+    assert "kept" not in meshcourse("images", "prune").stderr
     assert pulled.listed() == ()
     assert [path.name for path in pulled.home().iterdir() if path.name not in ("locks", "names")] == []
