@@ -40,10 +40,10 @@ class Cluster:
     pid: int
     api_port: int
     ingress_port: int
-    images: str
     version: str
     started: float
     home: Path
+    images: str = settings.IMAGE_SOURCES[0]
 
     @property
     def kubeconfig(self) -> Path:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     Tell = Callable[[EventKind, str, str], None]
 
-_TOLD_SECONDS = 2.0  # a pull that takes longer shows how far it is
+_TOLD_SECONDS = 2.0  # a pull that takes longer shows how far it is, and again after twice that time each
 _ON_SILENCE = "pods with an image that `meshcourse images` lists run without a network"
 
 
@@ -48,11 +48,6 @@ class Supply:
         self._pulls: dict[str, asyncio.Task[str]] = {}
         self._bytes: dict[str, int] = {}
         self._held: dict[str, int] = {}
-
-    @property
-    def pulls(self) -> bool:
-        """Whether images are pulled at all."""
-        return self._puller is not None
 
     async def get(self, reference: str, policy: str, tell: Tell, wait: Callable[[str], None]) -> Image:
         """Give the image of a container. `tell` records an event, `wait` shows in its status what is waited for. Raises Unavailable."""
@@ -76,26 +71,30 @@ class Supply:
         tell("Normal", "Pulling", f'Pulling image "{reference}"')
         started = time.monotonic()
         try:
-            found = await self._pull(whole, self._puller, wait)
+            found = await self._pull(whole, self._puller, tell, wait)
         except crane.PullFailed as failure:
             if failure.reached or row is None:
                 raise Unavailable("ErrImagePull", str(failure) if failure.reached else f"{failure}; {_ON_SILENCE}") from failure
             tell("Warning", "RegistryNotReached", f"{failure}: {row.identity} runs instead, of this node's table")
             return row
-        seconds = f"{time.monotonic() - started:.3g}s"
+        seconds = f"{time.monotonic() - started:.2f}s"
         text = f'Successfully pulled image "{reference}" in {seconds} ({seconds} including waiting). Image size: {found.size} bytes.'
         tell("Normal", "Pulled", text)
         return found.image(repository)
 
-    async def _pull(self, whole: str, puller: Puller, wait: Callable[[str], None]) -> Pulled:
+    async def _pull(self, whole: str, puller: Puller, tell: Tell, wait: Callable[[str], None]) -> Pulled:
         """Pull once for all who want it at this moment; one who goes away does not end it."""
         if whole not in self._pulls:
             self._bytes[whole] = 0
             task = self._pulls[whole] = asyncio.create_task(puller.pull(whole, lambda done: self._bytes.update({whole: done})))
             task.add_done_callback(lambda task: (self._pulls.pop(whole), task.cancelled() or task.exception()))
         task = self._pulls[whole]
-        while not (await asyncio.wait({task}, timeout=_TOLD_SECONDS))[0]:
-            wait(f"pulling {whole}: {self._bytes[whole] / 1e6:.0f} MB unpacked so far")
+        pause = _TOLD_SECONDS
+        while not (await asyncio.wait({task}, timeout=pause))[0]:
+            pause *= 2
+            text = f"Pulling {whole}: {self._bytes[whole] / 1e6:.1f} MB so far"
+            wait(text)
+            tell("Normal", "Pulling", text)
         found = await self._hold(task.result())
         if found is None:
             raise crane.PullFailed("it was deleted (meshcourse images prune) at the moment that it came", reached=True)

@@ -6,13 +6,17 @@ where volumes are mounted. No other registry is reached: the cluster's proxy is 
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
 import re
 import shutil
+import socket
+import socketserver
 import subprocess
 import tarfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -39,7 +43,7 @@ while true; do sleep 0.1; done
 
 
 def files() -> bytes:
-    """A tar archive: busybox with what it needs, one account, one private file."""
+    """A tar archive: busybox with what it needs, one account, one private file, and what not every machine can unpack."""
     busybox = Path(str(shutil.which("busybox"))).resolve()
     parts = {"bin/busybox": busybox}
     if (load := loader(busybox)) != busybox:
@@ -64,9 +68,39 @@ def files() -> bytes:
         add("etc/group", b"root:x:0:\nada:x:1001:\nanalysts:x:1234:ada\n")
         add("home/ada", type=tarfile.DIRTYPE, mode=0o700, owner=1000)
         add("home/ada/note", b"only Ada reads this\n", mode=0o600, owner=1000)
+        add("home/ada/far", owner=70_000)  # no such owner in a user namespace
+        add("dev/null", type=tarfile.CHRTYPE, devmajor=1, devminor=3)
         add("run", type=tarfile.DIRTYPE, mode=0o755)
         add("var/run", type=tarfile.SYMTYPE, linkname="/run")
     return packed.getvalue()
+
+
+class Stalling(socketserver.ThreadingTCPServer):
+    """A way to a registry on which no more than so many bytes come through: what a broken line looks like."""
+
+    daemon_threads = True
+
+    def __init__(self, port: int, limit: int) -> None:
+        self.port, self.left, self.over = port, limit, threading.Event()
+        super().__init__(("127.0.0.1", 0), Crossing)
+
+
+class Crossing(socketserver.BaseRequestHandler):
+    server: Stalling
+
+    def handle(self) -> None:
+        with socket.create_connection(("127.0.0.1", self.server.port)) as there:
+            threading.Thread(target=self.copy, args=(self.request, there), daemon=True).start()
+            while self.server.left > 0 and (chunk := there.recv(1 << 16)):
+                self.server.left -= len(chunk)
+                self.request.sendall(chunk)
+            if self.server.left <= 0:
+                self.server.over.wait()
+
+    def copy(self, here: socket.socket, there: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while chunk := here.recv(1 << 16):
+                there.sendall(chunk)
 
 
 @dataclass
@@ -116,17 +150,17 @@ class Registry:
         until(look)
         return found["message"]
 
-    def event(self, name: str, reason: str) -> str:
-        """The message of a pod's event; events are written after the fact."""
-        found: dict[str, str] = {}
+    def event(self, name: str, reason: str, words: str = "") -> str:
+        """The message of a pod's event that has these words; events are written after the fact."""
+        found: list[str] = []
 
         def look() -> bool:
             items = json.loads(self.kubectl("get", "events", f"--field-selector=involvedObject.name={name}", "-o", "json"))["items"]
-            found.update((each["reason"], each["message"]) for each in items)
-            return reason in found
+            found[:] = [each["message"] for each in items if each["reason"] == reason and words in each["message"]]
+            return bool(found)
 
         until(look)
-        return found[reason]
+        return found[0]
 
 
 @pytest.fixture(scope="module")
@@ -148,10 +182,14 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
             assert port is not None
             host = f"127.0.0.1:{port[1]}"
             (folder / "layer.tar").write_bytes(files())
+            (folder / "large").write_bytes(os.urandom(4_000_000))
+            with tarfile.open(folder / "large.tar", "w") as tar:
+                tar.add(folder / "large", "large")
             config = ["--entrypoint", "/bin/start", "--cmd", "world", "--env", "GREETING=Hello", "--workdir", "/home/ada", "--user", "ada"]
             for words in (
                 ["append", "--oci-empty-base", "-f", str(folder / "layer.tar"), "-t", f"{host}/course/base:1"],
                 ["mutate", f"{host}/course/base:1", *config, "-t", f"{host}/course/app:1"],
+                ["append", "-b", f"{host}/course/base:1", "-f", str(folder / "large.tar"), "-t", f"{host}/course/large:1"],
             ):
                 subprocess.run([crane, *words], check=True, capture_output=True)
             started = clusters.up(f"pulling-{os.getpid()}", ingress_port=0, images="registry")
@@ -260,13 +298,23 @@ def test_what_was_pulled_is_listed_kept_while_it_is_used_and_pruned_then(
     assert re.search(rf"{re.escape(app.image)} +sha256:\w+ +\d+\.\d MB", listed)
     assert "1 kept" in meshcourse("images", "prune").stderr
     assert not broken.exists()
+    line = Stalling(int(app.host.rpartition(":")[2]), 1_000_000)
+    threading.Thread(target=line.serve_forever, daemon=True).start()
+    app.run("stalled", f"127.0.0.1:{line.server_address[1]}/course/large:1")
+    assert re.search(r"Pulling 127.0.0.1:\d+/course/large:1: \d\.\d MB so far", app.event("stalled", "Pulling", "so far"))
     app.process.kill()  # the registry is gone: what is here still runs, unless the pod wants it fetched anew
     app.process.wait()
     app.run("again", app.image)
     app.ready("again")
     app.run("anew", app.image, "Always")
     assert "connection refused" in app.waiting("anew", "ImagePullBackOff")
-    clusters.down(app.cluster.name)
+    began = time.monotonic()
+    clusters.down(app.cluster.name)  # in the middle of a pull
+    assert time.monotonic() - began < 10
+    line.over.set()
+    line.shutdown()
+    line.server_close()
+    assert len(list(pulled.home().glob("*.part"))) == 1
     assert "kept" not in meshcourse("images", "prune").stderr
     assert pulled.listed() == ()
     assert [path.name for path in pulled.home().iterdir() if path.name not in ("locks", "names")] == []
