@@ -194,7 +194,9 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
                 subprocess.run([crane, *words], check=True, capture_output=True)
             started = clusters.up(f"pulling-{os.getpid()}", ingress_port=0, images="registry")
             try:
-                yield Registry(host, serving, started)
+                registry = Registry(host, serving, started)
+                registry.kubectl("wait", "--for=create", "serviceaccount/default", "--timeout=30s")
+                yield registry
             finally:
                 clusters.down(started.name)
         finally:
@@ -279,6 +281,7 @@ def test_the_table_serves_its_images_when_their_registry_is_not_reached(app: Reg
 def test_a_deletion_asks_the_container_to_end(app: Registry) -> None:
     app.run("ending", app.image)
     app.ready("ending")
+    until(lambda: "Hello" in app.kubectl("logs", "ending"))  # it hears the signal from now on
     following = subprocess.Popen(
         [str(binaries.kubectl()), "--kubeconfig", str(app.cluster.kubeconfig), "logs", "-f", "ending"], stdout=subprocess.PIPE, text=True
     )
