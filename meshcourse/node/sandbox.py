@@ -21,6 +21,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -28,7 +29,7 @@ from pathlib import Path
 
 from meshcourse.core.errors import ClusterError, MissingPrerequisite
 from meshcourse.engine import binaries
-from meshcourse.node import images
+from meshcourse.node import entering, images
 from meshcourse.node.images.accounts import inside
 from meshcourse.node.images.image import FILES
 from meshcourse.node.images.interpreter import loader
@@ -45,9 +46,10 @@ HOST_ETC = ("alternatives", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "ssl", 
 HOST_ROOTS = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 POD_ETC = ("hosts", "hostname", "resolv.conf")
-ENV = "/usr/bin/env"
 ENTRY = "/.meshcourse"
-"""Where a container of a pulled image has the host's setpriv and env, with the libraries that they need."""
+"""Where a container of a pulled image has the host's setpriv, with the libraries that it needs."""
+# What setpriv must be able to do, besides what the container may: a foreign image could have a say in how setpriv is loaded.
+_FOR_SETPRIV = ("SETUID", "SETGID", "SETPCAP")
 
 
 _FORK_LOOK_SECONDS = 0.004
@@ -133,7 +135,7 @@ def privileges(spec: Spec, host: Host) -> list[str]:
     bounding = "+all" if "ALL" in names else ",".join(["-all", *(f"+{name.lower()}" for name in names)])
     groups = ["--groups", ",".join(str(group) for group in spec.groups)] if spec.groups else ["--clear-groups"]
     return [
-        *_entry(spec, host.setpriv),
+        *_loaded(spec, host.setpriv),
         *("--reuid", str(spec.uid), "--regid", str(spec.gid)),
         *groups,
         "--no-new-privs",
@@ -148,6 +150,9 @@ def arguments(spec: Spec, host: Host, present: Iterable[str] = HOST_ETC) -> list
     words = ["--unshare-pid", "--unshare-ipc", "--unshare-uts", "--hostname", spec.hostname, "--new-session"]
     own = spec.scratch / "layer"
     if spec.image.root is not None:
+        words += ["--cap-drop", "ALL"]
+        for name in {*capabilities(spec), *_FOR_SETPRIV}:
+            words += ["--cap-add", name if name == "ALL" else f"CAP_{name}"]
         words += _overlay(spec, "/", spec.image.root, spec.layers / "entry", own)
         words += ["--proc", "/proc", "--dev", "/dev"]
     else:
@@ -178,12 +183,12 @@ def _overlay(spec: Spec, where: str, *layers: Path) -> list[str]:
     return [*sources, "--ro-overlay" if spec.read_only_root else "--tmp-overlay", where]
 
 
-def _entry(spec: Spec, program: str) -> list[str]:
-    """The words that run one of the host's programs inside: as it is, or by the loader that stands beside it."""
+def _loaded(spec: Spec, setpriv: str) -> list[str]:
+    """The words that run setpriv inside: as it is, or by the loader that stands beside it."""
     if spec.image.root is None:
-        return [program]
-    name = f"{ENTRY}/{Path(program).name}"
-    return [f"{ENTRY}/loader", "--library-path", ENTRY, name] if loader(Path(program)) != Path(program) else [name]
+        return [setpriv]
+    name = f"{ENTRY}/{Path(setpriv).name}"
+    return [f"{ENTRY}/loader", "--library-path", ENTRY, name] if loader(Path(setpriv)) != Path(setpriv) else [name]
 
 
 def target(spec: Spec, path: str) -> str:
@@ -220,18 +225,17 @@ def prepare_base(layers: Path, host: Host) -> None:
 
 
 def prepare_entry(layers: Path, host: Host) -> None:
-    """Write the layer that stands on every pulled image: the host's setpriv and env, and where the kernel's files are mounted."""
+    """Write the layer that stands on every pulled image: the host's setpriv, and where the kernel's files are mounted."""
     folder = layers / "entry" / ENTRY.strip("/")
     folder.mkdir(parents=True)
     for name in ("proc", "dev"):
         (layers / "entry" / name).mkdir()
-    for program in (host.setpriv, ENV):
-        shutil.copy(program, folder)
-        if (load := loader(Path(program))) != Path(program):
-            shutil.copy(load, folder / "loader")
-            listed = subprocess.run([str(load), "--list", program], capture_output=True, text=True, check=True).stdout
-            for name, path in (line.split()[:3:2] for line in listed.splitlines() if "=>" in line):
-                shutil.copy(path, folder / name)
+    shutil.copy(host.setpriv, folder)
+    if (load := loader(Path(host.setpriv))) != Path(host.setpriv):
+        shutil.copy(load, folder / "loader")
+        listed = subprocess.run([str(load), "--list", host.setpriv], capture_output=True, text=True, check=True).stdout
+        for name, path in (line.split()[:3:2] for line in listed.splitlines() if "=>" in line):
+            shutil.copy(path, folder / name)
 
 
 def prepare(spec: Spec) -> None:
@@ -319,9 +323,24 @@ class Running:
         if not (pid := self.pid):
             raise LookupError(f"container {self.spec.key} is not running")
         environment = {"PATH": DEFAULT_PATH, **({"TERM": "xterm"} if tty else {}), **self.spec.environment}
+        if self.spec.image.root is not None:
+            spec = self.spec
+            who = (str(spec.uid), str(spec.gid), ",".join(map(str, spec.groups)), ",".join(capabilities(spec)))
+            return [
+                sys.executable,
+                "-I",
+                "-S",
+                entering.__file__,
+                str(self.reaper),
+                str(pid),
+                *who,
+                json.dumps(environment),
+                "--",
+                *command,
+            ]
         join = [self.host.nsenter, "--target", str(self.reaper), "--mount", "--pid", "--net", "--ipc", "--uts", f"--wd=/proc/{pid}/cwd"]
         words = [f"{name}={value}" for name, value in environment.items()]
-        return [*join, "--", *privileges(self.spec, self.host), *_entry(self.spec, ENV), "-i", *words, *command]
+        return [*join, "--", *privileges(self.spec, self.host), "/usr/bin/env", "-i", *words, *command]
 
 
 def _send(pid: int, number: int) -> None:

@@ -52,7 +52,7 @@ def unpack(archive: BinaryIO, users: int, groups: int, where: str = "/") -> int:
     Raises tarfile.TarError, OSError, and KeyError for a hard link to nothing.
     """
     done = 0
-    with tarfile.open(fileobj=_Counted(archive), mode="r|") as tar:
+    with tarfile.open(fileobj=_Counted(archive), mode="r|") as tar:  # type: ignore[call-overload]  # of a stream only `read` is used
         tar.extraction_filter = lambda member, _: member  # the chroot is what keeps it inside
         for member in tar:
             if member.isdev() and not member.isfifo():

@@ -30,6 +30,7 @@ from meshcourse.cluster import clusters
 from meshcourse.core.errors import EngineError
 from meshcourse.engine import binaries
 from meshcourse.engine.go_programs import CRANE
+from meshcourse.node import entering, sandbox
 from meshcourse.node.images import pulled
 from meshcourse.node.images.interpreter import loader
 
@@ -61,7 +62,7 @@ def files() -> bytes:
 
         for name, path in parts.items():
             add(name, path.read_bytes(), mode=0o755)
-        for applet in ("sh", "sleep", "id", "cat", "ls", "stat", "touch", "readlink", "wget"):
+        for applet in ("sh", "sleep", "id", "cat", "ls", "stat", "touch", "readlink", "grep"):
             add(f"bin/{applet}", type=tarfile.SYMTYPE, linkname="busybox")
         add("bin/start", START.encode(), mode=0o755)
         add("etc/passwd", b"root:x:0:0:root:/:/bin/sh\nada:x:1000:1001:Ada:/home/ada:/bin/sh\n")
@@ -251,6 +252,20 @@ def test_the_pod_lays_its_words_over_the_images(app: Registry) -> None:
     assert app.kubectl("logs", "other") == "Good day, moon, from /made/here as 7:0\n"
     assert "already present" in app.event("other", "Pulled")
     assert "Read-only file system" in app.kubectl("exec", "other", "--", "touch", "/tmp", check=False)
+
+
+def test_a_container_and_what_enters_it_have_the_same_capabilities_and_no_more(app: Registry) -> None:
+    app.run("rooted", app.image, securityContext={"runAsUser": 0, "capabilities": {"drop": ["NET_RAW"], "add": ["NET_ADMIN"]}})
+    app.ready("rooted")
+    wanted = sandbox.DEFAULT_CAPABILITIES - {"NET_RAW"} | {"NET_ADMIN"}
+    mask = sum(1 << number for number, name in enumerate(entering.CAPABILITIES) if name in wanted)
+    lines = [f"CapInh:\t{0:016x}", *(f"{kind}:\t{mask:016x}" for kind in ("CapPrm", "CapEff", "CapBnd")), f"CapAmb:\t{0:016x}"]
+    for process in ("2", "self"):  # the main process, and this one
+        until(
+            lambda process=process: app.kubectl("exec", "rooted", "--", "grep", "Cap", f"/proc/{process}/status").split("\n")[:5] == lines
+        )
+    assert "exit code 7" in app.kubectl("exec", "rooted", "--", "sh", "-c", "exit 7", check=False)
+    assert 'exec: "nonesuch": No such file or directory' in app.kubectl("exec", "rooted", "--", "nonesuch", check=False)
 
 
 def test_a_tag_that_is_not_there_is_refused_in_the_registrys_words(app: Registry) -> None:
