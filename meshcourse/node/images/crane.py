@@ -27,8 +27,6 @@ ANSWERS_WITHIN: Final = 15.0
 
 # How Go writes that no answer came (`Get "https://...": dial tcp ...`), and answers of proxies and overcharged registries.
 _NOT_REACHED: Final = re.compile(r'\b(?:Get|Head) "https?://|TOOMANYREQUESTS|unexpected status code (?:403|407|429|5\d\d)')
-
-
 _REFUSED: Final = "check its name and its tag; for a private registry type `docker login` first (crane reads ~/.docker/config.json)"
 
 
@@ -66,6 +64,8 @@ async def pull(reference: str, told: Callable[[int], None]) -> str:
         except TimeoutError:
             raise PullFailed(f"no answer within {ANSWERS_WITHIN:.0f} s", reached=False) from None
         repository = reference.rpartition(":")[0]
+    if not pulled.is_digest(digest):
+        raise PullFailed(f'"{digest}" is no sha256 digest', reached=True)
     if pulled.find(digest) is None:
         await _bring(f"{repository}@{digest}", digest, told)
     pulled.name(reference, digest)

@@ -75,9 +75,15 @@ def named(reference: str) -> Pulled | None:
     return find(digest)
 
 
+def is_digest(text: str) -> bool:
+    """Whether this is a digest, which becomes the name of a folder: pods may ask for anything."""
+    digits = text.removeprefix(_ALGORITHM)
+    return digits != text and len(digits) == _DIGITS and not digits.strip("0123456789abcdef")
+
+
 def find(digest: str) -> Pulled | None:
     """The image with this digest, if it is there."""
-    if not _is_digest(digest):
+    if not is_digest(digest):
         return None
     try:
         return Pulled(**json.loads((_folder(digest) / "image.json").read_text(encoding="utf-8")))
@@ -161,11 +167,6 @@ def _sizes(folder: Path) -> Iterator[int]:
         for each in files:
             found = Path(where, each).lstat()
             yield found.st_size // found.st_nlink
-
-
-def _is_digest(digest: str) -> bool:
-    rest = digest.removeprefix(_ALGORITHM)
-    return rest != digest and len(rest) == _DIGITS and not rest.strip("0123456789abcdef")
 
 
 def _folder(digest: str) -> Path:

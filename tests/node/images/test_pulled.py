@@ -53,8 +53,12 @@ def test_an_image_is_there_whole_or_not_at_all(cache: Path) -> None:
 
 
 @pytest.mark.parametrize("digest", ["", "sha256:", "sha256:../../etc", "sha256:" + "Z" * 64, "5" * 64])
-def test_what_is_no_digest_names_no_folder(cache: Path, digest: str) -> None:
+async def test_what_is_no_digest_names_no_folder(cache: Path, digest: str) -> None:
     assert pulled.find(digest) is None
+    if digest:
+        with pytest.raises(crane.PullFailed, match="is no sha256 digest"):
+            await crane.pull(f"example.com/x@{digest}", lambda _: None)
+    assert not cache.exists()
 
 
 def accounts(tmp_path: Path) -> Accounts:
