@@ -71,10 +71,13 @@ def lab(
         _wait(server, port, token)
         display.done("JupyterLab runs; Ctrl-C stops it (the cluster runs on until `meshcourse down`)")
         _say_how_to_type_along()
-        display.console.print(url, soft_wrap=True)
-        if open_browser:
-            webbrowser.open(url)
-        server.wait()
+        try:
+            display.console.print(url, soft_wrap=True)
+            if open_browser:
+                webbrowser.open(url)
+            server.wait()
+        except KeyboardInterrupt:
+            display.report("stopping JupyterLab")
 
 
 def first(course: Path) -> str:
@@ -97,8 +100,6 @@ def _server(folder: Path, port: int, token: str, environment: dict[str, str]) ->
         server = subprocess.Popen(words, env=environment, cwd=folder, stdout=log, stderr=log, start_new_session=True)
     try:
         yield server
-    except KeyboardInterrupt:
-        display.report("stopping JupyterLab")
     finally:
         server.terminate()
         try:
