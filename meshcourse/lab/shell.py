@@ -114,14 +114,16 @@ def access_log(containing: str = "", *, workload: str = "", namespace: str = "",
         *(["-c", "istio-proxy"] if workload else []),
         f"--tail={200 * access_logs.crowd(begun.connection)}",
     ]
-    say(f"$ {shlex.join(arguments)}{f' | grep {shlex.quote(containing)} | tail -{lines}' if containing else f' | tail -{lines}'}")
+    mark = access_logs.own(begun.connection, where)
+    filters = "".join(f" | grep {shlex.quote(each)}" for each in (mark, containing) if each)
+    say(f"$ {shlex.join(arguments)}{filters} | tail -{lines}")
     while True:
         waited = time.monotonic() - started
         recent = [] if waited > FLUSH else [f"--since={RECENT}s"]
         done = commands.run(begun.connection, [*arguments, *recent], timeout=30.0)
         if done.code:
             raise resources.refusal(done, "the request for logs")
-        found = [line for line in done.stdout.splitlines() if containing in line and access_logs.is_own(begun.connection, where, line)]
+        found = [line for line in done.stdout.splitlines() if containing in line and mark in line]
         if len(found) >= lines or (found and waited > FLUSH) or waited > timeout:
             say("\n".join(found[-lines:]) or f"(no line with {containing!r} in the last {200 * access_logs.crowd(begun.connection):,})")
             return

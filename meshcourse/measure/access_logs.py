@@ -84,9 +84,9 @@ def _value(token: re.Match[str]) -> str:
     return next(part for part in (token["quoted"], token["time"], token["word"]) if part is not None)
 
 
-def is_own(connection: Connection, namespace: str, line: str) -> bool:
-    """Whether a line tells of this learner's request: of those of a gateway that several share, only the ones to the own port."""
-    return not connection.learner or namespace != installation.NAMESPACE or f":{connection.gateway_port} " in line
+def own(connection: Connection, namespace: str) -> str:
+    """What every line of this learner's requests holds: in the log of a gateway that several share, the own port; else nothing."""
+    return f":{connection.gateway_port} " if connection.learner and namespace == installation.NAMESPACE else ""
 
 
 def crowd(connection: Connection) -> int:
@@ -119,6 +119,5 @@ def read(
     done = commands.run(connection, arguments, timeout=30.0)
     if done.code:
         raise resources.refusal(done, f"the request for the logs of {workload}")
-    return tuple(
-        entry for entry in parse(done.stdout.splitlines()) if containing in entry.line and is_own(connection, namespace, entry.line)
-    )
+    mark = own(connection, namespace)
+    return tuple(entry for entry in parse(done.stdout.splitlines()) if containing in entry.line and mark in entry.line)

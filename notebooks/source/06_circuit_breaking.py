@@ -192,7 +192,8 @@ lab.wait()
 # kubectl exec deploy/fortio-deploy -c fortio -- /usr/bin/fortio curl -quiet http://httpbin:8000/get 2>&1 | sed "s/command terminated.*//"
 
 # %% [markdown]
-# `no healthy upstream`, for three minutes, because of one single error. Envoy knows where it stands:
+# `no healthy upstream`, for three minutes, because of one single error. Envoy knows where it stands (`$NAMESPACE` is this
+# chapter's namespace, in every shell cell):
 
 # %% language="bash"
 # istioctl proxy-config endpoints deploy/fortio-deploy --cluster "outbound|8000||httpbin.$NAMESPACE.svc.cluster.local"
