@@ -8,6 +8,7 @@ the cluster; lessons make namespaces and label them; `down` takes away what bear
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import os
 import time
@@ -22,7 +23,7 @@ import yaml
 from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
 
-from meshcourse.backends import belongings, forwarding, ingress, programs, records, rights
+from meshcourse.backends import belongings, forwarding, ingress, learners, programs, records, rights
 from meshcourse.backends.backend import Component, Report, Status
 from meshcourse.backends.records import Record
 from meshcourse.core import settings
@@ -35,7 +36,8 @@ _PATIENCE: Final = 15.0
 class Existing:
     """The cluster that `context` of the kubeconfig file `source` names; both may be empty for what kubectl itself would take.
 
-    `way` is one of ingress.WAYS or a URL. `installs` says that Istio will be installed, which takes more rights.
+    `way` is one of ingress.WAYS or a URL. `learner` is one of several who share the cluster, or empty. `installs` says
+    that Istio will be installed, which takes more rights.
     """
 
     name: str = settings.DEFAULT_CLUSTER
@@ -44,6 +46,7 @@ class Existing:
     way: str = ingress.AUTO
     installs: bool = False
     istioctl: str = ""
+    learner: str = ""
 
     def up(self, report: Report) -> Status:
         """Look at the cluster and remember it, or find it remembered. Nothing is made in it. Raises ClusterError, KubernetesError."""
@@ -51,6 +54,8 @@ class Existing:
         record = records.find(self.name) or self._new(report)
         self._must_be_meant(record)
         self._must_be_allowed(record, report)
+        if record.learner:
+            record = self._as_learner(record, report)
         if not record.ingress_url or self.way not in {ingress.AUTO, record.ingress, record.ingress_url}:
             record = self._with_ingress(record, report)
         elif self.istioctl and self.istioctl != record.istioctl:
@@ -123,7 +128,9 @@ class Existing:
         return record
 
     def _environment(self, record: Record) -> dict[str, str]:
+        learner = {settings.LEARNER_VARIABLE: record.learner, settings.PORT_VARIABLE: str(record.gateway_port)} if record.learner else {}
         return {
+            **learner,
             "KUBECONFIG": str(record.kubeconfig),
             "INGRESS_URL": record.ingress_url,
             "MESHCOURSE_CLUSTER": record.name,
@@ -137,18 +144,34 @@ class Existing:
         context, api_url = content["current-context"], content["clusters"][0]["cluster"]["server"]
         report(f"cluster {api_url}, context {context} of {source}")
         owner = f"{self.name}-{uuid.uuid4().hex[:8]}"
-        record = Record(self.name, records.EXISTING, time.time(), owner, api_url, source=source, context=context, istioctl=self.istioctl)
+        learner = learners.check_name(self.learner) if self.learner else ""
+        record = Record(
+            self.name,
+            records.EXISTING,
+            time.time(),
+            owner,
+            api_url,
+            source=source,
+            context=context,
+            istioctl=self.istioctl,
+            learner=learner,
+        )
         record.home.mkdir(parents=True, exist_ok=True, mode=0o700)
         records.write_private(record.kubeconfig, yaml.safe_dump(content, sort_keys=False))
         return record
 
     def _must_be_meant(self, record: Record) -> None:
         """A name that stands for another cluster is not quietly turned to this one."""
-        given = {"--kubeconfig": (self.source, record.source), "--context": (self.context, record.context)}
+        given = {
+            "--kubeconfig": (self.source, record.source),
+            "--context": (self.context, record.context),
+            "--learner": (self.learner, record.learner),
+        }
         for option, (wanted, known) in given.items():
             if wanted and wanted != known:
+                whose = f", learner {record.learner}" if record.learner else ""
                 raise ClusterError(
-                    f'"{self.name}" is the cluster of {record.source}, context {record.context}.',
+                    f'"{self.name}" is the cluster of {record.source}, context {record.context}{whose}.',
                     why=f"{option} says {wanted}",
                     next=f"meshcourse down --name {self.name}    # or give the other one a name: --name other",
                 )
@@ -162,8 +185,21 @@ class Existing:
         if missing:
             raise rights.lacking(missing, who=f"Context {record.context}")
 
+    def _as_learner(self, record: Record, report: Report) -> Record:
+        """With a port of the gateway that is that learner's alone."""
+        learners.check_way(self.way)
+        if record.gateway_port == settings.HTTP_PORT:
+            api = _api(record.kubeconfig)
+            found = _ask(functools.partial(client.CoreV1Api(api).list_namespace, label_selector=settings.LEARNER_LABEL))
+            plain: Any = api.sanitize_for_serialization
+            record = dataclasses.replace(record, gateway_port=learners.choose(record.learner, plain(found)["items"]))
+        report(f"learner {record.learner}: namespaces {record.learner}-*, port {record.gateway_port} of the ingress gateway")
+        return record
+
     def _with_ingress(self, record: Record, report: Report) -> Record:
         way = ingress.check_way(self.way)
+        if record.learner and way == ingress.AUTO:
+            way = ingress.PORT_FORWARD
         if way not in ingress.WAYS:
             return dataclasses.replace(record, ingress=way, ingress_url=way)
         api = _api(record.kubeconfig)
@@ -189,7 +225,7 @@ class Existing:
     @staticmethod
     def _forward(record: Record) -> None:
         if record.ingress == ingress.PORT_FORWARD:
-            forwarding.start(record.home, int(record.ingress_url.rpartition(":")[2]))
+            forwarding.start(record.home, int(record.ingress_url.rpartition(":")[2]), record.gateway_port)
 
 
 def extract(source: str, context: str) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from typing import Final
 
 from meshcourse.backends import ingress, programs
 from meshcourse.cluster import clusters
+from meshcourse.core import settings
 from meshcourse.core.errors import ClusterError
 
 STARTS_WITHIN: Final = 20.0
@@ -43,8 +44,11 @@ def runs(home: Path) -> bool:
     return clusters.is_locked(home, _LOCK)
 
 
-def start(home: Path, port: int) -> None:
-    """Forward `port`, unless it is being done. Raises ClusterError when nothing holds the port after a while, with kubectl's words."""
+def start(home: Path, port: int, inner: int = settings.HTTP_PORT) -> None:
+    """Forward `port` to the gateway's port `inner`, unless it is being done.
+
+    Raises ClusterError when nothing holds the port after a while, with kubectl's words.
+    """
     if runs(home):
         return
     for pid, ended in list(_children.items()):
@@ -55,7 +59,7 @@ def start(home: Path, port: int) -> None:
     lock = os.open(home / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        words = [sys.executable, "-m", __name__, str(programs.kubectl()), str(home), str(port), str(lock)]
+        words = [sys.executable, "-m", __name__, str(programs.kubectl()), str(home), str(port), str(lock), str(inner)]
         with log.open("wb") as output:
             child = subprocess.Popen(
                 words, stdin=subprocess.DEVNULL, stdout=output, stderr=output, pass_fds=(lock,), start_new_session=True, cwd="/"
@@ -99,10 +103,18 @@ def stop(home: Path) -> bool:
     return True
 
 
-def keep(kubectl: str, home: Path, port: int, lock: int) -> None:
-    """Run `kubectl port-forward` again and again, at once after one that worked, ever more slowly while it cannot."""
+def keep(kubectl: str, home: Path, port: int, lock: int, inner: int) -> None:
+    """Run `kubectl port-forward` again and again, at once after one that worked, ever more slowly while it cannot.
+
+    The gateway's Service has port 80; a learner's own is open in its pod only.
+    """
     words = [kubectl, "--kubeconfig", str(home / "kubeconfig"), "port-forward", "--address", "127.0.0.1"]
-    words += ["--namespace", ingress.NAMESPACE, f"service/{ingress.SERVICE}", f"{port}:80"]
+    words += [
+        "--namespace",
+        ingress.NAMESPACE,
+        f"{'service' if inner == settings.HTTP_PORT else 'deployment'}/{ingress.SERVICE}",
+        f"{port}:{inner}",
+    ]
     failures = 0
     while True:
         began = time.monotonic()
@@ -113,4 +125,4 @@ def keep(kubectl: str, home: Path, port: int, lock: int) -> None:
 
 
 if __name__ == "__main__":
-    keep(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))
+    keep(sys.argv[1], Path(sys.argv[2]), *map(int, sys.argv[3:6]))

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 import meshcourse
-from meshcourse.core import paths
+from meshcourse.core import paths, settings
 from meshcourse.core.errors import ClusterError
 
 EXISTING: Final = "existing"
@@ -26,6 +26,7 @@ KIND: Final = "kind"
 class Record:
     """One named cluster. `started` is Unix time in seconds; `version` the package's that wrote it; `owner` marks what is made there.
 
+    `learner` is whom of several it is for, and `gateway_port` that learner's port of the ingress gateway; 80 is everybody's.
     `source` and `context` say where an existing cluster's kubeconfig came from; `kubernetes` and `istio` which versions a kind cluster
     was asked for; `istioctl` is the program fetched for it; empty means not said.
     """
@@ -42,6 +43,8 @@ class Record:
     kubernetes: str = ""
     istio: str = ""
     istioctl: str = ""
+    learner: str = ""
+    gateway_port: int = settings.HTTP_PORT
     version: str = meshcourse.__version__
 
     @property

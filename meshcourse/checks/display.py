@@ -7,6 +7,7 @@ Who runs it: lab.check, which hands the Card to IPython.
 from __future__ import annotations
 
 import html
+import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -48,13 +49,18 @@ def page(outcome: Outcome) -> str:
     """The whole outcome as one HTML block."""
     colour = _MARKS[outcome.verdict][1]
     lines = "".join(
-        f'<div style="margin-top:2px">{f"<b>{html.escape(label)}:</b> " if label else ""}{html.escape(text)}</div>'
+        f'<div style="margin-top:2px">{f"<b>{html.escape(label)}:</b> " if label else ""}{_code(text)}</div>'
         for label, text in rows(outcome)
     )
     return (
         f'<div class="meshcourse-outcome" style="border-left:4px solid {colour};padding:4px 12px;margin:4px 0">'
         f'<div style="color:{colour};font-weight:600">{html.escape(heading(outcome))}</div>{lines}</div>'
     )
+
+
+def _code(text: str) -> str:
+    """`text` as HTML, where what stands between backticks is code, as in the notebooks' own prose."""
+    return re.sub("`([^`]+)`", r"<code>\1</code>", html.escape(text))
 
 
 @dataclass(frozen=True)

@@ -7,14 +7,13 @@ server until Ctrl-C; its URL is printed when it answers.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 import webbrowser
 from collections.abc import Iterator
@@ -31,9 +30,12 @@ from meshcourse.core.errors import MeshcourseError
 SETTINGS = Path(__file__).parent / "jupyter"
 """JupyterLab's defaults for a course: no question about news, no look for updates. A learner's own settings come before them."""
 STARTS_WITHIN = 60.0
+FIRST_PORT = 8888
+RETRIES = 100
+"""How many ports JupyterLab tries; its runtime file tells which it took. Were one looked for beforehand, another program could take it."""
 
 Folder = Annotated[Path | None, typer.Option("--folder", help="Where your copies of the notebooks lie (made on first use).")]
-Port = Annotated[int, typer.Option(min=0, max=65535, help="Port of JupyterLab on 127.0.0.1; 0 takes the first free one from 8888 on.")]
+Port = Annotated[int, typer.Option(min=0, max=65535, help="Port of JupyterLab on 127.0.0.1; 0 takes 8888, or a free one near it.")]
 Istio = Annotated[str, typer.Option("--istio", metavar="PROFILE", help="Istio profile for a cluster that has none yet, or none.")]
 
 
@@ -61,20 +63,22 @@ def lab(
         display.report(line)
     for number in (signal.SIGTERM, signal.SIGHUP):  # a closed terminal stops JupyterLab as Ctrl-C does
         signal.signal(number, signal.default_int_handler)
-    port, token = port or free_port(), secrets.token_hex(16)
-    url = f"http://127.0.0.1:{port}/lab/tree/{first(course)}?token={token}"
+    token = secrets.token_hex(16)
     # JupyterLab takes seconds to start, Istio too: they start side by side.
     known = records.find(name)
     theirs = known is not None and known.backend == records.EXISTING  # no Istio is put into a cluster of somebody else's without a question
     with _server(own, port, token, dict(chosen.find(name).environment())) as server:
         up.install(name, up.NO_ISTIO if theirs else istio)
-        _wait(server, port, token)
+        url = f"http://127.0.0.1:{_wait(server, token)}/lab/tree/{first(course)}?token={token}"
         display.done("JupyterLab runs; Ctrl-C stops it (the cluster runs on until `meshcourse down`)")
         _say_how_to_type_along()
-        display.console.print(url, soft_wrap=True)
-        if open_browser:
-            webbrowser.open(url)
-        server.wait()
+        try:
+            display.console.print(url, soft_wrap=True)
+            if open_browser:
+                webbrowser.open(url)
+            server.wait()
+        except KeyboardInterrupt:
+            display.report("stopping JupyterLab")
 
 
 def first(course: Path) -> str:
@@ -85,7 +89,8 @@ def first(course: Path) -> str:
 @contextlib.contextmanager
 def _server(folder: Path, port: int, token: str, environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
     """JupyterLab, until Ctrl-C or the block's end. Its token goes by the environment: argument lists can be read by every user."""
-    words = startup.module("jupyterlab", "--no-browser", "--ip=127.0.0.1", f"--port={port}", "--ServerApp.port_retries=0")
+    words = startup.module("jupyterlab", "--no-browser", "--ip=127.0.0.1")
+    words += [f"--port={port or FIRST_PORT}", f"--ServerApp.port_retries={0 if port else RETRIES}"]
     words += [f"--ServerApp.root_dir={folder}", "--log-level=WARN", "--ServerApp.terminals_enabled=True"]
     words += ["--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
     if os.geteuid() == 0:
@@ -97,8 +102,6 @@ def _server(folder: Path, port: int, token: str, environment: dict[str, str]) ->
         server = subprocess.Popen(words, env=environment, cwd=folder, stdout=log, stderr=log, start_new_session=True)
     try:
         yield server
-    except KeyboardInterrupt:
-        display.report("stopping JupyterLab")
     finally:
         server.terminate()
         try:
@@ -123,30 +126,21 @@ def _say_how_to_type_along() -> None:
         display.report(f'to type along in another terminal: source {activate} && eval "$(meshcourse env)"')
 
 
-def _wait(server: subprocess.Popen[bytes], port: int, token: str) -> None:
-    """Until it answers to its own token: another server may have taken the port in between."""
+def _wait(server: subprocess.Popen[bytes], token: str) -> int:
+    """The port that it took, when it answers there to its own token: the runtime file may be an ended one's with the same process id."""
+    from jupyter_core.paths import jupyter_runtime_dir
+
+    facts = Path(jupyter_runtime_dir()) / f"jpserver-{server.pid}.json"
     deadline = time.monotonic() + STARTS_WITHIN
     while time.monotonic() < deadline and server.poll() is None:
         try:
+            port = int(json.loads(facts.read_text(encoding="utf-8"))["port"])
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/status?token={token}", timeout=2):
-                return
-        except (urllib.error.URLError, TimeoutError):
+                return port
+        except (OSError, ValueError):  # not written, half written, not answering yet
             time.sleep(0.1)
     raise MeshcourseError(
         "JupyterLab did not start.",
         why=f"it ended with code {server.returncode}; its own words are in {_log()}" if server.poll() is not None else "it does not answer",
         next="meshcourse lab --port 8899",
     )
-
-
-def free_port(first: int = 8888, tries: int = 100) -> int:
-    """The first port from `first` on that nobody listens on."""
-    for port in range(first, first + tries):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
-    raise MeshcourseError(f"Ports {first} to {first + tries - 1} are all taken.", next="meshcourse lab --port 0")

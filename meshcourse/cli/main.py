@@ -14,7 +14,7 @@ import typer
 
 import meshcourse
 from meshcourse.cli import doctor, down, engine, env, images, lab, logs, notebooks, progress, status, up
-from meshcourse.cli.display import show_error
+from meshcourse.cli.display import report, show_error
 from meshcourse.core.errors import MeshcourseError
 
 HELP = """Learn Istio by doing: a real Kubernetes, a real Istio and real Envoys on this machine, without Docker.
@@ -33,6 +33,9 @@ A first session:
 
     meshcourse down                   stop it; nothing is left
 """
+
+INTERRUPTED = 130
+"""What typer exits with after Ctrl-C, as shells do: 128 and the signal's number."""
 
 app = typer.Typer(help=HELP, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None, add_completion=False)
 
@@ -67,6 +70,10 @@ def main() -> None:
             raise
         show_error(error)
         sys.exit(1)
+    except SystemExit as ended:
+        if ended.code == INTERRUPTED:
+            report("stopped by Ctrl-C; the same command goes on from what is whole")
+        raise
 
 
 if __name__ == "__main__":

@@ -33,6 +33,7 @@ Images = Annotated[ImageSource | None, typer.Option("--images", help="embedded: 
 Kubeconfig = Annotated[str, typer.Option(metavar="FILE", help="existing: whose cluster (else KUBECONFIG, else ~/.kube/config).")]
 Context = Annotated[str, typer.Option(metavar="NAME", help="existing: which context of it (else its current one).")]
 Ingress = Annotated[str, typer.Option(metavar="WAY", help="existing: auto, load-balancer, node-port, port-forward, or a URL.")]
+Learner = Annotated[str, typer.Option(metavar="NAME", help="existing: one of several who share it; namespaces become NAME-...")]
 Kubernetes = Annotated[str, typer.Option("--k8s", metavar="VERSION", help="kind: 1.36, 1.28 or 1.23.")]
 IstioVersion = Annotated[str, typer.Option(metavar="VERSION", help="kind: 1.31, 1.18.2, 1.13.1, ...; existing: the istioctl to fetch.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="existing: do not ask.")]
@@ -48,6 +49,7 @@ def up(  # noqa: PLR0913, PLR0917 - each is an option
     kubeconfig: Kubeconfig = "",
     context: Context = "",
     ingress: Ingress = "auto",
+    learner: Learner = "",
     k8s: Kubernetes = "",
     istio_version: IstioVersion = "",
     yes: Yes = False,
@@ -63,6 +65,7 @@ def up(  # noqa: PLR0913, PLR0917 - each is an option
     meshcourse up --images registry                 pods with any image: it is pulled, as a kubelet would
     meshcourse up --backend kind --k8s 1.28         a kind cluster (Docker or Podman), with the Istio that goes with it
     meshcourse up --name team --backend existing --kubeconfig ~/.kube/config --context team
+    meshcourse up --name ada --backend existing --kubeconfig FILE --learner ada       one of thirty on one cluster
     """  # noqa: D301 - \\b tells click to keep the lines
     from meshcourse.backends import pairs
     from meshcourse.backends.existing import Existing
@@ -72,9 +75,11 @@ def up(  # noqa: PLR0913, PLR0917 - each is an option
 
     clusters.check_name(name)
     wanted = _backend(name, backend)
+    if learner:
+        _check_learner(learner, wanted, istio or NO_ISTIO)
     if wanted is BackendName.EXISTING:
         istioctl = str(releases.istioctl(pairs.whole(istio_version))) if istio_version else ""
-        use(Existing(name, kubeconfig, context, ingress, istioctl=istioctl), profile=istio or NO_ISTIO, yes=yes)
+        use(Existing(name, kubeconfig, context, ingress, istioctl=istioctl, learner=learner), profile=istio or NO_ISTIO, yes=yes)
     elif wanted is BackendName.KIND:
         found = Kind(name, k8s, istio_version).up(display.report)
         display.done(f"cluster {name}: {found.api_url} (kind)")
@@ -103,6 +108,25 @@ def _backend(name: str, asked: BackendName | None) -> BackendName:
             next=f"meshcourse up --backend {asked} --name other    # or first: meshcourse down --name {name}",
         )
     return known or asked or BackendName.EMBEDDED
+
+
+def _check_learner(learner: str, wanted: BackendName, profile: str) -> None:
+    """Whether there can be learners beside this one. Raises ClusterError."""
+    from meshcourse.backends import learners
+
+    learners.check_name(learner)
+    if wanted is not BackendName.EXISTING:
+        raise ClusterError(
+            "--learner is for a cluster that several share.",
+            why=f"one of the backend {wanted} is yours alone",
+            next=f"meshcourse up --name {learner} --backend existing --kubeconfig FILE --learner {learner}",
+        )
+    if profile != NO_ISTIO:
+        raise ClusterError(
+            "A learner does not install Istio in a cluster that several share.",
+            why="it is for the whole cluster, and `down` would take it away from everybody",
+            next="meshcourse up --name shared --backend existing --istio demo    # for an administrator, once",
+        )
 
 
 def start(name: str, *, api_port: int, ingress_port: int, images: ImageSource | None = None) -> None:
@@ -142,7 +166,8 @@ def use(cluster: Existing, *, profile: str, yes: bool) -> None:
     if records.find(cluster.name) is None:
         context, api_url = cluster.target()
         _ask(
-            f"Cluster {api_url} (context {context}) is not the course's own. Lessons will make a namespace for each chapter in it, and "
+            f"Cluster {api_url} (context {context}) is not the course's own. Lessons will make a namespace "
+            f"{f'{cluster.learner}-... ' if cluster.learner else ''}for each chapter in it, and "
             f"delete it at the chapter's end; `meshcourse down --name {cluster.name}` takes away whatever is left.",
             yes=yes,
         )

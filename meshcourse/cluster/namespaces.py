@@ -19,6 +19,7 @@ import os
 import signal
 import subprocess
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -188,6 +189,8 @@ def _init(node: Callable[[], int], alive: int) -> int:
         code = 1
         try:
             code = node()
+        except BaseException:  # noqa: BLE001 - into the daemon's log: nobody else would see it
+            traceback.print_exc()
         finally:
             sys.stdout.flush()
             sys.stderr.flush()

@@ -6,6 +6,7 @@ Comes in: this machine (`facts`, the edge), as a `Facts`. Goes out: one `Check` 
 
 from __future__ import annotations
 
+import errno
 import getpass
 import os
 import platform
@@ -22,6 +23,8 @@ from meshcourse.core import paths
 PROGRAMS = ("iptables", "iptables-save", "nsenter", "setpriv", "newuidmap", "newgidmap", "busybox", "curl")
 SYSTEM_PATH = ":/usr/local/sbin:/usr/sbin:/sbin"
 ENOUGH_DISK = 1_000_000_000
+ENOUGH_IDS = 2000
+"""User ids that root must own: containers run as Istio's 1337 and as others below it. A whole root owns 4,294,967,295."""
 APPARMOR_RULE = Path("/proc/sys/kernel/apparmor_restrict_unprivileged_userns")
 OTHER_WAYS = (
     "The kind backend (Docker) or any cluster with a kubeconfig runs the course too; on macOS and Windows also a Linux VM such as WSL2."
@@ -41,7 +44,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Facts:
-    """What was found on the machine. `namespaces_refused` has the kernel's words, empty when it makes them."""
+    """What was found on the machine. `namespaces_refused` has the kernel's words, empty when it makes them; `ids` are the user ids here."""
 
     system: str
     machine: str
@@ -50,6 +53,7 @@ class Facts:
     programs: Mapping[str, str]
     subuid: str = ""
     subgid: str = ""
+    ids: int = 2**32 - 1
     namespaces_refused: str = ""
     apparmor_forbids: bool = False
     free_bytes: int = ENOUGH_DISK
@@ -72,6 +76,7 @@ def facts() -> Facts:
         programs={name: path for name in PROGRAMS if (path := shutil.which(name, path=search))},
         subuid=_text("/etc/subuid"),
         subgid=_text("/etc/subgid"),
+        ids=sum(int(line.split()[2]) for line in _text("/proc/self/uid_map").splitlines()),
         namespaces_refused=_namespaces_refused(as_root=uid == 0) if platform.system() == "Linux" else "",
         apparmor_forbids=uid != 0 and APPARMOR_RULE.exists() and APPARMOR_RULE.read_text(encoding="ascii").strip() == "1",
         free_bytes=shutil.disk_usage(existing).free,
@@ -91,12 +96,11 @@ def _namespaces_refused(*, as_root: bool) -> str:
     """Try the namespaces that a cluster needs, in a process of their own that ends at once."""
     flags = namespaces.CLONE_NEWNS | namespaces.CLONE_NEWNET | namespaces.CLONE_NEWPID
     flags |= 0 if as_root else namespaces.CLONE_NEWUSER
-    program = (
-        "import ctypes, os, sys; libc = ctypes.CDLL(None, use_errno=True); "
-        f"sys.exit(libc.unshare({flags}) and os.strerror(ctypes.get_errno()))"
-    )
-    tried = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
-    return tried.stderr.strip() if tried.returncode else ""
+    program = f"import ctypes, sys; libc = ctypes.CDLL(None, use_errno=True); sys.exit(libc.unshare({flags}) and ctypes.get_errno())"
+    tried = subprocess.run([sys.executable, "-c", program], check=False)
+    if tried.returncode == errno.ENOSPC:  # its text is "No space left on device", which is of no help here
+        return "the limit of namespaces is 0 or reached (user.max_user_namespaces)"
+    return os.strerror(tried.returncode) if tried.returncode else ""
 
 
 def judge(found: Facts) -> tuple[Check, ...]:
@@ -163,6 +167,14 @@ def _namespaces(found: Facts) -> Check:
             found="AppArmor forbids them to ordinary users (Ubuntu 24.04's default)",
             why=why,
             fix="sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0",
+        )
+    if found.uid == 0 and found.ids < ENOUGH_IDS:
+        return Check(
+            name,
+            ok=False,
+            found=f"this root owns {found.ids} user id{'s' * (found.ids > 1)}, as after `unshare -r` or in a rootless container",
+            why="containers run under ids of their own, such as Istio's 1337",
+            fix="meshcourse doctor   # as the ordinary user, or as the machine's root",
         )
     if not found.namespaces_refused:
         return Check(name, ok=True, found="root" if found.uid == 0 else "user namespaces are allowed", why=why, fix="")

@@ -17,6 +17,8 @@ DEFAULT_CLUSTER: Final = "meshcourse"
 DEFAULT_PROFILE: Final = "demo"
 INGRESS_NODE_PORT: Final = 31718
 """The NodePort of istio-ingressgateway's http2 port, as the guide shows it; embedded serves it on 127.0.0.1 too."""
+HTTP_PORT: Final = 80
+"""The ingress gateway's port that Gateways open and `ingress_url` leads to, unless several learners share the gateway."""
 
 REGISTRY: Final = "registry"
 IMAGE_SOURCES: Final = ("table", REGISTRY)
@@ -26,5 +28,12 @@ OWNER_LABEL: Final = "meshcourse.dev/made-for"
 """Label of what the course made, or labelled, in a cluster that is not its own; its value says for whom, so that `down` finds it."""
 OWNER_VARIABLE: Final = "MESHCOURSE_OWNER"
 """Where a backend tells lessons that value; absent where the whole cluster is the course's own."""
+LEARNER_VARIABLE: Final = "MESHCOURSE_LEARNER"
+"""Where a backend tells lessons for which of several learners they run; absent where nobody shares the cluster."""
+PORT_VARIABLE: Final = "MESHCOURSE_GATEWAY_PORT"
+"""Where it tells them that learner's own port of the ingress gateway."""
+LEARNER_LABEL: Final = "meshcourse.dev/learner"
+PORT_LABEL: Final = "meshcourse.dev/gateway-port"
+"""Labels of a learner's namespaces, with the same values; backends/learners.yaml goes by the second."""
 NOTE: Final = "meshcourse.dev/brought-by"
 """Annotation of the same objects: `<chapter> created` or `<chapter> labelled`."""

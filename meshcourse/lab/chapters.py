@@ -6,7 +6,7 @@ Comes in: a chapter's key, such as "05-canary". Goes out: a Chapter. Who runs it
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -30,6 +30,8 @@ class Chapter:
     """What its exercises ask for, as `kind/name`: taken away by lab.clean_up where the namespace itself stays."""
     more_namespaces: tuple[str, ...] = ()
     """Namespaces that its cells make besides: lab.clean_up deletes those that the chapter's own cells created."""
+    alone: str = ""
+    """Why learners who share one cluster cannot do it side by side; empty: they can."""
 
     @property
     def number(self) -> int:
@@ -40,6 +42,10 @@ class Chapter:
     def stem(self) -> str:
         """The name of its files: `05_canary` for "05-canary"."""
         return self.key.replace("-", "_")
+
+    def belonging_to(self, learner: str) -> Chapter:
+        """The chapter in a namespace of that learner's own; the chapter itself where nobody shares the cluster."""
+        return replace(self, namespace=f"{learner}-{self.namespace}") if learner else self
 
 
 CHAPTERS: Final = {
@@ -53,8 +59,17 @@ CHAPTERS: Final = {
             minutes=40,
             objects=("gateway/hello", "virtualservice/hello", "virtualservice/billing"),
             more_namespaces=("components-outside",),
+            alone="its requests leave through the egress gateway and a namespace that would be everybody's",
         ),
-        Chapter("02-install-uninstall", "Install and uninstall", "install", profile="", injected=False, minutes=35),
+        Chapter(
+            "02-install-uninstall",
+            "Install and uninstall",
+            "install",
+            profile="",
+            injected=False,
+            minutes=35,
+            alone="it takes Istio off and puts it on, for everybody",
+        ),
         Chapter(
             "03-injection",
             "Sidecar injection",
@@ -63,6 +78,7 @@ CHAPTERS: Final = {
             minutes=35,
             objects=("deployment/legacy",),
             more_namespaces=("injection-guests", *(f"injection-trial-{name}" for name in ("plain", "enabled", "disabled", "revision"))),
+            alone="its cells make namespaces by names that would be everybody's",
         ),
         Chapter("04-bookinfo", "Bookinfo", "bookinfo", minutes=45, objects=("virtualservice/ratings",)),
         Chapter("05-canary", "Canary releases", "canary", minutes=40, objects=("virtualservice/shop", "virtualservice/club")),
@@ -101,8 +117,15 @@ CHAPTERS: Final = {
                 "virtualservice/desk",
             ),
             more_namespaces=("beyond-outside",),
+            alone="its requests leave through a namespace that would be everybody's",
         ),
-        Chapter("10-capstone", "Capstone: save the release", "capstone", minutes=45),
+        Chapter(
+            "10-capstone",
+            "Capstone: save the release",
+            "capstone",
+            minutes=45,
+            alone="its cells count the lines of the ingress gateway's log, which hold everybody's requests",
+        ),
     )
 }
 

@@ -68,7 +68,8 @@ def explain_log(containing: str = "", *, workload: str = "", namespace: str = ""
     where = (namespace or begun.namespace) if workload else installation.NAMESPACE
     what = (workload if "/" in workload else f"deployment/{workload}") if workload else f"deployment/{installation.INGRESS}"
     command = shlex.join(["kubectl", "-n", where, "logs", what, "-c", "istio-proxy"])
-    command += (f" | grep {shlex.quote(containing)}" if containing else "") + " | tail -1"
+    filters = (access_logs.own(begun.connection, where), containing)
+    command += "".join(f" | grep {shlex.quote(each)}" for each in filters if each) + " | tail -1"
     while True:
         old = time.monotonic() - started > FLUSH
         found = access_logs.read(begun.connection, where, what, containing=containing, since=0 if old else RECENT)

@@ -91,6 +91,7 @@ class Rehearsal:
 
     def _perform(self, chapter: Chapter, notebook: Path, variant: Variant) -> Run:
         place = self._free.get()
+        chapter = chapter.belonging_to(place.connection.learner)
         try:
             inventory.clear(place.connection, chapter)
             return self._on(place, notebook, variant)

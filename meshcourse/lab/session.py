@@ -14,6 +14,7 @@ import yaml
 
 from meshcourse.core import errors, paths
 from meshcourse.lab.chapters import Chapter
+from meshcourse.mesh import proxies
 from meshcourse.mesh.connection import Connection
 
 
@@ -45,10 +46,19 @@ def current() -> Session:
 
 
 def begin(chapter: Chapter, connection: Connection) -> Session:
-    """Make `chapter` this kernel's, and let `!kubectl` and `%%bash` cells find its cluster and namespace."""
+    """Make `chapter` this kernel's, and let `!kubectl` and `%%bash` cells find its cluster and namespace.
+
+    Cells that must spell them out find $NAMESPACE, and in $INGRESS_PORT the port on which the gateway's Envoy listens for this chapter.
+    """
     global _current  # noqa: PLW0603 - the one session of the kernel
     kubeconfig = in_namespace(connection.kubeconfig, chapter)
-    environment = {**connection.environment, "KUBECONFIG": str(kubeconfig), "INGRESS_URL": connection.ingress_url}
+    environment = {
+        **connection.environment,
+        "KUBECONFIG": str(kubeconfig),
+        "INGRESS_URL": connection.ingress_url,
+        "INGRESS_PORT": proxies.tables(connection.gateway_port)[0].removeprefix(proxies.TABLE),
+        "NAMESPACE": chapter.namespace,
+    }
     _current = Session(chapter, Connection(kubeconfig, connection.ingress_url, environment))
     os.environ.update(environment)
     return _current

@@ -16,7 +16,7 @@ from typing import Final
 from meshcourse.core import errors
 from meshcourse.lab import chapters, session
 from meshcourse.lab.start import say
-from meshcourse.measure import proxy_stats
+from meshcourse.measure import access_logs, proxy_stats
 from meshcourse.mesh import arrival, commands, installation, resources
 
 FLUSH: Final = 1.2
@@ -105,17 +105,27 @@ def access_log(containing: str = "", *, workload: str = "", namespace: str = "",
     where, what = (
         (namespace or begun.namespace, _workload(workload)) if workload else (installation.NAMESPACE, f"deployment/{installation.INGRESS}")
     )
-    arguments = ["kubectl", "-n", where, "logs", what, *(["-c", "istio-proxy"] if workload else []), "--tail=200"]
-    say(f"$ {shlex.join(arguments)}{f' | grep {shlex.quote(containing)} | tail -{lines}' if containing else f' | tail -{lines}'}")
+    arguments = [
+        "kubectl",
+        "-n",
+        where,
+        "logs",
+        what,
+        *(["-c", "istio-proxy"] if workload else []),
+        f"--tail={200 * access_logs.crowd(begun.connection)}",
+    ]
+    mark = access_logs.own(begun.connection, where)
+    filters = "".join(f" | grep {shlex.quote(each)}" for each in (mark, containing) if each)
+    say(f"$ {shlex.join(arguments)}{filters} | tail -{lines}")
     while True:
         waited = time.monotonic() - started
         recent = [] if waited > FLUSH else [f"--since={RECENT}s"]
         done = commands.run(begun.connection, [*arguments, *recent], timeout=30.0)
         if done.code:
             raise resources.refusal(done, "the request for logs")
-        found = [line for line in done.stdout.splitlines() if containing in line]
+        found = [line for line in done.stdout.splitlines() if containing in line and mark in line]
         if len(found) >= lines or (found and waited > FLUSH) or waited > timeout:
-            say("\n".join(found[-lines:]) or f"(no line with {containing!r} in the last 200)")
+            say("\n".join(found[-lines:]) or f"(no line with {containing!r} in the last {200 * access_logs.crowd(begun.connection):,})")
             return
         time.sleep(0.2)
 

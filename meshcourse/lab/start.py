@@ -12,12 +12,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from meshcourse.backends import chosen
+from meshcourse.backends import chosen, learners
 from meshcourse.cluster import inotify
 from meshcourse.core import errors, settings
 from meshcourse.lab import beforehand, chapters, overview, passed, session
 from meshcourse.lab.chapters import Chapter
-from meshcourse.mesh import arrival, commands, injection, installation, resources, versions
+from meshcourse.lab.session import Session
+from meshcourse.mesh import arrival, commands, fence, injection, installation, resources, versions
 from meshcourse.mesh.connection import Connection
 
 _LARGEST: Final = 10
@@ -37,12 +38,18 @@ def chapter(key: str) -> None:
     """
     wanted = chapters.find(key)
     _progress(wanted)
-    begun = session.begin(wanted, connect())
+    connection = connect()
+    if connection.learner:
+        _must_be_shared(wanted)
+    begun = session.begin(wanted.belonging_to(connection.learner), connection)
+    wanted = begun.chapter
     if wanted.profile:
         _istio(begun.connection, wanted)
     else:
         say(f"✔ {installation.status(begun.connection) or 'Istio is not installed'}")
     say(f"✔ namespace {wanted.namespace}: {_namespace(begun.connection, wanted)}")
+    if begun.connection.learner:
+        _fence(begun)
     if found := installation.status(begun.connection):
         for line in versions.notes(found.version, wanted.number):
             say(f"! {line}")
@@ -87,7 +94,28 @@ def _progress(wanted: Chapter) -> None:
     say(f"✔ {found.headline(wanted.key)}")
 
 
+def _must_be_shared(wanted: Chapter) -> None:
+    """Some chapters change what is everybody's."""
+    if wanted.alone:
+        others = ", ".join(str(each.number) for each in chapters.CHAPTERS.values() if not each.alone)
+        raise errors.CourseError(
+            f"Chapter {wanted.number} is not for a cluster that several learners share.",
+            why=f"{wanted.alone}; chapters {others} are",
+            next="meshcourse up --name own && meshcourse lab --name own    # a cluster of your own for it",
+        )
+
+
+def _fence(begun: Session) -> None:
+    """Nothing is made in a learner's namespace before the API server holds it to the learner's own port."""
+    fence.must_hold(begun.connection, begun.namespace, policies=learners.FILE)
+    for line in fence.put_up(begun.connection, begun.namespace):
+        say(f"! {line}")
+    say(f"✔ {begun.connection.learner}'s Gateways open port {begun.connection.gateway_port} of the ingress gateway, where the text says 80")
+
+
 def _namespace(connection: Connection, wanted: Chapter) -> str:
+    if connection.learner:
+        fence.must_be_own(connection, wanted.namespace)
     if not wanted.injected:
         made = injection.create(connection, wanted.namespace, by=wanted.key)
         return "made, without the label istio-injection" if made else "found"
@@ -101,9 +129,10 @@ def _namespace(connection: Connection, wanted: Chapter) -> str:
 def _put_aside(connection: Connection, rival: str) -> None:
     """A Gateway of another chapter that takes every host would take this chapter's requests; one that is not ours is only named."""
     namespace, _, name = rival.partition("/")
-    owner = next((each for each in chapters.CHAPTERS.values() if each.namespace == namespace), None)
+    owner = next((each for each in chapters.CHAPTERS.values() if each.belonging_to(connection.learner).namespace == namespace), None)
     if owner is None or injection.brought(connection, namespace, by=owner.key) is not injection.Change.CREATED:
-        say(f"! Gateway {rival} answers for every host on port 80 too, and may take this chapter's requests: kubectl get gateways -A")
+        port = connection.gateway_port
+        say(f"! Gateway {rival} answers for every host on port {port} too, and may take this chapter's requests: kubectl get gateways -A")
         return
     call = connection.custom().delete_namespaced_custom_object
     resources.read(call, *versions.networking(connection), namespace, "gateways", name)
@@ -184,18 +213,18 @@ def _renew(connection: Connection, namespace: str) -> None:
 
 
 def rivals(connection: Connection, namespace: str) -> tuple[str, ...]:
-    """Gateways of other namespaces that take every host on the ingress gateway's port 80."""
+    """Gateways of other namespaces that take every host on the ingress gateway's port 80, or on the learner's own."""
     found = resources.read(connection.custom().list_cluster_custom_object, *versions.networking(connection), "gateways") or {"items": []}
     return tuple(
         f"{item['metadata']['namespace']}/{item['metadata']['name']}"
         for item in found["items"]
-        if item["metadata"]["namespace"] != namespace and takes_all(item)
+        if item["metadata"]["namespace"] != namespace and takes_all(item, connection.gateway_port)
     )
 
 
-def takes_all(gateway: Mapping[str, Any]) -> bool:
-    """Whether a Gateway on the default ingress gateway serves host * on port 80."""
+def takes_all(gateway: Mapping[str, Any], port: int = settings.HTTP_PORT) -> bool:
+    """Whether a Gateway on the default ingress gateway serves host * on `port`."""
     spec = gateway.get("spec", {})
     if spec.get("selector") != {"istio": "ingressgateway"}:
         return False
-    return any(server.get("port", {}).get("number") == 80 and "*" in server.get("hosts", ()) for server in spec.get("servers", ()))  # noqa: PLR2004 - HTTP's port
+    return any(server.get("port", {}).get("number") == port and "*" in server.get("hosts", ()) for server in spec.get("servers", ()))

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from meshcourse.mesh import commands, resources
+from meshcourse.mesh import commands, installation, resources
 from meshcourse.mesh.connection import Connection
 
 _TOKEN: Final = re.compile(r'"(?P<quoted>(?:[^"\\]|\\.)*)"|\[(?P<time>[^\]]*)\]|(?P<word>\S+)')
@@ -84,10 +84,22 @@ def _value(token: re.Match[str]) -> str:
     return next(part for part in (token["quoted"], token["time"], token["word"]) if part is not None)
 
 
+def own(connection: Connection, namespace: str) -> str:
+    """What every line of this learner's requests holds: in the log of a gateway that several share, the own port; else nothing."""
+    return f":{connection.gateway_port} " if connection.learner and namespace == installation.NAMESPACE else ""
+
+
+def crowd(connection: Connection) -> int:
+    """How many times as many lines are to be read, since others' lie between."""
+    return 30 if connection.learner else 1
+
+
 def read(
     connection: Connection, namespace: str, workload: str, *, containing: str = "", last: int = 500, since: int = 0
 ) -> tuple[Entry, ...]:
     """The access log entries in the `last` lines of a workload's proxy ("deploy/web", "pod/web-1"), those with `containing` only.
+
+    Where several learners share the ingress gateway, its log is read further back, and others' lines are left out.
 
     With `since`, only those of the last so many seconds.
 
@@ -101,10 +113,11 @@ def read(
         workload,
         "-c",
         "istio-proxy",
-        f"--tail={last}",
+        f"--tail={last * crowd(connection)}",
         *([f"--since={since}s"] if since else []),
     ]
     done = commands.run(connection, arguments, timeout=30.0)
     if done.code:
         raise resources.refusal(done, f"the request for the logs of {workload}")
-    return tuple(entry for entry in parse(done.stdout.splitlines()) if containing in entry.line)
+    mark = own(connection, namespace)
+    return tuple(entry for entry in parse(done.stdout.splitlines()) if containing in entry.line and mark in entry.line)

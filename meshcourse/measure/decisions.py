@@ -14,12 +14,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from meshcourse.core import settings
 from meshcourse.mesh import proxies
 from meshcourse.mesh.proxies import Route
 
 Json = Mapping[str, Any]
-TABLES: Final = ("http.8080", "http.80")
-"""Where a gateway keeps what comes in by plain HTTP: its port 80 leads to 8080 inside the pod."""
 
 
 class Verdict(enum.Enum):
@@ -56,10 +55,13 @@ class Step:
     why: str = ""
 
 
-def steps(tables: Iterable[Json], asked: Asked) -> tuple[Step, ...]:
-    """Every route of the virtual host that the request's Host header leads to; nothing when there is none (Envoy then says 404)."""
+def steps(held: Iterable[Json], asked: Asked, port: int = settings.HTTP_PORT) -> tuple[Step, ...]:
+    """Every route of the virtual host that the request's Host header leads to; nothing when there is none (Envoy then says 404).
+
+    `held` are the gateway's tables, and `port` is the one that the request comes in by.
+    """
     made: list[Step] = []
-    for route in _routes(tables, asked.host):
+    for route in _routes(held, asked.host, proxies.tables(port)):
         over = any(step.verdict in (Verdict.TAKEN, Verdict.CANNOT_TELL) for step in made)
         verdict, why = (Verdict.NOT_ASKED, "") if over else _judged(route, asked)
         source = proxies.origin(route).rpartition("/")[2]
@@ -67,9 +69,9 @@ def steps(tables: Iterable[Json], asked: Asked) -> tuple[Step, ...]:
     return tuple(made)
 
 
-def _routes(tables: Iterable[Json], host: str) -> Iterable[Json]:
-    by_name = {str(table.get("name", "")): table for table in tables}
-    table: Json = next((by_name[name] for name in TABLES if name in by_name), {})
+def _routes(held: Iterable[Json], host: str, names: Iterable[str]) -> Iterable[Json]:
+    by_name = {str(table.get("name", "")): table for table in held}
+    table: Json = next((by_name[name] for name in names if name in by_name), {})
     domains = {str(domain): virtual for virtual in table.get("virtualHosts", ()) for domain in virtual.get("domains", ())}
     wanted = host.lower()
     bare = wanted.partition(":")[0]

@@ -84,9 +84,14 @@ def _entries(connection: Connection, namespace: str, deployment: str, seconds: i
 
 
 def logged(connection: Connection, namespace: str, pod: str, seconds: int) -> tuple[Entry, ...]:
-    """What one pod's proxy logged in the last `seconds`, its last 300 lines at most. Raises KubernetesError when it cannot be read."""
+    """What one pod's proxy logged in the last `seconds`, its last 300 lines at most (more of a gateway that several share).
+
+    Raises KubernetesError when it cannot be read.
+    """
     try:
-        text = connection.core().read_namespaced_pod_log(pod, namespace, container=PROXY, since_seconds=seconds, tail_lines=300)
+        text = connection.core().read_namespaced_pod_log(
+            pod, namespace, container=PROXY, since_seconds=seconds, tail_lines=300 * access_logs.crowd(connection)
+        )
     except (ApiException, OSError, urllib3.exceptions.HTTPError) as error:
         raise resources.unanswered(error) from error
     return tuple(access_logs.parse(str(text).splitlines()))

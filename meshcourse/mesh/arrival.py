@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
-from meshcourse.core import errors
+from meshcourse.core import errors, settings
 from meshcourse.mesh import admin, installation, policies, proxies, resources, versions
 from meshcourse.mesh.connection import Connection
 
@@ -122,7 +122,7 @@ def _doors(lines: Lines, namespace: str, services: list[Json]) -> Iterator[str]:
             continue
         gateway = lines.to_gateway(role)
         configuration = gateway.routes()
-        if doors and not _opened(configuration, gateway.ports()):
+        if doors and not _opened(configuration, gateway.ports(), lines.connection.gateway_port):
             yield f"Gateway {doors[0]['metadata']['name']}"
         for item in services:
             name = str(item["metadata"]["name"])
@@ -131,10 +131,14 @@ def _doors(lines: Lines, namespace: str, services: list[Json]) -> Iterator[str]:
                 yield f"VirtualService {name}"
 
 
-def _opened(configuration: list[Json], ports: frozenset[str]) -> bool:
-    """Whether a gateway has an HTTP route table, such as `http.8080`, and takes connections at its port: the table comes first."""
-    names = [str(table.get("name", "")) for table in configuration]
-    return any(name.startswith("http.") and name.removeprefix("http.") in ports for name in names)
+def _opened(configuration: list[Json], ports: frozenset[str], port: int) -> bool:
+    """Whether a gateway has an HTTP route table, such as `http.8080`, and takes connections at its port: the table comes first.
+
+    Any table will do, but for a learner (whose `port` is not everybody's) only the own one.
+    """
+    names = {str(table.get("name", "")) for table in configuration}
+    names = names if port == settings.HTTP_PORT else names & set(proxies.tables(port))
+    return any(name.startswith(proxies.TABLE) and name.removeprefix(proxies.TABLE) in ports for name in names)
 
 
 def _spellings(gateway: Mapping[str, Any], namespace: str) -> tuple[str, str]:

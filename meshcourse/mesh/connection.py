@@ -16,12 +16,12 @@ from pathlib import Path
 
 from kubernetes import client, config
 
-from meshcourse.core import errors
+from meshcourse.core import errors, settings
 
 
 @dataclass(frozen=True)
 class Connection:
-    """One cluster. `ingress_url` is where the ingress gateway's port 80 answers on this machine, without a trailing slash."""
+    """One cluster. `ingress_url` is where the ingress gateway's `gateway_port` answers on this machine, without a trailing slash."""
 
     kubeconfig: Path
     ingress_url: str
@@ -50,6 +50,16 @@ class Connection:
     def custom(self) -> client.CustomObjectsApi:
         """Istio's own kinds: VirtualService, DestinationRule, Gateway."""
         return client.CustomObjectsApi(self.api())
+
+    @property
+    def learner(self) -> str:
+        """For which of several learners who share the cluster; empty where nobody shares it."""
+        return self.environment.get(settings.LEARNER_VARIABLE, "")
+
+    @property
+    def gateway_port(self) -> int:
+        """The port that Gateways of this connection open on the ingress gateway: 80, or a learner's own."""
+        return int(self.environment.get(settings.PORT_VARIABLE, settings.HTTP_PORT))
 
     def child_environment(self) -> dict[str, str]:
         """The environment for a kubectl, an istioctl or a shell that this process starts."""

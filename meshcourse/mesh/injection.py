@@ -49,7 +49,7 @@ def create(connection: Connection, namespace: str, *, by: str) -> bool:
 
 def _create(connection: Connection, namespace: str, by: str, labels: dict[str, str]) -> None:
     note = {NOTE: f"{by} {Change.CREATED.value}"}
-    body = {"metadata": {"name": namespace, "labels": {**labels, **owned(connection)}, "annotations": note}}
+    body = {"metadata": {"name": namespace, "labels": {**labels, **owned(connection), **_learners(connection)}, "annotations": note}}
     resources.read(connection.core().create_namespace, body)
 
 
@@ -57,6 +57,13 @@ def owned(connection: Connection) -> dict[str, str]:
     """The label of what is made in a cluster of somebody else's, by which `meshcourse down` finds it; nothing in a cluster of ours."""
     owner = connection.environment.get(settings.OWNER_VARIABLE, "")
     return {settings.OWNER_LABEL: owner} if owner else {}
+
+
+def _learners(connection: Connection) -> dict[str, str]:
+    """The labels of a namespace that is made for one of several learners, from its first moment on."""
+    if not connection.learner:
+        return {}
+    return {settings.LEARNER_LABEL: connection.learner, settings.PORT_LABEL: str(connection.gateway_port)}
 
 
 def mark(connection: Connection, namespace: str, *, by: str) -> None:

@@ -11,10 +11,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from meshcourse.core import settings
 from meshcourse.mesh import installation, istioctl, treatments
 from meshcourse.mesh.connection import Connection
 
 INGRESS: Final = f"deploy/{installation.INGRESS}.{installation.NAMESPACE}"
+TABLE: Final = "http."
+"""What the name of a gateway's table of plain HTTP begins with; the port inside the pod follows."""
 _CONFIG: Final = "/apis/networking.istio.io/v1/namespaces/{}/virtual-service/{}"
 
 
@@ -42,6 +45,11 @@ class Route:
 def of(connection: Connection, namespace: str, virtual_service: str, *, proxy: str = INGRESS) -> tuple[Route, ...]:
     """The routes that `proxy` holds because of one VirtualService. Raises MeshError when the proxy cannot be asked."""
     return read(istioctl.read_json(connection, "proxy-config", "routes", proxy), namespace, virtual_service)
+
+
+def tables(port: int) -> tuple[str, ...]:
+    """Where a gateway keeps what comes in by its port `port`, the most likely first: 80 leads to 8080 inside the pod."""
+    return (f"{TABLE}8080", f"{TABLE}80") if port == settings.HTTP_PORT else (f"{TABLE}{port}",)
 
 
 def healthy(clusters: Iterable[Mapping[str, Any]]) -> dict[str, frozenset[str]]:

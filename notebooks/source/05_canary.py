@@ -140,9 +140,11 @@ lab.request("/")
 # What does Envoy itself hold now? istiod has turned your three objects into routes, and `istioctl` can read them out of the running proxy:
 
 # %% language="bash"
-# istioctl proxy-config routes deployment/istio-ingressgateway.istio-system --name http.8080
+# istioctl proxy-config routes deployment/istio-ingressgateway.istio-system --name "http.$INGRESS_PORT"
 
 # %% [markdown]
+# (`$INGRESS_PORT` is the port on which the gateway's Envoy listens inside its pod: 8080, where its Service's port 80 leads to.)
+#
 # The last column names the VirtualService that each route came from. If your object is not there, Envoy does not know of it, whatever
 # `kubectl get` says. That takes a moment each time: `kubectl apply` returns when the API server has **stored** the object, then istiod
 # translates it and **pushes** it to every proxy. `lab.wait()` above asks Envoy until it has arrived.

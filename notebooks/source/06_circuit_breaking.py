@@ -192,10 +192,11 @@ lab.wait()
 # kubectl exec deploy/fortio-deploy -c fortio -- /usr/bin/fortio curl -quiet http://httpbin:8000/get 2>&1 | sed "s/command terminated.*//"
 
 # %% [markdown]
-# `no healthy upstream`, for three minutes, because of one single error. Envoy knows where it stands:
+# `no healthy upstream`, for three minutes, because of one single error. Envoy knows where it stands (`$NAMESPACE` is this
+# chapter's namespace, in every shell cell):
 
 # %% language="bash"
-# istioctl proxy-config endpoints deploy/fortio-deploy --cluster "outbound|8000||httpbin.breaking.svc.cluster.local"
+# istioctl proxy-config endpoints deploy/fortio-deploy --cluster "outbound|8000||httpbin.$NAMESPACE.svc.cluster.local"
 
 # %%
 lab.access_log(" UH ", workload="fortio-deploy", lines=1)
@@ -238,7 +239,7 @@ lab.wait()
 
 # %% language="bash"
 # kubectl exec deploy/fortio-deploy -c fortio -- /usr/bin/fortio load -quiet -c 2 -qps 0 -n 100 http://httpbin:8000/get 2>&1 | grep "Code "
-# istioctl proxy-config endpoints deploy/fortio-deploy --cluster "outbound|8000||httpbin.breaking.svc.cluster.local"
+# istioctl proxy-config endpoints deploy/fortio-deploy --cluster "outbound|8000||httpbin.$NAMESPACE.svc.cluster.local"
 
 # %% [markdown]
 # Three or four requests paid for the lesson, and the other callers never met the broken pod. Nobody had to be woken.
@@ -268,7 +269,7 @@ lab.wait()
 
 # %% language="bash"
 # kubectl exec deploy/fortio-deploy -c fortio -- /usr/bin/fortio load -quiet -c 1 -qps 0 -n 12 http://httpbin:8000/status/503 2>&1 | grep "Code "
-# istioctl proxy-config endpoints deploy/fortio-deploy --cluster "outbound|8000||httpbin.breaking.svc.cluster.local"
+# istioctl proxy-config endpoints deploy/fortio-deploy --cluster "outbound|8000||httpbin.$NAMESPACE.svc.cluster.local"
 
 # %% [markdown]
 # Every replica has failed, and both are put out. Now a page that works, ten times a second for three seconds:

@@ -22,7 +22,12 @@ def test_text_and_html_say_the_same(found: Outcome) -> None:
     assert f"Exercise 5.1: {found.verdict.value}" in page
     for said in (found.seen, found.expected, found.hint, found.bound):
         assert said in text
-        assert said in page
+        assert said in page.replace("<code>", "`").replace("</code>", "`")
+
+
+def test_what_stands_between_backticks_is_code() -> None:
+    page = display.page(outcome.not_yet("5.1", seen="", expected="", hint="put `exact: <name>` first, and a ` alone stays"))
+    assert "<b>hint:</b> put <code>exact: &lt;name&gt;</code> first, and a ` alone stays</div>" in page
 
 
 def test_not_yet_names_what_was_seen_and_expected_and_a_hint() -> None:

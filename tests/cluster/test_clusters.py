@@ -94,16 +94,15 @@ def test_down_of_a_cluster_that_does_not_run_says_so(cluster: object) -> None:
 
 
 def test_an_interrupt_while_it_starts_leaves_nothing(cluster: object) -> None:
-    program = """
-from meshcourse.cluster import clusters
-clusters.up('interrupted', ingress_port=0, report=lambda text: print(text, flush=True))
-"""
-    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as starting:
-        assert starting.stdout
-        assert starting.stdout.readline() == "starting etcd and kube-apiserver\n"
+    words = [sys.executable, "-m", "meshcourse.cli.main", "up", "--name", "interrupted", "--istio", "none", "--ingress-port", "0"]
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as starting:
+        assert starting.stderr
+        assert starting.stderr.readline().strip() == "starting etcd and kube-apiserver"
         starting.send_signal(signal.SIGINT)
-        starting.wait(20)
+        said = starting.stderr.read()
     assert clusters.find("interrupted") is None
+    assert starting.returncode == 128 + signal.SIGINT
+    assert "the same command goes on" in said
 
 
 def test_a_restarted_api_server_finds_its_pods_running(cluster: object, namespace: str, wait_for: object) -> None:

@@ -36,7 +36,7 @@ def test_a_machine_with_everything_passes() -> None:
         (without("newuidmap"), "uidmap", "sudo apt install uidmap"),
         (replace(EVERYTHING, subuid=""), "subordinate ids", "sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 ada"),
         (replace(EVERYTHING, apparmor_forbids=True), "namespaces", "sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0"),
-        (replace(EVERYTHING, namespaces_refused="No space left on device"), "namespaces", "sudo sysctl -w user.max_user_namespaces=15000"),
+        (replace(EVERYTHING, namespaces_refused="Operation not permitted"), "namespaces", "sudo sysctl -w user.max_user_namespaces=15000"),
         (replace(EVERYTHING, free_bytes=10_000_000), "disk", "export MESHCOURSE_STATE=/a/folder/on/a/larger/disk"),
         (replace(EVERYTHING, system="Darwin"), "Linux", "kind create cluster --config kind-config.yaml"),
     ],
@@ -50,6 +50,11 @@ def test_what_is_missing_is_named_with_its_command(found: Facts, name: str, fix:
 def test_root_needs_no_subordinate_ids_and_no_uidmap() -> None:
     root = replace(without("newuidmap", "newgidmap"), uid=0, user="root", subuid="", subgid="")
     assert all(check.ok for check in prerequisites.judge(root))
+
+
+def test_a_root_of_one_id_is_told_so() -> None:
+    failed = [check for check in prerequisites.judge(replace(EVERYTHING, uid=0, user="root", ids=1)) if not check.ok]
+    assert [check.found for check in failed] == ["this root owns 1 user id, as after `unshare -r` or in a rootless container"]
 
 
 def test_a_program_that_only_one_image_needs_does_not_stop_the_cluster() -> None:

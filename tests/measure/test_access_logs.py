@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from meshcourse.core import settings
 from meshcourse.measure import access_logs
+from meshcourse.mesh import installation
+from meshcourse.mesh.connection import Connection
 
 LINE = (
     '[2026-11-25T09:00:00.123Z] "GET /a b?c=1 HTTP/1.1" 503 UO,UT upstream_reset - "TLS_error:|say \\"no\\"" 0 81 5 - "10.0.0.1" '
@@ -31,3 +36,14 @@ def test_request_without_an_answer_has_code_0_and_no_flags_for_a_dash() -> None:
     (entry,) = access_logs.parse([LINE.replace(" 503 UO,UT ", " 0 - ")])
     assert entry.code == 0
     assert entry.flags == ()
+
+
+def test_of_a_gateway_that_several_share_a_learner_reads_the_lines_of_the_own_port() -> None:
+    alone = Connection(Path("none"), "")
+    ada, bob = (
+        Connection(Path("none"), "", {settings.LEARNER_VARIABLE: name, settings.PORT_VARIABLE: port})
+        for name, port in (("ada", "8000"), ("bob", "800"))
+    )
+    assert access_logs.own(alone, installation.NAMESPACE) == access_logs.own(ada, "ada-canary") == ""
+    assert access_logs.own(ada, installation.NAMESPACE) in LINE
+    assert access_logs.own(bob, installation.NAMESPACE) not in LINE

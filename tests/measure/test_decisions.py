@@ -117,3 +117,13 @@ def test_longest_wildcard_wins() -> None:
 
 def test_gateway_without_any_http_table_has_no_route() -> None:
     assert decisions.steps([{"name": "http.15090"}], Asked(HOST)) == ()
+
+
+def test_learners_routes_are_those_of_the_own_port() -> None:
+    hers, his = route("hers", {"prefix": "/"}), route("his", {"prefix": "/"})
+    every = [*tables(REST), *tables(hers, name="http.20001"), *tables(his, name="http.20002")]
+    assert [[step.name for step in decisions.steps(every, Asked(HOST), port)] for port in (80, 20001, 20002)] == [
+        ["rest"],
+        ["hers"],
+        ["his"],
+    ]

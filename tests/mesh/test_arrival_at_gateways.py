@@ -52,3 +52,9 @@ def test_gateway_is_told_by_what_it_selects() -> None:
     gateway = {"spec": {"selector": {"istio": "egressgateway"}, "servers": [{"port": {"protocol": "HTTP"}}]}}
     assert arrival.serves_http(gateway, "egressgateway")
     assert not arrival.serves_http(gateway)
+
+
+@pytest.mark.parametrize(("port", "opened"), [(80, True), (20001, True), (20002, False), (20003, False)])
+def test_learners_gateway_has_arrived_when_its_own_port_is_open_and_not_another_learners(port: int, *, opened: bool) -> None:
+    tables = [{"name": "http.8080"}, {"name": "http.20001"}, {"name": "http.20002"}]
+    assert arrival._opened(tables, frozenset({"8080", "20001"}), port) is opened

@@ -118,7 +118,7 @@ class InspectorPanel(Panel):
         target = Target(self._connection.ingress_url + path, host=host, headers={**headers, "User-Agent": mark})
         tables = await asyncio.to_thread(self._line.routes)
         sent = {name.lower(): value for name, value in target.sent_headers().items()}
-        steps = decisions.steps(tables, Asked(host or target.address, path, headers=sent))
+        steps = decisions.steps(tables, Asked(host or target.address, path, headers=sent), self._connection.gateway_port)
         (result,) = await sender.send(target, pacing.closed(requests=1), in_flight=1)
         words = f"GET {path} at {host or target.address}" + "".join(f", {name}: {value}" for name, value in headers.items())
         found = Inspection(words, steps, result.status, result.latency, result.fault)

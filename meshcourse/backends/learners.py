@@ -1,0 +1,61 @@
+"""Several learners on one cluster: a name that namespaces begin with, and a port of the shared ingress gateway that nobody else has.
+
+Comes in: a learner's name, and the namespaces that lessons made for learners. Goes out: that port. Pure. Who runs it: `up` of existing.py.
+What holds everybody to their own port is learners.yaml, which an administrator applies; lab.chapter tries it before anything is made.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+import zlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from meshcourse.backends import ingress
+from meshcourse.core import settings
+from meshcourse.core.errors import ClusterError
+
+FILE: Final = Path(__file__).with_name("learners.yaml")
+PORTS: Final = range(20000, 30000)
+"""Above Istio's own (15000 to 15443), below NodePorts (30000 to 32767) and the ports that Linux gives to clients (from 32768 on)."""
+_NAME: Final = re.compile(r"[a-z]([-a-z0-9]{0,28}[a-z0-9])?")
+
+
+def check_name(learner: str) -> str:
+    """`learner`, if namespaces can begin with it. Raises ClusterError."""
+    if _NAME.fullmatch(learner):
+        return learner
+    raise ClusterError(
+        f"{learner!r} cannot be a learner's name.",
+        why="namespaces begin with it: a small letter, then up to 29 small letters, digits and hyphens, no hyphen at the end",
+        next="meshcourse up --backend existing --learner ada",
+    )
+
+
+def check_way(way: str) -> None:
+    """Whether a learner's own port can be reached by `way`. Raises ClusterError: a Service leads to everybody's ports only."""
+    if way in {ingress.LOAD_BALANCER, ingress.NODE_PORT}:
+        raise ClusterError(
+            f"A learner's own port cannot be reached by {way}.",
+            why=f"the Service {ingress.NAMESPACE}/{ingress.SERVICE} does not have it; it is open in the gateway's pod",
+            next="the same without --ingress    # forwards the port; or --ingress URL, where an administrator has opened it",
+        )
+
+
+def choose(learner: str, namespaces: Iterable[Mapping[str, Any]]) -> int:
+    """A port for a learner who is new to the cluster. Raises ClusterError when somebody there has that name.
+
+    It is found from the name, so that it is mostly the same the next time; lab.chapter looks once more whether it is nobody else's.
+    """
+    labels = [each["metadata"].get("labels") or {} for each in namespaces]
+    if any(each.get(settings.LEARNER_LABEL) == learner for each in labels):
+        raise ClusterError(
+            f'There is a learner "{learner}" in this cluster already.',
+            why=f"kubectl get namespaces -l {settings.LEARNER_LABEL}={learner}",
+            next=f"the same with another --learner; if they are your own: kubectl delete namespaces -l {settings.LEARNER_LABEL}={learner}",
+        )
+    taken = {each.get(settings.PORT_LABEL) for each in labels}
+    first = zlib.crc32(learner.encode()) % len(PORTS)
+    return next(port for port in itertools.chain(PORTS[first:], PORTS[:first]) if str(port) not in taken)
