@@ -27,7 +27,10 @@ class Component:
 
 @dataclass(frozen=True)
 class Status:
-    """A running cluster, as `meshcourse status` shows it. `started` is Unix time in seconds; `version` the package's that started it."""
+    """A running cluster, as `meshcourse status` shows it. `started` is Unix time in seconds; `version` the package's that started it.
+
+    `images` says where an embedded cluster's images come from (settings.IMAGE_SOURCES); it is empty where a container runtime pulls them.
+    """
 
     name: str
     backend: str
@@ -37,6 +40,7 @@ class Status:
     ingress_url: str
     kubeconfig: Path
     components: tuple[Component, ...]
+    images: str = ""
 
 
 class Backend(Protocol):

@@ -17,7 +17,7 @@ from typing import Final
 
 from meshcourse.cluster.prerequisites import Check
 from meshcourse.core.errors import MissingPrerequisite
-from meshcourse.engine import kind_program
+from meshcourse.engine.go_programs import KIND
 
 PROVIDER: Final = "KIND_EXPERIMENTAL_PROVIDER"
 NAMES: Final = ("docker", "podman")
@@ -77,8 +77,8 @@ def checks(inotify: Path = Path("/proc/sys/fs/inotify")) -> tuple[Check, ...]:
 
 
 def _kind() -> Check:
-    program = kind_program.found()
-    shown = str(program) if program else f"not here yet; `meshcourse up --backend kind` builds {kind_program.VERSION} from its Go module"
+    program = KIND.found()
+    shown = str(program) if program else f"not here yet; `meshcourse up --backend kind` builds {KIND.version} from its Go module"
     return Check("kind", ok=True, found=shown, why="", fix="")
 
 

@@ -15,21 +15,25 @@ from meshcourse.backends.backend import Component, Report, Status
 from meshcourse.cluster import clusters
 from meshcourse.core import settings
 from meshcourse.engine import binaries, build
+from meshcourse.engine.go_programs import CRANE
 
 
 @dataclass(frozen=True)
 class Embedded:
-    """The embedded cluster called `name`. A port of 0 means any that is free."""
+    """The embedded cluster called `name`. A port of 0 means any that is free; `images` is one of settings.IMAGE_SOURCES."""
 
     name: str = settings.DEFAULT_CLUSTER
     api_port: int = 0
     ingress_port: int = settings.INGRESS_NODE_PORT
+    images: str = settings.IMAGE_SOURCES[0]
 
     def up(self, report: Report) -> Status:
-        """Build the engine if it is absent, and start the cluster if it does not run."""
+        """Build what is absent of the engine (and crane, where images are pulled), and start the cluster if it does not run."""
         if clusters.find(self.name) is None:
             build.ensure()
-        clusters.up(self.name, api_port=self.api_port, ingress_port=self.ingress_port, report=report)
+            if self.images == settings.REGISTRY:
+                CRANE.ensure()
+        clusters.up(self.name, api_port=self.api_port, ingress_port=self.ingress_port, images=self.images, report=report)
         return self.status()
 
     def down(self, report: Report = lambda _: None) -> bool:  # noqa: ARG002 - it takes a tenth of a second
@@ -41,7 +45,17 @@ class Embedded:
         cluster = clusters.get(self.name)
         components = tuple(Component(each.name, each.state, each.restarts, each.since) for each in clusters.health(cluster))
         api = f"https://127.0.0.1:{cluster.api_port}"
-        return Status(cluster.name, "embedded", cluster.version, cluster.started, api, cluster.ingress_url, cluster.kubeconfig, components)
+        return Status(
+            cluster.name,
+            "embedded",
+            cluster.version,
+            cluster.started,
+            api,
+            cluster.ingress_url,
+            cluster.kubeconfig,
+            components,
+            cluster.images,
+        )
 
     def kubeconfig(self) -> Path:
         """The administrator's kubeconfig. Raises ClusterError when the cluster does not run."""
@@ -73,4 +87,4 @@ def search_path(given: str) -> str:
 
 def running() -> tuple[Embedded, ...]:
     """Every embedded cluster of this user that runs."""
-    return tuple(Embedded(cluster.name, cluster.api_port, cluster.ingress_port) for cluster in clusters.running())
+    return tuple(Embedded(cluster.name, cluster.api_port, cluster.ingress_port, cluster.images) for cluster in clusters.running())

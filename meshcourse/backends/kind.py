@@ -25,7 +25,8 @@ from meshcourse.backends.containers import Engine
 from meshcourse.backends.records import Record
 from meshcourse.core import settings
 from meshcourse.core.errors import ClusterError, MissingPrerequisite
-from meshcourse.engine import kind_program, releases
+from meshcourse.engine import releases
+from meshcourse.engine.go_programs import KIND
 
 CONFIG: Final = "kind-config.yaml"
 HTTPS_NODE_PORT: Final = 31719
@@ -67,7 +68,7 @@ class Kind:
             )
         if pair.note:
             report(pair.note)
-        engine, kind = containers.find(), kind_program.ensure()
+        engine, kind = containers.find(), KIND.ensure()
         istioctl = str(releases.istioctl(pair.istio))
         home = records.Record(self.name, records.KIND, 0.0).home
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -101,7 +102,7 @@ class Kind:
             return False
         engine = containers.find()
         report(f"kind delete cluster --name {self.name}")
-        programs.run([kind_program.ensure(), "delete", "cluster", "--name", self.name], engine.environment)
+        programs.run([KIND.ensure(), "delete", "cluster", "--name", self.name], engine.environment)
         records.forget(record)
         return True
 

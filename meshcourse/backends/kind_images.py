@@ -13,7 +13,8 @@ from meshcourse.backends import containers, programs
 from meshcourse.backends.backend import Report
 from meshcourse.core import settings
 from meshcourse.core.errors import ClusterError
-from meshcourse.engine import kind_program, releases
+from meshcourse.engine import releases
+from meshcourse.engine.go_programs import KIND
 
 _LIMIT = 1800.0
 
@@ -50,13 +51,13 @@ def restore(file: Path) -> None:
 def load(cluster: str, images: Sequence[str]) -> None:
     """Put images of the engine into the cluster's nodes. Raises ClusterError."""
     engine = containers.find()
-    words = [str(kind_program.ensure()), "load", "docker-image", "--name", cluster, *images]
+    words = [str(KIND.ensure()), "load", "docker-image", "--name", cluster, *images]
     programs.run(words, engine.environment, timeout=_LIMIT)
 
 
 def load_archive(cluster: str, file: Path) -> None:
     """Put an archive's images into the cluster's nodes. Raises ClusterError."""
-    programs.run([kind_program.ensure(), "load", "image-archive", "--name", cluster, file], containers.find().environment, timeout=_LIMIT)
+    programs.run([KIND.ensure(), "load", "image-archive", "--name", cluster, file], containers.find().environment, timeout=_LIMIT)
 
 
 def plain(image: str) -> str:

@@ -1,7 +1,7 @@
-"""`meshcourse images`: which images the embedded node runs; and for kind, fetching all that lessons need before they begin.
+"""`meshcourse images`: which images the embedded node runs, and which it has pulled; and for kind, fetching all that lessons need.
 
-Comes in: the table of node/images, the chapters' manifests, a container engine. Goes out: the table; or images in the engine, in a file,
-and in a kind cluster's nodes, so that a classroom without a network can work.
+Comes in: the table of node/images, the cache of pulled images, the chapters' manifests, a container engine. Goes out: the two lists; or
+images in the engine, in a file, and in a kind cluster's nodes, so that a classroom without a network can work.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ app = typer.Typer(
 
     \b
     meshcourse images
+    meshcourse images prune                              delete those pulled by clusters with --images registry
     meshcourse images pull --save course-images.tar      for kind, where there is a network
     meshcourse images load course-images.tar             into a kind cluster, where there is none
     """,
@@ -34,7 +35,7 @@ app = typer.Typer(
 def images(context: typer.Context) -> None:  # noqa: D103 - its help stands above
     if context.invoked_subcommand is not None:
         return
-    from meshcourse.node.images import TABLE
+    from meshcourse.node.images import TABLE, pulled
 
     rows = [
         (name, ", ".join(f"{tag}*" for tag in image.tags) or "any", image.stand_in or image.identity)
@@ -42,7 +43,29 @@ def images(context: typer.Context) -> None:  # noqa: D103 - its help stands abov
         for name in image.names
     ]
     display.table(("image", "tags", "what runs"), rows)
-    display.console.print("A pod with any other image gets ErrImagePull; the kind backend runs any image.", soft_wrap=True)
+    display.console.print(
+        "A pod with any other image gets ErrImagePull; `meshcourse up --images registry` pulls it, the kind backend runs any image.",
+        soft_wrap=True,
+    )
+    if there := pulled.listed():
+        pulls = [
+            (", ".join(names) or "(none any more)", each.digest[:19], f"{each.size / 1e6:.1f} MB", f"{display.age(each.time)} ago")
+            for names, each in there
+        ]
+        display.table(("pulled", "digest", "size", "when"), pulls)
+
+
+@app.command()
+def prune() -> None:
+    """Delete pulled images, but for those that containers of a running cluster have used.
+
+    \b
+    meshcourse images prune
+    """  # noqa: D301 - \\b tells click to keep the lines
+    from meshcourse.cluster import pruning
+
+    freed, kept = pruning.prune()
+    display.done(f"{freed / 1e6:.1f} MB freed" + (f"; {kept} kept, which a running cluster has used" if kept else ""))
 
 
 @app.command()

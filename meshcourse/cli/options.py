@@ -22,3 +22,10 @@ class BackendName(enum.StrEnum):
     EMBEDDED = "embedded"
     KIND = "kind"
     EXISTING = "existing"
+
+
+class ImageSource(enum.StrEnum):
+    """Where an embedded cluster's images come from."""
+
+    TABLE = "table"
+    REGISTRY = settings.REGISTRY

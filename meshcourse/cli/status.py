@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from meshcourse.mesh.installation import Installation
 
 
+_IMAGES = {"table": "the table (meshcourse images)", "registry": "pulled from registries; offline, the table"}
+
+
 class Output(enum.StrEnum):
     """How a status is written."""
 
@@ -84,6 +87,8 @@ def _show(found: Status, inside: dict[str, Any]) -> None:
         ("ingress", found.ingress_url),
         ("KUBECONFIG", str(found.kubeconfig)),
     ]
+    if found.images:
+        rows.insert(2, ("images", _IMAGES[found.images]))
     display.table(("", ""), rows)
     if found.components:
         display.table(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from meshcourse.cli import display
-from meshcourse.cli.options import DEFAULT_NAME, BackendName, Name
+from meshcourse.cli.options import DEFAULT_NAME, BackendName, ImageSource, Name
 from meshcourse.core import settings
 from meshcourse.core.errors import ClusterError
 
@@ -29,6 +29,7 @@ ApiPort = Annotated[int, typer.Option(min=0, max=65535, help="embedded: port of 
 IngressPort = Annotated[
     int, typer.Option(min=0, max=65535, help="embedded: port of the ingress gateway on 127.0.0.1; 0 takes any free one.")
 ]
+Images = Annotated[ImageSource | None, typer.Option("--images", help="embedded: table (the default), or registry: any image is pulled.")]
 Kubeconfig = Annotated[str, typer.Option(metavar="FILE", help="existing: whose cluster (else KUBECONFIG, else ~/.kube/config).")]
 Context = Annotated[str, typer.Option(metavar="NAME", help="existing: which context of it (else its current one).")]
 Ingress = Annotated[str, typer.Option(metavar="WAY", help="existing: auto, load-balancer, node-port, port-forward, or a URL.")]
@@ -44,6 +45,7 @@ def up(  # noqa: PLR0913, PLR0917 - each is an option
     istio: Profile = None,
     api_port: ApiPort = 0,
     ingress_port: IngressPort = settings.INGRESS_NODE_PORT,
+    images: Images = None,
     kubeconfig: Kubeconfig = "",
     context: Context = "",
     ingress: Ingress = "auto",
@@ -60,6 +62,7 @@ def up(  # noqa: PLR0913, PLR0917 - each is an option
     meshcourse up                                   Istio's demo profile
     meshcourse up --istio none                      no Istio: chapter 2 installs it by hand
     meshcourse up --name two --ingress-port 0       a second cluster beside the first
+    meshcourse up --images registry                 pods with any image: it is pulled, as a kubelet would
     meshcourse up --backend kind --k8s 1.28         a kind cluster (Docker or Podman), with the Istio that goes with it
     meshcourse up --name team --backend existing --kubeconfig ~/.kube/config --context team
     meshcourse up --name ada --backend existing --kubeconfig FILE --learner ada       one of thirty on one cluster
@@ -82,7 +85,7 @@ def up(  # noqa: PLR0913, PLR0917 - each is an option
         display.done(f"cluster {name}: {found.api_url} (kind)")
         install(name, istio or settings.DEFAULT_PROFILE)
     else:
-        start(name, api_port=api_port, ingress_port=ingress_port)
+        start(name, api_port=api_port, ingress_port=ingress_port, images=images)
         install(name, istio or settings.DEFAULT_PROFILE)
     display.console.print(f"Ingress gateway: {_url(name)}")
     shown = "" if name == settings.DEFAULT_CLUSTER else f" --name {name}"
@@ -126,7 +129,7 @@ def _check_learner(learner: str, wanted: BackendName, profile: str) -> None:
         )
 
 
-def start(name: str, *, api_port: int, ingress_port: int) -> None:
+def start(name: str, *, api_port: int, ingress_port: int, images: ImageSource | None = None) -> None:
     """The cluster alone, for `lab` too; one of another backend must be in use. Raises MissingPrerequisite, EngineError, ClusterError."""
     from meshcourse.backends import chosen
     from meshcourse.backends.embedded import Embedded
@@ -138,12 +141,16 @@ def start(name: str, *, api_port: int, ingress_port: int) -> None:
         found = chosen.find(name).status()
         display.done(f"cluster {name}: {found.api_url} ({found.backend})")
         return
-    cluster = Embedded(name, api_port, ingress_port)
+    cluster = Embedded(name, api_port, ingress_port, images or ImageSource.TABLE)
     running = clusters.find(name)
     if running is None:
         doctor.checked()
     elif api_port not in {0, running.api_port} or ingress_port not in {0, settings.INGRESS_NODE_PORT, running.ingress_port}:
         display.report(f"it keeps its ports; others come with a new start: meshcourse down --name {name}, then the same again")
+    if running and images and images != running.images:
+        display.report(
+            f"it keeps --images {running.images}; the other comes with a new start: meshcourse down --name {name}, then the same"
+        )
     started = time.monotonic()
     cluster.up(display.report)
     display.done(f"cluster {name} {'runs already' if running else f'is up ({time.monotonic() - started:.1f} s)'}")

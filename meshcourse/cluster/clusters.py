@@ -34,7 +34,7 @@ _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?")
 
 @dataclass(frozen=True)
 class Cluster:
-    """A running cluster. `version` is the package's that started it; `started` is Unix time in seconds."""
+    """A running cluster. `version` is the package's that started it; `started` is Unix time in seconds; `images` one of IMAGE_SOURCES."""
 
     name: str
     pid: int
@@ -43,6 +43,7 @@ class Cluster:
     version: str
     started: float
     home: Path
+    images: str = settings.IMAGE_SOURCES[0]
 
     @property
     def kubeconfig(self) -> Path:
@@ -140,11 +141,12 @@ def up(
     *,
     api_port: int = 0,
     ingress_port: int = settings.INGRESS_NODE_PORT,
+    images: str = settings.IMAGE_SOURCES[0],
     report: Callable[[str], None] = lambda _text: None,
 ) -> Cluster:
     """Start the cluster called `name`, or return it when it runs already; `report` hears each step.
 
-    An exception or an interrupt on the way ends the half-started daemon.
+    An exception or an interrupt on the way ends the half-started daemon. With `images` "registry" crane must be there.
 
     Raises:
         ClusterError: it does not start, a port is taken, or it runs but another version of the package started it.
@@ -166,7 +168,7 @@ def up(
     home = paths.cluster(name)
     read_end, write_end = os.pipe()
     words = [sys.executable, "-m", "meshcourse.cluster.daemon", "--name", name, "--home", str(home)]
-    words += ["--api-port", str(api_port), "--ingress-port", str(ingress_port), "--report", str(write_end)]
+    words += ["--api-port", str(api_port), "--ingress-port", str(ingress_port), "--images", images, "--report", str(write_end)]
     try:
         (home / "logs").mkdir(parents=True, exist_ok=True, mode=0o700)
         with (home / "logs" / "node.log").open("ab") as log:

@@ -3,9 +3,10 @@
 Comes in: the cluster's name, folder and ports, and a pipe to report on. Goes out: a running cluster, a kubeconfig,
 status.json, and on the pipe one JSON line for each step, then {"ready": ...} or {"error": ...}. It stops at SIGTERM.
 
-Order, and why: the host's sockets first (they keep the host's network namespace), then the namespaces (namespaces.py),
-then, inside, etcd and the API server together, the controllers and the node once the API answers, kube-proxy once it
-can read its Node. Heavy imports happen inside, so that the guard outside stays small.
+Order, and why: the host's sockets first (they keep the host's network namespace), where images are pulled the process that
+does it (it stays in the host's network), then the namespaces (namespaces.py), then, inside, etcd and the API server together,
+the controllers and the node once the API answers, kube-proxy once it can read its Node. Heavy imports happen inside, so that
+the guard outside stays small.
 """
 
 from __future__ import annotations
@@ -52,6 +53,7 @@ class Options:
     home: Path
     api_port: int
     ingress_port: int
+    images: str
     report: int
 
     @property
@@ -98,6 +100,7 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--home", required=True, type=Path)
     parser.add_argument("--api-port", type=int, default=0)
     parser.add_argument("--ingress-port", type=int, default=settings.INGRESS_NODE_PORT)
+    parser.add_argument("--images", choices=settings.IMAGE_SOURCES, default=settings.IMAGE_SOURCES[0])
     parser.add_argument("--report", type=int, default=1)
     options = Options(**vars(parser.parse_args(words)))
     os.set_inheritable(options.report, False)  # noqa: FBT003 - positional only
@@ -119,11 +122,18 @@ def main(words: list[str] | None = None) -> int:
                 "pid": os.getpid(),
                 "api_port": doors["api"].getsockname()[1],
                 "ingress_port": doors["ingress"].getsockname()[1],
+                "images": options.images,
                 "version": meshcourse.__version__,
                 "started": time.time(),
             },
         )
-        code = namespaces.enter(lambda: _inside(options, doors, report))
+        ours, theirs = socket.socketpair() if options.images == settings.REGISTRY else (None, None)
+
+        def start_puller() -> None:
+            if ours is not None and theirs is not None:
+                _fork_puller(theirs, (ours, *doors.values()), report)
+
+        code = namespaces.enter(lambda: _inside(options, doors, ours, report), start_puller)
     except MeshcourseError as error:
         report.error(error)
         return 1
@@ -144,17 +154,30 @@ def _take_lock(options: Options) -> int:
     return lock
 
 
-def _inside(options: Options, doors: dict[str, socket.socket], report: Report) -> int:
+def _fork_puller(end: socket.socket, not_its: tuple[socket.socket, ...], report: Report) -> None:
+    """Start the process that pulls images; it holds the cluster's lock like all others, and ends when the last of them has ended."""
+    if os.fork():
+        end.close()
+        return
+    from meshcourse.node.images import puller  # noqa: PLC0415 - not in the guard
+
+    report.close()
+    for each in not_its:
+        each.close()
+    puller.serve(end)
+
+
+def _inside(options: Options, doors: dict[str, socket.socket], puller: socket.socket | None, report: Report) -> int:
     os.setgroups([])
     with asyncio.Runner() as runner:
-        return runner.run(_run(options, doors, report))
+        return runner.run(_run(options, doors, puller, report))
 
 
-async def _run(options: Options, doors: dict[str, socket.socket], report: Report) -> int:
+async def _run(options: Options, doors: dict[str, socket.socket], puller: socket.socket | None, report: Report) -> int:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    work = asyncio.create_task(_cluster(options, doors, report))
+    work = asyncio.create_task(_cluster(options, doors, puller, report))
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait({work, stopping}, return_when=asyncio.FIRST_COMPLETED)
     work.cancel()
@@ -170,7 +193,7 @@ async def _run(options: Options, doors: dict[str, socket.socket], report: Report
     return 0
 
 
-async def _cluster(options: Options, doors: dict[str, socket.socket], report: Report) -> None:
+async def _cluster(options: Options, doors: dict[str, socket.socket], puller: socket.socket | None, report: Report) -> None:
     """Start everything in order, report, and run until cancelled."""
     from meshcourse.cluster.supervisor import Supervisor  # noqa: PLC0415 - not in the guard
     from meshcourse.node import network  # noqa: PLC0415
@@ -195,7 +218,7 @@ async def _cluster(options: Options, doors: dict[str, socket.socket], report: Re
         await supervisor.start(components.api_server(layout))
         server = f"https://{components.NODE_IP}:{components.API_PORT}"
         tls = client_tls(layout.pki / "ca.crt", layout.pki / "admin.crt", layout.pki / "admin.key")
-        async with Api(server, tls) as api, Agent(_node_config(options, layout, server)) as agent:
+        async with Api(server, tls) as api, Agent(_node_config(options, layout, server, puller)) as agent:
             await _until_ready(api, supervisor, options)
             report.send(step="starting the controllers and the node")
             await supervisor.start(components.controller_manager(layout))
@@ -237,7 +260,7 @@ def _write_credentials(layout: components.Layout, options: Options, api_port: in
     kubeconfig.write(options.home / "kubeconfig", options.name, f"https://127.0.0.1:{api_port}", ca, admin)
 
 
-def _node_config(options: Options, layout: components.Layout, server: str) -> Any:  # noqa: ANN401 - NodeConfig, imported inside
+def _node_config(options: Options, layout: components.Layout, server: str, puller: socket.socket | None) -> Any:  # noqa: ANN401 - NodeConfig, imported inside
     from meshcourse.node.agent import NodeConfig  # noqa: PLC0415 - not in the guard
 
     return NodeConfig(
@@ -255,6 +278,7 @@ def _node_config(options: Options, layout: components.Layout, server: str) -> An
         serving_cert=layout.pki / "kubelet.crt",
         serving_key=layout.pki / "kubelet.key",
         version=f"v{settings.KUBERNETES}",
+        puller=puller,
     )
 
 

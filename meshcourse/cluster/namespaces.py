@@ -57,8 +57,16 @@ def subordinate_ids(text: str, user: str, uid: int) -> tuple[int, int] | None:
     return None
 
 
-def _become_root_of_a_user_namespace() -> None:
-    """Enter a user namespace whose root is this user and whose ids 1 to 65,536 are the user's subordinate ids."""
+def become_root() -> None:
+    """Enter a user namespace whose root is this user and whose ids 1 to 65,536 are the user's subordinate ids; root stays what it is.
+
+    Call it in a process with one thread.
+
+    Raises:
+        MissingPrerequisite: no user namespace, no subordinate ids, no newuidmap.
+    """
+    if os.geteuid() == 0:
+        return
     uid, gid, user = os.getuid(), os.getgid(), getpass.getuser()
     maps: list[list[str]] = []
     for program, file, own in (("newuidmap", "/etc/subuid", uid), ("newgidmap", "/etc/subgid", gid)):
@@ -116,17 +124,18 @@ def _map_ids(maps: list[list[str]], ready: int, ready_end: int, done_end: int) -
     os._exit(0)
 
 
-def enter(node: Callable[[], int]) -> int:
+def enter(node: Callable[[], int], outside: Callable[[], None] = lambda: None) -> int:
     """Make the namespaces, run `node` in them and return its exit code.
 
-    Call it in a process with one thread. `node` runs as PID 2 with a fresh /proc and an empty /run.
+    Call it in a process with one thread. `node` runs as PID 2 with a fresh /proc and an empty /run. `outside` is called before: as root
+    already, and in the host's network still.
 
     Raises:
         MissingPrerequisite: no user namespace, no subordinate ids, no newuidmap.
         ClusterError: the kernel refused another namespace.
     """
-    if os.geteuid() != 0:
-        _become_root_of_a_user_namespace()
+    become_root()
+    outside()
     try:
         _call("unshare", CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS)
     except OSError as error:

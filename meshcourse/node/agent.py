@@ -20,12 +20,14 @@ from typing import TYPE_CHECKING, Self
 from meshcourse.node import sandbox
 from meshcourse.node.api import Api, client_tls
 from meshcourse.node.events import Events
+from meshcourse.node.images.puller import Puller
 from meshcourse.node.network import Network
 from meshcourse.node.objects import Objects
 from meshcourse.node.pods import Node, Pod
 from meshcourse.node.registration import NodeConfig, Registration
 from meshcourse.node.streaming.runtime import LogSource
 from meshcourse.node.streaming.server import Server
+from meshcourse.node.supply import Supply
 
 if TYPE_CHECKING:
     from meshcourse.node.api import Json
@@ -79,6 +81,7 @@ class Agent:
             stack.push_async_callback(_cancel, registering)
             await stack.enter_async_context(Server(self, config.ip, config.kubelet_port, tls))
             objects = await stack.enter_async_context(Objects(self._api))
+            supply = Supply(await stack.enter_async_context(Puller(config.puller)) if config.puller else None)
             events = await stack.enter_async_context(Events(self._api, "kubelet", config.name))
             node = Node(
                 self._api,
@@ -91,6 +94,7 @@ class Agent:
                 layers,
                 config.cluster_dns,
                 config.cluster_domain,
+                supply,
                 {},
             )
             watching = asyncio.create_task(self._watch(node), name="pods of the node")
@@ -200,6 +204,8 @@ class Agent:
         shutil.rmtree(layers, ignore_errors=True)
         layers.mkdir(parents=True)
         sandbox.prepare_base(layers, host)
+        if self._config.puller:
+            sandbox.prepare_entry(layers, host)
 
 
 async def _cancel(*tasks: asyncio.Task[None]) -> None:

@@ -13,12 +13,14 @@ import asyncio
 import contextlib
 import time
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
-from meshcourse.node import images, restarts
+from meshcourse.node import restarts
 from meshcourse.node.instances import Instance, StartFailed, log_path
 from meshcourse.node.statuses import ContainerRecord, Running, Waiting
 from meshcourse.node.streaming.runtime import NotRunning
+from meshcourse.node.supply import Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -178,24 +180,30 @@ class Container:
         backoff = restarts.Backoff()
         while not self._stopping.is_set():
             reference = self.spec["image"]
+            policy = self.spec.get("imagePullPolicy", "IfNotPresent")
             try:
-                image = images.find(reference)
-            except images.UnknownImage as error:
-                why = str(error)
+                image = await shared.supply.get(
+                    reference, policy, partial(shared.tell, self.spec), partial(self._wait, "ContainerCreating")
+                )
+            except Unavailable as error:
+                reason, why = error.reason, error.message
             else:
-                shared.tell(self.spec, "Normal", "Pulled", f'Container image "{reference}" already present on machine')
-                return image
-            self._wait("ErrImagePull", why)
+                if self.spec["image"] == reference:
+                    return image
+                continue
+            self._wait(reason, why)
             self.tried.set()
-            shared.tell(self.spec, "Warning", "Failed", f'Failed to pull image "{reference}": {why}')
-            shared.tell(self.spec, "Warning", "Failed", "Error: ErrImagePull")
+            never = reason == "ErrImageNeverPull"
+            shared.tell(self.spec, "Warning", reason if never else "Failed", why if never else f'Failed to pull image "{reference}": {why}')
+            shared.tell(self.spec, "Warning", "Failed", f"Error: {reason}")
             backoff = backoff.attempted(time.monotonic())
             await self._pause(_SHOWN_SECONDS)
             if self._stopping.is_set() or self.spec["image"] != reference:
                 continue
-            self._wait("ImagePullBackOff", f'Back-off pulling image "{reference}": ErrImagePull: {why}')
-            shared.tell(self.spec, "Normal", "BackOff", f'Back-off pulling image "{reference}"')
-            shared.tell(self.spec, "Warning", "Failed", "Error: ImagePullBackOff")
+            if not never:
+                self._wait("ImagePullBackOff", f'Back-off pulling image "{reference}": {reason}: {why}')
+                shared.tell(self.spec, "Normal", "BackOff", f'Back-off pulling image "{reference}"')
+                shared.tell(self.spec, "Warning", "Failed", "Error: ImagePullBackOff")
             await self._pause(backoff.delay)
         return None
 

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 from meshcourse.core.errors import MeshcourseError
 from meshcourse.node import clock, environment, hooks, sandbox, security
+from meshcourse.node.images.accounts import Accounts
 from meshcourse.node.logs import LogWriter
 from meshcourse.node.probes import Prober
 from meshcourse.node.processes import Process
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from meshcourse.node.images import Image
     from meshcourse.node.network import PodNetns
     from meshcourse.node.objects import Objects
+    from meshcourse.node.supply import Supply
     from meshcourse.node.volumes import Volumes
 
 _log = logging.getLogger(__name__)
@@ -73,6 +75,7 @@ class Shared:
     root: Path
     layers: Path
     host: sandbox.Host
+    supply: Supply
     tell: Callable[[Json, EventKind, str, str], None]
 
 
@@ -172,7 +175,7 @@ class Instance:
             if failure:
                 self._shared.tell(self.spec, "Warning", "FailedPreStopHook", f"PreStopHook failed: {failure}")
         if grace > 0 and not self.exited.is_set():
-            self.running.signal(getattr(signal, str(lifecycle.get("stopSignal", "SIGTERM")), signal.SIGTERM))
+            self.running.signal(stop_signal(lifecycle, self.image))
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(max(deadline - time.monotonic(), min(grace, _MINIMUM_GRACE))):
                     await self.exited.wait()
@@ -211,14 +214,16 @@ class Instance:
 
     def _describe(self) -> sandbox.Spec:
         pod, spec, shared = self._shared.pod(), self.spec, self._shared
+        accounts = Accounts.of(self.image.root) if self.image.root else Accounts()
         try:
             variables = environment.resolve(pod, spec, shared.objects, pod_ip=shared.netns.ip, host_ip=shared.host_ip)
-            secured = security.security(pod, spec, self.image.user)
+            secured = security.security(pod, spec, self.image.user, accounts)
             mounts = shared.volumes.mounts(spec, variables)
         except (environment.MissingReference, security.InvalidSecurity, Waiting) as error:
             raise StartFailed("CreateContainerConfigError", str(error)) from error
         self.identity = secured.identity
-        home = "/root" if self.identity.uid == 0 else "/"
+        known = accounts.user(str(self.identity.uid))
+        home = known[3] if known else "/root" if self.identity.uid == 0 else "/"
         variables = {"HOME": home, **self.image.environment, "HOSTNAME": shared.hostname, **variables}
         message = Mount(self._message_file, spec.get("terminationMessagePath") or "/dev/termination-log", read_only=False)
         return sandbox.Spec(
@@ -345,6 +350,20 @@ def arguments(spec: Json, image: Image, variables: Mapping[str, str]) -> tuple[s
     if not words:
         raise StartFailed("CreateContainerError", "no command specified")
     return words
+
+
+def stop_signal(lifecycle: Json, image: Image) -> signal.Signals:
+    """What asks the container to end: the pod's stopSignal, else the image's (a name or a number), else SIGTERM.
+
+    >>> from meshcourse.node.images import Image
+    >>> stop_signal({}, Image(names=("nginx",), identity="", stop_signal="SIGQUIT")).name
+    'SIGQUIT'
+    """
+    wanted = str(lifecycle.get("stopSignal") or image.stop_signal)
+    try:
+        return signal.Signals(int(wanted)) if wanted.isdigit() else signal.Signals["SIG" + wanted.removeprefix("SIG")]
+    except (KeyError, ValueError):
+        return signal.SIGTERM
 
 
 def start_error(code: int, words: str) -> str:

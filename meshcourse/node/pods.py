@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from meshcourse.node.objects import Change, Objects
     from meshcourse.node.sandbox import Host
     from meshcourse.node.statuses import ContainerKind
+    from meshcourse.node.supply import Supply
 
 _log = logging.getLogger(__name__)
 
@@ -60,6 +61,7 @@ class Node:
     layers: Path
     cluster_dns: str
     cluster_domain: str
+    supply: Supply
     refusals: dict[str, restarts.Backoff]
 
 
@@ -285,6 +287,7 @@ class Pod:
             root=self.root,
             layers=node.layers,
             host=node.host,
+            supply=node.supply,
             tell=self._tell_of_container,
         )
 

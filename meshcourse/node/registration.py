@@ -13,6 +13,7 @@ import asyncio
 import logging
 import os
 import platform
+import socket
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,7 +40,10 @@ _LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
 
 @dataclass(frozen=True)
 class NodeConfig:
-    """What the node is and where the API server is. `root` is a folder on a tmpfs for pods, layers and logs."""
+    """What the node is and where the API server is. `root` is a folder on a tmpfs for pods, layers and logs.
+
+    `puller` is a socket to a process that pulls images (images/puller.py), or None: then the table is all there is.
+    """
 
     name: str
     ip: str
@@ -55,6 +59,7 @@ class NodeConfig:
     serving_key: Path
     cluster_domain: str = "cluster.local"
     version: str = "v1.36.3"
+    puller: socket.socket | None = None
 
 
 def node_object(config: NodeConfig) -> Json:

@@ -6,7 +6,9 @@ entered (exec) and killed. Who runs it: containers.py. `arguments` is pure; `sta
 The root is an overlay, written to a tmpfs that goes with the container: our base layer, the image's layer, the
 container's own layer (mount points), and below /usr the host's /usr. A mount point must lie in a layer of ours: inside
 a user namespace the host's folders belong to nobody. bubblewrap makes missing parents 0700, another reason to make all
-mount points here. PID, IPC and UTS namespaces are the container's own (a kubelet's pod shares the last two).
+mount points here. A pulled image brings all its files: then nothing of the host lies below, and the few programs of the
+host that turn the sandbox into the container's user stand in a folder of their own, /.meshcourse. PID, IPC and UTS namespaces
+are the container's own (a kubelet's pod shares the last two).
 The main process is PID 2, under bubblewrap's reaper, so that a SIGTERM that it does not handle ends it.
 Resource limits are not enforced: there are no cgroups here.
 """
@@ -18,6 +20,8 @@ import json
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -25,8 +29,10 @@ from pathlib import Path
 
 from meshcourse.core.errors import ClusterError, MissingPrerequisite
 from meshcourse.engine import binaries
-from meshcourse.node import images
+from meshcourse.node import entering, images
+from meshcourse.node.images.accounts import inside
 from meshcourse.node.images.image import FILES
+from meshcourse.node.images.interpreter import loader
 from meshcourse.node.processes import Process
 from meshcourse.node.volumes import Mount
 
@@ -40,6 +46,10 @@ HOST_ETC = ("alternatives", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "ssl", 
 HOST_ROOTS = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 POD_ETC = ("hosts", "hostname", "resolv.conf")
+ENTRY = "/.meshcourse"
+"""Where a container of a pulled image has the host's setpriv, with the libraries that it needs."""
+# What setpriv must be able to do, besides what the container may: a foreign image could have a say in how setpriv is loaded.
+_FOR_SETPRIV = ("SETUID", "SETGID", "SETPCAP")
 
 
 _FORK_LOOK_SECONDS = 0.004
@@ -125,7 +135,7 @@ def privileges(spec: Spec, host: Host) -> list[str]:
     bounding = "+all" if "ALL" in names else ",".join(["-all", *(f"+{name.lower()}" for name in names)])
     groups = ["--groups", ",".join(str(group) for group in spec.groups)] if spec.groups else ["--clear-groups"]
     return [
-        host.setpriv,
+        *_loaded(spec, host.setpriv),
         *("--reuid", str(spec.uid), "--regid", str(spec.gid)),
         *groups,
         "--no-new-privs",
@@ -138,28 +148,53 @@ def privileges(spec: Spec, host: Host) -> list[str]:
 def arguments(spec: Spec, host: Host, present: Iterable[str] = HOST_ETC) -> list[str]:
     """What bubblewrap is told, but for the command: namespaces, root, devices, mounts, environment."""
     words = ["--unshare-pid", "--unshare-ipc", "--unshare-uts", "--hostname", spec.hostname, "--new-session"]
-    image_layer, own = layer_of(spec.layers, spec.image), spec.scratch / "layer"
-    words += ["--overlay-src", str(spec.layers / "base"), "--overlay-src", str(image_layer), "--overlay-src", str(own)]
-    words += ["--ro-overlay" if spec.read_only_root else "--tmp-overlay", "/"]
-    words += ["--overlay-src", "/usr", "--overlay-src", str(image_layer / "usr"), "--overlay-src", str(own / "usr")]
-    words += ["--ro-overlay" if spec.read_only_root else "--tmp-overlay", "/usr"]
-    for name, link in host.roots.items():
-        if not link:
-            words += ["--ro-bind", f"/{name}", f"/{name}"]
-    words += ["--proc", "/proc", "--dev", "/dev"]
-    for name in present:
-        words += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
-    for program in spec.image.programs:
-        words += ["--ro-bind", str(program.find()), program.target]
+    own = spec.scratch / "layer"
+    if spec.image.root is not None:
+        words += ["--cap-drop", "ALL"]
+        for name in {*capabilities(spec), *_FOR_SETPRIV}:
+            words += ["--cap-add", name if name == "ALL" else f"CAP_{name}"]
+        words += _overlay(spec, "/", spec.image.root, spec.layers / "entry", own)
+        words += ["--proc", "/proc", "--dev", "/dev"]
+    else:
+        image_layer = layer_of(spec.layers, spec.image)
+        words += _overlay(spec, "/", spec.layers / "base", image_layer, own)
+        words += _overlay(spec, "/usr", Path("/usr"), image_layer / "usr", own / "usr")
+        for name, link in host.roots.items():
+            if not link:
+                words += ["--ro-bind", f"/{name}", f"/{name}"]
+        words += ["--proc", "/proc", "--dev", "/dev"]
+        for name in present:
+            words += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
+        for program in spec.image.programs:
+            words += ["--ro-bind", str(program.find()), program.target]
     for name in POD_ETC:
-        words += ["--bind", str(spec.etc / name), f"/etc/{name}"]
+        words += ["--bind", str(spec.etc / name), target(spec, f"/etc/{name}")]
     # A mount below another one must come after it.
     for mount in sorted(spec.mounts, key=lambda each: each.target.count("/")):
-        words += ["--ro-bind" if mount.read_only else "--bind", str(mount.source), mount.target]
+        words += ["--ro-bind" if mount.read_only else "--bind", str(mount.source), target(spec, mount.target)]
     words += ["--clearenv"]
     for name, value in {"PATH": DEFAULT_PATH, **spec.environment}.items():
         words += ["--setenv", name, value]
     return [*words, "--chdir", spec.working_dir or "/"]
+
+
+def _overlay(spec: Spec, where: str, *layers: Path) -> list[str]:
+    sources = [word for layer in layers for word in ("--overlay-src", str(layer))]
+    return [*sources, "--ro-overlay" if spec.read_only_root else "--tmp-overlay", where]
+
+
+def _loaded(spec: Spec, setpriv: str) -> list[str]:
+    """The words that run setpriv inside: as it is, or by the loader that stands beside it."""
+    if spec.image.root is None:
+        return [setpriv]
+    name = f"{ENTRY}/{Path(setpriv).name}"
+    return [f"{ENTRY}/loader", "--library-path", ENTRY, name] if loader(Path(setpriv)) != Path(setpriv) else [name]
+
+
+def target(spec: Spec, path: str) -> str:
+    """Where to mount in this container: a pulled image may have links on the way (/var/run), which bubblewrap would follow outside."""
+    root = spec.image.root
+    return path if root is None else f"/{inside(root, path).relative_to(root)}"
 
 
 def layer_of(layers: Path, image: images.Image) -> Path:
@@ -189,8 +224,25 @@ def prepare_base(layers: Path, host: Host) -> None:
             (base / "etc" / name).touch()
 
 
+def prepare_entry(layers: Path, host: Host) -> None:
+    """Write the layer that stands on every pulled image: the host's setpriv, and where the kernel's files are mounted."""
+    folder = layers / "entry" / ENTRY.strip("/")
+    folder.mkdir(parents=True)
+    for name in ("proc", "dev"):
+        (layers / "entry" / name).mkdir()
+    shutil.copy(host.setpriv, folder)
+    if (load := loader(Path(host.setpriv))) != Path(host.setpriv):
+        shutil.copy(load, folder / "loader")
+        listed = subprocess.run([str(load), "--list", host.setpriv], capture_output=True, text=True, check=True).stdout
+        for name, path in (line.split()[:3:2] for line in listed.splitlines() if "=>" in line):
+            shutil.copy(path, folder / name)
+
+
 def prepare(spec: Spec) -> None:
-    """Write the image's layer, if this is its first container, and the container's own: one mount point for each mount."""
+    """Write what belongs to this container alone, one mount point for each mount, and what it stands on if it is the first."""
+    if spec.image.root is not None:
+        _prepare_over(spec, spec.image.root)
+        return
     image_layer = layer_of(spec.layers, spec.image)
     with _building:
         if not image_layer.exists():
@@ -207,6 +259,32 @@ def prepare(spec: Spec) -> None:
             point.mkdir()
         else:
             point.touch()
+
+
+def _prepare_over(spec: Spec, root: Path) -> None:
+    """Make the mount points that a pulled image lacks. Folders that it has keep owner and mode, which the topmost layer decides."""
+    own = spec.scratch / "layer"
+    own.mkdir(parents=True)
+    _like(own, root)
+    mounts = [(f"/etc/{name}", False) for name in POD_ETC] + [(mount.target, mount.source.is_dir()) for mount in spec.mounts]
+    for path, is_folder in [*mounts, (spec.working_dir or "/", True)]:
+        there = inside(root, path)
+        if path.startswith(("/dev/", "/proc/")) or there.exists():
+            continue
+        point = own / there.relative_to(root)
+        for folder in reversed([*([point] if is_folder else []), *point.parents]):
+            if folder.is_relative_to(own) and not folder.exists():
+                folder.mkdir()
+                _like(folder, root / folder.relative_to(own))
+        if not is_folder:
+            point.touch()
+
+
+def _like(folder: Path, other: Path) -> None:
+    if other.is_dir():
+        found = other.stat()
+        os.chown(folder, found.st_uid, found.st_gid)
+        folder.chmod(found.st_mode & 0o7777)
 
 
 @dataclass
@@ -245,6 +323,21 @@ class Running:
         if not (pid := self.pid):
             raise LookupError(f"container {self.spec.key} is not running")
         environment = {"PATH": DEFAULT_PATH, **({"TERM": "xterm"} if tty else {}), **self.spec.environment}
+        if self.spec.image.root is not None:
+            spec = self.spec
+            who = (str(spec.uid), str(spec.gid), ",".join(map(str, spec.groups)), ",".join(capabilities(spec)))
+            return [
+                sys.executable,
+                "-I",
+                "-S",
+                entering.__file__,
+                str(self.reaper),
+                str(pid),
+                *who,
+                json.dumps(environment),
+                "--",
+                *command,
+            ]
         join = [self.host.nsenter, "--target", str(self.reaper), "--mount", "--pid", "--net", "--ipc", "--uts", f"--wd=/proc/{pid}/cwd"]
         words = [f"{name}={value}" for name, value in environment.items()]
         return [*join, "--", *privileges(self.spec, self.host), "/usr/bin/env", "-i", *words, *command]

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from meshcourse.backends import kind, pairs
-from meshcourse.engine import kind_program
+from meshcourse.engine.go_programs import KIND
 
 DOCKER = r"""#!/bin/sh
 echo "$*" >> "$(dirname "$0")/log"
@@ -34,7 +34,7 @@ Create = Callable[[str], subprocess.CompletedProcess[str]]
 @pytest.fixture
 def create(tmp_path: Path) -> Create:
     """`kind create cluster` with this config; Docker's words are in bin/log."""
-    program = kind_program.ensure()
+    program = KIND.ensure()
     docker = tmp_path / "bin" / "docker"
     docker.parent.mkdir()
     docker.write_text(DOCKER)

@@ -69,8 +69,9 @@ def test_env_lets_a_shell_use_kubectl_and_istioctl(meshcourse: Run, cluster: Any
 
 def test_up_finds_a_running_cluster_and_changes_nothing(meshcourse: Run, cluster: Any, where: dict[str, str]) -> None:
     before = Embedded(cluster.name).status()
-    done = meshcourse("up", "--name", cluster.name, environment=where)
+    done = meshcourse("up", "--name", cluster.name, "--images", "registry", environment=where)
     assert done.returncode == 0, done.stderr
+    assert "it keeps --images table" in done.stderr
     assert f"Ingress gateway: {cluster.ingress_url}" in done.stdout
     assert Embedded(cluster.name).status().started == before.started
 

@@ -40,6 +40,7 @@ def test_each_command_shows_an_example_of_itself(meshcourse: Run, command: str) 
         ("notebooks", "check"),
         ("images", "pull"),
         ("images", "load"),
+        ("images", "prune"),
     ],
 )
 def test_second_words_have_help(meshcourse: Run, words: tuple[str, ...]) -> None:

@@ -1,7 +1,7 @@
 """The images that this node can run: a table, and the search in it by reference.
 
 Comes in: a reference as a Pod spells it ("nginx:1.25", "registry.istio.io/release/proxyv2:1.31.0").
-Goes out: an `Image`, or `UnknownImage` with the message that ErrImagePull shows. Nothing is pulled.
+Goes out: an `Image`, or `UnknownImage` with the message that ErrImagePull shows. Nothing is pulled here: supply.py decides.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from meshcourse.node.images import bookinfo, busybox, coredns, curl, fortio, helloworld, httpbin, istio, nginx, tomcat
 from meshcourse.node.images.image import Image, build_layer
 
-__all__ = ["TABLE", "Image", "UnknownImage", "build_layer", "find", "repository_and_tag"]
+__all__ = ["TABLE", "Image", "UnknownImage", "build_layer", "find", "is_of_cluster", "repository_and_tag"]
 
 TABLE: tuple[Image, ...] = (
     *istio.IMAGES,
@@ -69,6 +69,12 @@ def find(reference: str) -> Image:
         return image
     message = (
         f'image "{reference}" is not one that this node can run: it pulls nothing and knows only the images that '
-        "`meshcourse images` lists; the kind backend runs any image"
+        "`meshcourse images` lists; a cluster started by `meshcourse up --images registry` pulls others, the kind backend runs any image"
     )
     raise UnknownImage(message)
+
+
+def is_of_cluster(reference: str) -> bool:
+    """Whether the table alone may serve this: a part of the cluster itself, in whatever version."""
+    repository, _ = repository_and_tag(reference)
+    return any(image.of_cluster and repository in image.names for image in TABLE)

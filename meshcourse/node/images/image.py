@@ -1,10 +1,10 @@
-"""What an image is to this node: a recipe for a few files over the host's /usr, and what an image's config says.
+"""What an image is to this node: what an image's config says, and its files: a few over the host's /usr, or a whole root.
 
 Comes in: programs of the engine and small files of ours. Goes out: an `Image`, and its layer, a folder that
 sandbox.py stacks under the container's root. Who runs it: the agent asks once for each image (`build_layer`).
 
-No bytes are pulled. `stand_in` is empty when the program is the real one; otherwise it says what answers
-in its place, and `meshcourse images` and the pod's `imageID` show it.
+A row of the table pulls no bytes. `stand_in` is empty when the program is the real one; otherwise it says what answers
+in its place, and `meshcourse images` and the pod's `imageID` show it. A pulled image (pulled.py) has a `root` instead.
 """
 
 from __future__ import annotations
@@ -27,11 +27,13 @@ class Program:
 
 @dataclass(frozen=True)
 class Image:
-    """One row of the table.
+    """One row of the table, or a pulled image.
 
     `names` are repositories without a tag ("docker.io/library/nginx"); `tags`, when not empty, are the only
     version prefixes that this row serves. `tree` is a folder under images/files copied into the layer;
     `links` are symbolic links (path -> destination); `folders` are made with their mode, and owned by `owner`.
+    `of_cluster`: a part of the cluster itself, which the table serves even where images are pulled. `root` is the folder of a
+    pulled image: all that its containers see, and nothing of the host.
     """
 
     names: tuple[str, ...]
@@ -47,6 +49,9 @@ class Image:
     folders: Mapping[str, int] = field(default_factory=dict)
     tags: tuple[str, ...] = ()
     stand_in: str = ""
+    of_cluster: bool = False
+    stop_signal: str = ""
+    root: Path | None = None
 
     @property
     def name(self) -> str:
