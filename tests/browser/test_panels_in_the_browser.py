@@ -62,6 +62,7 @@ def until(page: Any, condition: Callable[[], Any], what: str, seconds: float = 6
 def focus(panel: Any, part: str) -> None:
     """Take the focus to a part of the panel as a person without a mouse does: from its cell on by Tab."""
     wanted, keyboard = panel.locator(part).first, panel.page.keyboard
+    until(panel.page, wanted.is_enabled, f"{part} that can be used")
     panel.evaluate("panel => panel.closest('.jp-Cell').focus()")
     for _ in range(60):
         keyboard.press("Tab")
