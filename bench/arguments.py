@@ -7,8 +7,10 @@ name. Who runs it: the scripts of this folder, each by `python -m bench.NAME` fr
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 
+from meshcourse.backends.embedded import search_path
 from meshcourse.mesh.connection import Connection
 
 
@@ -30,5 +32,5 @@ def of_a_route(module: str | None, *, rate: float) -> argparse.ArgumentParser:
 
 
 def connection(options: argparse.Namespace) -> Connection:
-    """The cluster that the options name."""
-    return Connection(options.kubeconfig, options.url.rstrip("/"))
+    """The cluster that the options name, with kubectl at hand."""
+    return Connection(options.kubeconfig, options.url.rstrip("/"), {"PATH": search_path(os.environ["PATH"])})

@@ -156,7 +156,15 @@ def toggles(options: Sequence[str], text: str, name: str) -> Widget:
         options=list(options),
         description=text,
         style={"description_width": "initial", "button_width": "auto"},
-        layout=ipywidgets.Layout(width="max-content", max_width="100%", display="flex", flex_flow="row wrap", align_items="center"),
+        layout=ipywidgets.Layout(
+            width="max-content",
+            max_width="100%",
+            margin="2px",
+            display="flex",
+            flex_flow="row wrap",
+            align_items="center",
+            grid_gap="0 6px",
+        ),
     )
     made.add_class(name)
     return made
