@@ -1,7 +1,8 @@
-"""Each panel in a real browser: shown by a notebook, moved with mouse and keyboard, its figure read back, its looks kept as pictures.
+"""Each panel in a real browser: shown by a notebook, moved by keyboard alone, its figure read back, its looks kept as pictures.
 
 Pictures (light, dark, and in a window of 700 pixels) go to MESHCOURSE_ARTIFACTS. What must hold in each of them is asserted too: no
-text leaves the figure, and no two texts lie on each other. JupyterLab shows all panels, Notebook 7 the weight panel.
+text leaves the figure, and no two texts lie on each other. JupyterLab shows all panels, Notebook 7 the weight panel. The mouse is taken by
+test_canary_in_the_browser.py.
 """
 
 from __future__ import annotations
@@ -117,6 +118,7 @@ def test_rollout(desk: Desk) -> None:
     desk.ready(namespace, "web-v1", "web-v2")
     panel = desk.show("05-canary", "lab.rollout_panel()")
     press(panel, "mc-rate", "PageUp", 2)
+    assert int(readout(panel, "mc-rate")) > 50
     push(panel, ".mc-rollout")
     until(desk.page, lambda: "✔" in panel.locator(".mc-rollout-log").inner_text(), "step that was promoted")
     desk.looks(panel, "rollout")
