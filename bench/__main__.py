@@ -21,8 +21,8 @@ from meshcourse.cluster import clusters
 from meshcourse.mesh import installation
 from meshcourse.mesh.connection import Connection
 
-HERE = Path(__file__).parent
-MANIFESTS = HERE.parent / "notebooks" / "manifests" / "05_canary"
+ROOT = Path(__file__).parents[1]
+MANIFESTS = ROOT / "notebooks" / "manifests" / "05_canary"
 NAMESPACE = "bench"
 STARTS = 3
 SLIDER_NEEDS = ("01", "02", "03", "04", "05")
@@ -36,7 +36,7 @@ def main() -> int:
     """Run all; print each figure as soon as it is known."""
     with tempfile.TemporaryDirectory() as state:
         os.environ["MESHCOURSE_STATE"] = state
-        met = [_script("load_client.py")]
+        met = [_script("load_client")]
         try:
             met += _cluster()
         finally:
@@ -77,15 +77,18 @@ def _cluster() -> Iterable[bool]:
     kubectl("rollout", "status", "deployment", "--timeout=60s")
     yield _say("control_plane_demo_istio_and_two_nginx_pss", proportional_memory(found.pid) / 1e9, 1.1, "GB")
     words = ("--kubeconfig", str(found.kubeconfig), "--url", f"{found.ingress_url}/", "--virtual-service", f"{NAMESPACE}/{VIRTUAL_SERVICE}")
-    yield _script("slider.py", *words)
+    yield _script("slider", *words)
     for rate in RATES:
-        yield _script("soak.py", *words, "--rate", rate, "--seconds", "30")
-    yield _script("soak.py", *words)
+        yield _script("soak", *words, "--rate", rate, "--seconds", "30")
+    yield _script("soak", *words)
+    kubectl("delete", "deployments,gateways,virtualservices", "--all")  # what follows brings its own
+    yield _script("topology", *words[:4])
+    yield _script("paint", "--name", name)
     yield _say("down", _seconds(lambda: clusters.down(name)), 2.0, "s")
 
 
 def _script(name: str, *words: str) -> bool:
-    done = subprocess.run([sys.executable, str(HERE / name), *words], stdout=subprocess.PIPE, text=True, check=True)
+    done = subprocess.run([sys.executable, "-m", f"bench.{name}", *words], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
     print(done.stdout, end="", flush=True)  # noqa: T201 - the benchmark's output
     return bool(json.loads(done.stdout)["ok"])
 

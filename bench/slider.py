@@ -4,7 +4,7 @@ Comes in: a kubeconfig, the URL behind the gateway, and a VirtualService (namesp
 Goes out: one line of JSON with the median and the 95th percentile of 50 flips 100/0 <-> 0/100, and where the mean of them went: the API
 server's write, istiod's debouncing and its push by istiod's own histograms, and the rest (the watch, Envoy, the next request). Who runs
 it: `make bench`, on the canary chapter's deployment:
-    python bench/slider.py --kubeconfig FILE --url http://127.0.0.1:31718/ --virtual-service NAMESPACE/web [--route split]
+    python -m bench.slider --kubeconfig FILE --url http://127.0.0.1:31718/ --virtual-service NAMESPACE/web [--route split]
 The load runs at `--rate` (default 500) per second, so waiting for the next request adds about 1 ms. The write itself is part of the time.
 """
 
@@ -15,9 +15,9 @@ import asyncio
 import json
 import statistics
 import time
-from pathlib import Path
 from typing import Final
 
+from bench import arguments
 from meshcourse.measure import labels
 from meshcourse.mesh import weights
 from meshcourse.mesh.connection import Connection
@@ -78,8 +78,8 @@ class Flips:
 
 async def measure(options: argparse.Namespace) -> dict[str, object]:
     """All moves."""
-    namespace, name = options.virtual_service.split("/")
-    connection = Connection(options.kubeconfig, options.url.rstrip("/"))
+    namespace, name = options.virtual_service
+    connection = arguments.connection(options)
     before = weights.read(connection, namespace, name, options.route)
     old, new = before
     flips = Flips(connection, namespace, name, options.route)
@@ -132,16 +132,11 @@ def _parts(
     return {name: round(1000 * value, 1) for name, value in parts.items()}
 
 
-def main(arguments: list[str] | None = None) -> None:
+def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--kubeconfig", type=Path, required=True)
-    parser.add_argument("--url", required=True)
-    parser.add_argument("--virtual-service", required=True, metavar="NAMESPACE/NAME")
-    parser.add_argument("--route")
+    parser = arguments.of_a_route(__doc__, rate=500)
     parser.add_argument("--moves", type=int, default=50)
-    parser.add_argument("--rate", type=float, default=500)
-    print(json.dumps(asyncio.run(measure(parser.parse_args(arguments)))))  # noqa: T201 - the benchmark's output
+    print(json.dumps(asyncio.run(measure(parser.parse_args()))))  # noqa: T201 - the benchmark's output
 
 
 if __name__ == "__main__":

@@ -13,11 +13,10 @@ import argparse
 import json
 import statistics
 import time
-from pathlib import Path
 
 import psutil
 
-from meshcourse.mesh.connection import Connection
+from bench import arguments
 from meshcourse.widgets.panels.weights import WeightPanel
 
 MOST_CPU = 0.40
@@ -26,18 +25,18 @@ MOST_GROWTH = 0.05
 
 def measure(options: argparse.Namespace) -> dict[str, object]:
     """Run it."""
-    namespace, name = options.virtual_service.split("/")
-    connection = Connection(options.kubeconfig, options.url.rstrip("/"))
+    namespace, name = options.virtual_service
+    connection = arguments.connection(options)
     here, memory = psutil.Process(), list[int]()
     with WeightPanel(connection, namespace=namespace, virtual_service=name, route=options.route) as panel:
         panel.start(rate=options.rate)
         time.sleep(min(5.0, options.seconds / 10))  # imports and first connections are not the run
-        began, used, ticks = time.monotonic(), _seconds(here), panel.widgets.figure.tick
+        began, used, ticks = time.monotonic(), processor_seconds(here), panel.widgets.figure.tick
         while time.monotonic() - began < options.seconds:
             time.sleep(1.0)
             memory.append(here.memory_info().rss)
         wall = time.monotonic() - began
-        cpu, drawn, found = (_seconds(here) - used) / wall, panel.widgets.figure.tick - ticks, panel.snapshot()
+        cpu, drawn, found = (processor_seconds(here) - used) / wall, panel.widgets.figure.tick - ticks, panel.snapshot()
         panel.stop()
     quarter = len(memory) // 4
     early, late = statistics.median(memory[quarter : 2 * quarter]), statistics.median(memory[-quarter:])
@@ -58,21 +57,17 @@ def measure(options: argparse.Namespace) -> dict[str, object]:
     }
 
 
-def _seconds(process: psutil.Process) -> float:
+def processor_seconds(process: psutil.Process) -> float:
+    """What the process has had of a core's time since it began."""
     times = process.cpu_times()
     return float(times.user + times.system)
 
 
-def main(arguments: list[str] | None = None) -> None:
+def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--kubeconfig", type=Path, required=True)
-    parser.add_argument("--url", required=True)
-    parser.add_argument("--virtual-service", required=True, metavar="NAMESPACE/NAME")
-    parser.add_argument("--route")
+    parser = arguments.of_a_route(__doc__, rate=200)
     parser.add_argument("--seconds", type=float, default=600)
-    parser.add_argument("--rate", type=float, default=200)
-    print(json.dumps(measure(parser.parse_args(arguments))))  # noqa: T201 - the benchmark's output
+    print(json.dumps(measure(parser.parse_args())))  # noqa: T201 - the benchmark's output
 
 
 if __name__ == "__main__":

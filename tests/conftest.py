@@ -12,20 +12,18 @@ import signal
 import subprocess
 import sys
 import uuid
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from real_cluster import RealCluster
 
 from meshcourse.backends import rights
 from meshcourse.cluster import clusters
 from meshcourse.core import settings
 from meshcourse.core.errors import ClusterError
-from meshcourse.engine import binaries
 from meshcourse.mesh import installation
-from meshcourse.mesh.connection import Connection
 
 LEARNERS = "meshcourse-learners"
 
@@ -42,38 +40,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.flaky(reruns=1))
 
 
-@dataclass(frozen=True)
-class RealCluster:
-    """The session's cluster, and short ways to ask it."""
-
-    name: str
-    home: Path
-    kubeconfig: Path
-    ingress_url: str
-    environment: Mapping[str, str]
-    connection: Connection
-
-    def run(self, *words: str, stdin: str | None = None, timeout: float = 60, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """Run a program with kubectl and istioctl on its PATH and KUBECONFIG set."""
-        done = subprocess.run(words, env=dict(self.environment), input=stdin, capture_output=True, text=True, timeout=timeout, check=False)
-        if check and done.returncode != 0:
-            pytest.fail(f"{' '.join(words)} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
-        return done
-
-    def kubectl(self, *words: str, stdin: str | None = None, timeout: float = 60, check: bool = True) -> str:
-        """What kubectl prints."""
-        return self.run("kubectl", *words, stdin=stdin, timeout=timeout, check=check).stdout
-
-    def get(self, *words: str) -> dict[str, Any]:
-        """An object, or a list, as JSON."""
-        found: dict[str, Any] = json.loads(self.kubectl("get", *words, "-o", "json"))
-        return found
-
-    def apply(self, namespace: str, text: str) -> None:
-        """Apply YAML in a namespace."""
-        self.kubectl("-n", namespace, "apply", "-f", "-", stdin=text)
-
-
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealCluster]:
     state = tmp_path_factory.mktemp("state")
@@ -86,11 +52,9 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealCluster]:
             raise
         started = clusters.up(name, ingress_port=0)
     try:
-        path = os.pathsep.join([str(binaries.program("istioctl").parent), str(binaries.kubectl().parent), os.environ["PATH"]])
-        environment = {**os.environ, "PATH": path, "KUBECONFIG": str(started.kubeconfig), "MESHCOURSE_CLUSTER": name}
-        connection = Connection(started.kubeconfig, started.ingress_url, {"PATH": path, "KUBECONFIG": str(started.kubeconfig)})
-        installation.install(connection)
-        yield RealCluster(name, started.home, started.kubeconfig, started.ingress_url, environment, connection)
+        found = RealCluster.of(started)
+        installation.install(found.connection)
+        yield found
     finally:
         clusters.down(name)
 

@@ -1,141 +1,31 @@
-"""Each panel in a real browser: shown by a notebook, moved with mouse and keyboard, its figure read back, its looks kept as pictures.
+"""Each panel in a real browser: shown by a notebook, moved by keyboard alone, its figure read back, its looks kept as pictures.
 
 Pictures (light, dark, and in a window of 700 pixels) go to MESHCOURSE_ARTIFACTS. What must hold in each of them is asserted too: no
-text leaves the figure, and no two texts lie on each other. JupyterLab shows all panels, Notebook 7 the weight panel.
+text leaves the figure, and no two texts lie on each other. JupyterLab shows all panels, Notebook 7 the weight panel. The mouse is taken by
+test_canary_in_the_browser.py.
 """
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
-import nbformat
+import browsing
 import pytest
-from playwright.sync_api import TimeoutError  # noqa: A004 - Playwright's own
-
-from meshcourse.lab import chapters
-from meshcourse.mesh import arrival, resources
+from browsing import MANIFESTS, Desk
 
 pytestmark = [pytest.mark.browser, pytest.mark.cluster, pytest.mark.slow]
 AT_LEISURE = pytest.mark.skipif(
     os.environ.get("MESHCOURSE_ALL_PANELS") != "1", reason="half a minute each: set MESHCOURSE_ALL_PANELS=1 after a change of this panel"
 )
 
-MANIFESTS = Path(__file__).parents[2] / "notebooks" / "manifests"
-WIDE, NARROW = {"width": 1400, "height": 1400}, {"width": 700, "height": 1400}
-LIMIT = 90_000
-CROWDED = (Path(__file__).parent / "crowded.js").read_text(encoding="utf-8")
-"""What is wrong with how a panel looks: an expression in the page."""
-EXPOSED = json.dumps({name: {"expose_app_in_browser": True} for name in ("LabApp", "JupyterNotebookApp")})
-# A cell that is run before the page is connected to an idle kernel is lost, or asks which kernel to take.
-CONNECTED = """() => {
-    const context = window.jupyterapp?.shell?.currentWidget?.sessionContext, kernel = context?.session?.kernel;
-    return context?.isReady && kernel?.connectionStatus === 'connected' && kernel.status === 'idle';
-}"""
-
-
-@dataclass(frozen=True)
-class Desk:
-    """A browser before a running JupyterLab."""
-
-    page: Any
-    cluster: Any
-    site: str
-    """`http://127.0.0.1:8888`"""
-    folder: Path
-    artifacts: Path
-    namespaces: list[str]
-    """What a test made, and what goes after it."""
-
-    def command(self, name: str, **arguments: Any) -> None:
-        """Have one of the application's own commands run; it may take its time."""
-        self.page.evaluate("([name, given]) => { void window.jupyterapp.commands.execute(name, given) }", [name, arguments])
-
-    def apply(self, chapter: str, *files: str) -> str:
-        """The chapter's namespace, with some of its manifests."""
-        wanted = chapters.find(chapter)
-        self.namespaces.append(wanted.namespace)
-        # The test before may have had the same one, and namespaces take their time to go.
-        self.cluster.kubectl("wait", "--for=delete", f"namespace/{wanted.namespace}", "--timeout=90s", timeout=100, check=False)
-        self.cluster.kubectl("create", "namespace", wanted.namespace, check=False)
-        self.cluster.kubectl("label", "namespace", wanted.namespace, "istio-injection=enabled", "--overwrite")
-        for number in files:
-            (file,) = (MANIFESTS / wanted.stem).glob(f"{number}-*.yaml")
-            resources.apply(self.cluster.connection, file, namespace=wanted.namespace)
-        return wanted.namespace
-
-    def ready(self, namespace: str, *deployments: str) -> None:
-        resources.wait_for_rollout(self.cluster.connection, namespace, list(deployments), timeout=120.0)
-        arrival.wait(self.cluster.connection, namespace)
-
-    def show(self, chapter: str, cell: str, *, tree: str = "lab/tree", drawn: str = ".main-svg") -> Any:
-        """Write a notebook that shows one panel, open it, run it; the panel."""
-        path = self.folder / f"{chapter}.ipynb"
-        cells = [nbformat.v4.new_code_cell(f"from meshcourse import lab\nlab.chapter({chapter!r})\n{cell}")]
-        kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
-        nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), path)
-        self.page.set_viewport_size(WIDE)
-        self.page.evaluate("() => window.jupyterapp.serviceManager.sessions.shutdownAll()")
-        self.page.goto(f"{self.site}/{tree}/{path.name}")
-        self.page.wait_for_function("() => window.jupyterapp && document.querySelector('.jp-CodeCell')", timeout=LIMIT)
-        self.page.wait_for_function(CONNECTED, timeout=LIMIT)
-        self.run()
-        panel = self.page.locator(".mc-panel").first
-        try:
-            panel.wait_for(state="attached", timeout=LIMIT)
-            panel.locator(f"{drawn} >> nth=0").wait_for(state="attached", timeout=LIMIT)
-        except Exception:
-            self.page.screenshot(path=str(self.artifacts / f"{chapter}-missing.png"))
-            raise
-        return panel
-
-    def run(self) -> None:
-        """Run all cells. While the page puts itself together the command may be lost, or run another notebook: then once more."""
-        begun = "() => [...document.querySelectorAll('.jp-InputArea-prompt')].some(each => /\\[(\\*|\\d+)\\]/.test(each.textContent))"
-        for _ in range(9):
-            self.page.evaluate("() => { const shell = window.jupyterapp.shell; shell.activateById?.(shell.currentWidget.id) }")
-            self.command("notebook:run-all-cells")
-            with contextlib.suppress(TimeoutError):
-                self.page.wait_for_function(begun, timeout=10_000)
-                return
-
-    def looks(self, panel: Any, name: str) -> None:
-        """Keep pictures in both themes and in a narrow window; say what is wrong in any of them."""
-        wrong = []
-        for look, theme, size in (
-            ("light", "JupyterLab Light", WIDE),
-            ("dark", "JupyterLab Dark", WIDE),
-            ("narrow", "JupyterLab Light", NARROW),
-        ):
-            self.command("apputils:change-theme", theme=theme)
-            self.page.set_viewport_size(size)
-            self.page.evaluate("narrow => { if (narrow) window.jupyterapp.shell.collapseLeft?.() }", size == NARROW)
-            self.page.wait_for_function(f"() => document.body.dataset.jpThemeName === '{theme}'")
-            self.page.wait_for_timeout(700)  # plotly redraws itself a moment after the window's change
-            panel.scroll_into_view_if_needed()
-            panel.screenshot(path=str(self.artifacts / f"panel-{name}-{look}.png"))
-            wrong += [f"{look}: {each}" for each in panel.evaluate(CROWDED)]
-        self.page.set_viewport_size(WIDE)
-        assert not wrong, "\n".join(wrong)
-
 
 @pytest.fixture(scope="module")
-def shared_desk(
-    cluster: Any, page: Any, serve: Callable[..., AbstractContextManager[str]], artifacts: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Desk]:
-    settings, folder = tmp_path_factory.mktemp("settings"), tmp_path_factory.mktemp("own")
-    (settings / "jupyter_server_config.json").write_text(EXPOSED, encoding="utf-8")
-    with serve(cluster, folder, {"JUPYTER_CONFIG_PATH": str(settings)}) as url:
-        page.goto(url)
-        page.wait_for_function("() => window.jupyterapp", timeout=LIMIT)
-        yield Desk(page, cluster, "{0.scheme}://{0.netloc}".format(urlsplit(url)), folder, artifacts, [])
+def shared_desk(cluster: Any, page: Any, artifacts: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    with browsing.desk(cluster, page, tmp_path_factory.mktemp("desk"), artifacts) as made:
+        yield made
 
 
 @pytest.fixture
@@ -170,23 +60,46 @@ def until(page: Any, condition: Callable[[], Any], what: str, seconds: float = 6
     pytest.fail(f"within {seconds:g} s there came no {what}")
 
 
+def focus(panel: Any, part: str) -> None:
+    """Take the focus to a part of the panel as a person without a mouse does: from its cell on by Tab."""
+    wanted, keyboard = panel.locator(part).first, panel.page.keyboard
+    until(panel.page, wanted.is_enabled, f"{part} that can be used")
+    panel.evaluate("panel => panel.closest('.jp-Cell').focus()")
+    for _ in range(60):
+        keyboard.press("Tab")
+        if wanted.evaluate("part => part === document.activeElement"):
+            return
+    pytest.fail(f"Tab does not come to {part}")
+
+
 def press(panel: Any, name: str, key: str, times: int = 1) -> None:
-    """Move a slider by keyboard."""
-    handle = panel.locator(f".{name} .noUi-handle").first
-    handle.focus()
+    """Move a slider by keyboard alone."""
+    focus(panel, f".{name} .noUi-handle")
     for _ in range(times):
-        handle.press(key)
+        panel.page.keyboard.press(key)
+
+
+def push(panel: Any, part: str, key: str = "Enter") -> None:
+    """Press a button by keyboard alone."""
+    focus(panel, part)
+    panel.page.keyboard.press(key)
 
 
 def readout(panel: Any, name: str) -> str:
     return str(panel.locator(f".{name} .widget-readout").first.inner_text())
 
 
+def rules(desk: Desk, namespace: str, name: str) -> list[dict[str, Any]]:
+    """The http rules of a VirtualService, as the API server holds them."""
+    found: list[dict[str, Any]] = desk.cluster.get("-n", namespace, "virtualservice", name)["spec"]["http"]
+    return found
+
+
 def test_weights_in_notebook_7(desk: Desk) -> None:
     namespace = desk.apply("05-canary", "01", "02", "03", "04", "05")
     desk.ready(namespace, "web-v1", "web-v2")
     panel = desk.show("05-canary", "lab.weight_panel()", tree="notebooks")
-    panel.locator(".mc-start").click()
+    push(panel, ".mc-start")
     press(panel, "mc-weight-v2", "PageUp", 3)
     wanted = int(readout(panel, "mc-weight-v2"))
     assert wanted > 10
@@ -194,9 +107,39 @@ def test_weights_in_notebook_7(desk: Desk) -> None:
     assert len(seen) <= 5
     until(desk.page, lambda: trace(panel, "p95")["y"][-1], "latency")
     desk.looks(panel, "weights")
-    panel.locator(".mc-stop").click()
-    route = desk.cluster.get("-n", namespace, "virtualservice", "web")["spec"]["http"][0]["route"]
+    push(panel, ".mc-stop", "Space")
+    route = rules(desk, namespace, "web")[0]["route"]
     assert {each["destination"]["subset"]: each["weight"] for each in route} == {"v1": 100 - wanted, "v2": wanted}
+
+
+@AT_LEISURE
+def test_rollout(desk: Desk) -> None:
+    namespace = desk.apply("05-canary", "01", "02", "03", "04", "05")
+    desk.ready(namespace, "web-v1", "web-v2")
+    panel = desk.show("05-canary", "lab.rollout_panel()")
+    press(panel, "mc-rate", "PageUp", 2)
+    assert int(readout(panel, "mc-rate")) > 50
+    push(panel, ".mc-rollout")
+    until(desk.page, lambda: "✔" in panel.locator(".mc-rollout-log").inner_text(), "step that was promoted")
+    desk.looks(panel, "rollout")
+    push(panel, ".mc-halt")
+    push(panel, ".mc-stop")
+    assert rules(desk, namespace, "web")[0]["route"][1]["weight"] > 10
+
+
+@AT_LEISURE
+def test_player(desk: Desk) -> None:
+    """A film made by the panel of another test's kind, without a mesh behind it."""
+    namespace = desk.apply("05-canary", "01", "02", "03", "04", "05")
+    desk.ready(namespace, "web-v1", "web-v2")
+    film = "panel = lab.weight_panel(); panel.start(); panel.record('run.film'); panel.wait_observed('v2', 0.1); panel.close()"
+    panel = desk.show("05-canary", f"{film}\nlab.replay('run.film')")
+    shown = len(trace(panel, "p95")["y"])
+    press(panel, "mc-moment", "Home")
+    until(desk.page, lambda: len(trace(panel, "p95")["y"]) < shown, "first moment")
+    push(panel, ".mc-play")
+    until(desk.page, lambda: len(trace(panel, "p95")["y"]) == shown, "last moment")
+    desk.looks(panel, "player")
 
 
 def test_topology(desk: Desk) -> None:
@@ -207,17 +150,20 @@ def test_topology(desk: Desk) -> None:
     assert names <= set(trace(panel, "workloads")["text"])
     drawn = panel.locator(".main-svg .scatterlayer .textpoint text").all_text_contents()
     assert names <= set(drawn), "the circles are not painted"
-    panel.locator(".mc-topology-start").click()
+    push(panel, ".mc-topology-start")
     until(desk.page, lambda: len(trace(panel, "labels")["text"]) >= 7, "edges with calls")
+    press(panel, "mc-topology-rate", "ArrowRight", 5)
+    assert readout(panel, "mc-topology-rate") == "15"
+    until(desk.page, lambda: any(each.startswith(("14", "15")) for each in trace(panel, "labels")["text"]), "edge with the new rate")
     desk.looks(panel, "topology")
-    panel.locator(".mc-topology-stop").click()
+    push(panel, ".mc-topology-stop")
 
 
 def test_breaker(desk: Desk) -> None:
     namespace = desk.apply("06-circuit-breaking", "01", "02", "03", "05", "07")
     desk.ready(namespace, "httpbin", "fortio-deploy", "httpbin-faulty")
     panel = desk.show("06-circuit-breaking", "lab.breaker_panel(callers=8)")
-    panel.locator(".mc-start").click()
+    push(panel, ".mc-start")
     for slider in ("mc-breaker-connections", "mc-breaker-waiting"):
         press(panel, slider, "Home")
         press(panel, slider, "ArrowRight")
@@ -226,7 +172,10 @@ def test_breaker(desk: Desk) -> None:
     until(desk.page, lambda: trace(panel, "in")["x"], "endpoint")
     press(panel, "mc-breaker-errors", "ArrowRight", 3)
     until(desk.page, lambda: trace(panel, "put out")["x"], "endpoint that was put out")
-    panel.locator(".mc-stop").click()
+    desk.looks(panel, "breaker")
+    push(panel, ".mc-stop")
+    policy = desk.cluster.get("-n", namespace, "destinationrule", "httpbin")["spec"]["trafficPolicy"]
+    assert policy["connectionPool"]["tcp"]["maxConnections"] == policy["connectionPool"]["http"]["http1MaxPendingRequests"] == 1
 
 
 @AT_LEISURE
@@ -237,15 +186,18 @@ def test_timeout(desk: Desk) -> None:
     desk.cluster.kubectl(*into, "tee", "/etc/nginx/conf.d/default.conf", stdin=(MANIFESTS / "07_timeouts" / "nginx.conf").read_text())
     desk.cluster.kubectl(*into, "nginx", "-s", "reload")
     panel = desk.show("07-timeouts", "lab.timeout_panel(delay=1.5)")
-    panel.locator(".mc-send").click()
+    push(panel, ".mc-send")
     until(desk.page, lambda: len(trace(panel, "hops")["y"]) == 5, "waterfall of five rows")
     press(panel, "mc-delay", "Home")
-    panel.locator(".mc-repeat").click()
+    push(panel, ".mc-repeat")
     until(desk.page, lambda: len(trace(panel, "you waited")["y"]) >= 3, "three requests")
-    panel.locator(".mc-repeat").click()
+    push(panel, ".mc-repeat")
     waited = trace(panel, "you waited")["y"]
     assert waited[0] > waited[-1]
     until(desk.page, lambda: len(trace(panel, "hops")["y"]) == 5, "waterfall of five rows")
+    press(panel, "mc-timeout-0", "Home")
+    press(panel, "mc-timeout-0", "ArrowRight", 5)
+    until(desk.page, lambda: rules(desk, namespace, "slow")[0].get("timeout") in {"0.5s", "500ms"}, "timeout of half a second")
     desk.looks(panel, "timeout")
 
 
@@ -255,25 +207,35 @@ def test_retries(desk: Desk) -> None:
     desk.ready(namespace, "front", "middle", "back")
     panel = desk.show("08-faults-retries", "lab.retry_panel()")
     press(panel, "mc-fault", "PageUp", 4)
-    fault = int(readout(panel, "mc-fault"))
+    press(panel, "mc-attempts", "ArrowRight")
+    fault, attempts = int(readout(panel, "mc-fault")), int(readout(panel, "mc-attempts"))
     assert fault > 0
-    panel.locator(".mc-start").click()
+    push(panel, ".mc-start")
     until(desk.page, lambda: [y for y in trace(panel, "succeeded observed")["y"] if y is not None], "share of success")
     until(desk.page, lambda: "predicted" in panel.locator(".mc-formula").inner_text(), "prediction")
     desk.looks(panel, "retries")
-    panel.locator(".mc-stop").click()
+    push(panel, ".mc-stop")
+    assert any(rule.get("retries", {}).get("attempts") == attempts for rule in rules(desk, namespace, "front"))
 
 
 def test_faults(desk: Desk) -> None:
     namespace = desk.apply("08-faults-retries", "01", "02", "03")
     desk.ready(namespace, "nginx", "tomcat")
     panel = desk.show("08-faults-retries", "lab.fault_panel()")
-    panel.locator(".mc-who button:has-text('only')").click()
-    panel.locator(".mc-start").click()
+    push(panel, ".mc-who button:has-text('only')", "Space")
+    push(panel, ".mc-start")
     until(desk.page, lambda: any(trace(panel, "aborted observed")["y"]), "aborted request")
     until(desk.page, lambda: trace(panel, "aborted observed", number=1)["y"][-1:] == [0], "request without the header that is let through")
+    before = int(readout(panel, "mc-abort"))
+    press(panel, "mc-abort", "ArrowLeft", 2)
+    assert int(readout(panel, "mc-abort")) == before - 2
+    until(desk.page, lambda: aborted(rules(desk, namespace, "tomcat")) == before - 2, "share of aborts that the API server holds")
     desk.looks(panel, "faults")
-    panel.locator(".mc-stop").click()
+    push(panel, ".mc-stop")
+
+
+def aborted(http: list[dict[str, Any]]) -> float:
+    return max((rule.get("fault", {}).get("abort", {}).get("percentage", {}).get("value", 0) for rule in http), default=0)
 
 
 @AT_LEISURE
@@ -281,11 +243,10 @@ def test_objectives(desk: Desk) -> None:
     namespace = desk.apply("10-capstone", "01", "02", "03")
     desk.ready(namespace, "checkout-v1", "checkout-v2-a", "checkout-v2-b")
     panel = desk.show("10-capstone", "lab.objective_panel()")
-    panel.locator(".mc-start").focus()
-    desk.page.keyboard.press("Enter")
+    push(panel, ".mc-start")
     until(desk.page, lambda: "✘" in panel.locator(".mc-board").inner_text(), "missed objective")
     desk.looks(panel, "objectives")
-    panel.locator(".mc-stop").click()
+    push(panel, ".mc-stop")
 
 
 @AT_LEISURE
@@ -293,7 +254,7 @@ def test_pushes(desk: Desk) -> None:
     namespace = desk.apply("01-components", "01", "02")
     desk.ready(namespace, "client", "web")
     panel = desk.show("01-components", 'lab.push_panel("web")')
-    panel.locator(".mc-push-five").click()
+    push(panel, ".mc-push-five")
     until(desk.page, lambda: [len([y for y in each["y"] if y]) for each in data(panel)[1:]] == [5, 5], "five orders at two Envoys")
     desk.looks(panel, "pushes")
 
@@ -302,9 +263,20 @@ def test_pushes(desk: Desk) -> None:
 def test_tables(desk: Desk) -> None:
     desk.namespaces.extend(["injection", *(f"injection-trial-{name}" for name in ("plain", "enabled", "disabled", "revision"))])
     panel = desk.show("03-injection", "lab.injection_panel()", drawn="table")
-    panel.locator(".mc-prove-all").click()
+    push(panel, ".mc-namespace button:has-text('enabled')", "Space")
+    push(panel, ".mc-guess-sidecar")
+    until(desk.page, lambda: "You were right" in panel.locator(".mc-said").inner_text(), "verdict")
+    push(panel, ".mc-prove-all")
     until(desk.page, lambda: panel.locator(".mc-table td:has-text('?')").count() == 0, "twelve proofs")
     desk.looks(panel, "injection")
+
+
+@AT_LEISURE
+def test_profiles(desk: Desk) -> None:
+    panel = desk.show("02-install-uninstall", "lab.profile_panel()", drawn="table")
+    push(panel, ".mc-other button:has-text('minimal')")
+    until(desk.page, lambda: "minimal" in panel.locator("table").inner_text(), "profile that was chosen")
+    desk.looks(panel, "profiles")
 
 
 @AT_LEISURE
@@ -312,10 +284,10 @@ def test_inspector(desk: Desk) -> None:
     namespace = desk.apply("05-canary", "01", "02", "03", "05", "08")
     desk.ready(namespace, "web-v1", "web-v2")
     panel = desk.show("05-canary", "lab.inspector_panel()", drawn=".mc-said")
-    panel.locator(".mc-send").focus()
-    desk.page.keyboard.press("Enter")
+    push(panel, ".mc-send")
     until(desk.page, lambda: "there is no header x-team" in panel.locator(".mc-routes").inner_text(), "route that was passed over")
-    panel.locator(".mc-headers textarea").fill("x-team: internal")
-    panel.locator(".mc-send").click()
+    focus(panel, ".mc-headers textarea")
+    desk.page.keyboard.type("x-team: internal")
+    push(panel, ".mc-send")
     until(desk.page, lambda: "web-v2" in panel.locator(".mc-hops").inner_text(), "pod of v2")
     desk.looks(panel, "inspector")

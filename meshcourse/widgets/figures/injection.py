@@ -39,15 +39,20 @@ class View:
 
 def table(view: View) -> str:
     """The table as HTML."""
-    head = "".join(f'<th style="{_CELL}">{html.escape(pod)}</th>' for pod in view.pods)
+    head = "".join(f'<th style="{_CELL}">{_breakable(pod)}</th>' for pod in view.pods)
     rows = "".join(f"<tr>{_row(view, namespace)}</tr>" for namespace in view.namespaces)
     corner = f'<th style="{_CELL};text-align:left">namespace ↓ &nbsp; pod →</th>'
     return f'<table style="border-collapse:collapse"><thead><tr>{corner}{head}</tr></thead><tbody>{rows}</tbody></table>'
 
 
+def _breakable(label: str) -> str:
+    """A label that may go on in the next line after `/` and `=`, so that the table finds room in a narrow window."""
+    return html.escape(label).replace("/", "/<wbr>").replace("=", "=<wbr>")
+
+
 def _row(view: View, namespace: str) -> str:
     cells = "".join(_cell(view, (namespace, pod)) for pod in view.pods)
-    return f'<th style="{_CELL};text-align:left">{html.escape(namespace)}</th>{cells}'
+    return f'<th style="{_CELL};text-align:left">{_breakable(namespace)}</th>{cells}'
 
 
 def _cell(view: View, place: Place) -> str:

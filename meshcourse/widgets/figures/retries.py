@@ -87,7 +87,7 @@ def layout(view: View) -> dict[str, Any]:
         "yaxis2": {**lines.AXIS, "domain": [0.62, 1.0], "anchor": "x2", "range": [0, 103], "title": {"text": "requests, %"}},
         "xaxis3": {**bars, "domain": [0.62, 1.0], "anchor": "y3", "title": {"text": "arrivals for one of a user"}},
         "yaxis3": {**lines.AXIS, "domain": [0.0, 0.36], "anchor": "x3", "range": [0, top(view)], "title": {"text": "times"}},
-        "legend": {**lines.LEGEND, "x": 0.52, "y": 1.02},
+        "legend": {**lines.LEGEND, "xanchor": "left", "x": 0.0, "y": 1.02},  # room to grow: else a narrow picture moves right
         "legend2": {**lines.LEGEND, "x": 1.0, "y": 1.02},
     }
 

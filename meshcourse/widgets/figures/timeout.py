@@ -154,11 +154,11 @@ def layout(journeys: Sequence[Journey], places: Sequence[Place], worker: str) ->
         "hovermode": "closest",
         "annotations": [
             {**heading, "x": 0.0, "text": "the last request, hop by hop"},
-            {**heading, "x": 0.7, "text": "the last requests"},
+            {**heading, "x": 0.71, "text": "the last requests"},
         ],
         "xaxis": {
             **lines.AXIS,
-            "domain": [0.0, 0.62],
+            "domain": [0.0, 0.58],
             "anchor": "y",
             "range": [0.0, round(1.05 * longest, 3)],
             "title": {"text": "seconds"},
@@ -175,7 +175,7 @@ def layout(journeys: Sequence[Journey], places: Sequence[Place], worker: str) ->
         },
         "xaxis2": {
             **lines.AXIS,
-            "domain": [0.7, 1.0],
+            "domain": [0.71, 1.0],
             "anchor": "y2",
             "range": [begin - 0.5, max(begin + 4.5, shown[-1].number + 0.5 if shown else 0)],
             "title": {"text": "request"},

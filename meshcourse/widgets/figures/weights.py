@@ -60,7 +60,7 @@ def layout(view: View) -> dict[str, Any]:
         "yaxis2": {**axis, "domain": [0.6, 1.0], "anchor": "x2", "rangemode": "tozero", "title": {"text": "latency, ms"}},
         "xaxis3": {**axis, "domain": [0.66, 1.0], "anchor": "y3", "matches": "x", "title": {"text": "seconds"}},
         "yaxis3": {**axis, "domain": [0.0, 0.4], "anchor": "x3", "range": [-3, 103], "title": {"text": "errors, %"}},
-        "legend": {**legend, "x": 0.54, "y": 1.02},
+        "legend": {**legend, "xanchor": "left", "x": 0.0, "y": 1.1},  # a line of its own, as long as a narrow picture is wide
         "legend2": {**legend, "x": 1.0, "y": 1.02},
         "legend3": {**legend, "x": 1.0, "y": 0.42},
     }

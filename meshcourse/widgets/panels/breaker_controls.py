@@ -61,7 +61,8 @@ class Controls:
 def build(held: Breaker, *, failing: bool | None, callers: int, title: str, view: View) -> Controls:
     """All widgets; `failing` is None where there is no failing replica to bring in."""
     sliders = {name: _slider(text, getattr(held, name), least, most, f"mc-breaker-{name}") for name, text, least, most, _ in _SLIDERS}
-    rows = [ipywidgets.HBox([sliders[name], ipywidgets.HTML(_small(note))]) for name, _, _, _, note in _SLIDERS]
+    row = ipywidgets.Layout(flex_flow="row wrap")
+    rows = [ipywidgets.HBox([sliders[name], ipywidgets.HTML(_small(note))], layout=row) for name, _, _, _, note in _SLIDERS]
     crowd = _slider("callers", callers, 1, MOST_CALLERS, "mc-callers")
     switch = ipywidgets.Checkbox(value=bool(failing), description="failing replica", indent=False, disabled=failing is None)
     switch.add_class("mc-failing")
@@ -72,7 +73,7 @@ def build(held: Breaker, *, failing: bool | None, callers: int, title: str, view
     numbers, error, alt = controls.words("mc-numbers"), controls.words("mc-error"), controls.words("mc-alt")
     alt.value = caption(view)
     figure = live_figure.made(picture.figure(view))
-    load = ipywidgets.HBox([start, stop, crowd, switch], layout=ipywidgets.Layout(flex_flow="row wrap"))
+    load = ipywidgets.HBox([start, stop, crowd, switch], layout=row)
     box = ipywidgets.VBox(
         [ipywidgets.HTML(f"<b>{html.escape(title)}</b>"), *rows, load, numbers, error, figure, alt],
         layout=controls.whole(),
@@ -130,7 +131,7 @@ def _slider(text: str, value: int, least: int, most: int, name: str) -> Widget:
         description=text,
         continuous_update=False,
         style={"description_width": "190px" if name.startswith("mc-breaker") else "60px"},
-        layout=ipywidgets.Layout(width="460px" if name.startswith("mc-breaker") else "320px"),
+        layout=ipywidgets.Layout(width="460px" if name.startswith("mc-breaker") else "320px", max_width="100%"),
     )
     slider.add_class(name)
     return slider

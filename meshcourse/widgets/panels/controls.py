@@ -151,12 +151,20 @@ def whole() -> Widget:
 
 
 def toggles(options: Sequence[str], text: str, name: str) -> Widget:
-    """Buttons of which one is down, on one line with what they choose."""
+    """Buttons of which one is down, on one line with what they choose where there is room."""
     made = ipywidgets.ToggleButtons(
         options=list(options),
         description=text,
         style={"description_width": "initial", "button_width": "auto"},
-        layout=ipywidgets.Layout(width="max-content", max_width="100%"),
+        layout=ipywidgets.Layout(
+            width="max-content",
+            max_width="100%",
+            margin="2px",
+            display="flex",
+            flex_flow="row wrap",
+            align_items="center",
+            grid_gap="0 6px",
+        ),
     )
     made.add_class(name)
     return made

@@ -93,6 +93,7 @@ class FaultPanel(Panel):
             max=5.0,
             step=0.5,
             description="delay, s",
+            continuous_update=False,  # else the browser sends back what is between two steps, rounded, and would change what kubectl wrote
             style={"description_width": "80px"},
             layout=ipywidgets.Layout(width="360px", max_width="100%"),
         )

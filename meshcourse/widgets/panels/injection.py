@@ -23,6 +23,7 @@ from meshcourse.mesh.trials import Trial
 from meshcourse.mesh.webhooks import Decision
 from meshcourse.widgets.figures import injection as picture
 from meshcourse.widgets.figures.injection import Place, Proof, View
+from meshcourse.widgets.panels import controls
 from meshcourse.widgets.panels.panel import Panel
 
 Widget = Any  # ipywidgets has no types
@@ -74,8 +75,8 @@ class InjectionPanel(Panel):
                 why="there is no injection webhook: Istio is not installed",
                 next="istioctl install --set profile=demo -y",
             )
-        self.namespace = _choice("namespace", NAMESPACES, "mc-namespace")
-        self.pod = _choice("pod", PODS, "mc-pod")
+        self.namespace = controls.toggles(list(NAMESPACES), "namespace", "mc-namespace")
+        self.pod = controls.toggles(list(PODS), "pod", "mc-pod")
         self.guesses = {text: ipywidgets.Button(description=text, layout=ipywidgets.Layout(width="auto")) for text in GUESSES}
         for (text, button), name in zip(self.guesses.items(), ("mc-guess-none", "mc-guess-sidecar"), strict=True):
             button.add_class(name)
@@ -93,7 +94,8 @@ class InjectionPanel(Panel):
         self._draw()
         row = ipywidgets.Layout(flex_flow="row wrap")
         buttons = ipywidgets.HBox([ipywidgets.Label("your guess:"), *self.guesses.values(), self.all], layout=row)
-        box = ipywidgets.VBox([self.namespace, self.pod, buttons, self.said, alert, self.table, self.alt])
+        parts = [self.namespace, self.pod, buttons, self.said, alert, self.table, self.alt]
+        box = ipywidgets.VBox(parts, layout=controls.whole())
         box.add_class("mc-injection-panel")
         return box, alert
 
@@ -193,14 +195,6 @@ class InjectionPanel(Panel):
         view = View(tuple(NAMESPACES), tuple(PODS), self._chosen(), dict(self._proofs))
         self.table.value = picture.table(view)
         self.alt.value = f'<span style="font-size:90%">{html.escape(picture.describe(view))}</span>'
-
-
-def _choice(what: str, options: Mapping[str, object], name: str) -> Widget:
-    made = ipywidgets.ToggleButtons(
-        options=list(options), description=what, style={"description_width": "80px", "button_width": "auto"}, value=next(iter(options))
-    )
-    made.add_class(name)
-    return made
 
 
 def _line(text: str, command: str = "", *, strong: str = "") -> str:

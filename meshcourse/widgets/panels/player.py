@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import html
+import math
 import time
 from typing import Any, Final
 
@@ -36,9 +37,9 @@ class Player(Panel):
     def _build(self) -> tuple[Widget, Widget]:
         first = self.film.scene(self._at)
         self.moment = ipywidgets.FloatSlider(
-            value=self._at,
+            value=stepped(self._at),
             min=0.0,
-            max=max(self.film.seconds, STEP),
+            max=max(stepped(self.film.seconds), STEP),
             step=STEP,
             description="second",
             readout_format=".1f",
@@ -108,7 +109,7 @@ class Player(Panel):
     def _go(self, at: float) -> None:
         self._at = min(max(at, 0.0), self.film.seconds)
         with self._quietly():
-            self.moment.value = self._at
+            self.moment.value = stepped(self._at)
         self._draw(self.film.scene(self._at))
 
     def _draw(self, shown: Scene) -> None:
@@ -118,6 +119,11 @@ class Player(Panel):
                 update(part, value)
             else:
                 part.value = words(self.film.names.get(number, ""), value)
+
+
+def stepped(at: float) -> float:
+    """The slider's step at or after a moment. A value between two steps the browser rounds and sends back, as if a learner had moved it."""
+    return math.ceil(at / STEP) * STEP
 
 
 def update(live: Any, wanted: film.Json) -> None:  # noqa: ANN401 - a live figure: plotly has no types

@@ -20,6 +20,7 @@ from meshcourse.mesh.connection import Connection
 from meshcourse.mesh.profiles import Profile, Row
 from meshcourse.widgets.figures import profiles as picture
 from meshcourse.widgets.latest import Latest
+from meshcourse.widgets.panels import controls
 from meshcourse.widgets.panels.panel import Panel
 
 Widget = Any  # ipywidgets has no types
@@ -49,16 +50,14 @@ class ProfilePanel(Panel):
         self._follower: asyncio.Task[None] | None = None
 
     def _build(self) -> tuple[Widget, Widget]:
-        self.one, self.other = (
-            ipywidgets.ToggleButtons(options=list(profiles.NAMES), value=value, description=text, style={"button_width": "auto"})
-            for text, value in zip(("this", "and this"), self._first, strict=True)
-        )
-        for toggle, name in ((self.one, "mc-one"), (self.other, "mc-other")):
-            toggle.add_class(name)
+        self.one = controls.toggles(profiles.NAMES, "this", "mc-one")
+        self.other = controls.toggles(profiles.NAMES, "and this", "mc-other")
+        for toggle, chosen in zip((self.one, self.other), self._first, strict=True):
+            toggle.value = chosen
             toggle.observe(lambda _: self._moved(), names="value")
         self.table, self.alt, alert = (ipywidgets.HTML() for _ in range(3))
         self._compare(*self._first)
-        box = ipywidgets.VBox([self.one, self.other, alert, self.table, self.alt])
+        box = ipywidgets.VBox([self.one, self.other, alert, self.table, self.alt], layout=controls.whole())
         box.add_class("mc-profile-panel")
         return box, alert
 

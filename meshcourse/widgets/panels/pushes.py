@@ -24,6 +24,7 @@ from meshcourse.mesh.connection import Connection
 from meshcourse.widgets import live_figure
 from meshcourse.widgets.figures import pushes as picture
 from meshcourse.widgets.figures.pushes import View
+from meshcourse.widgets.panels import controls
 from meshcourse.widgets.panels.panel import Panel
 
 Widget = Any  # ipywidgets has no types
@@ -64,7 +65,8 @@ class PushPanel(Panel):
         self.said, self.alt, alert = (ipywidgets.HTML() for _ in range(3))
         self.figure = live_figure.made(picture.figure(self._view()))
         self._tell("Each order changes a header that every answer of the Service gets.")
-        box = ipywidgets.VBox([ipywidgets.HBox([self.one, self.five]), self.said, alert, self.figure, self.alt])
+        parts = [ipywidgets.HBox([self.one, self.five]), self.said, alert, self.figure, self.alt]
+        box = ipywidgets.VBox(parts, layout=controls.whole())
         box.add_class("mc-push-panel")
         return box, alert
 

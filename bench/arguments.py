@@ -1,0 +1,36 @@
+"""What a benchmark of a running cluster is told on its command line.
+
+Comes in: the docstring of the benchmark's module, whose first line `--help` shows. Goes out: a parser, and the Connection that its options
+name. Who runs it: the scripts of this folder, each by `python -m bench.NAME` from the repository's root.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from meshcourse.backends.embedded import search_path
+from meshcourse.mesh.connection import Connection
+
+
+def of_a_cluster(module: str | None) -> argparse.ArgumentParser:
+    """Options `--kubeconfig FILE --url URL`, the URL of the ingress gateway."""
+    parser = argparse.ArgumentParser(description=(module or "").splitlines()[0])
+    parser.add_argument("--kubeconfig", type=Path, required=True)
+    parser.add_argument("--url", required=True)
+    return parser
+
+
+def of_a_route(module: str | None, *, rate: float) -> argparse.ArgumentParser:
+    """The same and `--virtual-service NAMESPACE/NAME [--route NAME] [--rate PER_SECOND]`; the pair comes as a list of two."""
+    parser = of_a_cluster(module)
+    parser.add_argument("--virtual-service", type=lambda text: text.split("/"), required=True, metavar="NAMESPACE/NAME")
+    parser.add_argument("--route")
+    parser.add_argument("--rate", type=float, default=rate)
+    return parser
+
+
+def connection(options: argparse.Namespace) -> Connection:
+    """The cluster that the options name, with kubectl at hand."""
+    return Connection(options.kubeconfig, options.url.rstrip("/"), {"PATH": search_path(os.environ["PATH"])})

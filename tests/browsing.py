@@ -1,0 +1,189 @@
+"""A browser before a running JupyterLab: how the tests of what a learner sees drive it, and the benchmark of how soon it is painted."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import nbformat
+import pytest
+from playwright.sync_api import TimeoutError, sync_playwright  # noqa: A004 - Playwright's own
+from real_cluster import RealCluster
+
+from meshcourse.lab import chapters
+from meshcourse.mesh import arrival, resources
+
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+MANIFESTS = Path(__file__).parents[1] / "notebooks" / "manifests"
+WIDE, NARROW = {"width": 1400, "height": 1400}, {"width": 700, "height": 1400}
+LIMIT = 90_000
+CROWDED = (Path(__file__).parent / "browser" / "crowded.js").read_text(encoding="utf-8")
+"""What is wrong with how a panel looks: an expression in the page."""
+EXPOSED = json.dumps({name: {"expose_app_in_browser": True} for name in ("LabApp", "JupyterNotebookApp")})
+# A cell that is run before the page is connected to an idle kernel is lost, or asks which kernel to take.
+CONNECTED = """() => {
+    const context = window.jupyterapp?.shell?.currentWidget?.sessionContext, kernel = context?.session?.kernel;
+    return context?.isReady && kernel?.connectionStatus === 'connected' && kernel.status === 'idle';
+}"""
+
+
+def chromium() -> str | None:
+    """This machine's Chromium."""
+    return next(filter(None, map(shutil.which, ("chromium", "google-chrome", "chromium-browser"))), None)
+
+
+@contextlib.contextmanager
+def opened(executable: str, last: Path | None = None) -> Iterator[Any]:
+    """An empty page; `last` keeps a picture of it as it was left."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=ARGUMENTS)
+        page = browser.new_page(viewport={"width": 1400, "height": 1200})
+        page.set_default_timeout(60_000)
+        try:
+            yield page
+        finally:
+            if last is not None:
+                page.screenshot(path=str(last))
+            browser.close()
+
+
+@contextlib.contextmanager
+def serving(cluster: RealCluster, folder: Path, log: Path, more: Mapping[str, str] | None = None) -> Iterator[str]:
+    """What `meshcourse lab` prints, serving copies of the course in that folder."""
+    words = [sys.executable, "-m", "meshcourse.cli.main", "lab", "--name", cluster.name, "--folder", str(folder)]
+    with log.open("wb") as output:
+        server = subprocess.Popen(words, env={**cluster.environment, **(more or {})}, stdout=output, stderr=subprocess.STDOUT)
+    try:
+        yield printed_url(server, log)
+    finally:
+        server.send_signal(2)
+        try:
+            server.wait(timeout=60)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
+
+
+def printed_url(server: subprocess.Popen[bytes], log: Path) -> str:
+    ends = time.monotonic() + 90
+    while time.monotonic() < ends and server.poll() is None:
+        found = re.search(r"http://127\.0\.0\.1:\d+/lab\S+", log.read_text())
+        if found:
+            return found[0]
+        time.sleep(0.1)
+    pytest.fail(f"`meshcourse lab` printed no URL: {log.read_text()}")
+
+
+@dataclass(frozen=True)
+class Desk:
+    """A browser before a running JupyterLab."""
+
+    page: Any
+    cluster: RealCluster
+    site: str
+    """`http://127.0.0.1:8888`"""
+    folder: Path
+    artifacts: Path
+    namespaces: list[str] = field(default_factory=list)
+    """What a test made, and what goes after it."""
+
+    def command(self, name: str, **arguments: Any) -> None:
+        """Have one of the application's own commands run; it may take its time."""
+        self.page.evaluate("([name, given]) => { void window.jupyterapp.commands.execute(name, given) }", [name, arguments])
+
+    def apply(self, chapter: str, *files: str) -> str:
+        """The chapter's namespace, with some of its manifests."""
+        wanted = chapters.find(chapter)
+        self.namespaces.append(wanted.namespace)
+        # The test before may have had the same one, and namespaces take their time to go.
+        self.cluster.kubectl("wait", "--for=delete", f"namespace/{wanted.namespace}", "--timeout=90s", timeout=100, check=False)
+        self.cluster.kubectl("create", "namespace", wanted.namespace, check=False)
+        self.cluster.kubectl("label", "namespace", wanted.namespace, "istio-injection=enabled", "--overwrite")
+        for number in files:
+            (file,) = (MANIFESTS / wanted.stem).glob(f"{number}-*.yaml")
+            resources.apply(self.cluster.connection, file, namespace=wanted.namespace)
+        return wanted.namespace
+
+    def ready(self, namespace: str, *deployments: str) -> None:
+        resources.wait_for_rollout(self.cluster.connection, namespace, list(deployments), timeout=120.0)
+        arrival.wait(self.cluster.connection, namespace)
+
+    def show(self, chapter: str, cell: str, *, tree: str = "lab/tree", drawn: str = ".main-svg") -> Any:
+        """Write a notebook that shows one panel, open it, run it; the panel."""
+        path = self.folder / f"{chapter}.ipynb"
+        cells = [nbformat.v4.new_code_cell(f"from meshcourse import lab\nlab.chapter({chapter!r})\n{cell}")]
+        kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+        nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), path)
+        self.page.set_viewport_size(WIDE)
+        self.page.evaluate("() => window.jupyterapp.serviceManager.sessions.shutdownAll()")
+        self.page.goto(f"{self.site}/{tree}/{path.name}")
+        self.page.wait_for_function("() => window.jupyterapp && document.querySelector('.jp-CodeCell')", timeout=LIMIT)
+        self.page.wait_for_function(CONNECTED, timeout=LIMIT)
+        self.run()
+        panel = self.page.locator(".mc-panel").first
+        try:
+            panel.wait_for(state="attached", timeout=LIMIT)
+            panel.locator(f"{drawn} >> nth=0").wait_for(state="attached", timeout=LIMIT)
+        except Exception:
+            self.page.screenshot(path=str(self.artifacts / f"{chapter}-missing.png"))
+            raise
+        return panel
+
+    def run(self) -> None:
+        """Run all cells. While the page puts itself together the command may be lost, or run another notebook: then once more."""
+        begun = "() => [...document.querySelectorAll('.jp-InputArea-prompt')].some(each => /\\[(\\*|\\d+)\\]/.test(each.textContent))"
+        for _ in range(9):
+            self.page.evaluate("() => { const shell = window.jupyterapp.shell; shell.activateById?.(shell.currentWidget.id) }")
+            self.command("notebook:run-all-cells")
+            with contextlib.suppress(TimeoutError):
+                self.page.wait_for_function(begun, timeout=10_000)
+                return
+
+    def looks(self, panel: Any, name: str) -> None:
+        """Keep pictures in both themes and in a narrow window; say what is wrong in any of them."""
+        wrong = []
+        for look, theme, size in (
+            ("light", "JupyterLab Light", WIDE),
+            ("dark", "JupyterLab Dark", WIDE),
+            ("narrow", "JupyterLab Light", NARROW),
+        ):
+            self.command("apputils:change-theme", theme=theme)
+            self.page.set_viewport_size(size)
+            self.page.evaluate("narrow => { if (narrow) window.jupyterapp.shell.collapseLeft?.() }", size == NARROW)
+            self.page.wait_for_function(f"() => document.body.dataset.jpThemeName === '{theme}'")
+            self.page.wait_for_timeout(700)  # plotly redraws itself a moment after the window's change
+            panel.scroll_into_view_if_needed()
+            panel.screenshot(path=str(self.artifacts / f"panel-{name}-{look}.png"))
+            wrong += [f"{look}: {each}" for each in panel.evaluate(CROWDED)]
+        self.page.set_viewport_size(WIDE)
+        assert not wrong, "\n".join(wrong)
+
+
+@contextlib.contextmanager
+def desk(cluster: RealCluster, page: Any, scratch: Path, artifacts: Path) -> Iterator[Desk]:
+    """The page before a JupyterLab of its own, which lets its commands be called from outside; both keep their files in `scratch`."""
+    settings, folder = scratch / "settings", scratch / "own"
+    settings.mkdir(parents=True)
+    (settings / "jupyter_server_config.json").write_text(EXPOSED, encoding="utf-8")
+    with serving(cluster, folder, scratch / "lab.log", {"JUPYTER_CONFIG_PATH": str(settings)}) as url:
+        page.goto(url)
+        page.wait_for_function("() => window.jupyterapp", timeout=LIMIT)
+        yield Desk(page, cluster, "{0.scheme}://{0.netloc}".format(urlsplit(url)), folder, artifacts)
