@@ -23,8 +23,8 @@ def find(name: str = settings.DEFAULT_CLUSTER) -> Backend:
 
 
 def running() -> tuple[Backend, ...]:
-    """Every cluster of this user that runs or is in use."""
-    return (*embedded.running(), *(find(record.name) for record in records.every()))
+    """Every cluster of this user that runs or is in use; the own ones last, since one of the others may be in one of them."""
+    return (*(find(record.name) for record in records.every()), *embedded.running())
 
 
 def runs(name: str) -> bool:

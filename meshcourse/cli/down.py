@@ -11,6 +11,7 @@ import typer
 
 from meshcourse.cli import display
 from meshcourse.cli.options import DEFAULT_NAME, Name
+from meshcourse.core.errors import MeshcourseError
 
 if TYPE_CHECKING:
     from meshcourse.backends.backend import Backend
@@ -34,12 +35,18 @@ def down(
         stopped = cluster.down(display.report)
         display.done(_ended(cluster) if stopped else f"cluster {name} does not run")
         return
-    running = chosen.running()
+    running, failed = chosen.running(), False
     for cluster in running:
-        cluster.down(display.report)
-        display.done(_ended(cluster))
+        try:
+            cluster.down(display.report)
+            display.done(_ended(cluster))
+        except MeshcourseError as error:  # the others are stopped all the same
+            display.show_error(error)
+            failed = True
     if not running:
         display.done("no cluster runs")
+    if failed:
+        raise typer.Exit(1)
 
 
 def _ended(cluster: Backend) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from meshcourse.backends import records
 from meshcourse.engine import binaries
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -111,3 +113,15 @@ def test_prune_deletes_engines_of_other_versions_only(meshcourse: Run, tmp_path:
 def test_down_is_no_error_when_nothing_runs(meshcourse: Run) -> None:
     assert meshcourse("down").returncode == 0
     assert "no cluster runs" in meshcourse("down", "--all").stderr
+
+
+def test_down_of_all_goes_on_after_one_that_does_not_answer(meshcourse: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MESHCOURSE_STATE", str(tmp_path / "state"))
+    entry = {"name": "gone", "cluster": {"server": "https://127.0.0.1:1"}, "user": {}, "context": {"cluster": "gone", "user": "gone"}}
+    content = {"clusters": [entry], "users": [entry], "contexts": [entry], "current-context": "gone"}
+    for name in ("one", "two"):
+        record = records.write(records.Record(name, records.EXISTING, 1.5, owner=f"{name}-1"))
+        record.kubeconfig.write_text(json.dumps({"apiVersion": "v1", "kind": "Config", **content}))
+    done = meshcourse("down", "--all")
+    assert done.returncode == 1
+    assert re.findall(r"in cluster (\w+) could not be taken away", done.stderr) == ["one", "two"]
