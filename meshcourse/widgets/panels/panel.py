@@ -163,8 +163,11 @@ class Panel:
             await asyncio.gather(task, return_exceptions=True)
 
     async def _keep_live(self) -> None:
+        """Draw once in `every` seconds; where drawing takes nearly as long or longer, a quarter of that is left for other work."""
+        due = time.monotonic() + self.every
         while True:
-            await asyncio.sleep(self.every)
+            await asyncio.sleep(max(due - time.monotonic(), self.every / 4))
+            due = time.monotonic() + self.every
             await self._shown(self._beat())
             if self._camera is not None:
                 await self._shown(asyncio.to_thread(self._take))
