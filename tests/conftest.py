@@ -29,8 +29,12 @@ LEARNERS = "meshcourse-learners"
 
 
 def pytest_configure() -> None:
-    """Who ends a run early, such as `timeout` or a CI server, ends its clusters too: SIGTERM tears down like Ctrl-C."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    """Who ends a run early, such as `timeout` or a CI server, ends its clusters too: SIGTERM tears down like Ctrl-C.
+
+    A shell lets what it starts in the background ignore Ctrl-C, and children inherit that; the tests interrupt some.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
