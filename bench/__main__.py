@@ -1,11 +1,13 @@
 """Measure what the README claims: `make bench`, or `python -m bench`.
 
-Comes in: a built engine. Goes out: one line of JSON for each figure (JSON Lines on stdout), with the goal and whether it was met.
-It starts a cluster of its own in a state folder of its own, on free ports, and leaves nothing behind. Exit code 1 when a goal was missed.
+Comes in: a built engine. Goes out: one line of JSON for each figure (JSON Lines on stdout), with the goal and whether it was met, and at
+the end all of them as a table (on stderr). It starts a cluster of its own in a state folder of its own, on free ports, and leaves nothing
+behind. Exit code 1 when a goal was missed.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import statistics
@@ -13,11 +15,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.table import Table
 
 from meshcourse.backends.embedded import search_path
 from meshcourse.cluster import clusters
+from meshcourse.core import progress
 from meshcourse.mesh import installation
 from meshcourse.mesh.connection import Connection
 
@@ -32,30 +39,48 @@ RATES = ("10", "100", "500")
 """Requests per second, to see how a panel's cost grows; the long run has 200."""
 
 
+Line = dict[str, Any]
+"""One measurement: `benchmark`, `ok`, and whatever it found."""
+
+
 def main() -> int:
     """Run all; print each figure as soon as it is known."""
+    lines: list[Line] = []
     with tempfile.TemporaryDirectory() as state:
         os.environ["MESHCOURSE_STATE"] = state
-        met = [_script("load_client")]
         try:
-            met += _cluster()
+            for line in itertools.chain([_script("load_client")], _cluster()):
+                print(json.dumps(line), flush=True)  # noqa: T201 - the benchmark's output
+                lines.append(line)
         finally:
             for cluster in clusters.running():
                 clusters.down(cluster.name)
-    return 0 if all(met) else 1
+            progress.console.print(table(lines))
+    return 0 if all(line["ok"] for line in lines) else 1
 
 
-def _cluster() -> Iterable[bool]:
+def table(lines: Iterable[Line]) -> Table:
+    """All of them for a person: a name, whether the goal was met, the figures."""
+    made = Table(box=box.SIMPLE, title=f"{os.cpu_count()} cores")
+    for heading in ("benchmark", "goal", "figures"):
+        made.add_column(heading)
+    for line in lines:
+        figures = {key: value for key, value in line.items() if key not in {"benchmark", "ok", "cores"}}
+        made.add_row(line["benchmark"], "met" if line["ok"] else "MISSED", ", ".join(f"{key} {value}" for key, value in figures.items()))
+    return made
+
+
+def _cluster() -> Iterator[Line]:
     name = f"bench-{os.getpid()}"
     starts = []
     for _ in range(STARTS):
         clusters.down(name)
         starts.append(_seconds(lambda: clusters.up(name, ingress_port=0)))
-    yield _say("up_to_ready_node", statistics.median(starts), 6.0, "s", runs=[round(each, 2) for each in starts])
+    yield _figure("up_to_ready_node", statistics.median(starts), 6.0, "s", runs=[round(each, 2) for each in starts])
     found = clusters.get(name)
     path = search_path(os.environ["PATH"])
     connection = Connection(found.kubeconfig, found.ingress_url, {"PATH": path, "KUBECONFIG": str(found.kubeconfig)})
-    yield _say("istioctl_install_demo", _seconds(lambda: installation.install(connection)), 8.0, "s")
+    yield _figure("istioctl_install_demo", _seconds(lambda: installation.install(connection)), 8.0, "s")
     environment = connection.child_environment()
 
     def kubectl(*words: str) -> None:
@@ -69,13 +94,13 @@ def _cluster() -> Iterable[bool]:
         kubectl("wait", "--for=condition=Ready", f"pod/{name}", "--timeout=60s")
 
     pods = [_seconds(lambda number=number: pod_ready(f"pod-{number}")) for number in range(STARTS)]  # type: ignore[misc]
-    yield _say("injected_nginx_to_2_of_2", statistics.median(pods), 2.5, "s", runs=[round(each, 2) for each in pods])
+    yield _figure("injected_nginx_to_2_of_2", statistics.median(pods), 2.5, "s", runs=[round(each, 2) for each in pods])
     kubectl("delete", "pods", "-l", "app=bench")
     for manifest in sorted(MANIFESTS.glob("*.yaml")):
         if manifest.name.startswith(SLIDER_NEEDS):
             kubectl("apply", "-f", str(manifest))
     kubectl("rollout", "status", "deployment", "--timeout=60s")
-    yield _say("control_plane_demo_istio_and_two_nginx_pss", proportional_memory(found.pid) / 1e9, 1.1, "GB")
+    yield _figure("control_plane_demo_istio_and_two_nginx_pss", proportional_memory(found.pid) / 1e9, 1.1, "GB")
     words = ("--kubeconfig", str(found.kubeconfig), "--url", f"{found.ingress_url}/", "--virtual-service", f"{NAMESPACE}/{VIRTUAL_SERVICE}")
     yield _script("slider", *words)
     for rate in RATES:
@@ -84,13 +109,13 @@ def _cluster() -> Iterable[bool]:
     kubectl("delete", "deployments,gateways,virtualservices", "--all")  # what follows brings its own
     yield _script("topology", *words[:4])
     yield _script("paint", "--name", name)
-    yield _say("down", _seconds(lambda: clusters.down(name)), 2.0, "s")
+    yield _figure("down", _seconds(lambda: clusters.down(name)), 2.0, "s")
 
 
-def _script(name: str, *words: str) -> bool:
+def _script(name: str, *words: str) -> Line:
     done = subprocess.run([sys.executable, "-m", f"bench.{name}", *words], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
-    print(done.stdout, end="", flush=True)  # noqa: T201 - the benchmark's output
-    return bool(json.loads(done.stdout)["ok"])
+    found: Line = json.loads(done.stdout)
+    return found
 
 
 def _seconds(work: Callable[[], object]) -> float:
@@ -99,11 +124,8 @@ def _seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
-def _say(name: str, value: float, at_most: float, unit: str, **more: object) -> bool:
-    ok = value <= at_most
-    line = {"benchmark": name, "value": round(value, 3), "unit": unit, "at_most": at_most, "ok": ok, "cores": os.cpu_count(), **more}
-    print(json.dumps(line), flush=True)  # noqa: T201 - the benchmark's output
-    return ok
+def _figure(name: str, value: float, at_most: float, unit: str, **more: object) -> Line:
+    return {"benchmark": name, "value": round(value, 3), "unit": unit, "at_most": at_most, "ok": value <= at_most, **more}
 
 
 def proportional_memory(pid: int) -> int:
