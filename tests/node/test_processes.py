@@ -14,6 +14,8 @@ from meshcourse.node.processes import Outputs, Process, StalledReader
 
 pytestmark = pytest.mark.asyncio
 
+gives_away = pytest.mark.skipif(os.getuid() != 0, reason="only root may give a pipe away")
+
 
 def open_files() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
@@ -155,7 +157,7 @@ async def test_dev_stdout_can_be_opened_again_by_the_owner() -> None:
     assert await everything(process.outputs()) == {"stdout": b"again\n", "stderr": b"worse\n"}
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="only root may give a pipe away")
+@gives_away
 @pytest.mark.parametrize("tty", [False, True])
 async def test_dev_stdout_can_be_opened_again_by_another_uid(*, tty: bool) -> None:
     script = "import os; os.setgid(1337); os.setuid(1337); open('/dev/stdout', 'w').write('1337')"
@@ -195,6 +197,7 @@ async def test_descriptors_are_passed_on_only_when_asked_for() -> None:
     os.close(writing)
 
 
+@gives_away
 async def test_the_hosts_dev_null_keeps_its_owner() -> None:
     before = Path(os.devnull).stat()
     process = await Process.start(["/bin/true"], owner=(1337, 1337))
