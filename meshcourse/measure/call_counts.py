@@ -4,8 +4,8 @@ Comes in: a Connection and a namespace. Goes out: a Sample, the counters of all 
 meant by a Service or a subset. Who runs it: the topology's panel and lab.topology, about once a second; topology.py makes a picture of two.
 
 It asks each pod's port 15090 through the API server, as Prometheus asks it from inside. A sidecar keeps these counters only where the pod's
-annotation `proxy.istio.io/config` has proxyStatsMatcher take in `upstream_rq_`; a proxy without them shows no calls. Envoy brings its
-histograms up to date every 5 s, so times come a little later than counts. `parse` is pure.
+annotation `proxy.istio.io/config` has proxyStatsMatcher take them in: without `upstream_rq_` it shows no calls, without `ssl.handshake` no
+mutual TLS. Envoy brings its histograms up to date every 5 s, so times come a little later than counts. `parse` is pure.
 """
 
 from __future__ import annotations
@@ -25,9 +25,11 @@ from meshcourse.mesh.connection import Connection
 
 PATH: Final = "/api/v1/namespaces/{namespace}/pods/{pod}:15090/proxy/stats/prometheus"
 # `usedonly` leaves out what never happened: a few kilobytes a proxy in place of many.
-QUERY: Final = (("usedonly", ""), ("filter", r"cluster\.(in|out)bound.*upstream_rq_(\d\d\d|time|cancelled|total)"))
+QUERY: Final = (("usedonly", ""), ("filter", r"cluster\.(in|out)bound.*(upstream_rq_(\d\d\d|time|cancelled|total)|ssl\.handshake)"))
 FAILED: Final = 500
-_LINE: Final = re.compile(r"envoy_cluster_(upstream_rq|upstream_rq_cancelled|upstream_rq_total|upstream_rq_time_bucket)\{([^}]*)\} (\S+)$")
+_LINE: Final = re.compile(
+    r"envoy_cluster_(upstream_rq|upstream_rq_cancelled|upstream_rq_total|upstream_rq_time_bucket|ssl_handshake)\{([^}]*)\} (\S+)$"
+)
 _LABEL: Final = re.compile(r'(\w+)="([^"]*)"')
 _PARTS: Final = 4
 Key = TypeVar("Key")
@@ -38,12 +40,14 @@ class Calls:
     """Calls since the proxy began: by HTTP status, given up before they were sent, and how many took at most so many milliseconds.
 
     `begun` counts all that were sent, also those that the caller gave up while they ran: those have no status and stand nowhere else.
+    `handshakes` counts the connections for them that began with a TLS handshake; Istio's are mutual.
     """
 
     codes: Mapping[int, int] = field(default_factory=dict)
     cancelled: int = 0
     buckets: Mapping[float, int] = field(default_factory=dict)
     begun: int = 0
+    handshakes: int = 0
 
     @property
     def total(self) -> int:
@@ -155,6 +159,7 @@ def parse(lines: Iterable[str]) -> Counts:
     cancelled: dict[str, int] = {}
     buckets: dict[str, dict[float, int]] = {}
     begun: dict[str, int] = {}
+    handshakes: dict[str, int] = {}
     for line in lines:
         found = _LINE.match(line)
         if not found:
@@ -165,6 +170,8 @@ def parse(lines: Iterable[str]) -> Counts:
             cancelled[cluster] = value
         elif found[1] == "upstream_rq_total":
             begun[cluster] = value
+        elif found[1] == "ssl_handshake":
+            handshakes[cluster] = value
         elif found[1] == "upstream_rq_time_bucket":
             buckets.setdefault(cluster, {})[float(labels["le"].replace("+Inf", "inf"))] = value
         elif labels.get("response_code", "").isdigit():
@@ -172,7 +179,8 @@ def parse(lines: Iterable[str]) -> Counts:
     inbound = Calls()
     outbound: dict[Destination, Calls] = {}
     for cluster in sorted({*codes, *cancelled, *begun}):
-        calls = Calls(codes.get(cluster, {}), cancelled.get(cluster, 0), buckets.get(cluster, {}), begun.get(cluster, 0))
+        numbers = (each.get(cluster, 0) for each in (begun, handshakes))
+        calls = Calls(codes.get(cluster, {}), cancelled.get(cluster, 0), buckets.get(cluster, {}), *numbers)
         direction, *rest = cluster.split("|")
         if direction == "inbound":
             inbound = plus(inbound, calls)
@@ -185,7 +193,11 @@ def parse(lines: Iterable[str]) -> Counts:
 def plus(one: Calls, other: Calls) -> Calls:
     """Both together."""
     return Calls(
-        _summed(one.codes, other.codes), one.cancelled + other.cancelled, _summed(one.buckets, other.buckets), one.begun + other.begun
+        _summed(one.codes, other.codes),
+        one.cancelled + other.cancelled,
+        _summed(one.buckets, other.buckets),
+        one.begun + other.begun,
+        one.handshakes + other.handshakes,
     )
 
 
@@ -198,6 +210,7 @@ def since(before: Calls, after: Calls) -> Calls:
         max(0, after.cancelled - before.cancelled),
         _less(after.buckets, before.buckets),
         max(0, after.begun - before.begun),
+        max(0, after.handshakes - before.handshakes),
     )
 
 

@@ -54,11 +54,12 @@ class Node:
 
 @dataclass(frozen=True)
 class Edge:
-    """Calls from one workload to another."""
+    """Calls from one workload to another. `mutual_tls`: the caller's Envoy has made TLS handshakes for them (OUTSIDE's are unknown)."""
 
     source: str
     target: str
     flow: Flow
+    mutual_tls: bool = False
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ class Topology:
         if not self.edges:
             return f"no calls between the pods of {self.namespace} have been counted"
         left, right = (max(len(getattr(edge, end)) for edge in self.edges) for end in ("source", "target"))
-        rows = [f"  {edge.source:<{left}} → {edge.target:<{right}}  {edge.flow}" for edge in self.edges]
+        rows = [f"  {edge.source:<{left}} → {edge.target:<{right}}  {edge.flow}{'  mTLS' * edge.mutual_tls}" for edge in self.edges]
         return "\n".join([f"calls in {self.namespace} in the last {self.seconds:.1f} s, as its Envoys count them:", *rows])
 
     __repr__ = __str__
@@ -100,15 +101,17 @@ def between(before: Sample, after: Sample, known: Iterable[tuple[str, str]] = ()
     fresh = {name: _together([_since(earlier.get(member.pod), member.counts) for member in pods]) for name, pods in workloads.items()}
     ever = {name: _together([member.counts for member in pods]) for name, pods in workloads.items()}
     edges: dict[tuple[str, str], Flow] = {}
+    locked: set[tuple[str, str]] = set()
     explained = dict.fromkeys(workloads, 0.0)
     for source, counts in ever.items():
-        for destination in counts.outbound:
+        for destination, since_ever in counts.outbound.items():
             targets = _targets(after, destination, workloads)
             calls = fresh[source].outbound.get(destination, Calls())
             for target, share in _shares(targets, fresh).items():
                 explained[target] += calls.total * share
                 seen = calls if len(targets) == 1 else fresh[target].inbound
                 _add(edges, (source, target), _flow(seen, seconds, calls.total * share))
+                locked |= {(source, target)} if since_ever.handshakes else set()
     for target, now in explained.items():
         if rest := _rest(fresh[target].inbound, now):
             _add(edges, (OUTSIDE, target), _flow(fresh[target].inbound, seconds, rest))
@@ -116,7 +119,7 @@ def between(before: Sample, after: Sample, known: Iterable[tuple[str, str]] = ()
         if target in workloads and source in {OUTSIDE, *workloads}:
             _add(edges, (source, target), Flow())
     nodes = [_node(name, pods[0], after, _flow(fresh[name].inbound, seconds)) for name, pods in workloads.items()]
-    listed = tuple(Edge(source, target, flow) for (source, target), flow in sorted(edges.items(), key=_outside_first))
+    listed = tuple(Edge(*ends, flow, ends in locked) for ends, flow in sorted(edges.items(), key=_outside_first))
     if any(edge.source == OUTSIDE for edge in listed):
         nodes.insert(0, Node(OUTSIDE, OUTSIDE, "", Flow()))
     return Topology(after.namespace, seconds, tuple(nodes), listed)

@@ -112,6 +112,7 @@ panel.stop()
 # 2. Rest the pointer on an arrow's head or on a circle: calls per second, failures, and how long half of the calls and 99 % of them took.
 # 3. The dotted arrow back from `ratings-v1` is your own `curl` from section 1. Envoy forgets nothing.
 # 4. Move the slider to 30. The arrows follow within a few seconds.
+# 5. The padlocks: this caller's Envoy has made TLS handshakes for these calls, and both sides have shown a certificate. Nobody asked for it; chapter 9 looks closer.
 #
 # The same in words. This call sends requests of its own, ten a second:
 

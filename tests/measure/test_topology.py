@@ -22,6 +22,7 @@ envoy_cluster_upstream_rq_cancelled{cluster_name="outbound|9080|v2|reviews.shop.
 envoy_cluster_upstream_rq_time_bucket{cluster_name="inbound|9080||",le="5"} 4
 envoy_cluster_upstream_rq_time_bucket{cluster_name="inbound|9080||",le="+Inf"} 6
 envoy_cluster_upstream_rq_time_sum{cluster_name="inbound|9080||"} 24.5
+envoy_cluster_ssl_handshake{cluster_name="outbound|9080|v2|reviews.shop.svc.cluster.local"} 3
 """
 
 
@@ -29,8 +30,9 @@ def test_envoys_text_becomes_calls_in_and_out() -> None:
     counts = call_counts.parse(TEXT.splitlines())
     assert counts.inbound == Calls({200: 6}, 0, {5.0: 4, math.inf: 6})
     reviews = counts.outbound[Destination("reviews.shop.svc.cluster.local", "v2")]
-    assert (reviews.total, reviews.failed, reviews.cancelled) == (8, 3, 1)
-    assert counts.outbound[Destination("details.shop.svc.cluster.local")].total == 9
+    assert (reviews.total, reviews.failed, reviews.cancelled, reviews.handshakes) == (8, 3, 1, 3)
+    details = counts.outbound[Destination("details.shop.svc.cluster.local")]
+    assert (details.total, details.handshakes) == (9, 0)
     assert len(counts.outbound) == 2
 
 
@@ -115,6 +117,14 @@ def test_a_subset_that_is_one_workload_is_seen_by_its_caller() -> None:
     flow = topology.between(START, after).edge("page-v1", "reviews-v2")
     assert (flow.rate, flow.failed, flow.p50) == (2.0, 0.2, 25.0)
     assert topology.between(START, after).edge("page-v1", "reviews-v1").rate == 0
+
+
+def test_an_edge_is_locked_when_its_caller_has_made_handshakes_for_it() -> None:
+    out = {to("reviews", "v1"): replace(calls(10), handshakes=2), to("reviews", "v2"): calls(10)}
+    after = sample(5.0, member("page", "v1", calls(20), out), member("reviews", "v1", calls(10)), member("reviews", "v2", calls(10)))
+    seen = topology.between(after, replace(after, at=10.0), {("outside", "page-v1")})
+    assert {edge.target: edge.mutual_tls for edge in seen.edges} == {"page-v1": False, "reviews-v1": True, "reviews-v2": False}
+    assert [line.endswith("  mTLS") for line in str(seen).splitlines()] == [False, False, True, False]
 
 
 def test_edges_that_are_quiet_now_stay_with_a_rate_of_nothing() -> None:

@@ -16,7 +16,7 @@ def graph(*edges: tuple[str, str, Flow]) -> Topology:
     names = sorted({name for source, target, _ in edges for name in (source, target)}, key=lambda name: (name != "outside", name))
     into = {name: Flow(sum(flow.rate for _, target, flow in edges if target == name)) for name in names}
     nodes = tuple(Node(name, name.rpartition("-")[0] or name, name.rpartition("-")[2], into[name]) for name in names)
-    return Topology("bookinfo", 5.0, nodes, tuple(Edge(*edge) for edge in edges))
+    return Topology("bookinfo", 5.0, nodes, tuple(Edge(*edge, mutual_tls=edge[0] != "outside") for edge in edges))
 
 
 BOOKINFO = graph(

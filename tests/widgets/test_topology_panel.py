@@ -65,7 +65,9 @@ def test_edges_are_the_calls_of_bookinfo_and_grow_with_the_load(panel: TopologyP
     assert pages.failed == 0
     until(lambda: panel.snapshot().edge("productpage-v1", "reviews-v1").p99 is not None)  # Envoy's histograms are up to 5 s behind
     assert "productpage-v1 calls details-v1" in panel.widgets.alt.value
-    assert any(text.startswith(("1", "8", "9")) for text in panel.widgets.figure.data[6].text)
+    assert any(text.startswith(("1", "8", "9")) for text in panel.widgets.figure.data[7].text)
+    assert {edge.mutual_tls for edge in panel.snapshot().edges if edge.source != "outside"} == {True}
+    assert len(panel.widgets.figure.data[6].x) >= 2 * len(CALLS), "a lock is two points"
     panel.widgets.rate.value = 1
     until(lambda: panel.snapshot().edge("outside", "productpage-v1").rate < 3)
     panel.widgets.stop.click()

@@ -29,6 +29,7 @@ _CLASSES: Final = (
 )
 _FAILING: Final = ("some fail", palette.faint(_BAD, 0.5), 6.0, "dash")
 _LABEL_AT, _ARROW_AT, _LIFT = 0.52, 0.84, 0.02
+_LOCK_AT, _SHACKLE = 0.2, 0.017
 _COLUMN = 0.34
 
 
@@ -102,12 +103,13 @@ def _depths(seen: Topology) -> dict[str, int]:
 
 
 def series(seen: Topology, spots: dict[str, Spot]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    """(style, what changes) of each trace, in order: lines by class, arrow heads, labels, nodes."""
+    """(style, what changes) of each trace, in order: lines by class, arrow heads, locks, labels, nodes."""
     edges = [edge for edge in seen.edges if edge.source in spots and edge.target in spots and edge.source != edge.target]
     for number, (name, colour, width, dash, _) in enumerate(_CLASSES):
         yield _lines(name, colour, width, dash), _paths((edge for edge in edges if _class(edge.flow) == number), spots)
     yield _lines(*_FAILING), _paths((edge for edge in edges if _class(edge.flow) == len(_CLASSES)), spots)
     yield _arrows(edges, spots)
+    yield _locks([edge for edge in edges if edge.mutual_tls], spots)
     yield _labels(edges, spots)
     yield _nodes(seen.nodes, spots)
 
@@ -158,7 +160,23 @@ def _arrows(edges: list[Edge], spots: dict[str, Spot]) -> tuple[dict[str, Any], 
         "x": tuple(spot.x for spot in at),
         "y": tuple(spot.y for spot in at),
         "marker": marker,
-        "hovertext": tuple(f"{edge.source} → {edge.target}<br>{words(edge.flow)}" for edge in edges),
+        "hovertext": tuple(f"{edge.source} → {edge.target}<br>{words(edge.flow)}{'<br>mutual TLS' * edge.mutual_tls}" for edge in edges),
+    }
+
+
+def _locks(edges: list[Edge], spots: dict[str, Spot]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A padlock near the caller is two points: a ring, and a square that hides its lower half."""
+    at = [_between(edge, spots, _LOCK_AT) for edge in edges]
+    points = [Spot(spot.x, spot.y + lift) for spot in at for lift in (_SHACKLE, 0.0)]
+    style = {"type": "scatter", "mode": "markers", "name": "mutual TLS", "hoverinfo": "text"}
+    marker = {"symbol": ["circle-open", "square"] * len(at), "size": [9, 10] * len(at), "color": palette.INK, "line": {"width": 2}}
+    return style, {
+        "x": tuple(spot.x for spot in points),
+        "y": tuple(spot.y for spot in points),
+        "marker": marker,
+        "hovertext": tuple(
+            f"{edge.source} → {edge.target}<br>mutual TLS: both Envoys show a certificate" for edge in edges for _ in range(2)
+        ),
     }
 
 
@@ -257,5 +275,5 @@ def layout(seen: Topology) -> dict[str, Any]:
 
 def describe(seen: Topology) -> str:
     """The picture in words, for those who do not see it."""
-    busy = [f"{edge.source} calls {edge.target} {short(edge.flow)}" for edge in seen.edges if edge.flow.rate]
+    busy = [f"{edge.source} calls {edge.target} {short(edge.flow)}{' · mTLS' * edge.mutual_tls}" for edge in seen.edges if edge.flow.rate]
     return f"Who calls whom in {seen.namespace}. " + ("; ".join(busy) + "." if busy else "Nobody calls anybody at the moment.")
