@@ -1,8 +1,9 @@
 """Which Kubernetes goes with which Istio, and the node image of each Kubernetes that the kind backend offers.
 
 Comes in: what was asked for (`1.28`, `1.18.2`, or nothing). Goes out: a Pair, or an error that names the nearest that works. Who runs it:
-kind.py. Pure. Sources: istio.io's table of supported releases (data/compatibility/supportStatus.yml; its rows for 1.23 to 1.30 are not
-here, since no preset needs them), and the release notes of kind v0.22.0, v0.25.0 and v0.33.0 for the images and their digests.
+kind.py. Pure. Sources: istio.io's table of supported releases (data/compatibility/supportStatus.yml; its rows for 1.23 to 1.29 as
+endoflife.date takes them from it, products/istio.md; that for 1.30 was not to be had), and the release notes of kind v0.22.0, v0.25.0 and
+v0.33.0 for the images and their digests.
 """
 
 from __future__ import annotations
@@ -43,6 +44,13 @@ IMAGES: Final = {
 
 SUPPORTED: Final = {
     "1.31": range(32, 38),
+    "1.29": range(31, 36),
+    "1.28": range(30, 35),
+    "1.27": range(29, 34),
+    "1.26": range(29, 34),
+    "1.25": range(29, 33),
+    "1.24": range(28, 32),
+    "1.23": range(27, 31),
     "1.22": range(27, 31),
     "1.21": range(26, 30),
     "1.20": range(25, 30),
