@@ -85,6 +85,14 @@ def push(panel: Any, part: str, key: str = "Enter") -> None:
     panel.page.keyboard.press(key)
 
 
+def click(panel: Any, name: str, text: str) -> None:
+    """Click the point of the figure's last trace, called `name`, at which `text` stands."""
+    number = trace(panel, name)["text"].index(text)
+    panel.locator(".js-plotly-plot").first.scroll_into_view_if_needed()
+    place = panel.locator(".scatterlayer .trace").last.locator(".point").nth(number).bounding_box()
+    panel.page.mouse.click(place["x"] + place["width"] / 2, place["y"] + place["height"] / 2)
+
+
 def readout(panel: Any, name: str) -> str:
     return str(panel.locator(f".{name} .widget-readout").first.inner_text())
 
@@ -155,7 +163,14 @@ def test_topology(desk: Desk) -> None:
     press(panel, "mc-topology-rate", "ArrowRight", 5)
     assert readout(panel, "mc-topology-rate") == "15"
     until(desk.page, lambda: any(each.startswith(("14", "15")) for each in trace(panel, "labels")["text"]), "edge with the new rate")
+    node = panel.locator(".mc-topology-node")
+    click(panel, "workloads", "reviews-v2")
+    until(desk.page, lambda: f"reviews-v2 in {namespace}" in node.inner_text() and "HTTP/1.1" in node.inner_text(), "its Envoy and its log")
+    assert f"istioctl -n {namespace} proxy-config routes reviews-v2-" in node.inner_text()
     desk.looks(panel, "topology")
+    focus(panel, ".mc-topology-workload select")
+    desk.page.keyboard.type("details")
+    until(desk.page, lambda: f"details-v1 in {namespace}" in node.inner_text(), "workload that was chosen by keyboard")
     push(panel, ".mc-topology-stop")
 
 
