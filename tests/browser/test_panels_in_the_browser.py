@@ -168,8 +168,9 @@ def test_topology(desk: Desk) -> None:
     until(desk.page, lambda: f"reviews-v2 in {namespace}" in node.inner_text() and "HTTP/1.1" in node.inner_text(), "its Envoy and its log")
     assert f"istioctl -n {namespace} proxy-config routes reviews-v2-" in node.inner_text()
     desk.looks(panel, "topology")
-    focus(panel, ".mc-topology-workload select")
-    desk.page.keyboard.type("details")
+    push(panel, ".mc-topology-workload select")  # the closed list's arrows and letters are JupyterLab's own shortcuts
+    for key in ("ArrowUp", "ArrowUp", "ArrowUp", "ArrowUp", "Enter"):  # by reviews-v1, ratings and productpage
+        desk.page.keyboard.press(key)
     until(desk.page, lambda: f"details-v1 in {namespace}" in node.inner_text(), "workload that was chosen by keyboard")
     push(panel, ".mc-topology-stop")
 

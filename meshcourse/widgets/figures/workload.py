@@ -11,7 +11,7 @@ from typing import Final
 from meshcourse.measure.workloads import Part, Workload
 from meshcourse.widgets.figures import inspection
 
-_STYLE: Final = "line-height:1.5;overflow-wrap:anywhere"
+_STYLE: Final = "line-height:1.5;overflow-wrap:break-word"
 _LINES: Final = "margin:0;padding:0;line-height:1.4;white-space:pre-wrap;font-size:85%;background:none;color:inherit"
 
 
