@@ -86,11 +86,17 @@ def push(panel: Any, part: str, key: str = "Enter") -> None:
 
 
 def click(panel: Any, name: str, text: str) -> None:
-    """Click the point of the figure's last trace, called `name`, at which `text` stands."""
+    """Rest the pointer on the point of the figure's last trace, called `name`, at which `text` stands, and click it when its label shows.
+
+    plotly.js looks for the point under the pointer once in 50 ms: a click in the same moment as the move would be the last point's.
+    """
     number = trace(panel, name)["text"].index(text)
     panel.locator(".js-plotly-plot").first.scroll_into_view_if_needed()
     place = panel.locator(".scatterlayer .trace").last.locator(".point").nth(number).bounding_box()
-    panel.page.mouse.click(place["x"] + place["width"] / 2, place["y"] + place["height"] / 2)
+    spot = (place["x"] + place["width"] / 2, place["y"] + place["height"] / 2)
+    panel.page.mouse.move(*spot)
+    until(panel.page, lambda: text in "".join(panel.locator(".hoverlayer .hovertext").all_text_contents()), f"label of {text}")
+    panel.page.mouse.click(*spot)
 
 
 def readout(panel: Any, name: str) -> str:
