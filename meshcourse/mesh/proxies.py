@@ -29,6 +29,11 @@ class Share:
     subset: str
     weight: int
 
+    @property
+    def place(self) -> str:
+        """In a word or two: `reviews v2`."""
+        return " ".join(filter(None, (self.host.partition(".")[0], self.subset)))
+
 
 @dataclass(frozen=True)
 class Route:
@@ -40,6 +45,18 @@ class Route:
     conditions: tuple[str, ...]
     shares: tuple[Share, ...]
     treatment: tuple[str, ...] = ()
+
+    @property
+    def fits(self) -> str:
+        """Which requests it takes, in words."""
+        return " and ".join(self.conditions) or "every request"
+
+    @property
+    def goes(self) -> str:
+        """Where they go and how they are treated, in words: `web v1 (90 of 100) or web v2 (10 of 100); timeout 1 s`."""
+        total = sum(share.weight for share in self.shares)
+        places = [share.place + (f" ({share.weight} of {total})" if len(self.shares) > 1 else "") for share in self.shares]
+        return "; ".join([" or ".join(places) or "the proxy answers by itself", *self.treatment])
 
 
 def of(connection: Connection, namespace: str, virtual_service: str, *, proxy: str = INGRESS) -> tuple[Route, ...]:

@@ -1,6 +1,6 @@
 // A plotly figure that follows its kernel. Comes in: the model of live_figure.py, with the whole figure and the text of plotly.js.
-// Goes out: the figure, drawn again whenever it changes. The figure is state, not a stream of changes: a browser that is slow, was
-// reloaded or opened later shows what the kernel holds, and leaves out what it had no time for.
+// Goes out: the figure, drawn again whenever it changes; and the point that was clicked. The figure is state, not a stream of changes: a
+// browser that is slow, was reloaded or opened later shows what the kernel holds, and leaves out what it had no time for.
 const LIBRARY = Symbol.for("meshcourse.plotly");
 const CONFIG = { displaylogo: false, displayModeBar: false, responsive: false };
 
@@ -47,6 +47,15 @@ async function render({ model, el }) {
     }
   }
 
+  // Counted, so that a second click on the same point is a change too.
+  function clicked({ points: [point] }) {
+    const { name = "", text } = point.data;
+    const words = Array.isArray(text) ? text[point.pointNumber] : text;
+    const count = (model.get("clicked").count ?? 0) + 1;
+    model.set("clicked", { trace: name, point: point.pointNumber, text: words ?? "", count });
+    model.save_changes();
+  }
+
   // A side bar that opens changes the width as a smaller window does.
   const watcher = new ResizeObserver(() => {
     const width = Math.floor(el.clientWidth);
@@ -54,6 +63,7 @@ async function render({ model, el }) {
   });
   model.on("change:tick", draw);
   await draw();
+  el.on("plotly_click", clicked); // plotly.react keeps it, plotly.purge takes it away
   watcher.observe(el);
   return () => {
     gone = true;

@@ -109,7 +109,8 @@ panel.stop()
 # What to look for:
 #
 # 1. The thick arrow from `productpage-v1` splits into three. `reviews-v1` has **no** arrow to `ratings-v1`: that is why it shows no stars.
-# 2. Rest the pointer on an arrow's head or on a circle: calls per second, failures, and how long half of the calls and 99 % of them took.
+# 2. Rest the pointer on an arrow's head or on a circle: calls per second, failures, and how long half of the calls and 99 % of them took. Click a circle,
+#    or choose it in the list, for its pods, what its Envoy holds and its last log lines.
 # 3. The dotted arrow back from `ratings-v1` is your own `curl` from section 1. Envoy forgets nothing.
 # 4. Move the slider to 30. The arrows follow within a few seconds.
 # 5. The padlocks: this caller's Envoy has made TLS handshakes for these calls, and both sides have shown a certificate. Nobody asked for it; chapter 9 looks closer.

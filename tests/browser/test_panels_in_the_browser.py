@@ -85,6 +85,20 @@ def push(panel: Any, part: str, key: str = "Enter") -> None:
     panel.page.keyboard.press(key)
 
 
+def click(panel: Any, name: str, text: str) -> None:
+    """Rest the pointer on the point of the figure's last trace, called `name`, at which `text` stands, and click it when its label shows.
+
+    plotly.js looks for the point under the pointer once in 50 ms: a click in the same moment as the move would be the last point's.
+    """
+    number = trace(panel, name)["text"].index(text)
+    panel.locator(".js-plotly-plot").first.scroll_into_view_if_needed()
+    place = panel.locator(".scatterlayer .trace").last.locator(".point").nth(number).bounding_box()
+    spot = (place["x"] + place["width"] / 2, place["y"] + place["height"] / 2)
+    panel.page.mouse.move(*spot)
+    until(panel.page, lambda: text in "".join(panel.locator(".hoverlayer .hovertext").all_text_contents()), f"label of {text}")
+    panel.page.mouse.click(*spot)
+
+
 def readout(panel: Any, name: str) -> str:
     return str(panel.locator(f".{name} .widget-readout").first.inner_text())
 
@@ -155,7 +169,15 @@ def test_topology(desk: Desk) -> None:
     press(panel, "mc-topology-rate", "ArrowRight", 5)
     assert readout(panel, "mc-topology-rate") == "15"
     until(desk.page, lambda: any(each.startswith(("14", "15")) for each in trace(panel, "labels")["text"]), "edge with the new rate")
+    node = panel.locator(".mc-topology-node")
+    click(panel, "workloads", "reviews-v2")
+    until(desk.page, lambda: f"reviews-v2 in {namespace}" in node.inner_text() and "HTTP/1.1" in node.inner_text(), "its Envoy and its log")
+    assert f"istioctl -n {namespace} proxy-config routes reviews-v2-" in node.inner_text()
     desk.looks(panel, "topology")
+    push(panel, ".mc-topology-workload select")  # the closed list's arrows and letters are JupyterLab's own shortcuts
+    for key in ("ArrowUp", "ArrowUp", "ArrowUp", "ArrowUp", "Enter"):  # by reviews-v1, ratings and productpage
+        desk.page.keyboard.press(key)
+    until(desk.page, lambda: f"details-v1 in {namespace}" in node.inner_text(), "workload that was chosen by keyboard")
     push(panel, ".mc-topology-stop")
 
 

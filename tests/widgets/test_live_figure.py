@@ -50,3 +50,12 @@ def test_each_change_is_one_message_with_all_that_is_held(messages: list[tuple[s
         assert state["figure"]["layout"]["xaxis"]["range"] == [0, number]
         assert state["tick"] == number - 4
         assert "library" not in state
+
+
+def test_a_click_in_the_browser_is_told_and_a_second_one_on_the_same_point_too(messages: list[tuple[str, dict[str, Any]]]) -> None:
+    widget, heard = live_figure.made(FIGURE), list[dict[str, Any]]()
+    widget.observe(lambda change: heard.append(change["new"]), names="clicked")
+    for count in (1, 2):
+        widget.set_state({"clicked": {"trace": "seen", "point": 0, "text": "here", "count": count}})
+    assert [each["count"] for each in heard] == [1, 2]
+    assert not any("figure" in state for kind, state in messages if kind == "comm_msg"), "a click draws nothing"

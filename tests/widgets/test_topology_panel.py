@@ -76,6 +76,39 @@ def test_edges_are_the_calls_of_bookinfo_and_grow_with_the_load(panel: TopologyP
     assert {(edge.source, edge.target) for edge in panel.snapshot().edges} >= CALLS, "quiet edges stay in the picture"
 
 
+def test_a_node_is_read_by_call_by_click_and_from_the_list(panel: TopologyPanel, bookinfo: str, cluster: Any) -> None:
+    panel.start(rate=10)
+    panel.wait_for("reviews-v2", "ratings-v1")
+    until(lambda: len(panel.inspect("reviews-v2").log) == 5)  # Envoy writes about once a second
+    seen = panel.inspect("reviews-v2")
+    (pod,) = cluster.get("-n", bookinfo, "pods", "-l", "app=reviews,version=v2")["items"]
+    assert [(each.name, each.ready, each.address) for each in seen.pods] == [(pod["metadata"]["name"], "2/2", pod["status"]["podIP"])]
+    held = {each.service: [(seen.names[one.address], one.ready) for one in each.endpoints] for each in seen.groups if not each.subset}
+    assert set(held) == {"details", "productpage", "ratings", "reviews"}
+    assert len(held["reviews"]) == 3
+    assert (seen.proxy, True) in held["reviews"]
+    assert "ratings:9080" in {each.host for each in seen.routes}
+    assert all(each["upstream_cluster"].startswith(("inbound|9080|", "outbound|9080|")) for each in seen.log)
+    shown = panel.widgets
+    assert shown.workload.value == "reviews-v2"
+    assert f"istioctl -n {bookinfo} proxy-config routes {seen.proxy}" in shown.node.value
+    point = {"trace": "workloads", "point": 1, "text": "details-v1"}
+    shown.figure.clicked = {**point, "count": 1}
+    until(lambda: f"<b>details-v1 in {bookinfo}, by the Envoy of details-v1-" in shown.node.value)
+    assert shown.workload.value == "details-v1"
+    shown.node.value = ""
+    shown.figure.clicked = {**point, "count": 2}
+    until(lambda: "<b>details-v1" in shown.node.value)
+    shown.workload.value = "outside"
+    until(lambda: "no pod here" in shown.node.value)
+    shown.workload.value = ""
+    until(lambda: "Click a circle" in shown.node.value)
+    with pytest.raises(KubernetesError, match="nobody has no pod"):
+        panel.inspect("nobody")
+    assert 'role="alert"' in shown.node.value
+    assert panel.error == ""
+
+
 def test_a_rule_for_v1_makes_the_others_quiet_and_missing_pods_are_followed(panel: TopologyPanel, bookinfo: str, cluster: Any) -> None:
     for name in ("03-destinationrules", "04-reviews-v1"):
         resources.apply(cluster.connection, MANIFESTS / f"{name}.yaml", namespace=bookinfo)

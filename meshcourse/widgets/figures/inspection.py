@@ -13,7 +13,7 @@ from typing import Final
 
 from meshcourse.measure.decisions import Step, Verdict
 from meshcourse.measure.passages import Passage
-from meshcourse.mesh.proxies import Route, Share
+from meshcourse.mesh.proxies import Share
 from meshcourse.widgets import palette
 
 SIGNS: Final = {Verdict.TAKEN: "✔", Verdict.PASSED_OVER: "✘", Verdict.NOT_ASKED: "○", Verdict.CANNOT_TELL: "?"}
@@ -54,14 +54,14 @@ def routes(steps: Sequence[Step]) -> str:
         (
             str(number),
             step.name,
-            " and ".join(step.route.conditions) or "every request",
-            _goes(step.route),
+            step.route.fits,
+            step.route.goes,
             SIGNS[step.verdict],
             _verdict(step),
         )
         for number, step in enumerate(steps, 1)
     ]
-    return _table(
+    return table(
         ("", "route", "if", "then", "", "this request"),
         rows,
         {number for number, step in enumerate(steps) if step.verdict is Verdict.TAKEN},
@@ -72,29 +72,20 @@ def _verdict(step: Step) -> str:
     return f"{step.verdict.value}: {step.why}" if step.why else step.verdict.value
 
 
-def _goes(route: Route) -> str:
-    total = sum(share.weight for share in route.shares)
-    places = [_share(share) + (f" ({share.weight} of {total})" if len(route.shares) > 1 else "") for share in route.shares]
-    return "; ".join([" or ".join(places) or "the gateway answers by itself", *route.treatment])
-
-
-def _share(share: Share) -> str:
-    return " ".join(filter(None, (share.host.partition(".")[0], share.subset)))
-
-
 def hops(passages: Sequence[Passage], names: Mapping[str, str]) -> str:
     """The proxies that the request passed, in the order of time."""
     rows = []
     for passage in passages:
         host, subset = passage.destination
-        way = "in, to its own program" if passage.inward else f"out, to {_share(Share(host, subset, 1))}" if host else "no further"
+        way = "in, to its own program" if passage.inward else f"out, to {Share(host, subset, 1).place}" if host else "no further"
         sent = "" if passage.inward else names.get(passage.address, passage.address.strip("-"))
         entry = passage.entry
         rows.append((passage.pod, way, sent, entry["code"], entry["flags"].strip("-"), f"{entry['duration']} ms", entry["code_details"]))
-    return _table(("proxy of", "way", "sent to pod", "status", "flags", "took", "who decided"), rows)
+    return table(("proxy of", "way", "sent to pod", "status", "flags", "took", "who decided"), rows)
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]], marked: Iterable[int] = ()) -> str:
+def table(head: Sequence[str], rows: Sequence[Sequence[str]], marked: Iterable[int] = ()) -> str:
+    """Rows of plain text as an HTML table, those with the numbers `marked` on a coloured ground; nothing for no rows."""
     if not rows:
         return ""
     first = "".join(f'<th style="{_CELL}">{html.escape(name)}</th>' for name in head)
@@ -131,7 +122,7 @@ def _decided(found: Inspection) -> str:
     if found.chosen is not None:
         total = sum(share.weight for share in found.taken.route.shares)
         by = f", {found.chosen.weight} of {total} by weight" if len(found.taken.route.shares) > 1 else ""
-        return f"{text}; the gateway's log says the same: it went to {_share(found.chosen)}{by}."
+        return f"{text}; the gateway's log says the same: it went to {found.chosen.place}{by}."
     if not found.taken.route.shares or not found.passages[0].destination[0]:
         return f"{text}; the gateway went no further ({found.passages[0].entry['code_details']})."
     return f"{text}, but the gateway's log tells of another destination: the rules changed in between. Send it once more."

@@ -1,32 +1,35 @@
-"""The topology panel: who calls whom in a namespace, drawn once a second from what every Envoy counts.
+"""The topology panel: who calls whom in a namespace, drawn once a second from what every Envoy counts; and one workload close up.
 
 Comes in: a Connection, a namespace, a path for the load that its buttons send. Goes out: a widget; and the same by calls, for papermill and
-tests: `start`, `stop`, `snapshot`, `wait_for`. Who runs it: lab.topology_panel, in a notebook.
+tests: `start`, `stop`, `snapshot`, `wait_for`, `inspect`. Who runs it: lab.topology_panel, in a notebook.
 
-Counting, load and redrawing run on the background loop, so no callback waits for the network. It looks while it is open: from its first
-use to `close()`, to another panel of the same namespace (the cell was run again), or to the end of the kernel.
+Counting, load, redrawing and reading a workload run on the background loop, so no callback waits for the network. It looks while it is
+open: from its first use to `close()`, to another panel of the same namespace (the cell was run again), or to the end of the kernel.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import html
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 import ipywidgets
 
 from meshcourse.core import errors
-from meshcourse.measure import call_counts, topology
+from meshcourse.measure import call_counts, topology, workloads
 from meshcourse.measure.call_counts import Sample
 from meshcourse.measure.topology import Topology
+from meshcourse.measure.workloads import Workload
 from meshcourse.mesh.connection import Connection
 from meshcourse.traffic.targets import Target
 from meshcourse.widgets import live_figure, palette
 from meshcourse.widgets.figures import topology as picture
+from meshcourse.widgets.figures import workload as closeup
 from meshcourse.widgets.load import Load
 from meshcourse.widgets.panels import controls
 from meshcourse.widgets.panels.panel import Panel
@@ -35,6 +38,13 @@ TICK: Final = 1.0
 WINDOW: Final = 5.0
 """Seconds over which rates are taken."""
 MAX_RATE: Final = 50
+LONGEST: Final = 60.0
+"""Seconds within which a workload is read."""
+NODES: Final = "workloads"
+"""The trace of the picture that has a point for each workload."""
+NOBODY: Final = ("none", "")
+"""The choice before a workload was chosen."""
+HINT: Final = "Click a circle, or choose a workload in the list above: its pods, what its Envoy holds and its last calls stand here then."
 
 
 @dataclass(frozen=True)
@@ -46,8 +56,11 @@ class Controls:
     start: Any
     stop: Any
     rate: Any
+    workload: Any
+    again: Any
     error: Any
     alt: Any
+    node: Any
 
 
 class TopologyPanel(Panel):
@@ -66,6 +79,7 @@ class TopologyPanel(Panel):
         self._controls: Controls | None = None
         self._lost = False
         self._drawn: Topology | None = None
+        self._looks = 0
 
     # -- what a notebook or a test calls -------------------------------------------------------------------------------------------
 
@@ -120,6 +134,15 @@ class TopologyPanel(Panel):
                 raise errors.PanelError(f"{source} has not called {target} within {within:g} s.", why=str(self.snapshot()), next=following)
             time.sleep(0.05)
 
+    def inspect(self, workload: str) -> Workload:
+        """A click on a node: its pods, what its Envoy holds, its last calls; shown below the picture, and returned, to be printed.
+
+        Raises KubernetesError when there is no such workload or its Envoy does not answer.
+        """
+        self.open()
+        self._offer(workload)
+        return self._wait(self._look(workload), within=LONGEST)
+
     # -- what Panel asks for -------------------------------------------------------------------------------------------------------
 
     def _build(self) -> tuple[Any, Any]:
@@ -129,11 +152,15 @@ class TopologyPanel(Panel):
         built.start.on_click(lambda _: self._later(self._load.start()))
         built.stop.on_click(lambda _: self._later(self._load.stop()))
         built.rate.observe(self._turned, names="value")
+        built.workload.observe(self._chosen, names="value")
+        built.again.on_click(lambda _: self._later(self._look_and_show(built.workload.value)))
+        built.figure.observe(self._clicked, names="clicked")
         self._load.dial.turn(float(built.rate.value))
         return built.box, built.error
 
     def _inputs(self) -> tuple[Any, ...]:
-        return () if self._controls is None else (self._controls.start, self._controls.stop, self._controls.rate)
+        made = self._controls
+        return () if made is None else (made.start, made.stop, made.rate, made.workload, made.again)
 
     async def _beat(self) -> None:
         try:
@@ -157,6 +184,59 @@ class TopologyPanel(Panel):
     async def _leave(self) -> None:
         await self._load.stop()
 
+    # -- one workload --------------------------------------------------------------------------------------------------------------
+
+    def _chosen(self, change: Mapping[str, Any]) -> None:
+        with self._lock:  # `_showing` is another thread's as long as that holds the lock
+            if not self._showing:
+                self._later(self._look_and_show(str(change["new"])))
+
+    def _clicked(self, change: Mapping[str, Any]) -> None:
+        point = change["new"]
+        if point.get("trace") == NODES and not self._closed:
+            self._offer(str(point["text"]))
+            self._later(self._look_and_show(str(point["text"])))
+
+    def _offer(self, chosen: str | None = None) -> None:
+        """Have the list hold the workloads that are drawn and `chosen` (None: as it is), which may have no pod any more."""
+        if self._controls is None or self._drawn is None:
+            return
+        shown = self._controls.workload
+        with self._quietly(), shown.hold_sync():
+            chosen = shown.value if chosen is None else chosen
+            options = choices([*(node.name for node in self._drawn.nodes), chosen])
+            if shown.options != options:
+                shown.options = options
+            shown.value = chosen
+
+    async def _look_and_show(self, workload: str) -> None:
+        """For callbacks: an error stands where the workload would."""
+        if not workload:
+            self._looks += 1
+            self._show_node(closeup.box(HINT))
+            return
+        with contextlib.suppress(errors.MeshcourseError):
+            await self._look(workload)
+
+    async def _look(self, workload: str) -> Workload:
+        """Read a workload, and show it unless another was chosen in the meantime."""
+        self._looks += 1
+        look = self._looks
+        self._show_node(closeup.box(f"Reading {html.escape(workload)} …"))
+        try:
+            seen = await asyncio.to_thread(workloads.read, self._connection, self._namespace, workload)
+        except Exception as error:
+            if look == self._looks:
+                self._show_node(controls.complaint(str(error)))
+            raise
+        if look == self._looks:
+            self._show_node(closeup.page(seen))
+        return seen
+
+    def _show_node(self, page: str) -> None:
+        if self._controls is not None:
+            self._controls.node.value = page
+
     # -- showing; from any thread --------------------------------------------------------------------------------------------------
 
     def _turned(self, change: Mapping[str, Any]) -> None:
@@ -173,6 +253,7 @@ class TopologyPanel(Panel):
             picture.update(self._controls.figure, seen)
             self._controls.alt.value = caption(seen)
             self._drawn = seen
+            self._offer()
 
     def _show_running(self, running: bool) -> None:  # noqa: FBT001 - Load calls it
         if self._controls is not None:
@@ -199,15 +280,31 @@ def build(seen: Topology, url: str) -> Controls:
         layout=ipywidgets.Layout(width="320px", max_width="100%"),
     )
     rate.add_class("mc-topology-rate")
-    error, alt = ipywidgets.HTML(), ipywidgets.HTML(caption(seen))
+    workload = ipywidgets.Dropdown(
+        options=choices(node.name for node in seen.nodes),
+        value="",
+        description="workload",
+        style={"description_width": "80px"},
+        layout=ipywidgets.Layout(width="320px", max_width="100%"),
+    )
+    workload.add_class("mc-topology-workload")
+    again = _button("Read again", "again", "Read the chosen workload once more")
+    error, alt, node = ipywidgets.HTML(), ipywidgets.HTML(caption(seen)), ipywidgets.HTML(closeup.box(HINT))
     error.add_class("mc-error")
     alt.add_class("mc-alt")
+    node.add_class("mc-topology-node")
     figure = live_figure.made(picture.figure(seen))
     heading = ipywidgets.HTML(f"<b>Who calls whom in {html.escape(seen.namespace)}</b>, over the last {WINDOW:g} seconds")
-    row = ipywidgets.HBox([start, stop, rate], layout=ipywidgets.Layout(flex_flow="row wrap"))
-    box = ipywidgets.VBox([heading, row, error, figure, alt], layout=controls.whole())
+    wrapped = ipywidgets.Layout(flex_flow="row wrap")
+    load, choice = ipywidgets.HBox([start, stop, rate], layout=wrapped), ipywidgets.HBox([workload, again], layout=wrapped)
+    box = ipywidgets.VBox([heading, load, choice, error, figure, alt, node], layout=controls.whole())
     box.add_class("mc-topology-panel")
-    return Controls(box, figure, start, stop, rate, error, alt)
+    return Controls(box, figure, start, stop, rate, workload, again, error, alt, node)
+
+
+def choices(names: Iterable[str]) -> tuple[tuple[str, str], ...]:
+    """(text, value) for each workload, once; an empty name is no workload."""
+    return (NOBODY, *((name, name) for name in dict.fromkeys(names) if name))
 
 
 def caption(seen: Topology) -> str:
