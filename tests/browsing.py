@@ -74,7 +74,7 @@ def serving(cluster: RealCluster, folder: Path, log: Path, more: Mapping[str, st
     try:
         yield printed_url(server, log)
     finally:
-        server.send_signal(2)
+        server.terminate()  # as Ctrl-C, which a run in the background may ignore
         try:
             server.wait(timeout=60)
         except subprocess.TimeoutExpired:
