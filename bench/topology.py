@@ -79,7 +79,7 @@ spec:
         proxy.istio.io/config: |
           proxyStatsMatcher:
             inclusionRegexps:
-            - "cluster\\.(in|out)bound\\|8080\\|.*upstream_rq_.*"
+            - "cluster\\.(in|out)bound\\|8080\\|.*(upstream_rq_|ssl\\.handshake).*"
     spec:
       containers:
       - name: fortio

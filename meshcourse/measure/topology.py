@@ -104,14 +104,15 @@ def between(before: Sample, after: Sample, known: Iterable[tuple[str, str]] = ()
     locked: set[tuple[str, str]] = set()
     explained = dict.fromkeys(workloads, 0.0)
     for source, counts in ever.items():
-        for destination, since_ever in counts.outbound.items():
+        for destination, all_calls in counts.outbound.items():
             targets = _targets(after, destination, workloads)
             calls = fresh[source].outbound.get(destination, Calls())
             for target, share in _shares(targets, fresh).items():
                 explained[target] += calls.total * share
                 seen = calls if len(targets) == 1 else fresh[target].inbound
                 _add(edges, (source, target), _flow(seen, seconds, calls.total * share))
-                locked |= {(source, target)} if since_ever.handshakes else set()
+                if all_calls.handshakes:
+                    locked.add((source, target))
     for target, now in explained.items():
         if rest := _rest(fresh[target].inbound, now):
             _add(edges, (OUTSIDE, target), _flow(fresh[target].inbound, seconds, rest))
