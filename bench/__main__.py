@@ -30,11 +30,15 @@ from meshcourse.mesh.connection import Connection
 
 ROOT = Path(__file__).parents[1]
 MANIFESTS = ROOT / "notebooks" / "manifests" / "05_canary"
+BOOKINFO = ROOT / "notebooks" / "manifests" / "04_bookinfo" / "01-bookinfo.yaml"
 NAMESPACE = "bench"
+LOAD = ("fortio", "load", "-quiet", "-json", "-", "-c", "8", "-qps", "0", "-t", "10s", "http://istio-ingressgateway.istio-system/")
 STARTS = 3
 SLIDER_NEEDS = ("01", "02", "03", "04", "05")
 """The numbers of the chapter's manifests up to its first working canary."""
 VIRTUAL_SERVICE = "web"
+THROUGH_THE_GATEWAY = 3000
+"""Requests per second, on two cores that do all of it."""
 RATES = ("10", "100", "500")
 """Requests per second, to see how a panel's cost grows; the long run has 200."""
 
@@ -83,8 +87,8 @@ def _cluster() -> Iterator[Line]:
     yield _figure("istioctl_install_demo", _seconds(lambda: installation.install(connection)), 8.0, "s")
     environment = connection.child_environment()
 
-    def kubectl(*words: str) -> None:
-        subprocess.run(["kubectl", "-n", NAMESPACE, *words], env=environment, check=True, stdout=subprocess.DEVNULL)
+    def kubectl(*words: str) -> str:
+        return subprocess.run(["kubectl", "-n", NAMESPACE, *words], env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout
 
     subprocess.run(["kubectl", "create", "namespace", NAMESPACE], env=environment, check=True, stdout=subprocess.DEVNULL)
     kubectl("label", "namespace", NAMESPACE, "istio-injection=enabled")
@@ -96,11 +100,19 @@ def _cluster() -> Iterator[Line]:
     pods = [_seconds(lambda number=number: pod_ready(f"pod-{number}")) for number in range(STARTS)]  # type: ignore[misc]
     yield _figure("injected_nginx_to_2_of_2", statistics.median(pods), 2.5, "s", runs=[round(each, 2) for each in pods])
     kubectl("delete", "pods", "-l", "app=bench")
+
+    def bookinfo_ready() -> None:
+        kubectl("apply", "-f", str(BOOKINFO))
+        kubectl("rollout", "status", "deployment", "--timeout=120s")
+
+    yield _figure("bookinfo_to_six_pods_of_2_of_2", _seconds(bookinfo_ready), 8.0, "s")
+    kubectl("delete", "-f", str(BOOKINFO))
     for manifest in sorted(MANIFESTS.glob("*.yaml")):
         if manifest.name.startswith(SLIDER_NEEDS):
             kubectl("apply", "-f", str(manifest))
     kubectl("rollout", "status", "deployment", "--timeout=60s")
     yield _figure("control_plane_demo_istio_and_two_nginx_pss", proportional_memory(found.pid) / 1e9, 1.1, "GB")
+    yield _through_the_gateway(kubectl)
     words = ("--kubeconfig", str(found.kubeconfig), "--url", f"{found.ingress_url}/", "--virtual-service", f"{NAMESPACE}/{VIRTUAL_SERVICE}")
     yield _script("slider", *words)
     for rate in RATES:
@@ -110,6 +122,24 @@ def _cluster() -> Iterator[Line]:
     yield _script("topology", *words[:4])
     yield _script("paint", "--name", name)
     yield _figure("down", _seconds(lambda: clusters.down(name)), 2.0, "s")
+
+
+def _through_the_gateway(kubectl: Callable[..., str]) -> Line:
+    """Requests per second from fortio, in a pod without a sidecar, through the gateway, mutual TLS and a sidecar to nginx."""
+    kubectl("run", "fortio", "--image=fortio/fortio", "--labels=sidecar.istio.io/inject=false")
+    kubectl("wait", "--for=condition=Ready", "pod/fortio", "--timeout=60s")
+    found = json.loads(kubectl("exec", "fortio", "--", *LOAD))
+    kubectl("delete", "pod", "fortio")
+    codes, latency = found["RetCodes"], 1000 * found["DurationHistogram"]["Avg"]
+    ok, value = found["ActualQPS"] >= THROUGH_THE_GATEWAY and set(codes) == {"200"}, round(found["ActualQPS"])
+    return {
+        "benchmark": "through_the_gateway",
+        "per_second": value,
+        "mean_ms": round(latency, 2),
+        "codes": codes,
+        "ok": ok,
+        "must_reach": THROUGH_THE_GATEWAY,
+    }
 
 
 def _script(name: str, *words: str) -> Line:

@@ -5,8 +5,8 @@ status.json, and on the pipe one JSON line for each step, then {"ready": ...} or
 
 Order, and why: the host's sockets first (they keep the host's network namespace), where images are pulled the process that
 does it (it stays in the host's network), then the namespaces (namespaces.py), then, inside, etcd and the API server together,
-the controllers and the node once the API answers, kube-proxy once it can read its Node. Heavy imports happen inside, so that
-the guard outside stays small.
+the node once the API answers, the controllers once it lets them in, kube-proxy once it can read its Node. Heavy imports happen
+inside, so that the guard outside stays small.
 """
 
 from __future__ import annotations
@@ -219,23 +219,27 @@ async def _cluster(options: Options, doors: dict[str, socket.socket], puller: so
         server = f"https://{components.NODE_IP}:{components.API_PORT}"
         tls = client_tls(layout.pki / "ca.crt", layout.pki / "admin.crt", layout.pki / "admin.key")
         async with Api(server, tls) as api, Agent(_node_config(options, layout, server, puller)) as agent:
-            await _until_ready(api, supervisor, options)
+            await _until_there(api, "/api/v1/namespaces/kube-system", supervisor, options)
             report.send(step="starting the controllers and the node")
-            await supervisor.start(components.controller_manager(layout))
-            await supervisor.start(components.scheduler(layout))
             running = asyncio.create_task(agent.run())
             await _apply(api, [*_manifests("adaptations"), *_manifests("addons")])
+            # Before they may list anything they would be refused once, and wait for seconds to ask again.
+            await _until_there(api, "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/system:kube-scheduler", supervisor, options)
+            await supervisor.start(components.controller_manager(layout))
+            await supervisor.start(components.scheduler(layout))
             await _until_node_ready(agent, running)
             await supervisor.start(components.proxy(layout))
             servers = [
                 await gateway_ports.open_door(doors["api"], (components.NODE_IP, components.API_PORT)),
                 await gateway_ports.open_door(doors["ingress"], (components.NODE_IP, settings.INGRESS_NODE_PORT)),
             ]
+            warming = asyncio.create_task(_warm_up(api))
             report.send(ready=True)
             report.close()
             try:
                 await running
             finally:
+                warming.cancel()
                 for each in servers:
                     each.close()
 
@@ -282,8 +286,8 @@ def _node_config(options: Options, layout: components.Layout, server: str, pulle
     )
 
 
-async def _until_ready(api: Api, supervisor: Supervisor, options: Options) -> None:
-    """Wait until the API server says that it is ready; a program that ends again and again ends the wait.
+async def _until_there(api: Api, path: str, supervisor: Supervisor, options: Options) -> None:
+    """Wait until the API server has made an object of its own; a program that ends again and again ends the wait.
 
     Raises:
         ClusterError: it is not ready in time; `why` has the last lines of the log of what failed.
@@ -293,7 +297,7 @@ async def _until_ready(api: Api, supervisor: Supervisor, options: Options) -> No
     deadline = time.monotonic() + API_STARTS_WITHIN
     while True:
         try:
-            await api.get("/api/v1/namespaces/kube-system")
+            await api.get(path)
         except ApiError:
             failing = next((health for health in supervisor.health() if health.restarts > 2), None)  # noqa: PLR2004
             if failing or time.monotonic() > deadline:
@@ -342,6 +346,26 @@ def path_of(content: dict[str, Any]) -> str:
     root = f"/apis/{version}" if "/" in version else f"/api/{version}"
     namespace = content["metadata"].get("namespace")
     return f"{root}{f'/namespaces/{namespace}' if namespace else ''}/{PLURALS.get(kind, kind.lower() + 's')}"
+
+
+async def _warm_up(api: Api) -> None:
+    """Ask once for the objects of every CRD as soon as it is served.
+
+    The API server makes a CRD's store at its first request, and until that has been filled it answers a watch with 429, again in
+    a second. istiod, which starts half a second after Istio's CRDs, would spend that second not ready.
+    """
+    from meshcourse.node.api import ApiError  # noqa: PLC0415 - not in the guard
+
+    asked: set[str] = set()
+    async for _, found in api.list_and_watch("/apis/apiextensions.k8s.io/v1/customresourcedefinitions"):
+        for each in found if isinstance(found, list) else [found]:
+            uid, spec, conditions = each["metadata"]["uid"], each["spec"], each.get("status", {}).get("conditions") or []
+            if uid in asked or ("Established", "True") not in {(one["type"], one["status"]) for one in conditions}:
+                continue
+            asked.add(uid)
+            version = next(one["name"] for one in spec["versions"] if one["served"])
+            with contextlib.suppress(ApiError):
+                await api.get(f"/apis/{spec['group']}/{version}/{spec['names']['plural']}", limit=1)
 
 
 async def _apply(api: Api, objects: list[dict[str, Any]]) -> None:
