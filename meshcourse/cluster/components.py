@@ -54,6 +54,11 @@ class Component:
     name: str
     arguments: tuple[str, ...]
 
+    @property
+    def program(self) -> str:
+        """The engine's file: Kubernetes' four are one (engine/kubernetes/main.go), which goes by the name that it is called by."""
+        return "kubernetes" if self.name.startswith("kube-") else self.name
+
 
 def etcd(layout: Layout) -> Component:
     """The store. Its data is wiped at every start, so it need not wait for the disk (--unsafe-no-fsync)."""

@@ -99,8 +99,9 @@ class Supervisor:
             path.replace(path.with_suffix(".log.1"))
         with path.open("ab") as log:
             process = await asyncio.create_subprocess_exec(
-                str(binaries.program(component.name)),
+                component.name,
                 *component.arguments,
+                executable=binaries.program(component.program),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -21,7 +21,7 @@ from typing import Final
 from meshcourse.core import errors, paths, settings
 
 SOURCE: Final = Path(__file__).parent
-"""The folder of go.mod, go.sum and coredns/main.go."""
+"""The folder of go.mod, go.sum and of two programs that are put together here from published packages."""
 
 BOOTSTRAP: Final = "envoy_bootstrap.json"
 """Istio's template for Envoy's bootstrap; the proxyv2 image has it beside pilot-agent."""
@@ -49,10 +49,7 @@ class Program:
 
 PROGRAMS: Final = (
     Program("etcd", "go.etcd.io/etcd/server/v3", "go.etcd.io/etcd/server/v3"),
-    Program("kube-apiserver", "k8s.io/kubernetes/cmd/kube-apiserver", "k8s.io/kubernetes"),
-    Program("kube-controller-manager", "k8s.io/kubernetes/cmd/kube-controller-manager", "k8s.io/kubernetes"),
-    Program("kube-scheduler", "k8s.io/kubernetes/cmd/kube-scheduler", "k8s.io/kubernetes"),
-    Program("kube-proxy", "k8s.io/kubernetes/cmd/kube-proxy", "k8s.io/kubernetes"),
+    Program("kubernetes", "meshcourse.dev/engine/kubernetes", "k8s.io/kubernetes"),
     Program("coredns", "meshcourse.dev/engine/coredns", "github.com/coredns/coredns"),
     Program("pilot-discovery", "istio.io/istio/pilot/cmd/pilot-discovery", "istio.io/istio"),
     Program("pilot-agent", "istio.io/istio/pilot/cmd/pilot-agent", "istio.io/istio"),
@@ -92,9 +89,9 @@ def target() -> str:
 
 
 def key(source: Path = SOURCE, flags: tuple[str, ...] = FLAGS, wanted: str | None = None) -> str:
-    """Sixteen hex digits that change whenever a build would: of go.mod, go.sum, our main.go, flags and platform."""
+    """Sixteen hex digits that change whenever a build would: of go.mod, go.sum, our two main.go, flags and platform."""
     digest = hashlib.sha256()
-    for file in ("go.mod", "go.sum", "coredns/main.go"):
+    for file in ("go.mod", "go.sum", "coredns/main.go", "kubernetes/main.go"):
         content = (source / file).read_bytes()
         digest.update(f"{file} {len(content)}\n".encode() + content)
     digest.update("\n".join((*flags, wanted or target())).encode())

@@ -1,6 +1,6 @@
 """Building the upstream programs from their published Go modules, once per user and version.
 
-Comes in: go.mod, go.sum and coredns/main.go of this folder, and a Go toolchain. Goes out: a folder in the user's cache with
+Comes in: go.mod, go.sum and two main.go of this folder, and a Go toolchain. Goes out: a folder in the user's cache with
 every program, Istio's bootstrap template and manifest.json. Who runs it: `meshcourse engine build` and `meshcourse up`.
 
 One `go build` makes all programs, so what they share is compiled once. Everything unfinished lies in `<key>.building`; it

@@ -94,7 +94,7 @@ def test_images_says_what_really_runs(meshcourse: Run) -> None:
 
 def test_engine_shows_the_table(meshcourse: Run) -> None:
     said = meshcourse("engine").stdout
-    assert re.search(r"kube-apiserver +v1\.36\.3 +k8s\.io/kubernetes +(yes|no)", said)
+    assert re.search(r"kubernetes +v1\.36\.3 +k8s\.io/kubernetes +(yes|no)", said)
     assert re.search(r"istioctl +1\.31\.0 +istio\.io/istio +(yes|no)", said)
 
 

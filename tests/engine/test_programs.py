@@ -46,7 +46,7 @@ def test_programs_are_stamped_with_the_versions_that_they_report() -> None:
     assert f"istio/pkg/version.buildTag={settings.ISTIO} " in flags
 
 
-@pytest.mark.parametrize("file", ["go.mod", "go.sum", "coredns/main.go"])
+@pytest.mark.parametrize("file", ["go.mod", "go.sum", "coredns/main.go", "kubernetes/main.go"])
 def test_key_changes_with_every_source_file(tmp_path: Path, file: str) -> None:
     shutil.copytree(binaries.SOURCE, tmp_path / "engine", ignore=shutil.ignore_patterns("*.py", "__pycache__"))
     before = binaries.key(tmp_path / "engine")
