@@ -1,6 +1,6 @@
-// Kubernetes' control plane and kube-proxy as one program, as `hyperkube` was and k3s is: their code is mostly the same, and
-// processes of one file share its pages in memory. Each is upstream's own command, chosen by the name that the program is called by;
-// the imports are those of upstream's k8s.io/kubernetes/cmd/*/*.go.
+// Kubernetes' control plane and kube-proxy in one file, as Kubernetes' own hyperkube had them until 1.18: most of their code is the same, is
+// linked once here, and lies once in memory. Each is upstream's own command, and goes by the name that the program is called by. The imports
+// are those of k8s.io/kubernetes/cmd/*/*.go.
 package main
 
 import (
