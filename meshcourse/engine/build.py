@@ -30,7 +30,7 @@ from meshcourse.engine import binaries, toolchain
 from meshcourse.engine.compilation import LIST_FORMAT, Compilation, plan
 
 SPACE: Final = 7_000_000_000
-"""Bytes that a build needs at its widest: 4 GB compiled, 1.1 GB of modules, 0.8 GB of programs, the linker's files."""
+"""Bytes that a build needs at its widest: 4 GB compiled, 1.1 GB of modules, 0.5 GB of programs, the linker's files."""
 
 LAST_LINES: Final = 15
 """How much of go's output an error shows."""
@@ -136,7 +136,7 @@ class Build:
         if have < need:
             raise errors.EngineError(
                 "There is too little room on the disk to build the engine.",
-                why=f"It needs {need / 1e9:.1f} GB for some minutes and 0.8 GB after; {folder} has {have / 1e9:.1f} GB.",
+                why=f"It needs {need / 1e9:.1f} GB for some minutes and 0.5 GB after; {folder} has {have / 1e9:.1f} GB.",
                 next="MESHCOURSE_CACHE=/a/folder/on/a/larger/disk meshcourse engine build",
             )
 
