@@ -41,6 +41,10 @@ def test_up_again_returns_the_running_cluster(second: clusters.Cluster) -> None:
     assert clusters.up(second.name, ingress_port=0) == second
 
 
+def test_its_folder_is_its_owners_alone(second: clusters.Cluster) -> None:
+    assert second.home.stat().st_mode & 0o777 == 0o700
+
+
 def test_every_component_is_reported_running(second: clusters.Cluster) -> None:
     names = {each.name: each.state for each in clusters.health(second)}
     assert names == dict.fromkeys(("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy"), "running")
