@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +98,8 @@ def find(name: str) -> Cluster | None:
         return None
     try:
         record: dict[str, Any] = json.loads((home / "daemon.json").read_text(encoding="utf-8"))
-        return Cluster(home=home, **record)
+        known = {each.name for each in fields(Cluster)}  # another version of the package may have noted more
+        return Cluster(home=home, **{name: value for name, value in record.items() if name in known})
     except (FileNotFoundError, ValueError, TypeError):
         return None
 

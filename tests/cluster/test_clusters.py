@@ -64,7 +64,7 @@ def test_after_a_kill_the_cluster_is_gone_and_up_works_at_once(second: clusters.
 def test_a_cluster_of_another_version_is_refused_with_the_way_out(second: clusters.Cluster) -> None:
     record = second.home / "daemon.json"
     facts = json.loads(record.read_text())
-    record.write_text(json.dumps({**facts, "version": "0.0.1"}))
+    record.write_text(json.dumps({**facts, "version": "0.0.1", "noted_by_that_version_only": True}))
     with pytest.raises(ClusterError) as refused:
         clusters.up(second.name)
     assert "0.0.1" in refused.value.what
