@@ -17,12 +17,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import meshcourse
 from meshcourse.cluster import inotify
+from meshcourse.cluster.supervisor import Health
 from meshcourse.core import paths, settings
 from meshcourse.core.errors import ClusterError, MeshcourseError, MissingPrerequisite
 
@@ -61,18 +62,6 @@ class Cluster:
         return f"http://127.0.0.1:{self.ingress_port}"
 
 
-@dataclass(frozen=True)
-class ComponentHealth:
-    """One component: `state` is running, waiting or stopped; `since` is Unix time in seconds; `pid` is the cluster's own numbering."""
-
-    name: str
-    state: str
-    pid: int
-    restarts: int
-    since: float
-    last_exit: int | None = None
-
-
 def check_name(name: str) -> None:
     """Refuse what cannot be the name of a node.
 
@@ -109,7 +98,8 @@ def find(name: str) -> Cluster | None:
         return None
     try:
         record: dict[str, Any] = json.loads((home / "daemon.json").read_text(encoding="utf-8"))
-        return Cluster(home=home, **record)
+        known = {each.name for each in fields(Cluster)}  # another version of the package may have noted more
+        return Cluster(home=home, **{name: value for name, value in record.items() if name in known})
     except (FileNotFoundError, ValueError, TypeError):
         return None
 
@@ -170,7 +160,8 @@ def up(
     words = [sys.executable, "-m", "meshcourse.cluster.daemon", "--name", name, "--home", str(home)]
     words += ["--api-port", str(api_port), "--ingress-port", str(ingress_port), "--images", images, "--report", str(write_end)]
     try:
-        (home / "logs").mkdir(parents=True, exist_ok=True, mode=0o700)
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)  # its owner's alone: parents get no mode
+        (home / "logs").mkdir(exist_ok=True)
         with (home / "logs" / "node.log").open("ab") as log:
             daemon = subprocess.Popen(
                 words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=(write_end,), start_new_session=True, cwd="/"
@@ -236,10 +227,10 @@ def _end(pid: int, home: Path) -> None:
     (home / "daemon.json").unlink(missing_ok=True)
 
 
-def health(cluster: Cluster) -> tuple[ComponentHealth, ...]:
+def health(cluster: Cluster) -> tuple[Health, ...]:
     """The components, in the order of their start; empty while the cluster starts."""
     try:
         listed = json.loads((cluster.home / "status.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
         return ()
-    return tuple(ComponentHealth(**each) for each in listed)
+    return tuple(Health(**each) for each in listed)

@@ -77,6 +77,7 @@ class Report:
         """Say no more."""
         with contextlib.suppress(OSError):
             os.close(self._descriptor)
+        self._descriptor = -1  # its number may soon be another file's
 
     def error(self, error: BaseException) -> None:
         """Report a failure in its three parts."""
@@ -144,8 +145,6 @@ def main(words: list[str] | None = None) -> int:
 
 def _take_lock(options: Options) -> int:
     """Hold the cluster's lock: every process of the daemon shares it, so it is free only when all have ended."""
-    options.home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    options.logs.mkdir(exist_ok=True)
     lock = os.open(options.home / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -277,6 +276,7 @@ def _node_config(options: Options, layout: components.Layout, server: str, pulle
         kubelet_port=components.KUBELET_PORT,
         server=server,
         ca=layout.pki / "ca.crt",
+        api_server_cert=layout.pki / "kube-apiserver-kubelet-client.crt",
         client_cert=layout.pki / "node.crt",
         client_key=layout.pki / "node.key",
         serving_cert=layout.pki / "kubelet.crt",

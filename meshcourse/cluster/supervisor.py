@@ -7,6 +7,7 @@ daemon.py, inside the namespaces. A log that has grown past 20 MB is moved aside
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -15,7 +16,10 @@ from types import TracebackType
 from typing import Any, Self
 
 from meshcourse.cluster.components import Component
+from meshcourse.core.errors import EngineError
 from meshcourse.engine import binaries
+
+_log = logging.getLogger(__name__)
 
 LONGEST_LOG = 20_000_000
 FIRST_BACK_OFF, LONGEST_BACK_OFF, STEADY = 0.5, 30.0, 60.0
@@ -23,7 +27,10 @@ FIRST_BACK_OFF, LONGEST_BACK_OFF, STEADY = 0.5, 30.0, 60.0
 
 @dataclass(frozen=True)
 class Health:
-    """How a component is: `state` is running, waiting (for its next start) or stopped; `since` is Unix time in seconds."""
+    """How a component is: `state` is running, waiting (for its next start) or stopped; `since` is Unix time in seconds.
+
+    `pid` is of the cluster's own numbering.
+    """
 
     name: str
     state: str
@@ -85,9 +92,16 @@ class Supervisor:
 
     async def _keep(self, component: Component, spawned: asyncio.Event) -> None:
         restarts, failures = 0, 0
+        code: int | None
         while True:
             started = time.monotonic()
-            code = await self._run(component, restarts, spawned)
+            try:
+                code = await self._run(component, restarts, spawned)
+            except (OSError, EngineError):
+                if not restarts:  # whoever asked for it hears of it
+                    raise
+                _log.exception("%s is not started again", component.name)
+                code = None
             failures = 1 if time.monotonic() - started > STEADY else failures + 1
             restarts += 1
             self._set(Health(component.name, "waiting", 0, restarts, last_exit=code))

@@ -82,10 +82,14 @@ FLAGS: Final = ("-trimpath", "-buildvcs=false", "-gcflags=all=-dwarf=false", f"-
 stamp: it would run git, which refuses a checkout that another user owns."""
 
 
+def architecture() -> str:
+    """This machine's processor in Go's words, such as amd64."""
+    return {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
+
+
 def target() -> str:
     """This machine's platform in Go's words, such as linux/amd64."""
-    machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
-    return f"{platform.system().lower()}/{machine}"
+    return f"{platform.system().lower()}/{architecture()}"
 
 
 def key(source: Path = SOURCE, flags: tuple[str, ...] = FLAGS, wanted: str | None = None) -> str:

@@ -22,6 +22,7 @@ from typing import Any, Final
 
 from meshcourse.core import paths, progress
 from meshcourse.core.errors import EngineError
+from meshcourse.engine import binaries
 
 RELEASES: Final = "https://github.com/istio/istio/releases/download"
 TRIES: Final = 5
@@ -56,8 +57,7 @@ def istioctl(version: str) -> Path:
 def archive(version: str) -> str:
     """The name of the release's file for this machine, such as istioctl-1.18.2-linux-amd64.tar.gz."""
     system = {"Linux": "linux", "Darwin": "osx"}.get(platform.system(), platform.system().lower())
-    machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
-    return f"istioctl-{version}-{system}-{machine}.tar.gz"
+    return f"istioctl-{version}-{system}-{binaries.architecture()}.tar.gz"
 
 
 def _sum(url: str) -> str:

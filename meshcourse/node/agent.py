@@ -14,10 +14,9 @@ import asyncio
 import contextlib
 import logging
 import shutil
-import ssl
 from typing import TYPE_CHECKING, Self
 
-from meshcourse.node import sandbox
+from meshcourse.node import layers, sandbox
 from meshcourse.node.api import Api, client_tls
 from meshcourse.node.events import Events
 from meshcourse.node.images.puller import Puller
@@ -26,7 +25,7 @@ from meshcourse.node.objects import Objects
 from meshcourse.node.pods import Node, Pod
 from meshcourse.node.registration import NodeConfig, Registration
 from meshcourse.node.streaming.runtime import LogSource
-from meshcourse.node.streaming.server import Server
+from meshcourse.node.streaming.server import Server, server_tls
 from meshcourse.node.supply import Supply
 
 if TYPE_CHECKING:
@@ -67,14 +66,9 @@ class Agent:
     async def run(self) -> None:
         """Be the node until cancelled. All containers end with it."""
         config = self._config
-        layers = config.root / "layers"
         host = sandbox.Host.found()
         await asyncio.to_thread(self._make_folders, host)
-        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        tls.load_cert_chain(config.serving_cert, config.serving_key)
-        # Pods can reach this address: only a client that the cluster's authority has certified may ask.
-        tls.verify_mode = ssl.CERT_REQUIRED
-        tls.load_verify_locations(config.ca)
+        tls = server_tls(config.serving_cert, config.serving_key, config.api_server_cert)
         async with contextlib.AsyncExitStack() as stack:
             stack.push_async_callback(self._end_all)
             registering = asyncio.create_task(self._registration.run(), name="registration")
@@ -91,7 +85,7 @@ class Agent:
                 host,
                 config.ip,
                 config.root,
-                layers,
+                config.root / "layers",
                 config.cluster_dns,
                 config.cluster_domain,
                 supply,
@@ -199,13 +193,13 @@ class Agent:
         await _cancel(*self._tasks.values())
 
     def _make_folders(self, host: sandbox.Host) -> None:
-        layers = self._config.root / "layers"
+        folder = self._config.root / "layers"
         shutil.rmtree(self._config.root / "pods", ignore_errors=True)
-        shutil.rmtree(layers, ignore_errors=True)
-        layers.mkdir(parents=True)
-        sandbox.prepare_base(layers, host)
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        layers.prepare_base(folder, host)
         if self._config.puller:
-            sandbox.prepare_entry(layers, host)
+            layers.prepare_entry(folder, host)
 
 
 async def _cancel(*tasks: asyncio.Task[None]) -> None:

@@ -20,13 +20,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from meshcourse.core.errors import MeshcourseError
-from meshcourse.node import clock, environment, hooks, sandbox, security
+from meshcourse.node import clock, environment, hooks, logs, restarts, sandbox, security
 from meshcourse.node.images.accounts import Accounts
-from meshcourse.node.logs import LogWriter
 from meshcourse.node.probes import Prober
 from meshcourse.node.processes import Process
 from meshcourse.node.statuses import Identity, Terminated
-from meshcourse.node.volumes import Mount, Waiting
+from meshcourse.node.volumes import Mount, Waiting, absolute
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
@@ -135,6 +134,7 @@ class Instance:
             await asyncio.wait([starting])
             if starting.exception() is None:
                 starting.result().kill()
+                starting.result().process.close()
             raise
         except MeshcourseError as error:
             raise StartFailed("RunContainerError", " ".join(str(error).split())) from error
@@ -225,7 +225,7 @@ class Instance:
         known = accounts.user(str(self.identity.uid))
         home = known[3] if known else "/root" if self.identity.uid == 0 else "/"
         variables = {"HOME": home, **self.image.environment, "HOSTNAME": shared.hostname, **variables}
-        message = Mount(self._message_file, spec.get("terminationMessagePath") or "/dev/termination-log", read_only=False)
+        message = Mount(self._message_file, absolute(spec.get("terminationMessagePath") or "/dev/termination-log"), read_only=False)
         return sandbox.Spec(
             key=f"{pod['metadata']['name']}/{spec['name']}",
             netns=shared.netns.path,
@@ -235,7 +235,7 @@ class Instance:
             etc=shared.root / "etc",
             scratch=self._scratch,
             layers=shared.layers,
-            working_dir=spec.get("workingDir") or self.image.working_dir or "/",
+            working_dir=absolute(spec.get("workingDir") or self.image.working_dir),
             uid=self.identity.uid,
             gid=self.identity.gid,
             groups=self.identity.groups,
@@ -259,12 +259,13 @@ class Instance:
         self._message_file.touch()
         self._message_file.chmod(0o666)  # whoever the container runs as writes to it
         self.log.parent.mkdir(parents=True, exist_ok=True)
-        log_path(self._shared.root, self.spec["name"], self.number - 2).unlink(missing_ok=True)  # kubelet keeps one old log too
+        logs.delete(log_path(self._shared.root, self.spec["name"], self.number - 2))  # kubelet keeps one old log too
 
     def _make_prober(self) -> Prober:
         def liveness_failed(why: str) -> None:
             probe = (self._prober.failed_probe if self._prober is not None else None) or {}
-            self.restart = True
+            self.restart = restarts.after_probe(self._shared.pod(), self.spec)
+            why += ", will be restarted" * self.restart
             self._in_background(self.stop(float(probe.get("terminationGracePeriodSeconds") or self._grace()), why))
 
         def event(kind: EventKind, reason: str, message: str, /) -> None:
@@ -280,7 +281,7 @@ class Instance:
         )
 
     async def _write_log(self, process: Process) -> None:
-        await LogWriter(self.log).copy(process.outputs())
+        await logs.LogWriter(self.log).copy(process.outputs())
 
     async def _watch(self, running: sandbox.Running, writing: asyncio.Task[None], probing: asyncio.Task[None] | None) -> None:
         code = await running.process.wait()

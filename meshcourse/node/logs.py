@@ -55,6 +55,12 @@ def _old(path: Path) -> Path:
     return path.with_name(path.name + ".1")
 
 
+def delete(path: Path) -> None:
+    """Delete a log, and its old file."""
+    path.unlink(missing_ok=True)
+    _old(path).unlink(missing_ok=True)
+
+
 class LogWriter:
     """Writes one container's output to `path`."""
 

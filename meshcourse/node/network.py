@@ -115,9 +115,11 @@ class Network:
         # The oldest free address first, so that an address is not reused while old connections still linger.
         pod = PodNetns(key, self._free.pop(0), NAMESPACES / key)
         self._pods[key] = pod
+        making = asyncio.ensure_future(_in_a_thread_of_its_own(lambda: _make(pod, self._node_ip)))
         try:
-            await _in_a_thread_of_its_own(lambda: _make(pod, self._node_ip))
+            await asyncio.shield(making)
         except BaseException:
+            await asyncio.wait([making])  # a pod that is deleted meanwhile: the thread goes on, and what it makes after would stay
             await self.remove(key)
             raise
         return pod
@@ -154,23 +156,23 @@ class Network:
             raise
 
 
-def _configure_sysctls(pod: PodNetns, sysctls: Mapping[str, str]) -> None:
+def _enter(pod: PodNetns) -> None:
     descriptor = os.open(pod.path, os.O_RDONLY)
     try:
         call("setns", descriptor, CLONE_NEWNET)
     finally:
         os.close(descriptor)
+
+
+def _configure_sysctls(pod: PodNetns, sysctls: Mapping[str, str]) -> None:
+    _enter(pod)
     for name, value in sysctls.items():
         write_sysctl(name.replace(".", "/"), value)
 
 
 def _socket_inside(pod: PodNetns) -> socket.socket:
     """A socket keeps the network namespace of the thread that made it."""
-    descriptor = os.open(pod.path, os.O_RDONLY)
-    try:
-        call("setns", descriptor, CLONE_NEWNET)
-    finally:
-        os.close(descriptor)
+    _enter(pod)
     made = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     made.setblocking(False)  # noqa: FBT003 - positional only
     return made

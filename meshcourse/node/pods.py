@@ -203,7 +203,7 @@ class Pod:
             return
         netns = await self._network()
         try:
-            await self._prepare_volumes(netns)
+            await self._prepare_volumes()
         except volumes.Refused as refused:
             await self._refuse(Verdict(refused.reason, f"Pod was rejected: {refused.message}"))
             return
@@ -243,12 +243,12 @@ class Pod:
             else:
                 return self.netns
 
-    async def _prepare_volumes(self, netns: PodNetns) -> None:
+    async def _prepare_volumes(self) -> None:
         pause = _VOLUMES_AGAIN_SECONDS
         async with self._node.objects.subscribe() as changes:
             while True:
                 try:
-                    await self._volumes.prepare(self.manifest, pod_ip=netns.ip, host_ip=self._node.ip)
+                    await self._volumes.prepare(self.manifest)
                 except volumes.Waiting as waiting:
                     self._tell("Warning", waiting.reason, waiting.message)
                     with contextlib.suppress(TimeoutError):

@@ -2,7 +2,8 @@
 
 Comes in: a probe (httpGet, tcpSocket, exec or grpc) with the container and address it is about. Goes out: an `Outcome` in kubelet's words,
 within timeoutSeconds. probes.py decides when, and what follows from it. As in kubelet: HTTPS certificates are not verified, redirects are
-followed on the same host only, the answer's body is never part of a failure's message, exec commands see no environment of the pod.
+followed on the same host only, the answer's body is never part of a failure's message, $(NAME) in an exec command means plain values of
+`env` only.
 """
 
 from __future__ import annotations
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 Exec = Callable[[list[str]], Awaitable[tuple[int, bytes]]]
 """Run a command in the container: exit code and combined output. Cancelling it must end the command; LookupError or OSError: it cannot."""
 
-_USER_AGENT = "kube-probe/1.36"
 _LONGEST_OUTPUT = 10 * 1024
 _REDIRECTS = 10
 _LAST_PORT = 65535
@@ -84,14 +84,14 @@ def port_number(port: int | str, container: Json) -> int:
     return port
 
 
-def http_request(action: Json, pod_ip: str, container: Json) -> tuple[yarl.URL, CIMultiDict[str]]:
-    """Give the URL and headers of an httpGet probe."""
+def http_request(action: Json, pod_ip: str, container: Json, *, by: str = "kube-probe") -> tuple[yarl.URL, CIMultiDict[str]]:
+    """Give the URL and headers of an httpGet probe or hook; raises ValueError. `by` is the program that asks."""
     host = action.get("host") or pod_ip
     host = f"[{host}]" if ":" in host else host
     path = action.get("path") or "/"
     url = yarl.URL(f"{(action.get('scheme') or 'HTTP').lower()}://{host}:{port_number(action['port'], container)}/{path.removeprefix('/')}")
     headers = CIMultiDict[str]((each["name"], each.get("value", "")) for each in action.get("httpHeaders") or [])
-    headers.setdefault("User-Agent", _USER_AGENT)
+    headers.setdefault("User-Agent", f"{by}/1.36")
     if headers.setdefault("Accept", "*/*") == "":
         del headers["Accept"]
     return url, headers

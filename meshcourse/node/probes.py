@@ -1,7 +1,7 @@
 """Startup, liveness and readiness probes of one running container.
 
 Comes in: the container's spec, the pod's address and a way to run a command in it. Goes out: `started` and `ready`, a call when either
-changes, a call when the container must be restarted, and kubelet's events ("Readiness probe failed: ..."). containers.py makes one `Prober`
+changes, a call when the container must be restarted, and kubelet's events ("Readiness probe failed: ..."). instances.py makes one `Prober`
 each time that it starts a container and runs it as a task beside it. What one attempt does is in probe_attempts.py.
 
 Counting is kubelet's (pkg/kubelet/prober/worker.go): attempts at initialDelaySeconds and every periodSeconds after it, thresholds of equal
@@ -189,7 +189,7 @@ class Prober:
             return purpose == "Startup"
         if not self._terminating:
             self.failed_probe = probe
-            self._on_liveness_failed(f"Container {self._container['name']} failed {purpose.lower()} probe, will be restarted")
+            self._on_liveness_failed(f"Container {self._container['name']} failed {purpose.lower()} probe")
         return True
 
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from meshcourse.engine import binaries
 from meshcourse.node import clock, fields
 from meshcourse.node.api import ApiError
 
@@ -33,7 +34,6 @@ _NOT_FOUND = 404
 _CONFLICT = 409
 _RETRY_SECONDS = 0.2
 _RETRY_LONGEST = 5.0
-_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 _STRATEGIC = "application/strategic-merge-patch+json"
 _LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
 
@@ -42,7 +42,8 @@ _LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
 class NodeConfig:
     """What the node is and where the API server is. `root` is a folder on a tmpfs for pods, layers and logs.
 
-    `puller` is a socket to a process that pulls images (images/puller.py), or None: then the table is all there is.
+    `api_server_cert` is what kube-apiserver shows when it asks the kubelet API. `puller` is a socket to a process that pulls images
+    (images/puller.py), or None: then the table is all there is.
     """
 
     name: str
@@ -53,6 +54,7 @@ class NodeConfig:
     kubelet_port: int
     server: str
     ca: Path
+    api_server_cert: Path
     client_cert: Path
     client_key: Path
     serving_cert: Path
@@ -64,8 +66,7 @@ class NodeConfig:
 
 def node_object(config: NodeConfig) -> Json:
     """Give the Node to create."""
-    architecture = _ARCHITECTURES.get(platform.machine(), platform.machine())
-    labels = {"kubernetes.io/hostname": config.name, "kubernetes.io/os": "linux", "kubernetes.io/arch": architecture}
+    labels = {"kubernetes.io/hostname": config.name, "kubernetes.io/os": "linux", "kubernetes.io/arch": binaries.architecture()}
     labels |= {f"beta.kubernetes.io/{name}": labels[f"kubernetes.io/{name}"] for name in ("os", "arch")}
     return {
         "apiVersion": "v1",
@@ -195,7 +196,7 @@ class Registration:
 
 def _node_info(config: NodeConfig) -> Json:
     return {
-        "architecture": _ARCHITECTURES.get(platform.machine(), platform.machine()),
+        "architecture": binaries.architecture(),
         "operatingSystem": "linux",
         "osImage": _os_image(),
         "kernelVersion": os.uname().release,

@@ -1,6 +1,6 @@
 """When a container that has ended is started again.
 
-Comes in: a restart policy, an exit code, times in seconds. Goes out: whether, and when. Pure; containers.py asks.
+Comes in: a restart policy, an exit code, times in seconds. Goes out: whether, and when. Pure; containers.py and instances.py ask.
 
 The first restart is immediate; then 10 s, 20 s, ... up to 5 minutes; a container that then ran for 10 minutes starts over, as kubelet does
 (CrashLoopBackOff). Pulling an image that is not there backs off in the same steps.
@@ -45,6 +45,11 @@ def duration(seconds: float) -> str:
     return f"{whole}s" if whole < 60 else f"{whole // 60}m{whole % 60}s"  # noqa: PLR2004 - seconds in a minute
 
 
+def after_probe(pod: Json, container: Json) -> bool:
+    """Whether a container that its probes have ended starts again: by its own policy, else the pod's; its rules are not asked."""
+    return _policy(pod, container) != "Never"
+
+
 def wanted(pod: Json, container: Json, *, init: bool, exit_code: int) -> bool:
     """Whether a container that ended with `exit_code` starts again: its own rules, its own policy, then the pod's.
 
@@ -55,9 +60,14 @@ def wanted(pod: Json, container: Json, *, init: bool, exit_code: int) -> bool:
         listed = exit_code in (codes.get("values") or [])
         if codes and listed == (codes.get("operator") == "In"):
             return bool(rule.get("action") == "Restart")
-    policy = container.get("restartPolicy") or pod["spec"].get("restartPolicy", "Always")
+    policy = _policy(pod, container)
     if policy == "Never":
         return False
     if policy == "OnFailure":
         return exit_code != 0
     return not init or container.get("restartPolicy") == "Always" or exit_code != 0
+
+
+def _policy(pod: Json, container: Json) -> str:
+    policy: str = container.get("restartPolicy") or pod["spec"].get("restartPolicy", "Always")
+    return policy

@@ -1,14 +1,10 @@
 """A container: a process under bubblewrap, in its pod's network namespace.
 
 Comes in: a `Spec`, all that is known of a container before it runs. Goes out: a `Running`, which can be signalled,
-entered (exec) and killed. Who runs it: containers.py. `arguments` is pure; `start` is the edge.
+entered (exec) and killed. Who runs it: instances.py. `arguments` is pure; `start` is the edge.
 
-The root is an overlay, written to a tmpfs that goes with the container: our base layer, the image's layer, the
-container's own layer (mount points), and below /usr the host's /usr. A mount point must lie in a layer of ours: inside
-a user namespace the host's folders belong to nobody. bubblewrap makes missing parents 0700, another reason to make all
-mount points here. A pulled image brings all its files: then nothing of the host lies below, and the few programs of the
-host that turn the sandbox into the container's user stand in a folder of their own, /.meshcourse. PID, IPC and UTS namespaces
-are the container's own (a kubelet's pod shares the last two).
+The root is an overlay of layers (layers.py), written to a tmpfs that goes with the container. PID, IPC and UTS namespaces are the
+container's own (a kubelet's pod shares the last two).
 The main process is PID 2, under bubblewrap's reaper, so that a SIGTERM that it does not handle ends it.
 Resource limits are not enforced: there are no cgroups here.
 """
@@ -20,18 +16,15 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
-import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from meshcourse.core.errors import ClusterError, MissingPrerequisite
 from meshcourse.engine import binaries
-from meshcourse.node import entering, images
+from meshcourse.node import entering, images, layers
 from meshcourse.node.images.accounts import inside
-from meshcourse.node.images.image import FILES
 from meshcourse.node.images.interpreter import loader
 from meshcourse.node.processes import Process
 from meshcourse.node.volumes import Mount
@@ -41,22 +34,11 @@ DEFAULT_CAPABILITIES = frozenset(
     {"CHOWN", "DAC_OVERRIDE", "FSETID", "FOWNER", "MKNOD", "NET_RAW", "SETGID", "SETUID", "SETFCAP", "SETPCAP"}
     | {"NET_BIND_SERVICE", "SYS_CHROOT", "KILL", "AUDIT_WRITE"}
 )
-# Of the host's /etc: what its dynamic programs and its TLS need, and nothing that tells of its users.
-HOST_ETC = ("alternatives", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "ssl", "ca-certificates", "pki", "localtime")
 HOST_ROOTS = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-POD_ETC = ("hosts", "hostname", "resolv.conf")
-ENTRY = "/.meshcourse"
-"""Where a container of a pulled image has the host's setpriv, with the libraries that it needs."""
 # What setpriv must be able to do, besides what the container may: a foreign image could have a say in how setpriv is loaded.
 _FOR_SETPRIV = ("SETUID", "SETGID", "SETPCAP")
-
-
 _FORK_LOOK_SECONDS = 0.004
-
-
-# Containers are prepared in threads; the first two of one image may come at the same time.
-_building = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -145,9 +127,10 @@ def privileges(spec: Spec, host: Host) -> list[str]:
     ]
 
 
-def arguments(spec: Spec, host: Host, present: Iterable[str] = HOST_ETC) -> list[str]:
+def arguments(spec: Spec, host: Host, present: Iterable[str] = layers.HOST_ETC) -> list[str]:
     """What bubblewrap is told, but for the command: namespaces, root, devices, mounts, environment."""
-    words = ["--unshare-pid", "--unshare-ipc", "--unshare-uts", "--hostname", spec.hostname, "--new-session"]
+    words = ["--unshare-pid", "--unshare-ipc", "--unshare-uts", "--hostname", spec.hostname]
+    words += [] if spec.tty else ["--new-session"]  # in a session of its own a terminal would control nothing: no Ctrl-C, no job control
     own = spec.scratch / "layer"
     if spec.image.root is not None:
         words += ["--cap-drop", "ALL"]
@@ -156,7 +139,7 @@ def arguments(spec: Spec, host: Host, present: Iterable[str] = HOST_ETC) -> list
         words += _overlay(spec, "/", spec.image.root, spec.layers / "entry", own)
         words += ["--proc", "/proc", "--dev", "/dev"]
     else:
-        image_layer = layer_of(spec.layers, spec.image)
+        image_layer = layers.layer_of(spec.layers, spec.image)
         words += _overlay(spec, "/", spec.layers / "base", image_layer, own)
         words += _overlay(spec, "/usr", Path("/usr"), image_layer / "usr", own / "usr")
         for name, link in host.roots.items():
@@ -167,7 +150,7 @@ def arguments(spec: Spec, host: Host, present: Iterable[str] = HOST_ETC) -> list
             words += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
         for program in spec.image.programs:
             words += ["--ro-bind", str(program.find()), program.target]
-    for name in POD_ETC:
+    for name in layers.POD_ETC:
         words += ["--bind", str(spec.etc / name), target(spec, f"/etc/{name}")]
     # A mount below another one must come after it.
     for mount in sorted(spec.mounts, key=lambda each: each.target.count("/")):
@@ -175,11 +158,11 @@ def arguments(spec: Spec, host: Host, present: Iterable[str] = HOST_ETC) -> list
     words += ["--clearenv"]
     for name, value in {"PATH": DEFAULT_PATH, **spec.environment}.items():
         words += ["--setenv", name, value]
-    return [*words, "--chdir", spec.working_dir or "/"]
+    return [*words, "--chdir", spec.working_dir]
 
 
-def _overlay(spec: Spec, where: str, *layers: Path) -> list[str]:
-    sources = [word for layer in layers for word in ("--overlay-src", str(layer))]
+def _overlay(spec: Spec, where: str, *folders: Path) -> list[str]:
+    sources = [word for folder in folders for word in ("--overlay-src", str(folder))]
     return [*sources, "--ro-overlay" if spec.read_only_root else "--tmp-overlay", where]
 
 
@@ -187,8 +170,8 @@ def _loaded(spec: Spec, setpriv: str) -> list[str]:
     """The words that run setpriv inside: as it is, or by the loader that stands beside it."""
     if spec.image.root is None:
         return [setpriv]
-    name = f"{ENTRY}/{Path(setpriv).name}"
-    return [f"{ENTRY}/loader", "--library-path", ENTRY, name] if loader(Path(setpriv)) != Path(setpriv) else [name]
+    name = f"{layers.ENTRY}/{Path(setpriv).name}"
+    return [f"{layers.ENTRY}/loader", "--library-path", layers.ENTRY, name] if loader(Path(setpriv)) != Path(setpriv) else [name]
 
 
 def target(spec: Spec, path: str) -> str:
@@ -197,102 +180,11 @@ def target(spec: Spec, path: str) -> str:
     return path if root is None else f"/{inside(root, path).relative_to(root)}"
 
 
-def layer_of(layers: Path, image: images.Image) -> Path:
-    """The folder of an image's layer."""
-    return layers / image.name.replace("/", "_")
-
-
-def prepare_base(layers: Path, host: Host) -> None:
-    """Write the layer that every container stands on: users, the links of a merged /usr, empty folders."""
-    base = layers / "base"
-    shutil.copytree(FILES / "base", base)
-    for name in ("usr", "proc", "dev", "run", "var", "root", "home", "opt", "srv", "mnt"):
-        (base / name).mkdir()
-    for folder in (base / "tmp", base / "var" / "tmp"):
-        folder.mkdir()
-        folder.chmod(0o1777)
-    for name, link in host.roots.items():
-        if link:
-            (base / name).symlink_to(link)
-        else:
-            (base / name).mkdir()
-    for name in (*POD_ETC, *HOST_ETC):
-        source = Path("/etc") / name
-        if source.is_dir():
-            (base / "etc" / name).mkdir()
-        else:
-            (base / "etc" / name).touch()
-
-
-def prepare_entry(layers: Path, host: Host) -> None:
-    """Write the layer that stands on every pulled image: the host's setpriv, and where the kernel's files are mounted."""
-    folder = layers / "entry" / ENTRY.strip("/")
-    folder.mkdir(parents=True)
-    for name in ("proc", "dev"):
-        (layers / "entry" / name).mkdir()
-    shutil.copy(host.setpriv, folder)
-    if (load := loader(Path(host.setpriv))) != Path(host.setpriv):
-        shutil.copy(load, folder / "loader")
-        listed = subprocess.run([str(load), "--list", host.setpriv], capture_output=True, text=True, check=True).stdout
-        for name, path in (line.split()[:3:2] for line in listed.splitlines() if "=>" in line):
-            shutil.copy(path, folder / name)
-
-
-def prepare(spec: Spec) -> None:
-    """Write what belongs to this container alone, one mount point for each mount, and what it stands on if it is the first."""
-    if spec.image.root is not None:
-        _prepare_over(spec, spec.image.root)
-        return
-    image_layer = layer_of(spec.layers, spec.image)
-    with _building:
-        if not image_layer.exists():
-            images.build_layer(spec.image, image_layer)
-    (image_layer / "usr").mkdir(exist_ok=True)
-    own = spec.scratch / "layer"
-    (own / "usr").mkdir(parents=True)
-    for target, is_folder in [*((mount.target, mount.source.is_dir()) for mount in spec.mounts), (spec.working_dir or "/", True)]:
-        point = own / target.strip("/")
-        if target.startswith(("/dev/", "/proc/")) or point.exists():
-            continue
-        point.parent.mkdir(parents=True, exist_ok=True)
-        if is_folder:
-            point.mkdir()
-        else:
-            point.touch()
-
-
-def _prepare_over(spec: Spec, root: Path) -> None:
-    """Make the mount points that a pulled image lacks. Folders that it has keep owner and mode, which the topmost layer decides."""
-    own = spec.scratch / "layer"
-    own.mkdir(parents=True)
-    _like(own, root)
-    mounts = [(f"/etc/{name}", False) for name in POD_ETC] + [(mount.target, mount.source.is_dir()) for mount in spec.mounts]
-    for path, is_folder in [*mounts, (spec.working_dir or "/", True)]:
-        there = inside(root, path)
-        if path.startswith(("/dev/", "/proc/")) or there.exists():
-            continue
-        point = own / there.relative_to(root)
-        for folder in reversed([*([point] if is_folder else []), *point.parents]):
-            if folder.is_relative_to(own) and not folder.exists():
-                folder.mkdir()
-                _like(folder, root / folder.relative_to(own))
-        if not is_folder:
-            point.touch()
-
-
-def _like(folder: Path, other: Path) -> None:
-    if other.is_dir():
-        found = other.stat()
-        os.chown(folder, found.st_uid, found.st_gid)
-        folder.chmod(found.st_mode & 0o7777)
-
-
 @dataclass
 class Running:
     """A container that runs. `reaper` is PID 1 of its PID namespace as the agent sees it."""
 
     spec: Spec
-    host: Host
     process: Process
     reaper: int
 
@@ -322,25 +214,11 @@ class Running:
         """
         if not (pid := self.pid):
             raise LookupError(f"container {self.spec.key} is not running")
-        environment = {"PATH": DEFAULT_PATH, **({"TERM": "xterm"} if tty else {}), **self.spec.environment}
-        if self.spec.image.root is not None:
-            spec = self.spec
-            who = (str(spec.uid), str(spec.gid), ",".join(map(str, spec.groups)), ",".join(capabilities(spec)))
-            return [
-                sys.executable,
-                "-I",
-                "-S",
-                entering.__file__,
-                str(self.reaper),
-                str(pid),
-                *who,
-                json.dumps(environment),
-                "--",
-                *command,
-            ]
-        join = [self.host.nsenter, "--target", str(self.reaper), "--mount", "--pid", "--net", "--ipc", "--uts", f"--wd=/proc/{pid}/cwd"]
-        words = [f"{name}={value}" for name, value in environment.items()]
-        return [*join, "--", *privileges(self.spec, self.host), "/usr/bin/env", "-i", *words, *command]
+        spec = self.spec
+        environment = {"PATH": DEFAULT_PATH, **({"TERM": "xterm"} if tty else {}), **spec.environment}
+        program = (sys.executable, "-I", "-S", entering.__file__, str(self.reaper), str(pid))
+        who = (str(spec.uid), str(spec.gid), ",".join(map(str, spec.groups)), ",".join(capabilities(spec)))
+        return [*program, *who, json.dumps(environment), "--", *command]
 
 
 def _send(pid: int, number: int) -> None:
@@ -356,7 +234,7 @@ async def start(spec: Spec, host: Host) -> Running:
     Raises:
         ClusterError: bubblewrap could not make them; `why` has its words.
     """
-    await asyncio.to_thread(prepare, spec)
+    await asyncio.to_thread(layers.prepare, spec)
     words = os.memfd_create(f"args-{spec.key}"[:200], 0)
     info_read, info_write = os.pipe()
     try:
@@ -373,10 +251,13 @@ async def start(spec: Spec, host: Host) -> Running:
         os.close(info_write)
     text = await _read_all(info_read)
     if not text:
-        raise ClusterError(
-            f"container {spec.key} could not be made", why=f"bubblewrap ended with {await process.wait()}: see the container's log"
-        )
-    running = Running(spec, host, process, int(json.loads(text)["child-pid"]))
+        try:
+            said = b"".join([chunk async for _, chunk in process.outputs()]).decode(errors="replace").strip()
+            why = f"{said or 'bubblewrap said nothing'} (exit code {await process.wait()})"
+            raise ClusterError(f"container {spec.key} could not be made", why=why)
+        finally:
+            process.close()
+    running = Running(spec, process, int(json.loads(text)["child-pid"]))
     # The reaper mounts first and forks then: until it has, there is nothing to signal or to enter.
     while not running.pid and process.returncode is None:  # noqa: ASYNC110 - the kernel tells nobody of a fork
         await asyncio.sleep(_FORK_LOOK_SECONDS)

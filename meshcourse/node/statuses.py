@@ -216,7 +216,7 @@ def _conditions(pod: PodRecord, previous: Json, now: str) -> list[Json]:
         text = str(value)
         old = there.get(kind, {})
         since = old.get("lastTransitionTime", now) if old.get("status") == text else now
-        # Empty strings, not absent keys: a strategic merge patch would keep the old words.
+        # Null, not an absent key: a strategic merge patch would keep the old words.
         condition: Json = {"type": kind, "status": text, "lastTransitionTime": since, "reason": reason or None, "message": message or None}
         if pod.generation:
             condition["observedGeneration"] = pod.generation

@@ -75,7 +75,7 @@ class Volumes:
         self._written: dict[str, dict[str, atomic_writer.File]] = {}
         self._changed = asyncio.Event()
 
-    async def prepare(self, pod: Json, *, pod_ip: str, host_ip: str) -> None:  # noqa: ARG002 - volumes never show addresses, but variables do
+    async def prepare(self, pod: Json) -> None:
         """Create and fill every volume that a container mounts. Safe to call again; raises Waiting or Refused."""
         self._pod = pod
         used = {mount["name"] for container in _containers(pod) for mount in container.get("volumeMounts") or []}
@@ -184,8 +184,7 @@ class Volumes:
             inner = environment.expand(mount["subPathExpr"], env)
         source = self._inside(folder, inner, mount, container) if inner else folder
         written = volume_sources.kind_of(self._volumes[mount["name"]]) in volume_sources.WRITTEN
-        target = posixpath.normpath(posixpath.join("/", mount["mountPath"]))
-        return Mount(source, target, read_only=written or bool(mount.get("readOnly")))
+        return Mount(source, absolute(mount["mountPath"]), read_only=written or bool(mount.get("readOnly")))
 
     def _inside(self, folder: Path, inner: str, mount: Json, container: Json) -> Path:
         """Give the real path of a subPath, made as a folder if need be. A link in the volume must not lead out of it."""
@@ -208,6 +207,15 @@ class Volumes:
         return real
 
 
+def absolute(path: str) -> str:
+    """Give a path inside a container without its `..`, which must not lead out on the node either: the API server lets them pass.
+
+    >>> absolute("/data/../../etc/x"), absolute("logs")
+    ('/etc/x', '/logs')
+    """
+    return posixpath.normpath("/" + path.lstrip("/"))
+
+
 def _containers(pod: Json) -> Iterator[Json]:
     for key in ("initContainers", "containers", "ephemeralContainers"):
         yield from pod["spec"].get(key) or []
@@ -218,8 +226,8 @@ def _inner_mount_points(name: str, pod: Json) -> set[str]:
     found: set[str] = set()
     for container in _containers(pod):
         mounts = container.get("volumeMounts") or []
-        outer = [PurePosixPath(mount["mountPath"]) for mount in mounts if mount["name"] == name and not mount.get("subPath")]
-        paths = [PurePosixPath(mount["mountPath"]) for mount in mounts]
+        outer = [PurePosixPath(absolute(mount["mountPath"])) for mount in mounts if mount["name"] == name and not mount.get("subPath")]
+        paths = [PurePosixPath(absolute(mount["mountPath"])) for mount in mounts]
         found |= {str(path.relative_to(base)) for base in outer for path in paths if path != base and path.is_relative_to(base)}
     return found
 

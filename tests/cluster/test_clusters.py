@@ -41,6 +41,10 @@ def test_up_again_returns_the_running_cluster(second: clusters.Cluster) -> None:
     assert clusters.up(second.name, ingress_port=0) == second
 
 
+def test_its_folder_is_its_owners_alone(second: clusters.Cluster) -> None:
+    assert second.home.stat().st_mode & 0o777 == 0o700
+
+
 def test_every_component_is_reported_running(second: clusters.Cluster) -> None:
     names = {each.name: each.state for each in clusters.health(second)}
     assert names == dict.fromkeys(("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy"), "running")
@@ -60,7 +64,7 @@ def test_after_a_kill_the_cluster_is_gone_and_up_works_at_once(second: clusters.
 def test_a_cluster_of_another_version_is_refused_with_the_way_out(second: clusters.Cluster) -> None:
     record = second.home / "daemon.json"
     facts = json.loads(record.read_text())
-    record.write_text(json.dumps({**facts, "version": "0.0.1"}))
+    record.write_text(json.dumps({**facts, "version": "0.0.1", "noted_by_that_version_only": True}))
     with pytest.raises(ClusterError) as refused:
         clusters.up(second.name)
     assert "0.0.1" in refused.value.what

@@ -64,6 +64,14 @@ def test_a_liveness_probe_that_fails_restarts_the_container(kubectl: Any, apply:
     assert reasons("sick")["Unhealthy"].startswith("Liveness probe failed")
 
 
+def test_a_liveness_probe_that_fails_ends_a_container_that_never_restarts(kubectl: Any, apply: Any, get: Any, reasons: Any) -> None:
+    probe = {"exec": {"command": ["false"]}, "periodSeconds": 1, "failureThreshold": 1}
+    apply("sick", [shell("app", "sleep 60", livenessProbe=probe)], restartPolicy="Never")
+    wait(kubectl, "sick", "{.status.phase}", "Failed")
+    assert get("pod", "sick")["status"]["containerStatuses"][0]["restartCount"] == 0
+    assert reasons("sick")["Killing"] == "Container app failed liveness probe"
+
+
 def test_a_changed_image_replaces_the_container(kubectl: Any, apply: Any, get: Any) -> None:
     apply("moved", [shell("app", "sleep 60")], terminationGracePeriodSeconds=1)
     kubectl("wait", "pod/moved", "--for=condition=Ready", "--timeout=30s")

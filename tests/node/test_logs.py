@@ -96,6 +96,14 @@ async def test_one_old_file_is_all_that_is_kept(path: Path, writer: logs.LogWrit
     assert (await text(path, tail_lines=1)) == b"000019999\n"
 
 
+async def test_a_deleted_log_leaves_no_old_file(path: Path, writer: logs.LogWriter) -> None:
+    for _ in range(3000):
+        writer.write("stdout", b"%09d\n" % 1)
+    assert len(list(path.parent.iterdir())) == 2
+    logs.delete(path)
+    assert list(path.parent.iterdir()) == []
+
+
 async def test_limit_cuts_at_the_byte(path: Path, writer: logs.LogWriter) -> None:
     writer.write("stdout", b"0123456789\n0123456789\n")
     assert await text(path, limit_bytes=15) == b"0123456789\n0123"

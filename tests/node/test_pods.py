@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -106,6 +107,16 @@ def test_command_and_args_see_the_variables_and_the_working_folder(kubectl: Any,
     apply("spoken", [app], restartPolicy="Never")
     wait(kubectl, "spoken", "{.status.phase}", "Succeeded")
     assert kubectl("logs", "spoken").splitlines() == ["/tmp", "hello $(MISSING) $(GREETING)"]
+
+
+def test_no_path_of_a_pod_leads_out_of_its_container(kubectl: Any, apply: Any, tmp_path: Path) -> None:
+    out = "/.." * 20 + str(tmp_path)
+    app = shell("app", "pwd", workingDir=f"{out}/work", terminationMessagePath=f"{out}/message")
+    app["volumeMounts"] = [*MOUNT, {"name": "shared", "mountPath": f"/shared{out}/mounted"}]
+    apply("climber", [app], restartPolicy="Never", **SHARED)
+    wait(kubectl, "climber", "{.status.phase}", "Succeeded")
+    assert kubectl("logs", "climber").strip() == f"{tmp_path}/work"
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_names_resolve_as_the_pod_says(kubectl: Any, apply: Any, namespace: str) -> None:

@@ -50,6 +50,20 @@ def test_a_container_has_the_last_word() -> None:
     assert not restarts.wanted(never, {"restartPolicy": "Never", "restartPolicyRules": [rule]}, init=False, exit_code=1)
 
 
+@pytest.mark.parametrize(
+    ("of_pod", "of_container", "again"),
+    [("Always", None, True), ("OnFailure", None, True), ("Never", None, False), ("Never", "Always", True), ("Always", "Never", False)],
+)
+def test_a_container_that_its_probes_have_ended_starts_again_unless_it_never_may(
+    of_pod: str,
+    of_container: str | None,
+    *,
+    again: bool,
+) -> None:
+    container = {"name": "c", **({"restartPolicy": of_container} if of_container else {})}
+    assert restarts.after_probe({"spec": {"restartPolicy": of_pod}}, container) is again
+
+
 @pytest.mark.parametrize(("seconds", "text"), [(10, "10s"), (80, "1m20s"), (300, "5m0s")])
 def test_durations_read_as_in_go(seconds: float, text: str) -> None:
     assert restarts.duration(seconds) == text

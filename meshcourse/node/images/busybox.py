@@ -18,8 +18,8 @@ def _busybox() -> Path:
     return Path(found).resolve()
 
 
-# The sandbox runs the host's setpriv and env inside the container; busybox's own take fewer options.
-_KEPT = frozenset({"busybox", "setpriv", "env"})
+# The sandbox runs the host's setpriv inside the container; busybox's own takes fewer options.
+_KEPT = frozenset({"busybox", "setpriv"})
 
 
 def _applets() -> Mapping[str, str]:

@@ -14,6 +14,7 @@ import ssl
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import aclosing
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Self, cast
 
 from aiohttp import web
@@ -24,6 +25,19 @@ from meshcourse.node.streaming.channels import ERROR, RESIZE, STDERR, STDIN, STD
 from meshcourse.node.streaming.runtime import NotRunning, Runtime
 
 _STREAMS = {"": None, "All": None, "Stdout": "stdout", "Stderr": "stderr"}
+
+
+def server_tls(certificate: Path, key: Path, client: Path) -> ssl.SSLContext:
+    """TLS that lets in whoever shows the certificate `client`, and nobody else.
+
+    Pods can reach this address. A kubelet asks the API server what each client may do; here kube-apiserver alone has something to ask.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # trust this certificate itself, not its authority
+    context.load_verify_locations(client)
+    return context
 
 
 class Server:

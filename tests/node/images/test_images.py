@@ -110,6 +110,16 @@ def test_a_containers_root_has_only_the_usual_capabilities(cluster: Any, namespa
         assert status.split()[1] == "00000000a80425fb"  # Docker's and containerd's default set
 
 
+def test_what_enters_a_container_starts_no_program_that_the_container_may_have_replaced(
+    cluster: Any, namespace: str, wait_for: Callable[..., str]
+) -> None:
+    cluster.kubectl("-n", namespace, "run", "box", "--image=busybox", "--command", "--", "sleep", "600")
+    wait_for(namespace, "pod/box")
+    forge = "printf '#!/bin/sh\\ngrep CapEff /proc/self/status\\n' > /usr/bin/setpriv"
+    cluster.kubectl("-n", namespace, "exec", "box", "--", "sh", "-c", forge)
+    assert cluster.kubectl("-n", namespace, "exec", "box", "--", "echo", "entered") == "entered\n"
+
+
 def test_nginx_can_be_configured_and_reloaded_inside_its_pod(cluster: Any, namespace: str, wait_for: Callable[..., str]) -> None:
     cluster.kubectl("-n", namespace, "run", "web", "--image=nginx")
     wait_for(namespace, "pod/web")

@@ -145,6 +145,21 @@ def test_an_archive_is_unpacked_into_its_folder_and_nowhere_else(tmp_path: Path)
     assert not (root / "device").exists()
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="chroot needs root")
+def test_an_archive_that_cannot_be_unpacked_is_refused_in_one_line(tmp_path: Path) -> None:
+    """A traceback would make Python import modules, by then from the archive."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as tar:
+        member = tarfile.TarInfo("file")
+        member.pax_headers = {"mtime": "inf"}
+        tar.addfile(member)
+    words = [sys.executable, "-m", "meshcourse.node.images.unpacking", str(tmp_path)]
+    done = subprocess.run(words, input=packed.getvalue(), capture_output=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith(b"OverflowError: ")
+    assert done.stderr.count(b"\n") == 1
+
+
 def test_an_archive_that_breaks_off_is_refused(tmp_path: Path) -> None:
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as tar:

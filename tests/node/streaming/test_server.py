@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import json
 import os
 import signal
+import ssl
 import struct
 from collections import defaultdict
 from collections.abc import AsyncIterator
@@ -16,10 +18,12 @@ from typing import Any
 
 import aiohttp
 import pytest
-from machine import Kubelet, contexts
+from machine import Kubelet, Machine, contexts
 
+from meshcourse.cluster.certificates import Authority, Identity
 from meshcourse.node.logs import LogWriter
 from meshcourse.node.processes import Process
+from meshcourse.node.streaming.server import Server, server_tls
 
 STDIN, STDOUT, STDERR, ERROR, RESIZE, CLOSE = 0, 1, 2, 3, 4, 255
 MAIN = "/default/pod/main"
@@ -81,6 +85,24 @@ async def test_only_a_client_with_a_certificate_is_served(kubelet: Kubelet, tmp_
             await session.get(kubelet.url + "/healthz")
     async with kubelet.session.get(kubelet.url + "/healthz") as answer:
         assert await answer.text() == "ok"
+
+
+async def test_only_the_api_servers_own_certificate_is_let_in(tmp_path: Path) -> None:
+    """Others that the same authority has issued are not: the authorizers of the API server would be passed by."""
+    authority = Authority(tmp_path)
+    ca = authority.create().certificate
+    kubelet = authority.issue(Identity("kubelet", "system:node:n", hosts=("127.0.0.1",)))
+    allowed, other = (authority.issue(Identity(name, name, ("system:masters",))) for name in ("kube-apiserver-kubelet-client", "admin"))
+    tls = server_tls(kubelet.certificate, kubelet.key, allowed.certificate)
+    async with Server(Machine(tmp_path / "log"), "127.0.0.1", 0, tls) as server:
+        url = f"https://127.0.0.1:{server.port}/healthz"
+        for pair, answers in ((allowed, True), (other, False)):
+            client = ssl.create_default_context(cafile=str(ca))
+            client.load_cert_chain(pair.certificate, pair.key)
+            async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=client)) as session:
+                with contextlib.nullcontext() if answers else pytest.raises(aiohttp.ClientError):
+                    async with session.get(url) as answer:
+                        assert await answer.text() == "ok"
 
 
 @pytest.mark.parametrize(

@@ -163,7 +163,11 @@ async def test_run_with_a_terminal_is_a_shell_that_leaves_nothing(cluster: Any, 
         await until(outputs, b"#")
         await process.write(b"echo $((40 + 2))\n")
         await until(outputs, b"42\r\n")
-        await process.write(b"exit\n")
+        await process.write(b"echo run''ning; sleep 1000\n")
+        await until(outputs, b"running\r\n")
+        await process.write(b"\x03")  # Ctrl-C ends what runs in the shell, not the container
+        await until(outputs, b"#")
+        await process.write(b"exit 0\n")
         async with asyncio.timeout(60):
             assert await process.wait() == 0
     assert "mine" not in cluster.kubectl("get", "pods", "-n", namespace, "-o", "name")
