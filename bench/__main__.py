@@ -22,7 +22,7 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
-from meshcourse.backends.embedded import search_path
+from meshcourse.backends.programs import search_path
 from meshcourse.cluster import clusters
 from meshcourse.core import progress
 from meshcourse.mesh import installation
