@@ -135,7 +135,9 @@ def proportional_memory(pid: int) -> int:
         each = waiting.pop()
         try:
             lines = Path(f"/proc/{each}/smaps_rollup").read_text(encoding="ascii").splitlines()
-            waiting += [int(word) for word in Path(f"/proc/{each}/task/{each}/children").read_text(encoding="ascii").split()]
+            # Each thread has children of its own: pilot-agent, say, starts Envoy from any of them.
+            for thread in Path(f"/proc/{each}/task").iterdir():
+                waiting += [int(word) for word in (thread / "children").read_text(encoding="ascii").split()]
         except OSError:
             continue
         total += sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))

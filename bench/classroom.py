@@ -257,7 +257,7 @@ def measure(options: argparse.Namespace) -> dict[str, object]:
 
 
 def lesson(host: Host, desks: list[Desk], rate: float, seconds: float) -> dict[str, Any]:
-    """Attach, work, leave."""
+    """Attach, work, leave: the first and the last alone, the others at once, when their kernels keep this one machine busy."""
     found: dict[str, Any] = {}
     wrong: list[str] = []
     before, found["memory_mb_empty"] = host.content(), host.memory()
@@ -265,7 +265,7 @@ def lesson(host: Host, desks: list[Desk], rate: float, seconds: float) -> dict[s
 
         def all_do(what: str, work: Callable[[Desk], Any], among: Iterable[Desk] = desks) -> list[Any]:
             """Do it at once; each one's seconds are kept, and how much of a core the cluster took."""
-            began, used = time.monotonic(), tree_seconds(host.cluster.pid)
+            told, used, began = host.pushes(), tree_seconds(host.cluster.pid), time.monotonic()
             answers = list(everybody.map(work, among))
             wall = time.monotonic() - began
             took = [each["seconds"] if isinstance(each, dict) else each for each in answers]
@@ -274,6 +274,8 @@ def lesson(host: Host, desks: list[Desk], rate: float, seconds: float) -> dict[s
                 "all_s": round(wall, 1),
                 "cluster_cores": round((tree_seconds(host.cluster.pid) - used) / wall, 2),
             }
+            seconds_of_pushes, pushes = (now - before for now, before in zip(host.pushes(), told, strict=True))
+            found[what] |= {"pushes": pushes, "push_ms": round(1000 * seconds_of_pushes / max(1, pushes), 1)}
             say(f"{what}: {found[what]}")
             wrong.extend(f"{what}: {each['missing']}" for each in answers if isinstance(each, dict) and each.get("missing"))
             return answers
@@ -289,28 +291,30 @@ def lesson(host: Host, desks: list[Desk], rate: float, seconds: float) -> dict[s
                 "worst_p99_ms": round(1000 * max(each["p99"] for each in answers), 1),
             }
 
-        first, rest = desks[:1], desks[1:]
+        first, rest, last = desks[:1], desks[1:-1], desks[-1:]
         all_do("attach_one", Desk.attach, first)
         all_do("first_cell_one", lambda each: each.ask("start"), first)
         all_do("canary_one", lambda each: each.ask("build"), first)
         all_do("attach", Desk.attach, rest)
         all_do("first_cell", lambda each: each.ask("start"), rest)
         all_do("canary", lambda each: each.ask("build"), rest)
+        all_do("attach_last", Desk.attach, last)
+        all_do("first_cell_last", lambda each: each.ask("start"), last)
+        all_do("canary_last", lambda each: each.ask("build"), last)
         shares = {each.name: 10 for each in desks}
         loads("load", shares)
-        found["memory_mb"] = host.memory()
-        found["memory_mb_kernels"] = round(sum(proportional_memory(each.kernel.pid) for each in desks if each.kernel) / 1e6)
-        found["memory_mb_forwards"] = round(sum(forwards(desks)) / 1e6)
-        found["pods"] = len(host.kubectl("get", "pods", "-A", "-o", "name").split())
+        found |= {
+            "memory_mb": host.memory(),
+            "memory_mb_kernels": round(sum(proportional_memory(each.kernel.pid) for each in desks if each.kernel) / 1e6),
+            "memory_mb_forwards": round(sum(forwards(desks)) / 1e6),
+            "pods": len(host.kubectl("get", "pods", "-A", "-o", "name").split()),
+        }
         movers = desks[::2]
-        told = host.pushes()
         shares |= {each.name: 20 + 2 * each.number for each in movers}
         all_do("weights_moved", lambda each: each.ask("move", v2=shares[each.name]), movers)
-        now = host.pushes()
-        found["istiod_push_ms"] = round(1000 * (now[0] - told[0]) / (now[1] - told[1]), 1)
-        found["istiod_pushes"] = now[1] - told[1]
         loads("load_after", shares)
-        all_do("down", Desk.leave)
+        all_do("down_one", Desk.leave, last)
+        all_do("down", Desk.leave, [*first, *rest])
     with contextlib.suppress(TimeoutError):  # the gateway hears of the last one's leaving a moment later
         wait_until(lambda: host.content() == before)
     now_there = host.content()
@@ -371,7 +375,7 @@ def say(line: str) -> None:
 def main() -> int:
     """Measure and print, or be a learner's kernel."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--learners", type=int, default=30)
+    parser.add_argument("--learners", type=int, default=30, help="3 or more: the first and the last come alone")
     parser.add_argument("--rate", type=float, default=5.0, help="requests per second of each")
     parser.add_argument("--seconds", type=float, default=30.0)
     parser.add_argument("--desk", metavar="NAME", help=argparse.SUPPRESS)
