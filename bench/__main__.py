@@ -22,7 +22,7 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
-from meshcourse.backends.embedded import search_path
+from meshcourse.backends.programs import search_path
 from meshcourse.cluster import clusters
 from meshcourse.core import progress
 from meshcourse.mesh import installation
@@ -165,7 +165,9 @@ def proportional_memory(pid: int) -> int:
         each = waiting.pop()
         try:
             lines = Path(f"/proc/{each}/smaps_rollup").read_text(encoding="ascii").splitlines()
-            waiting += [int(word) for word in Path(f"/proc/{each}/task/{each}/children").read_text(encoding="ascii").split()]
+            # Each thread has children of its own: pilot-agent, say, starts Envoy from any of them.
+            for thread in Path(f"/proc/{each}/task").iterdir():
+                waiting += [int(word) for word in (thread / "children").read_text(encoding="ascii").split()]
         except OSError:
             continue
         total += sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))

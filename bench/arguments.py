@@ -10,7 +10,7 @@ import argparse
 import os
 from pathlib import Path
 
-from meshcourse.backends.embedded import search_path
+from meshcourse.backends.programs import search_path
 from meshcourse.mesh.connection import Connection
 
 

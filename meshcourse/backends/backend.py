@@ -66,7 +66,7 @@ class Backend(Protocol):
         """Where the ingress gateway's port 80 answers, without a trailing slash. Raises ClusterError when it does not run."""
 
     def environment(self) -> Mapping[str, str]:
-        """KUBECONFIG, INGRESS_URL, MESHCOURSE_CLUSTER, and a PATH with kubectl and istioctl. Raises ClusterError, EngineError."""
+        """KUBECONFIG, INGRESS_URL, MESHCOURSE_CLUSTER, and a PATH with kubectl and istioctl. Raises ClusterError, MissingPrerequisite."""
 
     def settle(self) -> None:
         """Do what is left to do once Istio has been installed, so that the ingress URL leads to its gateway. Raises ClusterError."""

@@ -11,10 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from meshcourse.backends import programs
 from meshcourse.backends.backend import Component, Report, Status
 from meshcourse.cluster import clusters
 from meshcourse.core import settings
-from meshcourse.engine import binaries, build
+from meshcourse.engine import build
 from meshcourse.engine.go_programs import CRANE
 
 
@@ -75,14 +76,8 @@ class Embedded:
             "KUBECONFIG": str(cluster.kubeconfig),
             "INGRESS_URL": cluster.ingress_url,
             "MESHCOURSE_CLUSTER": cluster.name,
-            "PATH": search_path(os.environ.get("PATH", os.defpath)),
+            "PATH": programs.search_path(os.environ.get("PATH", os.defpath)),
         }
-
-
-def search_path(given: str) -> str:
-    """`given` with the folders of istioctl and kubectl in front, each once. Raises EngineError when one is not there."""
-    folders = (str(binaries.program("istioctl").parent), str(binaries.kubectl().parent), *given.split(os.pathsep))
-    return os.pathsep.join(dict.fromkeys(folder for folder in folders if folder))
 
 
 def running() -> tuple[Embedded, ...]:

@@ -16,7 +16,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import urllib3
 import yaml
@@ -27,9 +27,7 @@ from meshcourse.backends import belongings, forwarding, ingress, learners, progr
 from meshcourse.backends.backend import Component, Report, Status
 from meshcourse.backends.records import Record
 from meshcourse.core import settings
-from meshcourse.core.errors import ClusterError, MeshcourseError
-
-_PATIENCE: Final = 15.0
+from meshcourse.core.errors import ClusterError
 
 
 @dataclass(frozen=True)
@@ -173,7 +171,7 @@ class Existing:
                 raise ClusterError(
                     f'"{self.name}" is the cluster of {record.source}, context {record.context}{whose}.',
                     why=f"{option} says {wanted}",
-                    next=f"meshcourse down --name {self.name}    # or give the other one a name: --name other",
+                    next=f"meshcourse up ... --name other    # or first: meshcourse down --name {self.name}",
                 )
 
     def _must_be_allowed(self, record: Record, report: Report) -> None:
@@ -234,7 +232,7 @@ def extract(source: str, context: str) -> dict[str, Any]:
     kubectl = programs.kubectl()
     absent = [path for path in source.split(os.pathsep) if path and not Path(path).exists()]
     if absent:
-        raise ClusterError(f"There is no kubeconfig {', '.join(absent)}.", next="meshcourse up --backend existing --kubeconfig FILE")
+        raise ClusterError(f"There is no kubeconfig {', '.join(absent)}.", next="meshcourse up ... --kubeconfig FILE")
     words: list[str | Path] = [kubectl, "config", "view", "--raw", "--flatten", "--minify", "-o", "json"]
     try:
         content: dict[str, Any] = json.loads(programs.run([*words, *([f"--context={context}"] if context else [])], environment))
@@ -243,7 +241,7 @@ def extract(source: str, context: str) -> dict[str, Any]:
         raise ClusterError(
             f"{source} has no context {context!r}." if context else f"{source} has no current context.",
             why=f"it has {', '.join(known)}" if known else error.why,
-            next=f"meshcourse up --backend existing --kubeconfig {source} --context {known[0] if known else 'NAME'}",
+            next=f"meshcourse up ... --context {known[0] if known else 'NAME'}",
         ) from error
     return content
 
@@ -261,11 +259,11 @@ def _api(kubeconfig: Path) -> client.ApiClient:
 def _ask(call: Any, *arguments: Any) -> Any:  # noqa: ANN401 - the Kubernetes client is untyped
     """`call(*arguments)`, or None when the object is not there. Raises ClusterError when nobody answers or it is refused."""
     try:
-        return call(*arguments, _request_timeout=_PATIENCE)
+        return call(*arguments, _request_timeout=rights.PATIENCE)
     except ApiException as error:
         if error.status == 404:  # noqa: PLR2004 - Not Found
             return None
         why = f"{error.status} {error.reason}"
         raise ClusterError("The API server refused.", why=why, next="kubectl auth can-i --list    # does the login still hold?") from error
-    except (OSError, urllib3.exceptions.HTTPError, MeshcourseError) as error:
+    except (OSError, urllib3.exceptions.HTTPError) as error:
         raise ClusterError("The cluster does not answer.", why=str(error), next="kubectl version    # with the same kubeconfig") from error

@@ -23,7 +23,7 @@ from meshcourse.backends import containers, ingress, pairs, programs, records
 from meshcourse.backends.backend import Component, Report, Status
 from meshcourse.backends.containers import Engine
 from meshcourse.backends.records import Record
-from meshcourse.core import settings
+from meshcourse.core import paths, settings
 from meshcourse.core.errors import ClusterError, MissingPrerequisite
 from meshcourse.engine import releases
 from meshcourse.engine.go_programs import KIND
@@ -70,7 +70,7 @@ class Kind:
             report(pair.note)
         engine, kind = containers.find(), KIND.ensure()
         istioctl = str(releases.istioctl(pair.istio))
-        home = records.Record(self.name, records.KIND, 0.0).home
+        home = paths.cluster(self.name)
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
         if self.name not in self._clusters(kind, engine):
             self._create(kind, engine, pair, home, report)

@@ -30,7 +30,7 @@ def check_name(learner: str) -> str:
     raise ClusterError(
         f"{learner!r} cannot be a learner's name.",
         why="namespaces begin with it: a small letter, then up to 29 small letters, digits and hyphens, no hyphen at the end",
-        next="meshcourse up --backend existing --learner ada",
+        next="meshcourse up ... --learner ada",
     )
 
 
@@ -40,7 +40,7 @@ def check_way(way: str) -> None:
         raise ClusterError(
             f"A learner's own port cannot be reached by {way}.",
             why=f"the Service {ingress.NAMESPACE}/{ingress.SERVICE} does not have it; it is open in the gateway's pod",
-            next="the same without --ingress    # forwards the port; or --ingress URL, where an administrator has opened it",
+            next="meshcourse up ... --ingress port-forward    # or --ingress URL, where an administrator has opened it",
         )
 
 
@@ -54,7 +54,7 @@ def choose(learner: str, namespaces: Iterable[Mapping[str, Any]]) -> int:
         raise ClusterError(
             f'There is a learner "{learner}" in this cluster already.',
             why=f"kubectl get namespaces -l {settings.LEARNER_LABEL}={learner}",
-            next=f"the same with another --learner; if they are your own: kubectl delete namespaces -l {settings.LEARNER_LABEL}={learner}",
+            next=f"meshcourse up ... --learner NAME    # if it is you: kubectl delete namespaces -l {settings.LEARNER_LABEL}={learner}",
         )
     taken = {each.get(settings.PORT_LABEL) for each in labels}
     first = zlib.crc32(learner.encode()) % len(PORTS)

@@ -2,7 +2,7 @@
 
 Comes in: what was asked for (`1.28`, `1.18.2`, or nothing). Goes out: a Pair, or an error that names the nearest that works. Who runs it:
 kind.py. Pure. Sources: istio.io's table of supported releases (data/compatibility/supportStatus.yml; its rows for 1.23 to 1.29 as
-endoflife.date takes them from it, products/istio.md; that for 1.30 was not to be had), and the release notes of kind v0.22.0, v0.25.0 and
+endoflife.date takes them from it, products/istio.md), Istio's announcement of 1.30.0, and the release notes of kind v0.22.0, v0.25.0 and
 v0.33.0 for the images and their digests.
 """
 
@@ -44,6 +44,7 @@ IMAGES: Final = {
 
 SUPPORTED: Final = {
     "1.31": range(32, 38),
+    "1.30": range(32, 37),
     "1.29": range(31, 36),
     "1.28": range(30, 35),
     "1.27": range(29, 34),
@@ -90,14 +91,14 @@ def _supported(kubernetes: str, istio: str) -> Pair:
         raise ClusterError(
             f"Istio {istio} is not in the course's table.",
             why=f"it knows {', '.join(SUPPORTED)}",
-            next=f"meshcourse up --backend kind {PRESETS[0].options}",
+            next=f"meshcourse up ... --backend kind {PRESETS[0].options}",
         )
     if _number(kubernetes) in supported:
         return Pair(kubernetes, istio)
     raise ClusterError(
         f"Istio {istio} does not support Kubernetes {kubernetes}.",
         why=f"it supports 1.{supported.start} to 1.{supported.stop - 1}",
-        next=f"meshcourse up --backend kind {nearest(kubernetes, istio).options}",
+        next=f"meshcourse up ... --backend kind {nearest(kubernetes, istio).options}",
     )
 
 
@@ -139,5 +140,5 @@ def _unknown_node(kubernetes: str) -> ClusterError:
     return ClusterError(
         f"There is no node image for Kubernetes {kubernetes} in the course's table.",
         why=f"it has {', '.join(IMAGES)}",
-        next=f"meshcourse up --backend kind {PRESETS[0].options}",
+        next=f"meshcourse up ... --backend kind {PRESETS[0].options}",
     )

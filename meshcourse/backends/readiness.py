@@ -6,13 +6,15 @@ can build it. Who runs it: `meshcourse doctor` and lab.doctor show them all; `me
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 from meshcourse.backends import containers
 from meshcourse.backends import programs as programs_found
 from meshcourse.cluster import prerequisites
 from meshcourse.cluster.prerequisites import Check
-from meshcourse.core.errors import EngineError, MeshcourseError
+from meshcourse.core.errors import MeshcourseError
 from meshcourse.engine import binaries, toolchain
 
 _PACKAGED: Final = {"Envoy": binaries.envoy, "kubectl": binaries.kubectl, "nginx": binaries.nginx, "bubblewrap": binaries.bubblewrap}
@@ -27,17 +29,10 @@ def of(backend: str) -> tuple[Check, ...]:
     """The lines for one backend. `kind` and `existing` need kubectl; istioctl comes with the engine or is fetched by version."""
     if backend == "embedded":
         return checks()
-    try:
-        kubectl = Check("kubectl", ok=True, found=str(programs_found.kubectl()), why="", fix="")
-    except MeshcourseError as error:
-        kubectl = Check("kubectl", ok=False, found="not installed", why=error.why, fix=error.next)
+    kubectl = _looked_for("kubectl", programs_found.kubectl)
     if backend == "kind":
         return (*containers.checks(), kubectl)
-    try:
-        istioctl = Check("istioctl", ok=True, found=str(programs_found.istioctl()), why="", fix="")
-    except MeshcourseError as error:
-        istioctl = Check("istioctl", ok=False, found="not installed", why=error.why, fix=error.next)
-    return (kubectl, istioctl)
+    return (kubectl, _looked_for("istioctl", programs_found.istioctl))
 
 
 def machine() -> tuple[Check, ...]:
@@ -47,13 +42,14 @@ def machine() -> tuple[Check, ...]:
 
 def programs() -> tuple[Check, ...]:
     """Programs from Python packages, and the engine or the Go that can build it."""
-    found = []
-    for name, find in _PACKAGED.items():
-        try:
-            found.append(Check(name, ok=True, found=str(find()), why="", fix=""))
-        except EngineError as error:
-            found.append(Check(name, ok=False, found="not installed", why=error.why, fix=error.next))
-    return (*found, _engine())
+    return (*(_looked_for(name, find) for name, find in _PACKAGED.items()), _engine())
+
+
+def _looked_for(name: str, find: Callable[[], Path]) -> Check:
+    try:
+        return Check(name, ok=True, found=str(find()), why="", fix="")
+    except MeshcourseError as error:
+        return Check(name, ok=False, found="not installed", why=error.why, fix=error.next)
 
 
 def _engine() -> Check:

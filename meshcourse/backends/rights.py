@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import urllib3
 import yaml
 from kubernetes import client
 from kubernetes.client.exceptions import ApiException
@@ -20,6 +21,7 @@ from kubernetes.client.exceptions import ApiException
 from meshcourse.core.errors import ClusterError, KubernetesError
 
 FILE: Final = Path(__file__).with_name("rights.yaml")
+PATIENCE: Final = 15.0
 AT_ONCE: Final = 8
 """Questions under way at a time: a far API server takes its time for each."""
 
@@ -67,7 +69,7 @@ def missing(api: client.ApiClient, asked: Iterable[Right]) -> tuple[Right, ...]:
 
     def refused(right: Right) -> bool:
         body: Any = right.review()  # the client takes plain JSON as well
-        answer: Any = reviews.create_self_subject_access_review(body)
+        answer: Any = reviews.create_self_subject_access_review(body, _request_timeout=PATIENCE)
         return not answer.status.allowed
 
     asked = tuple(asked)
@@ -79,6 +81,10 @@ def missing(api: client.ApiClient, asked: Iterable[Right]) -> tuple[Right, ...]:
         why = f"{error.status} {error.reason}"
         raise KubernetesError(
             "The API server does not say what you may do.", why=why, next="kubectl auth can-i --list", status=status
+        ) from error
+    except (OSError, urllib3.exceptions.HTTPError) as error:
+        raise KubernetesError(
+            "The cluster does not answer.", why=str(error), next="kubectl version    # with the same kubeconfig"
         ) from error
 
 

@@ -6,6 +6,8 @@ Comes in: rows, errors, times. Goes out: text on stdout (results) or stderr (pro
 from __future__ import annotations
 
 import os
+import shlex
+import sys
 import time
 from collections.abc import Iterable, Sequence
 
@@ -41,8 +43,26 @@ def show_error(error: MeshcourseError) -> None:
 
 def as_typed_here(command: str) -> str:
     """`command` as this person can type it: `make` says by MESHCOURSE_COMMAND where it keeps a meshcourse that is not on their PATH."""
-    found = os.environ.get("MESHCOURSE_COMMAND", "")
+    command, found = completed(command, sys.argv[1:]), os.environ.get("MESHCOURSE_COMMAND", "")
     return f"{found}{command.removeprefix('meshcourse')}" if found and command.startswith("meshcourse ") else command
+
+
+def completed(command: str, typed: Sequence[str]) -> str:
+    """`meshcourse up ... --istio demo` with what was `typed` for its dots, but for options that it sets itself.
+
+    Of another command than its own only the cluster's name is taken over.
+    """
+    head, dots, rest = command.partition(" ... ")
+    if not dots or len(head.split()) > 2:  # noqa: PLR2004 - `meshcourse up`; other dots stand in a comment
+        return command
+    same = head.split()[1:] == list(typed[:1])
+    kept, keep = [], same
+    for word in typed[1:]:
+        if word.startswith("-"):
+            option = word.partition("=")[0]
+            keep = option not in rest.partition("#")[0].split() and (same or option == "--name")
+        kept += [shlex.quote(word)] if keep else []
+    return " ".join([head, *kept, rest])
 
 
 def report(line: str) -> None:

@@ -23,7 +23,7 @@ from typing import Annotated
 import typer
 
 from meshcourse.cli import display, workbook
-from meshcourse.cli.options import DEFAULT_NAME, Name
+from meshcourse.cli.options import DEFAULT_NAME, Name, named
 from meshcourse.core import paths, settings, startup
 from meshcourse.core.errors import MeshcourseError
 
@@ -70,8 +70,8 @@ def lab(
     with _server(own, port, token, dict(chosen.find(name).environment())) as server:
         up.install(name, up.NO_ISTIO if theirs else istio)
         url = f"http://127.0.0.1:{_wait(server, token)}/lab/tree/{first(course)}?token={token}"
-        display.done("JupyterLab runs; Ctrl-C stops it (the cluster runs on until `meshcourse down`)")
-        _say_how_to_type_along()
+        display.done(f"JupyterLab runs; Ctrl-C stops it (the cluster is yours until `meshcourse down{named(name)}`)")
+        _say_how_to_type_along(name)
         try:
             display.console.print(url, soft_wrap=True)
             if open_browser:
@@ -119,11 +119,11 @@ def _log() -> Path:
     return path
 
 
-def _say_how_to_type_along() -> None:
+def _say_how_to_type_along(name: str) -> None:
     """In another terminal the commands are not on PATH, unless this environment is the one that every terminal has."""
     activate = Path(sys.prefix) / "bin" / "activate"
     if activate.is_file():
-        display.report(f'to type along in another terminal: source {activate} && eval "$(meshcourse env)"')
+        display.report(f'to type along in another terminal: source {activate} && eval "$(meshcourse env{named(name)})"')
 
 
 def _wait(server: subprocess.Popen[bytes], token: str) -> int:
@@ -142,5 +142,5 @@ def _wait(server: subprocess.Popen[bytes], token: str) -> int:
     raise MeshcourseError(
         "JupyterLab did not start.",
         why=f"it ended with code {server.returncode}; its own words are in {_log()}" if server.poll() is not None else "it does not answer",
-        next="meshcourse lab --port 8899",
+        next="meshcourse lab ... --port 8899",
     )

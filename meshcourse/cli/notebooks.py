@@ -172,7 +172,7 @@ def _parameters(given: Sequence[str]) -> dict[str, str]:
         raise CourseError(
             f"-p {' -p '.join(given)} makes no sense.",
             why=f"the parameters are {', '.join(parameters.NAMES)}",
-            next="-p seconds=4 -p seed=1",
+            next="meshcourse notebooks run -p seconds=4 -p seed=1",
         )
     return pairs
 

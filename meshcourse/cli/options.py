@@ -16,6 +16,11 @@ Name = Annotated[str, typer.Option("--name", envvar="MESHCOURSE_CLUSTER", help="
 DEFAULT_NAME = settings.DEFAULT_CLUSTER
 
 
+def named(name: str) -> str:
+    """The option for the cluster `name`, to be put behind a command; nothing for the one that is meant unasked."""
+    return "" if name == DEFAULT_NAME else f" --name {name}"
+
+
 class BackendName(enum.StrEnum):
     """Kinds of cluster."""
 

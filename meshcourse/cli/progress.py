@@ -88,6 +88,6 @@ def _reset(record: Record, chosen: list[tuple[Row, str]], *, yes: bool) -> None:
         return
     what = ", ".join(sorted(gone)) or "which chapters were opened"
     if not yes and not typer.confirm(f"Forget {what}?"):
-        raise CourseError("Nothing has been forgotten.", next="meshcourse progress --reset --yes    does not ask")
+        raise CourseError("Nothing has been forgotten.", next="meshcourse progress ... --yes    # does not ask")
     passed.forget(gone, chapters)
     display.done(f"forgotten: {what}")

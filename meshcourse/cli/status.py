@@ -79,10 +79,12 @@ def _istio(found: Installation) -> dict[str, Any]:
 
 def _show(found: Status, inside: dict[str, Any]) -> None:
     istio = inside["istio"]
+    nodes = ", ".join(f"{name} {'Ready' if ready else 'NotReady'}" for name, ready in inside["nodes"].items()) or "none"
+    absent = "not installed    (istioctl install --set profile=demo -y)"
     rows = [
         ("cluster", f"{found.name} ({found.backend}), up for {display.age(found.started)}"),
-        ("node", ", ".join(f"{name} {'Ready' if ready else 'NotReady'}" for name, ready in inside["nodes"].items()) or "none"),
-        ("Istio", istio_line(istio) if istio else "not installed    (istioctl install --set profile=demo -y)"),
+        ("node", "unknown" if inside["error"] else nodes),
+        ("Istio", "unknown" if inside["error"] else istio_line(istio) if istio else absent),
         ("API", found.api_url),
         ("ingress", found.ingress_url),
         ("KUBECONFIG", str(found.kubeconfig)),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from meshcourse.cli import display
-from meshcourse.cli.options import DEFAULT_NAME, BackendName, ImageSource, Name
+from meshcourse.cli.options import DEFAULT_NAME, BackendName, ImageSource, Name, named
 from meshcourse.core import settings
 from meshcourse.core.errors import ClusterError
 
@@ -67,7 +67,7 @@ def up(  # noqa: PLR0913, PLR0917 - each is an option
     meshcourse up --name team --backend existing --kubeconfig ~/.kube/config --context team
     meshcourse up --name ada --backend existing --kubeconfig FILE --learner ada       one of thirty on one cluster
     """  # noqa: D301 - \\b tells click to keep the lines
-    from meshcourse.backends import pairs
+    from meshcourse.backends import chosen, pairs, records
     from meshcourse.backends.existing import Existing
     from meshcourse.backends.kind import Kind
     from meshcourse.cluster import clusters
@@ -75,8 +75,9 @@ def up(  # noqa: PLR0913, PLR0917 - each is an option
 
     clusters.check_name(name)
     wanted = _backend(name, backend)
-    if learner:
-        _check_learner(learner, wanted, istio or NO_ISTIO)
+    known = records.find(name)
+    if whose := learner or (known.learner if known else ""):
+        _check_learner(whose, wanted, istio or NO_ISTIO)
     if wanted is BackendName.EXISTING:
         istioctl = str(releases.istioctl(pairs.whole(istio_version))) if istio_version else ""
         use(Existing(name, kubeconfig, context, ingress, istioctl=istioctl, learner=learner), profile=istio or NO_ISTIO, yes=yes)
@@ -87,10 +88,10 @@ def up(  # noqa: PLR0913, PLR0917 - each is an option
     else:
         start(name, api_port=api_port, ingress_port=ingress_port, images=images)
         install(name, istio or settings.DEFAULT_PROFILE)
-    display.console.print(f"Ingress gateway: {_url(name)}")
-    shown = "" if name == settings.DEFAULT_CLUSTER else f" --name {name}"
     display.console.print(
-        f'Notebooks:       meshcourse lab{shown}\nThis terminal:   eval "$(meshcourse env{shown})"    then kubectl and istioctl as usual',
+        f"Ingress gateway: {chosen.find(name).ingress_url()}\n"
+        f"Notebooks:       meshcourse lab{named(name)}\n"
+        f'This terminal:   eval "$(meshcourse env{named(name)})"    then kubectl and istioctl as usual',
         soft_wrap=True,
     )
 
@@ -105,7 +106,7 @@ def _backend(name: str, asked: BackendName | None) -> BackendName:
     if known and asked and known is not asked:
         raise ClusterError(
             f'"{name}" is a cluster of the backend {known}.',
-            next=f"meshcourse up --backend {asked} --name other    # or first: meshcourse down --name {name}",
+            next=f"meshcourse up ... --name other    # or first: meshcourse down --name {name}",
         )
     return known or asked or BackendName.EMBEDDED
 
@@ -119,13 +120,13 @@ def _check_learner(learner: str, wanted: BackendName, profile: str) -> None:
         raise ClusterError(
             "--learner is for a cluster that several share.",
             why=f"one of the backend {wanted} is yours alone",
-            next=f"meshcourse up --name {learner} --backend existing --kubeconfig FILE --learner {learner}",
+            next=f"meshcourse up ... --name {learner} --backend existing",
         )
     if profile != NO_ISTIO:
         raise ClusterError(
             "A learner does not install Istio in a cluster that several share.",
             why="it is for the whole cluster, and `down` would take it away from everybody",
-            next="meshcourse up --name shared --backend existing --istio demo    # for an administrator, once",
+            next="meshcourse up --name shared --backend existing --kubeconfig FILE --istio demo    # for an administrator, once",
         )
 
 
@@ -181,7 +182,8 @@ def use(cluster: Existing, *, profile: str, yes: bool) -> None:
         install(cluster.name, profile)
         injection.mark(connection, installation.NAMESPACE, by="up")
     elif istio is None:
-        display.report(f"Istio is not installed: meshcourse up --name {cluster.name} --istio demo")
+        by = "an administrator installs it" if connection.learner else f"meshcourse up --name {cluster.name} --istio demo"
+        display.report(f"Istio is not installed: {by}")
     else:
         display.done(f"{istio} (found, and left as it is)")
 
@@ -192,7 +194,7 @@ def _ask(question: str, *, yes: bool) -> None:
     except typer.Abort:  # nobody is there to answer
         agreed = False
     if not agreed:
-        raise ClusterError("Nothing has been touched.", next="the same with --yes    # does not ask")
+        raise ClusterError("Nothing has been touched.", next="meshcourse up ... --yes    # does not ask")
 
 
 def install(name: str, profile: str) -> None:
@@ -226,9 +228,3 @@ def _finished(line: str) -> None:
     """Of what istioctl prints, the steps that are done: not its ship, nor a line for each look at a pod."""
     if "\N{HEAVY CHECK MARK}" in line:
         display.report(line)
-
-
-def _url(name: str) -> str:
-    from meshcourse.backends import chosen
-
-    return chosen.find(name).ingress_url()

@@ -72,7 +72,7 @@ def check_name(name: str) -> None:
         raise ClusterError(
             f'"{name}" cannot be the name of a cluster.',
             why="It becomes a node's name: lower-case letters, digits and dashes, at most 32, not beginning or ending with a dash.",
-            next="meshcourse up --name my-mesh",
+            next="meshcourse up ... --name my-mesh",
         )
 
 
@@ -83,7 +83,7 @@ def is_locked(home: Path, lock: str = "lock") -> bool:
     except FileNotFoundError:
         return False
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared, so that two who look at once do not take each other for it
     except BlockingIOError:
         return True
     finally:

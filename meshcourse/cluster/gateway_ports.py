@@ -32,7 +32,7 @@ def listen(port: int, purpose: str, option: str) -> socket.socket:
         raise ClusterError(
             f"127.0.0.1:{port}, the port for {purpose}, cannot be opened.",
             why=reason,
-            next=f"meshcourse up {option} 0   (any free port; `ss -ltnp 'sport = :{port}'` shows who has it)",
+            next=f"meshcourse up ... {option} 0    # any free port; `ss -ltnp 'sport = :{port}'` shows who has it",
         ) from error
     door.setblocking(False)  # noqa: FBT003 - positional only
     return door

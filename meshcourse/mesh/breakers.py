@@ -7,20 +7,15 @@ Envoy holds; here a rule is read and written.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Any
 
-import urllib3
-from kubernetes.client.exceptions import ApiException
-
-from meshcourse.core import errors
-from meshcourse.mesh import resources, treatments, versions, weights
+from meshcourse.mesh import treatments
 from meshcourse.mesh.connection import Connection
+from meshcourse.mesh.rules import Rule
 
 Json = Mapping[str, Any]
-_PLURAL: Final = "destinationrules"
-_TIMEOUT: Final = 10.0
 
 
 @dataclass(frozen=True)
@@ -71,23 +66,9 @@ def patch(wanted: Breaker) -> dict[str, Any]:
 
 def read(connection: Connection, namespace: str, name: str) -> Breaker:
     """The breaker that the API server holds. Raises KubernetesError when there is no such rule."""
-    found = resources.read(connection.custom().get_namespaced_custom_object, *versions.networking(connection), namespace, _PLURAL, name)
-    if found is None:
-        raise errors.KubernetesError(
-            f"There is no DestinationRule {name} in namespace {namespace}.",
-            why="the panel moves the numbers of one that is there",
-            next=f"kubectl -n {namespace} get destinationrules",
-        )
-    return described_by(found)
+    return described_by(Rule(connection, namespace, name, "DestinationRule").read())
 
 
 def write(connection: Connection, namespace: str, name: str, wanted: Breaker) -> Breaker:
     """Change the rule and return what the API server then holds. Raises KubernetesError when it or Istio's webhook refuses."""
-    call = cast("Callable[..., dict[str, Any]]", connection.custom().patch_namespaced_custom_object)
-    try:
-        changed = call(*versions.networking(connection), namespace, _PLURAL, name, patch(wanted), _request_timeout=_TIMEOUT)
-    except ApiException as error:
-        raise weights.refused(error, f"The new limits of DestinationRule {name} were refused.") from error
-    except (OSError, urllib3.exceptions.HTTPError) as error:
-        raise resources.unanswered(error) from error
-    return described_by(changed)
+    return described_by(Rule(connection, namespace, name, "DestinationRule").patch(patch(wanted), "new limits"))

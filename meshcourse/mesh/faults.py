@@ -8,22 +8,17 @@ some milliseconds. A request that does not carry the header then meets a second 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Any, Final
 
-import urllib3
-from kubernetes.client.exceptions import ApiException
-
-from meshcourse.core import errors
-from meshcourse.mesh import resources, versions, weights
+from meshcourse.mesh import treatments
 from meshcourse.mesh.connection import Connection
+from meshcourse.mesh.rules import Rule
 
 Json = Mapping[str, Any]
-PLURAL: Final = "virtualservices"
 HEADER: Final = ("x-chaos", "yes")
 ABORT: Final = 503
-_TIMEOUT: Final = 10.0
 
 
 @dataclass(frozen=True)
@@ -41,19 +36,11 @@ def described_by(virtual_service: Json) -> Faults:
     rule = (virtual_service.get("spec", {}).get("http") or [{}])[0]
     fault = rule.get("fault") or {}
     abort, delay = fault.get("abort") or {}, fault.get("delay") or {}
-    return Faults(_percent(abort), _percent(delay), _seconds(str(delay.get("fixedDelay", "1s"))), bool(rule.get("match")))
+    return Faults(_percent(abort), _percent(delay), treatments.seconds(delay.get("fixedDelay", "1s")), bool(rule.get("match")))
 
 
 def _percent(fault: Json) -> float:
     return float((fault.get("percentage") or {}).get("value", 0))
-
-
-def _seconds(text: str) -> float:
-    """`1.5s`, `500ms`: what Istio takes, and what the API server holds."""
-    try:
-        return float(text.removesuffix("ms")) / 1000 if text.endswith("ms") else float(text.removesuffix("s"))
-    except ValueError:
-        return 1.0
 
 
 def rules(faults: Faults, name: str, route: object) -> list[dict[str, Any]]:
@@ -72,32 +59,17 @@ def rules(faults: Faults, name: str, route: object) -> list[dict[str, Any]]:
 
 def read(connection: Connection, namespace: str, name: str) -> Faults:
     """What the API server holds. Raises KubernetesError when there is no such VirtualService."""
-    return described_by(_get(connection, namespace, name))
+    return described_by(_rule(connection, namespace, name).read())
 
 
 def write(connection: Connection, namespace: str, name: str, wanted: Faults) -> Faults:
     """Inject `wanted` and return what the API server then holds. Raises KubernetesError when it or Istio's webhook refuses."""
-    route = (_get(connection, namespace, name).get("spec", {}).get("http") or [{}])[-1].get("route")
-    body = {"spec": {"http": rules(wanted, name, route)}}
-    call = cast("Callable[..., dict[str, Any]]", connection.custom().patch_namespaced_custom_object)
-    where = (*versions.networking(connection), namespace, PLURAL, name)
-    try:
-        held = call(*where, body, _content_type="application/merge-patch+json", _request_timeout=_TIMEOUT)
-    except ApiException as error:
-        raise weights.refused(error, f"The new faults of VirtualService {name} were refused.") from error
-    except (OSError, urllib3.exceptions.HTTPError) as error:
-        raise resources.unanswered(error) from error
+    rule = _rule(connection, namespace, name)
+    route = (rule.read().get("spec", {}).get("http") or [{}])[-1].get("route")
+    held = rule.patch({"spec": {"http": rules(wanted, name, route)}}, "new faults")
     # Without a delay the mesh does not say how long one would be.
     return dataclasses.replace(described_by(held), seconds=wanted.seconds)
 
 
-def _get(connection: Connection, namespace: str, name: str) -> Json:
-    where = (*versions.networking(connection), namespace, PLURAL, name)
-    found: Json | None = resources.read(connection.custom().get_namespaced_custom_object, *where)
-    if found is None:
-        raise errors.KubernetesError(
-            f"There is no VirtualService {name} in namespace {namespace}.",
-            why="the panel moves the faults of one that is there",
-            next="kubectl apply -f manifests/08_faults_retries/03-abort.yaml",
-        )
-    return found
+def _rule(connection: Connection, namespace: str, name: str) -> Rule:
+    return Rule(connection, namespace, name, made_by="kubectl apply -f manifests/08_faults_retries/03-abort.yaml")

@@ -21,7 +21,7 @@ _NEXT = (
     ("timed out waiting", "kubectl get pods -n istio-system    # which pod is not ready, and what do its events say?"),
     ("no running Istio pods", "istioctl install --set profile=demo -y"),
     ("unable to find any Istiod instances", "istioctl install --set profile=demo -y"),
-    ("open profiles/", "meshcourse up --istio demo    # profiles are: default, demo, minimal, empty, ambient, ..."),
+    ("open profiles/", "meshcourse up ... --istio demo    # profiles are: default, demo, minimal, empty, ambient, ..."),
     ("forbidden", "kubectl auth can-i '*' '*' --all-namespaces    # installing needs a cluster administrator"),
 )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import urllib3
 from kubernetes.client.exceptions import ApiException
 
-from meshcourse.mesh import resources, weights
+from meshcourse.mesh import resources
 from meshcourse.mesh.connection import Connection
 
 
@@ -24,6 +24,6 @@ def write(connection: Connection, namespace: str, deployment: str, wanted: int) 
     try:
         connection.apps().patch_namespaced_deployment_scale(deployment, namespace, {"spec": {"replicas": wanted}})
     except ApiException as error:
-        raise weights.refused(error, f"Deployment {deployment} cannot be scaled to {wanted}.") from error
+        raise resources.refused(error, f"Deployment {deployment} cannot be scaled to {wanted}.") from error
     except (OSError, urllib3.exceptions.HTTPError) as error:
         raise resources.unanswered(error) from error

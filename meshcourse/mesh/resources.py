@@ -7,6 +7,7 @@ and a learner may both own fields of one object.
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Sequence
@@ -177,3 +178,21 @@ def unanswered(error: Exception) -> errors.KubernetesError:
     return errors.KubernetesError(
         "The cluster does not answer.", why=str(error), next="meshcourse status    # and `meshcourse up` if it does not run"
     )
+
+
+def refused(error: ApiException, what: str, following: str = "") -> errors.KubernetesError:
+    """The KubernetesError for a refusal, with the Status that the API server sent."""
+    try:
+        status = json.loads(error.body or "")
+    except (TypeError, ValueError):
+        status = {}
+    if not isinstance(status, dict) or status.get("kind") != "Status":
+        status = {
+            "kind": "Status",
+            "status": "Failure",
+            "code": error.status or 0,
+            "reason": error.reason or "",
+            "message": str(error.body or ""),
+        }
+    why = str(status.get("message") or status.get("reason") or f"HTTP {error.status}")
+    return errors.KubernetesError(what, why=why, next=following or "correct what it names and try again", status=status)

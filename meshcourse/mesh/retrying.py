@@ -7,20 +7,15 @@ first http rules and nothing else. Who runs it: the retry panel. Blocking; some 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
-import urllib3
-from kubernetes.client.exceptions import ApiException
-
-from meshcourse.core import errors
-from meshcourse.mesh import resources, versions, weights
 from meshcourse.mesh.connection import Connection
+from meshcourse.mesh.rules import Rule
 
 Json = Mapping[str, Any]
-_PLURAL: Final = "virtualservices"
-_TIMEOUT: Final = 10.0
+_MADE_BY: Final = "kubectl apply -f manifests/08_faults_retries/09-chain.yaml -f manifests/08_faults_retries/10-retries-everywhere.yaml"
 CONDITION: Final = "5xx"
 ABORT: Final = 503
 
@@ -71,46 +66,22 @@ def fault(percent: float) -> dict[str, Any]:
 
 def read(connection: Connection, namespace: str, chain: Chain) -> Retrying:
     """What the API server holds. Raises KubernetesError when one of the three is not there."""
-    return described_by(*(_get(connection, namespace, name) for name in (chain.front, chain.middle, chain.back)))
-
-
-def _get(connection: Connection, namespace: str, name: str) -> Json:
-    found: Json | None = resources.read(
-        connection.custom().get_namespaced_custom_object, *versions.networking(connection), namespace, _PLURAL, name
-    )
-    if found is None:
-        raise errors.KubernetesError(
-            f"There is no VirtualService {name} in namespace {namespace}.",
-            why="the panel moves the numbers of a chain of three that is there",
-            next="kubectl apply -f manifests/08_faults_retries/09-chain.yaml -f manifests/08_faults_retries/10-retries-everywhere.yaml",
-        )
-    return found
+    return described_by(*(_rule_of(connection, namespace, name).read() for name in (chain.front, chain.middle, chain.back)))
 
 
 def write(connection: Connection, namespace: str, chain: Chain, wanted: Retrying) -> Retrying:
     """Change all three and return what the API server then holds. Raises KubernetesError when it or Istio's webhook refuses."""
-    held = (
-        _patch(connection, namespace, chain.front, {"retries": retries(wanted.gateway)}),
-        _patch(connection, namespace, chain.middle, {"retries": retries(wanted.first)}),
-        _patch(connection, namespace, chain.back, {"retries": retries(0), "fault": fault(wanted.fault)}),
-    )
-    return described_by(*held)
+    fields: Json = {
+        chain.front: {"retries": retries(wanted.gateway)},
+        chain.middle: {"retries": retries(wanted.first)},
+        chain.back: {"retries": retries(0), "fault": fault(wanted.fault)},
+    }
+    return described_by(*(_rule_of(connection, namespace, name).patch(_patch(each), "new retries") for name, each in fields.items()))
 
 
-def _patch(connection: Connection, namespace: str, name: str, fields: Json) -> Json:
-    call = cast("Callable[..., dict[str, Any]]", connection.custom().patch_namespaced_custom_object)
-    changes = [{"op": "add", "path": f"/spec/http/0/{field}", "value": value} for field, value in fields.items()]
-    try:
-        return call(
-            *versions.networking(connection),
-            namespace,
-            _PLURAL,
-            name,
-            changes,
-            _content_type="application/json-patch+json",
-            _request_timeout=_TIMEOUT,
-        )
-    except ApiException as error:
-        raise weights.refused(error, f"The new retries of VirtualService {name} were refused.") from error
-    except (OSError, urllib3.exceptions.HTTPError) as error:
-        raise resources.unanswered(error) from error
+def _rule_of(connection: Connection, namespace: str, name: str) -> Rule:
+    return Rule(connection, namespace, name, made_by=_MADE_BY)
+
+
+def _patch(fields: Json) -> list[dict[str, Any]]:
+    return [{"op": "add", "path": f"/spec/http/0/{field}", "value": value} for field, value in fields.items()]

@@ -6,18 +6,12 @@ field alone. Who runs it: the timeout panel. Blocking; a few milliseconds.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, Final, cast
+from collections.abc import Mapping
+from typing import Any
 
-import urllib3
-from kubernetes.client.exceptions import ApiException
-
-from meshcourse.core import errors
-from meshcourse.mesh import resources, treatments, versions, weights
+from meshcourse.mesh import treatments
 from meshcourse.mesh.connection import Connection
-
-_PLURAL: Final = "virtualservices"
-_REQUEST_TIMEOUT: Final = 10.0
+from meshcourse.mesh.rules import Rule
 
 
 def described_by(virtual_service: Mapping[str, Any], route: int = 0) -> float:
@@ -36,33 +30,9 @@ def patch(seconds: float, route: int = 0) -> list[dict[str, Any]]:
 
 def read(connection: Connection, namespace: str, virtual_service: str, route: int = 0) -> float:
     """The timeout that the API server holds. Raises KubernetesError when there is no such VirtualService."""
-    found = resources.read(
-        connection.custom().get_namespaced_custom_object, *versions.networking(connection), namespace, _PLURAL, virtual_service
-    )
-    if found is None:
-        raise errors.KubernetesError(
-            f"There is no VirtualService {virtual_service} in namespace {namespace}.",
-            why="the panel moves the timeout of one that is there",
-            next=f"kubectl -n {namespace} get virtualservices",
-        )
-    return described_by(found, route)
+    return described_by(Rule(connection, namespace, virtual_service).read(), route)
 
 
 def write(connection: Connection, namespace: str, virtual_service: str, seconds: float, route: int = 0) -> float:
     """Set the timeout and return what the API server then holds. Raises KubernetesError when it or Istio's webhook refuses."""
-    call = cast("Callable[..., dict[str, Any]]", connection.custom().patch_namespaced_custom_object)
-    try:
-        changed = call(
-            *versions.networking(connection),
-            namespace,
-            _PLURAL,
-            virtual_service,
-            patch(seconds, route),
-            _content_type="application/json-patch+json",
-            _request_timeout=_REQUEST_TIMEOUT,
-        )
-    except ApiException as error:
-        raise weights.refused(error, f"The new timeout of VirtualService {virtual_service} was refused.") from error
-    except (OSError, urllib3.exceptions.HTTPError) as error:
-        raise resources.unanswered(error) from error
-    return described_by(changed, route)
+    return described_by(Rule(connection, namespace, virtual_service).patch(patch(seconds, route), "new timeouts"), route)

@@ -7,25 +7,18 @@ while the route is still as it was read. Who runs it: the weight panel and bench
 
 from __future__ import annotations
 
-import json
 import random
 import time
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any, Final, cast
-
-import urllib3
-from kubernetes.client.exceptions import ApiException
+from typing import Any, Final
 
 from meshcourse.core import errors
-from meshcourse.mesh import versions
 from meshcourse.mesh.connection import Connection
+from meshcourse.mesh.rules import Rule
 
-_PLURAL: Final = "virtualservices"
-_TIMEOUT: Final = 10.0
 _TRIES: Final = 12
 _STEP_ASIDE: Final = 0.05
-_JSON_PATCH: Final = "application/json-patch+json"
 
 
 def read(connection: Connection, namespace: str, virtual_service: str, route: str | None = None) -> dict[str, int]:
@@ -33,7 +26,7 @@ def read(connection: Connection, namespace: str, virtual_service: str, route: st
 
     Raises MeshError when the route is not there and KubernetesError when the VirtualService is not, or nobody answers.
     """
-    _, destinations = _find(_get(connection, namespace, virtual_service), virtual_service, route)
+    _, destinations = _find(Rule(connection, namespace, virtual_service).read(), virtual_service, route)
     return weights_of(destinations)
 
 
@@ -46,28 +39,17 @@ def write(
     Istio's webhook refuses. Someone else's change of the route in between is taken in and the write tried again.
     """
     check(weights)
+    rule = Rule(connection, namespace, virtual_service)
     for left in reversed(range(_TRIES)):
-        number, destinations = _find(_get(connection, namespace, virtual_service), virtual_service, route)
-        body = patch(number, destinations, weights, virtual_service)
+        number, destinations = _find(rule.read(), virtual_service, route)
         try:
-            changed = connection.custom().patch_namespaced_custom_object(
-                *versions.networking(connection),
-                namespace,
-                _PLURAL,
-                virtual_service,
-                body,
-                _content_type=_JSON_PATCH,
-                _request_timeout=_TIMEOUT,
-            )
-        except ApiException as error:
-            refusal = refused(error, f"The new weights of VirtualService {virtual_service} were refused.")
-            if left and _outdated(refusal):
-                time.sleep(random.uniform(0.0, _STEP_ASIDE))  # noqa: S311 - so that two writers do not keep meeting
-                continue
-            raise refusal from error
-        except (OSError, urllib3.exceptions.HTTPError) as error:
-            raise _silent(error) from error
-        return weights_of(_find(cast("dict[str, Any]", changed), virtual_service, route)[1])
+            changed = rule.patch(patch(number, destinations, weights, virtual_service), "new weights")
+        except errors.KubernetesError as refusal:
+            if not left or not _outdated(refusal):
+                raise
+            time.sleep(random.uniform(0.0, _STEP_ASIDE))  # noqa: S311 - so that two writers do not keep meeting
+        else:
+            return weights_of(_find(changed, virtual_service, route)[1])
     raise AssertionError  # pragma: no cover - the last try returns or raises
 
 
@@ -139,21 +121,6 @@ def _find(virtual_service: Mapping[str, Any], name: str, route: str | None) -> t
     )
 
 
-def _get(connection: Connection, namespace: str, virtual_service: str) -> dict[str, Any]:
-    try:
-        found = connection.custom().get_namespaced_custom_object(
-            *versions.networking(connection), namespace, _PLURAL, virtual_service, _request_timeout=_TIMEOUT
-        )
-    except ApiException as error:
-        if error.status == 404:  # noqa: PLR2004 - Not Found
-            following = f"kubectl -n {namespace} get virtualservices"
-            raise refused(error, f"There is no VirtualService {virtual_service} in namespace {namespace}.", following) from error
-        raise refused(error, f"VirtualService {virtual_service} cannot be read.") from error
-    except (OSError, urllib3.exceptions.HTTPError) as error:
-        raise _silent(error) from error
-    return cast("dict[str, Any]", found)
-
-
 def _outdated(refusal: errors.KubernetesError) -> bool:
     """Whether the patch's `test` failed, that is, the route has changed since it was read; only then is another try worth it.
 
@@ -161,27 +128,3 @@ def _outdated(refusal: errors.KubernetesError) -> bool:
     """
     fixed = "server rejected our request due to an error in our request"
     return refusal.code == HTTPStatus.CONFLICT or (refusal.code == HTTPStatus.UNPROCESSABLE_ENTITY and fixed in refusal.why)
-
-
-def refused(error: ApiException, what: str, following: str = "") -> errors.KubernetesError:
-    """The KubernetesError for a refusal, with the Status that the API server sent."""
-    try:
-        status = json.loads(error.body or "")
-    except (TypeError, ValueError):
-        status = {}
-    if not isinstance(status, dict) or status.get("kind") != "Status":
-        status = {
-            "kind": "Status",
-            "status": "Failure",
-            "code": error.status or 0,
-            "reason": error.reason or "",
-            "message": str(error.body or ""),
-        }
-    why = str(status.get("message") or status.get("reason") or f"HTTP {error.status}")
-    return errors.KubernetesError(what, why=why, next=following or "correct what it names and try again", status=status)
-
-
-def _silent(error: Exception) -> errors.KubernetesError:
-    return errors.KubernetesError(
-        "The cluster does not answer.", why=str(error), next="meshcourse status    # and `meshcourse up` if it does not run"
-    )

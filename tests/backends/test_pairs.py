@@ -22,6 +22,7 @@ from meshcourse.core.errors import ClusterError
         ("1.23", "1.17.8", ("1.23", "1.17.8")),
         ("", "1.20.1", ("1.28", "1.20.1")),
         ("", "1.24.6", ("1.28", "1.24.6")),
+        ("", "1.30.1", ("1.36", "1.30.1")),
     ],
 )
 def test_a_pair_is_completed(kubernetes: str, istio: str, found: tuple[str, str]) -> None:
@@ -37,6 +38,7 @@ def test_a_pair_is_completed(kubernetes: str, istio: str, found: tuple[str, str]
         ("1.36", "1.18.2", "1.24 to 1.27", "--k8s 1.28 --istio-version 1.18.2"),
         ("1.36", "1.22.3", "1.27 to 1.30", "--k8s 1.28 --istio-version 1.22.3"),
         ("1.36", "1.18.1", "1.24 to 1.27", f"--k8s 1.36 --istio-version {settings.ISTIO}"),
+        ("1.28", "1.30.1", "1.32 to 1.36", "--k8s 1.36 --istio-version 1.30.1"),
         ("1.36", "1.29.0", "1.31 to 1.35", f"--k8s 1.36 --istio-version {settings.ISTIO}"),
         ("1.28", "1.27.7", "1.29 to 1.33", "--k8s 1.28 --istio-version 1.18.2"),
         ("", "1.26.8", "1.29 to 1.33", "--k8s 1.36"),

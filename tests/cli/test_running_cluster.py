@@ -16,7 +16,8 @@ from typing import Any
 
 import pytest
 
-from meshcourse.backends.embedded import Embedded, search_path
+from meshcourse.backends.embedded import Embedded
+from meshcourse.backends.programs import search_path
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 pytestmark = pytest.mark.cluster

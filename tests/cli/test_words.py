@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from meshcourse.backends import records
+from meshcourse.cli import display
 from meshcourse.engine import binaries
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -70,6 +71,38 @@ def test_an_error_says_what_and_what_to_type_next_without_a_traceback(
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("command", "typed", "shown"),
+    [
+        ("meshcourse up ... --istio demo    # or none", "up --istio nope --name x", "meshcourse up --name x --istio demo    # or none"),
+        ("meshcourse up ... --ingress-port 0", "up --name=x --ingress-port=80 -y", "meshcourse up --name=x -y --ingress-port 0"),
+        ("meshcourse up ... --ingress-port 0", "lab --name x --port 9", "meshcourse up --name x --ingress-port 0"),
+        ("meshcourse progress ... --yes", "progress 5 --reset", "meshcourse progress 5 --reset --yes"),
+        ("meshcourse up ... --istio demo", "", "meshcourse up --istio demo"),
+        ("meshcourse engine build    # or meshcourse up ... -y", "up --name x", "meshcourse engine build    # or meshcourse up ... -y"),
+    ],
+)
+def test_next_keeps_what_was_typed_but_for_what_it_sets_itself(command: str, typed: str, shown: str) -> None:
+    assert display.completed(command, typed.split()) == shown
+
+
+def test_next_after_a_wrong_option_has_the_others(meshcourse: Run) -> None:
+    done = meshcourse("up", "--name", "x", "--backend", "existing", "--kubeconfig", "/none", "--context", "a b")
+    assert done.stderr.splitlines()[-1] == "  Next: meshcourse up --name x --backend existing --context 'a b' --kubeconfig FILE"
+
+
+def test_what_is_not_known_of_a_silent_cluster_is_not_told(meshcourse: Run, silent: tuple[str, ...]) -> None:
+    shown = meshcourse("status", "--name", silent[0]).stdout
+    assert re.findall(r"(node|Istio) +unknown", shown) == ["node", "Istio"]
+    assert "The API server does not answer" in shown
+
+
+def test_a_learner_of_the_record_does_not_install_istio_either(meshcourse: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MESHCOURSE_STATE", str(tmp_path / "state"))
+    records.write(records.Record("ada", records.EXISTING, 1.5, learner="ada"))
+    assert "A learner does not install Istio" in meshcourse("up", "--name", "ada", "--istio", "demo").stderr
+
+
 def test_a_traceback_is_one_variable_away(meshcourse: Run) -> None:
     assert "Traceback" in meshcourse("status", environment={"MESHCOURSE_DEBUG": "1"}).stderr
 
@@ -115,13 +148,19 @@ def test_down_is_no_error_when_nothing_runs(meshcourse: Run) -> None:
     assert "no cluster runs" in meshcourse("down", "--all").stderr
 
 
-def test_down_of_all_goes_on_after_one_that_does_not_answer(meshcourse: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def silent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, ...]:
+    """The names of two clusters in use whose API server nobody runs."""
     monkeypatch.setenv("MESHCOURSE_STATE", str(tmp_path / "state"))
     entry = {"name": "gone", "cluster": {"server": "https://127.0.0.1:1"}, "user": {}, "context": {"cluster": "gone", "user": "gone"}}
     content = {"clusters": [entry], "users": [entry], "contexts": [entry], "current-context": "gone"}
     for name in ("one", "two"):
         record = records.write(records.Record(name, records.EXISTING, 1.5, owner=f"{name}-1"))
         record.kubeconfig.write_text(json.dumps({"apiVersion": "v1", "kind": "Config", **content}))
+    return "one", "two"
+
+
+def test_down_of_all_goes_on_after_one_that_does_not_answer(meshcourse: Run, silent: tuple[str, ...]) -> None:
     done = meshcourse("down", "--all")
     assert done.returncode == 1
-    assert re.findall(r"in cluster (\w+) could not be taken away", done.stderr) == ["one", "two"]
+    assert re.findall(r"in cluster (\w+) could not be taken away", done.stderr) == list(silent)
