@@ -142,7 +142,7 @@ lab.traces()
 # | ConfigMap **istio-sidecar-injector** | what a sidecar looks like |
 # | ConfigMap **values** | what you chose at the installation |
 # | Secret **istio-ca-secret** | the key of the mesh's certificate authority. Whoever has it can be anybody |
-# | ConfigMap **istio-ca-root-cert** in nearly every namespace | the public half, so that sidecars can check each other |
+# | ConfigMap **istio-ca-root-cert** in nearly every namespace | the public half, by which each sidecar knows the right istiod |
 #
 # Does it work? One web server with a sidecar, a door, a rule:
 

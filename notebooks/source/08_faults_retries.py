@@ -16,6 +16,8 @@
 # %% [markdown]
 # ![You ask the ingress gateway, which asks nginx again when it fails. nginx asks Tomcat through its own Envoy, and that Envoy is where the fault is injected.](pictures/08_faults_retries.svg)
 #
+# **Envoy** is the proxy that Istio puts beside each program, in the same pod, as its *sidecar*; each gateway is one too.
+#
 # nginx stands in front of Tomcat, as in chapter 7. Two Envoys take part: the one **in front of** nginx (the gateway's, or the one beside whoever
 # calls), which can try again, and the one **beside** nginx, the bodyguard of the guide, which sees every call that nginx makes to Tomcat and
 # can spoil it.
@@ -57,7 +59,7 @@ lab.request("/", host="store.example.com").headers["x-attempt"]
 # %% [markdown]
 # ## 2 · Break it: an abort
 #
-# No program is changed, no pod restarted. The VirtualService of `tomcat` says that half of all calls end in a 503:
+# No program is changed, no pod restarted. A VirtualService says what becomes of the requests for a host. That of `tomcat` says that half of all calls end in a 503:
 
 # %% language="bash"
 # cat manifests/08_faults_retries/03-abort.yaml
@@ -273,7 +275,7 @@ lab.amplification(1, path="/status/503")
 # * **A budget**: `retryBudget` in a DestinationRule lets retries be at most, say, 20 % of the running requests. A few failures are still retried,
 #   an outage is not.
 # * **A circuit breaker** (chapter 6), which stops asking.
-# * Time between tries. Envoy waits about 25 ms before the first retry, up to twice as long before each next, at random, so that not all ask at once.
+# * Time between tries. Envoy waits up to 25 ms before the first retry and longer before each next, at random, so that not all ask at once.
 #
 # ## 8 · Turn the knobs yourself
 #
