@@ -258,6 +258,8 @@ lab.mesh_map("components-outside")
 # | 15090 | each Envoy | Envoy's metrics, for Prometheus |
 # | 443 | Kubernetes API | istiod watches Services, pods, and your objects |
 #
+# (An arrow from `client` straight to `partner` is the connection of its earlier call, before the office was open: Envoy keeps connections for the next request.)
+#
 # Find in the picture: no arrow with a request touches istiod. What follows? If istiod dies, **traffic goes on** with the last orders. Only nothing changes any more: no new routes, no new pods with a sidecar, and after a
 # day the certificates run out.
 #

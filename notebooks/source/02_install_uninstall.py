@@ -64,7 +64,7 @@ lab.traces()
 
 # %% language="bash"
 # if kubectl get deployment istiod -n istio-system > /dev/null 2>&1
-# then istioctl uninstall --revision default -y 2>&1
+# then istioctl uninstall --revision default -y 2>&1 | grep -v -E '^[^ ]+$|Role'    # without every proxy's name and every role
 # else echo "Istio is not installed: nothing to take off"
 # fi
 

@@ -128,7 +128,7 @@ lab.attempts(200)
 # Three retries, and still half of the requests fail? Did Envoy get the retries at all? It did:
 
 # %% language="bash"
-# istioctl proxy-config routes deployment/nginx --name 8080 -o yaml | sed -n '/name: tomcat$/,$p' | grep -A 6 retryPolicy | head -7
+# istioctl proxy-config routes deployment/nginx --name 8080 -o yaml | sed -n '/name: tomcat$/,$p' | grep -m 2 -E 'numRetries|retryOn'
 
 # %%
 lab.stats("nginx", "outbound|8080||tomcat", "upstream_rq_retry")

@@ -232,7 +232,7 @@ lab.access_log("BlackHoleCluster", workload="shop", lines=1)
 lab.call("shop", "http://www.partner.example/", until=200)
 
 # %%
-lab.access_log("www.partner.example", workload="shop", lines=1)
+lab.access_log("outbound|80||www.partner.example", workload="shop", lines=1)
 
 # %% [markdown]
 # It has a cluster of its own now, `outbound|80||www.partner.example`, like any Service. So everything you have learned works on it too: timeouts, retries,

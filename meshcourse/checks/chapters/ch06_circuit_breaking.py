@@ -290,7 +290,7 @@ def better_the_ejected_than_nobody(witness: Witness) -> Outcome:
                 expected=f"{TWICE} errors, {A_MINUTE} s, {HALF} %",
                 hint=hint,
             )
-    return outcome.passed(number, f"all {len(now)} pods were put out, and yet {good}; Envoy chose among the ejected {panics} times")
+    return outcome.passed(number, f"{len(now)} of {len(now)} pods put out, and yet {good}; Envoy chose among the ejected {panics} times")
 
 
 def _tickets_hint(outlier: Mapping[str, Any] | None) -> str:
