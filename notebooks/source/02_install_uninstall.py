@@ -29,7 +29,7 @@ lab.chapter("02-install-uninstall")
 
 # %% language="bash"
 # kubectl version
-# istioctl version
+# istioctl version 2>&1
 
 # %% [markdown]
 # | | Kubernetes | Istio | the rule behind it |
