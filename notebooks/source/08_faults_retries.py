@@ -173,7 +173,13 @@ lab.access_log(" URX ", lines=1)
 
 # %% [markdown]
 # One line, although four requests went out: **the access log of the caller has one line for each request, not for each try.** The callee's has all four,
-# with the same `x-request-id`.
+# with the same `x-request-id`:
+
+# %%
+lab.access_log(lab.explain_log(" URX ")["request_id"], workload="nginx", lines=8)
+
+# %% [markdown]
+# Two lines for each try: what nginx asked of Tomcat (`outbound`, aborted: `FI`), and what it answered (`inbound`).
 #
 # ### From inside, as the guide does it
 #
