@@ -15,7 +15,7 @@ from typing import Any, Final
 from meshcourse.checks.outcome import Verdict
 
 Json = Mapping[str, Any]
-SCREEN: Final = 60
+SCREEN: Final = 45
 """Lines that one cell may print: more scrolls away before it is read."""
 FIRST_CELL: Final = 15.0
 """Seconds within which a chapter's first cell has the cluster ready."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from meshcourse.core import settings
+from meshcourse.lab import beforehand
 from meshcourse.lab.chapters import Chapter
 from meshcourse.mesh import commands, installation, resources
 from meshcourse.mesh.connection import Connection
@@ -32,7 +33,6 @@ KINDS: Final = (
 )
 """What counts as left behind. Namespaces are listed with their label istio-injection."""
 _COLUMNS: Final = "custom-columns=K:.kind,S:.metadata.namespace,N:.metadata.name,L:.metadata.labels.istio-injection"
-_WHOLE: Final = {"istiod", installation.INGRESS, installation.EGRESS}
 
 
 def look(connection: Connection) -> frozenset[str]:
@@ -54,5 +54,5 @@ def clear(connection: Connection, chapter: Chapter) -> None:
     for namespace in (chapter.namespace, *chapter.more_namespaces):
         resources.delete(connection, f"apiVersion: v1\nkind: Namespace\nmetadata:\n  name: {namespace}\n")
     found = installation.status(connection)
-    if found is None or not {name for name, _, _ in found.deployments} >= _WHOLE:
+    if found is None or not {name for name, _, _ in found.deployments} >= beforehand.WHOLE:
         installation.install(connection, settings.DEFAULT_PROFILE)

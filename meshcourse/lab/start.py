@@ -177,14 +177,14 @@ def _istio(connection: Connection, wanted: Chapter) -> None:
         now = installation.install(connection, wanted.profile, report=lambda line: say(f"  {line}"))
         if found is None:
             injection.mark(connection, installation.NAMESPACE, by=wanted.key)
-            _renew(connection, wanted.namespace)
         if not _named():
             chosen.find(os.environ.get("MESHCOURSE_CLUSTER", settings.DEFAULT_CLUSTER)).settle()
         say(f"✔ {now} ({time.monotonic() - started:.0f} s)")
-        return
-    if not found.ready:
-        found = installation.wait_until_ready(connection, report=lambda line: say(f"  {line}"))
-    say(f"✔ {found}")
+    else:
+        if not found.ready:
+            found = installation.wait_until_ready(connection, report=lambda line: say(f"  {line}"))
+        say(f"✔ {found}")
+    _renew(connection, wanted.namespace)
 
 
 def _enough(connection: Connection, found: installation.Installation) -> bool:
@@ -205,11 +205,17 @@ def _must_be_ours(connection: Connection, found: installation.Installation | Non
 
 
 def _renew(connection: Connection, namespace: str) -> None:
-    """Make pods anew whose sidecars are older than Istio itself: a new authority does not know their certificates."""
+    """Make pods anew whose sidecars are older than istio-system: with that namespace goes the key that signed their certificates."""
+    home = resources.read(connection.core().read_namespace, installation.NAMESPACE)
     pods = resources.read(connection.core().list_namespaced_pod, namespace)
-    if any(arrival.has_sidecar(pod) for pod in (pods.items if pods else ())):
+    if home and pods and any(outlived(pod, home) for pod in pods.items):
         commands.run(connection, ["kubectl", "-n", namespace, "rollout", "restart", "deployment"], timeout=60.0)
         say(f"  the pods in {namespace} are made anew: their certificates were from an Istio that is gone")
+
+
+def outlived(pod: Any, home: Any) -> bool:  # noqa: ANN401 - the Kubernetes client is untyped
+    """Whether a pod has a sidecar and was made before the namespace `home`."""
+    return arrival.has_sidecar(pod) and bool(pod.metadata.creation_timestamp < home.metadata.creation_timestamp)
 
 
 def rivals(connection: Connection, namespace: str) -> tuple[str, ...]:

@@ -41,9 +41,9 @@ class Arrival:
 
 @dataclass(frozen=True)
 class Subset:
-    """What a DestinationRule's subset comes to: the addresses of its ready pods, which Envoy should know as healthy.
+    """What a DestinationRule's subset, or a whole Service (`name` is empty), comes to: the addresses of its ready pods.
 
-    `fresh` says that one of them got ready only seconds ago.
+    Envoy should know these as healthy. `fresh` says that one of them got ready only seconds ago.
     """
 
     host: str
@@ -67,7 +67,7 @@ def _watch(lines: Lines, namespace: str, timeout: float) -> Arrival:
     while True:
         every, rules = listed(connection, namespace, "virtualservices"), listed(connection, namespace, "destinationrules")
         services = [item for item in every if carried_by_a_gateway(item)]
-        subsets = [subset for rule in rules for subset in _subsets(connection, rule)]
+        subsets = list(_subsets(connection, namespace, services, rules))
         missing = [*_doors(lines, namespace, services), *_pods(lines, subsets)]
         missing += _in_sidecars(lines, namespace, [item for item in every if carried_by_sidecars(item)], rules)
         now = time.monotonic()
@@ -207,30 +207,45 @@ def _full(host: str, namespace: str, domain: str = "cluster.local") -> str | Non
 
 
 def _pods(lines: Lines, wanted: list[Subset]) -> Iterator[str]:
-    """Subsets whose ready pods are not those that the gateway's Envoy holds as healthy."""
+    """Subsets and Services whose ready pods are not those that the gateway's Envoy holds as healthy."""
     if not wanted:
         return
     every = proxies.healthy(lines.to_gateway(INGRESS).addresses())
     held = {tuple(name.split("|")[2:4]): addresses for name, addresses in every.items() if name.count("|") == 3}  # noqa: PLR2004 - direction|port|subset|host
     for subset in wanted:
         if held.get((subset.name, subset.host), frozenset()) != subset.addresses:
-            yield f"subset {subset.name} of {subset.host}"
+            yield f"subset {subset.name} of {subset.host}" if subset.name else f"the pods of {subset.host}"
 
 
-def _subsets(connection: Connection, rule: Json) -> Iterator[Subset]:
-    """The rule's subsets with their ready pods; none when it is not for a Service of its own namespace, which is all that lessons use."""
-    host, namespace = str(rule["spec"].get("host", "")), str(rule["metadata"]["namespace"])
-    full, service = _full(host, namespace), host.partition(".")[0]
-    if full is None:
-        return
-    found = resources.read(connection.core().read_namespaced_service, service, namespace)
-    if found is None or not found.spec.selector:
+def _subsets(connection: Connection, namespace: str, services: list[Json], rules: list[Json]) -> Iterator[Subset]:
+    """The rules' subsets, and the Services that gateways send to without one, with their ready pods.
+
+    Only those of the namespace itself are there, which is all that lessons use.
+    """
+    wanted = [
+        (rule["spec"].get("host"), each["name"], each.get("labels") or {}) for rule in rules for each in rule["spec"].get("subsets", ())
+    ]
+    wanted += [(host, "", {}) for host in sorted({host for item in services for host in _without_subset(item)})]
+    own = [(str(host), str(name), labels) for host, name, labels in wanted if _full(str(host), namespace)]
+    if not own:
         return
     pods = [pod for pod in resources.read(connection.core().list_namespaced_pod, namespace).items if is_ready(pod)]
-    for subset in rule["spec"].get("subsets", ()):
-        labels = {**found.spec.selector, **(subset.get("labels") or {})}
-        own = [pod for pod in pods if labels.items() <= (pod.metadata.labels or {}).items()]
-        yield Subset(full, str(subset["name"]), frozenset(pod.status.pod_ip for pod in own), any(became_ready(pod) < _FRESH for pod in own))
+    every = {each.metadata.name: each for each in resources.read(connection.core().list_namespaced_service, namespace).items}
+    for host, name, labels in own:
+        found = every.get(host.partition(".")[0])
+        if found is None or not found.spec.selector:
+            continue
+        chosen = {**found.spec.selector, **labels}.items()
+        behind = [pod for pod in pods if chosen <= (pod.metadata.labels or {}).items()]
+        addresses = frozenset(pod.status.pod_ip for pod in behind)
+        yield Subset(_full(host, namespace) or "", name, addresses, any(became_ready(pod) < _FRESH for pod in behind))
+
+
+def _without_subset(virtual_service: Json) -> Iterator[str]:
+    for rule in virtual_service.get("spec", {}).get("http", ()):
+        for route in rule.get("route", ()):
+            if not route["destination"].get("subset"):
+                yield str(route["destination"].get("host", ""))
 
 
 def is_ready(pod: Any) -> bool:  # noqa: ANN401 - the Kubernetes client is untyped

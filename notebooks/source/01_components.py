@@ -72,13 +72,15 @@ lab.chapter("01-components")
 # | `OUTPUT -j ISTIO_OUTPUT` then `ISTIO_REDIRECT ... --to-ports 15001` | whatever the pod sends goes to Envoy's port **15001** |
 # | `--uid-owner 1337 -j RETURN` | but not what Envoy itself sends. It runs as user 1337; else it would talk to itself for ever |
 #
-# Those two ports are listeners of Envoy. This is what the bodyguard of `web` does with what comes in at 15006:
+# Those two ports are listeners of Envoy. This is what the bodyguard of `web` does with what goes out at 15001, and with what comes in at 15006:
 
 # %% language="bash"
+# istioctl proxy-config listeners deploy/web --port 15001
 # istioctl proxy-config listeners deploy/web --port 15006
 
 # %% [markdown]
-# The last two lines are for `web`'s own port 8080: with mutual TLS (`tls`) or without (`raw_buffer`), then on to the container. The lines above them are for all other ports.
+# 15001 only takes hold: each connection is handed to the listener for the port that it was meant for, and `PassthroughCluster` is where that leads which has none.
+# Of 15006 the last two lines are for `web`'s own port 8080: with mutual TLS (`tls`) or without (`raw_buffer`), then on to the container. The lines above them are for all other ports.
 #
 # A bodyguard counts. This pod asked to keep two more groups of counters (the annotation in its file). Before, ten requests, after:
 
@@ -256,8 +258,10 @@ lab.mesh_map("components-outside")
 # | 15090 | each Envoy | Envoy's metrics, for Prometheus |
 # | 443 | Kubernetes API | istiod watches Services, pods, and your objects |
 #
-# Find in the picture: no arrow with a request touches istiod. What follows? If istiod dies, **traffic goes on** with the last orders. Only nothing changes any more: no new routes, no new pods, and after a day
-# the certificates run out.
+# (An arrow from `client` straight to `partner` is the connection of its earlier call, before the office was open: Envoy keeps connections for the next request.)
+#
+# Find in the picture: no arrow with a request touches istiod. What follows? If istiod dies, **traffic goes on** with the last orders. Only nothing changes any more: no new routes, no new pods with a sidecar, and after a
+# day the certificates run out.
 #
 # ## Exercises
 #

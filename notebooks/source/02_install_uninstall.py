@@ -29,7 +29,7 @@ lab.chapter("02-install-uninstall")
 
 # %% language="bash"
 # kubectl version
-# istioctl version
+# istioctl version 2>&1
 
 # %% [markdown]
 # | | Kubernetes | Istio | the rule behind it |
@@ -64,7 +64,7 @@ lab.traces()
 
 # %% language="bash"
 # if kubectl get deployment istiod -n istio-system > /dev/null 2>&1
-# then istioctl uninstall --revision default -y 2>&1
+# then istioctl uninstall --revision default -y 2>&1 | grep -v -E '^[^ ]+$|Role'    # without every proxy's name and every role
 # else echo "Istio is not installed: nothing to take off"
 # fi
 
@@ -142,7 +142,7 @@ lab.traces()
 # | ConfigMap **istio-sidecar-injector** | what a sidecar looks like |
 # | ConfigMap **values** | what you chose at the installation |
 # | Secret **istio-ca-secret** | the key of the mesh's certificate authority. Whoever has it can be anybody |
-# | ConfigMap **istio-ca-root-cert** in nearly every namespace | the public half, so that sidecars can check each other |
+# | ConfigMap **istio-ca-root-cert** in nearly every namespace | the public half, by which each sidecar knows the right istiod |
 #
 # Does it work? One web server with a sidecar, a door, a rule:
 

@@ -72,7 +72,7 @@ lab.diff_pods("web")
 # | `istio-init` | runs first, as root with `NET_ADMIN`: writes **iptables** rules that send all traffic of the pod to Envoy. Then it ends |
 # | `istio-proxy` | the Envoy, as user 1337, whose own traffic those rules leave alone: otherwise it would send to itself for ever |
 # | `istio-token` | a token by which the proxy shows istiod who it is, for a certificate |
-# | `istiod-ca-cert` | istiod's own certificate, so that the proxy talks to the right one |
+# | `istiod-ca-cert` | the public certificate of istiod's authority, so that the proxy talks to the right istiod |
 # | `istio-podinfo` | the pod's labels as a file |
 # | label `tlsMode: istio` | tells all others: this one can speak mutual TLS |
 # | annotation `status` | what was added, so that tools (and you) can tell |

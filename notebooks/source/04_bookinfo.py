@@ -84,7 +84,7 @@ lab.stars(60)
 
 # %% [markdown]
 # About a third each, and no pattern. **Nobody chose.** productpage calls `http://reviews:9080`; behind that name are three pods, and its Envoy takes one of
-# them for each call. Kubernetes alone would do the same.
+# them for each call. Kubernetes alone would do the same, once for each connection.
 #
 # Three versions at once are a mixed blessing. A visitor who reloads the page sees another shop each time. Section 6 puts that right.
 #
@@ -342,7 +342,7 @@ lab.check("4.3")
 #
 # ## Take away
 #
-# * A Service knows labels, not versions. Three versions behind one Service are taken in turn at random, and a new pod gets traffic as soon as it is ready.
+# * A Service knows labels, not versions. Three versions behind one Service are taken at random, and a new pod gets traffic as soon as it is ready.
 # * Every Envoy counts and logs. Who calls whom, how often, how well and how fast is known without a line of code.
 # * **A call inside the mesh is decided by the caller's Envoy.** A VirtualService without `gateways:` is for the sidecars; look with `istioctl proxy-config routes` at the *caller*.
 # * Your programs must hand on headers: `x-request-id` and the others for tracing, and whatever you want to route by, such as `end-user`.

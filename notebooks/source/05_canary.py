@@ -53,12 +53,12 @@ lab.chapter("05-canary")
 # kubectl get endpointslices -l kubernetes.io/service-name=web
 
 # %% [markdown]
-# Two addresses, one for each version. Kubernetes alone would now share requests out evenly *by pod*: to give v2 10 % you would have to
+# Two addresses, one for each version. Kubernetes alone would now share connections out evenly *by pod*: to give v2 10 % you would have to
 # run nine pods of v1 for each pod of v2. With a mesh, how many pods you run and how much traffic each version gets are **two
 # separate decisions**.
 #
 # One detail matters more than it looks: the port is called `http`. By that name Istio knows that it may read the requests and
-# route by header and weight. A port called `web` or `tcp` would be passed through as bytes.
+# route by header and weight. A port called `tcp` is passed through as bytes by the sidecars, and at one called `web` they have to guess.
 #
 # ## 3 · A door: the Gateway
 #

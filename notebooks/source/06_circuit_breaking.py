@@ -16,6 +16,8 @@
 # %% [markdown]
 # ![Three requests leave fortio; its Envoy lets one through, lets one wait and refuses the third with 503 UO. A broken replica gets nothing.](pictures/06_circuit_breaking.svg)
 #
+# **Envoy** is the proxy that Istio puts beside each program, in the same pod, as its *sidecar*: all that the program sends and gets passes it.
+#
 # The breaker is no box in the middle of the network. It sits in the Envoy **of the caller**, like a secretary who says "she is in a meeting, and
 # somebody is waiting already" instead of putting you through.
 
@@ -61,7 +63,7 @@ lab.chapter("06-circuit-breaking")
 #
 # ## 3 · A limit
 #
-# One connection to httpbin, and one request that may wait for it. That is absurdly little, so that three callers are enough to reach it:
+# A `DestinationRule` says how whoever calls a service treats it. This one: one connection to httpbin, and one request that may wait for it. That is absurdly little, so that three callers are enough to reach it:
 
 # %% language="bash"
 # cat manifests/06_circuit_breaking/03-limits.yaml

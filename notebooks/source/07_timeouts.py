@@ -15,6 +15,8 @@
 # %% [markdown]
 # ![A client asks nginx, nginx asks tomcat. The Envoy beside nginx waits one second, then says 504 UT. tomcat works on for nobody.](pictures/07_timeouts.svg)
 #
+# **Envoy** is the proxy that Istio puts beside each program, in the same pod, as its *sidecar*: all that the program sends and gets passes it.
+#
 # The clock runs **beside the one who waits**. It is like a secretary on the phone for you: after one minute of music she hangs up and tells you that nobody answered.
 # The music at the other end goes on.
 
@@ -90,6 +92,8 @@ lab.access_log(" 426 ", workload="tomcat", lines=1)
 # As long as it takes. **Istio's default is no timeout at all**: it cannot know whether your page is a login or a report of ten minutes. (nginx would give up after 60 s of silence.)
 #
 # ## 4 · One second is enough
+#
+# A `VirtualService` says what becomes of the requests for a host. This one is for the host `tomcat`:
 
 # %% language="bash"
 # cat manifests/07_timeouts/03-virtualservice-timeout.yaml

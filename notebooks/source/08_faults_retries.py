@@ -16,6 +16,8 @@
 # %% [markdown]
 # ![You ask the ingress gateway, which asks nginx again when it fails. nginx asks Tomcat through its own Envoy, and that Envoy is where the fault is injected.](pictures/08_faults_retries.svg)
 #
+# **Envoy** is the proxy that Istio puts beside each program, in the same pod, as its *sidecar*; each gateway is one too.
+#
 # nginx stands in front of Tomcat, as in chapter 7. Two Envoys take part: the one **in front of** nginx (the gateway's, or the one beside whoever
 # calls), which can try again, and the one **beside** nginx, the bodyguard of the guide, which sees every call that nginx makes to Tomcat and
 # can spoil it.
@@ -57,7 +59,7 @@ lab.request("/", host="store.example.com").headers["x-attempt"]
 # %% [markdown]
 # ## 2 · Break it: an abort
 #
-# No program is changed, no pod restarted. The VirtualService of `tomcat` says that half of all calls end in a 503:
+# No program is changed, no pod restarted. A VirtualService says what becomes of the requests for a host. That of `tomcat` says that half of all calls end in a 503:
 
 # %% language="bash"
 # cat manifests/08_faults_retries/03-abort.yaml
@@ -126,7 +128,7 @@ lab.attempts(200)
 # Three retries, and still half of the requests fail? Did Envoy get the retries at all? It did:
 
 # %% language="bash"
-# istioctl proxy-config routes deployment/nginx --name 8080 -o yaml | sed -n '/name: tomcat$/,$p' | grep -A 6 retryPolicy | head -7
+# istioctl proxy-config routes deployment/nginx --name 8080 -o yaml | sed -n '/name: tomcat$/,$p' | grep -m 2 -E 'numRetries|retryOn'
 
 # %%
 lab.stats("nginx", "outbound|8080||tomcat", "upstream_rq_retry")
@@ -171,7 +173,13 @@ lab.access_log(" URX ", lines=1)
 
 # %% [markdown]
 # One line, although four requests went out: **the access log of the caller has one line for each request, not for each try.** The callee's has all four,
-# with the same `x-request-id`.
+# with the same `x-request-id`:
+
+# %%
+lab.access_log(lab.explain_log(" URX ")["request_id"], workload="nginx", lines=8)
+
+# %% [markdown]
+# Two lines for each try: what nginx asked of Tomcat (`outbound`, aborted: `FI`), and what it answered (`inbound`).
 #
 # ### From inside, as the guide does it
 #
@@ -273,7 +281,7 @@ lab.amplification(1, path="/status/503")
 # * **A budget**: `retryBudget` in a DestinationRule lets retries be at most, say, 20 % of the running requests. A few failures are still retried,
 #   an outage is not.
 # * **A circuit breaker** (chapter 6), which stops asking.
-# * Time between tries. Envoy waits about 25 ms before the first retry, up to twice as long before each next, at random, so that not all ask at once.
+# * Time between tries. Envoy waits up to 25 ms before the first retry and longer before each next, at random, so that not all ask at once.
 #
 # ## 8 · Turn the knobs yourself
 #

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 9 · Beyond the guide: security, mirroring, egress
 #
-# The guide ends with retries. The mesh does not. Every request already passes two Envoys, so the same place can also answer the questions of
+# The guide ends with retries. The mesh does not. Every request already passes two Envoys, the proxies that Istio puts beside each program as its *sidecar*, so the same place can also answer the questions of
 # security: **who is calling? may they? what goes out?** And it can send a copy of real traffic to a version that nobody is ready to trust.
 #
 # **You will** look at a pod's certificate, shut out whoever has none, decide who may call what, test a broken version with real requests without any
@@ -129,7 +129,8 @@ lab.access_log("rbac_access_denied", workload="orders-v1", lines=1)
 lab.call("shop", "http://orders:8000/headers", until=403)
 
 # %% [markdown]
-# The order, always: **DENY, then ALLOW; no policy at all means yes.** For the rest of the chapter orders is open again:
+# The order, always: **DENY, then ALLOW; where no ALLOW policy selects the workload, the rest means yes.** (`CUSTOM`, which asks a program of yours, comes before both.)
+# For the rest of the chapter orders is open again:
 
 # %% language="bash"
 # kubectl delete authorizationpolicy orders-allow orders-deny
@@ -231,7 +232,7 @@ lab.access_log("BlackHoleCluster", workload="shop", lines=1)
 lab.call("shop", "http://www.partner.example/", until=200)
 
 # %%
-lab.access_log("www.partner.example", workload="shop", lines=1)
+lab.access_log("outbound|80||www.partner.example", workload="shop", lines=1)
 
 # %% [markdown]
 # It has a cluster of its own now, `outbound|80||www.partner.example`, like any Service. So everything you have learned works on it too: timeouts, retries,

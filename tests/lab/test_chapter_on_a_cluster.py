@@ -5,6 +5,7 @@ Each script runs in a process of its own, because lab.chapter sets that process'
 
 from __future__ import annotations
 
+import datetime as dt
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kubernetes import client
 
 from meshcourse.lab import start
 
@@ -116,3 +118,14 @@ def test_nearly_full_machine_is_said_with_what_makes_room(cluster: Any) -> None:
     assert "this machine has room for 5 (fs.inotify.max_user_instances is 35)" in first
     assert any("meshcourse down && meshcourse up" in line for line in rest)
     assert rest[-1].endswith("sudo sysctl -w fs.inotify.max_user_instances=1024")
+
+
+@pytest.mark.parametrize(
+    ("container", "younger", "outlived"), [("istio-proxy", -60, True), ("istio-proxy", 1, False), ("nginx", -60, False)]
+)
+def test_sidecar_from_before_istio_system_is_known_by_its_age(cluster: Any, container: str, younger: int, *, outlived: bool) -> None:
+    home = cluster.connection.core().read_namespace("istio-system")
+    made = home.metadata.creation_timestamp + dt.timedelta(seconds=younger)
+    spec = client.V1PodSpec(containers=[client.V1Container(name=container)])
+    pod = client.V1Pod(metadata=client.V1ObjectMeta(creation_timestamp=made), spec=spec)
+    assert start.outlived(pod, home) is outlived

@@ -62,8 +62,8 @@ def test_what_istioctl_analyze_finds_is_no_warning_of_the_notebook() -> None:
 
 
 def test_more_than_a_screen_is_noticed_and_html_does_not_count() -> None:
-    assert read(cell("a", stream("line\n" * 60))).complaints == ()
-    assert "61 lines" in read(cell("a", stream("line\n" * 60), result(1))).complaints[0]
+    assert read(cell("a", stream("line\n" * 45))).complaints == ()
+    assert "46 lines" in read(cell("a", stream("line\n" * 45), result(1))).complaints[0]
 
 
 def test_slow_first_cell_is_noticed() -> None:

@@ -189,6 +189,7 @@ WRONG_RATINGS = [
     ("order", RULE + V2 + SERVICE + REST.rstrip() + TESS, "tess gets v1 like everybody"),
     ("everybody", RULE + V2 + SERVICE + TESS + REST.replace(", subset: v1", ""), "others than tess still meet v2"),
     ("anybody", RULE + V2 + SERVICE + TESS.replace("exact: tess", "regex: '.+'") + REST, "exact: tess"),
+    ("any pod", RULE + V2 + SERVICE + TESS.replace(", subset: v2", "") + REST, "without a subset"),
     ("no v1", RULE.replace("v1}", "v9}").replace("name: v1", "name: v9") + V2 + SERVICE + TESS + REST, "still have v1"),
 ]
 

@@ -104,6 +104,18 @@ WRONG = [
     ("6.3 not all", "6.3", "outlierDetection: {consecutive5xxErrors: 2, baseEjectionTime: 1m, minHealthPercent: 50}", "maxEjectionPercent"),
     ("6.3 too patient", "6.3", "outlierDetection: {consecutive5xxErrors: 9, maxEjectionPercent: 100, minHealthPercent: 50}", "two errors"),
     ("6.3 one error", "6.3", "outlierDetection: {consecutive5xxErrors: 1, maxEjectionPercent: 100, minHealthPercent: 50}", "Errors: 2"),
+    (
+        "6.3 too short",
+        "6.3",
+        "outlierDetection: {consecutive5xxErrors: 2, baseEjectionTime: 20s, maxEjectionPercent: 100, minHealthPercent: 50}",
+        "stays out",
+    ),
+    (
+        "6.3 too few left",
+        "6.3",
+        "outlierDetection: {consecutive5xxErrors: 2, baseEjectionTime: 1m, maxEjectionPercent: 100, minHealthPercent: 10}",
+        "minHealthPercent: 50",
+    ),
 ]
 
 

@@ -31,6 +31,7 @@ MOST_ERRORS: Final = 3
 LEAST_SECONDS: Final = 30
 HALF: Final = 50
 TWICE: Final = 2
+A_MINUTE: Final = 60
 _CODE: Final = re.compile(r"^Code +(-?\d+) : (\d+)", re.MULTILINE)
 
 
@@ -273,15 +274,23 @@ def better_the_ejected_than_nobody(witness: Witness) -> Outcome:
             expected="with fewer than half of the pods left, callers try those that were put out: all are answered",
             hint="`minHealthPercent` is the share of pods below which Envoy ignores the ejections; Istio's own choice is 0: never",
         )
-    outlier = held(witness, "tickets").get("outlierDetection") or {}
-    if int(outlier.get("consecutive5xx", 5)) != TWICE:
-        return outcome.not_yet(
-            number,
-            seen=f"{outlier.get('consecutive5xx', 5)} errors in a row put a pod out",
-            expected=f"{TWICE} do",
-            hint=f"`consecutive5xxErrors: {TWICE}`",
-        )
-    return outcome.passed(number, f"all {len(now)} pods were put out, and yet {good}; Envoy chose among the ejected {panics} times")
+    cluster = held(witness, "tickets")
+    outlier = cluster.get("outlierDetection") or {}
+    errors_, seconds = int(outlier.get("consecutive5xx", 5)), treatments.seconds(outlier.get("baseEjectionTime", "30s"))
+    share = cluster.get("commonLbConfig", {}).get("healthyPanicThreshold", {}).get("value", 0)
+    for wrong, hint in (
+        (errors_ != TWICE, f"`consecutive5xxErrors: {TWICE}`"),
+        (seconds < A_MINUTE, "`baseEjectionTime` is how long a pod stays out the first time: 1m"),
+        (share != HALF, f"*fewer than half of them are left* is `minHealthPercent: {HALF}`"),
+    ):
+        if wrong:
+            return outcome.not_yet(
+                number,
+                seen=f"{errors_} errors in a row put a pod out for {seconds:g} s, and below {share:g} % Envoy calls all",
+                expected=f"{TWICE} errors, {A_MINUTE} s, {HALF} %",
+                hint=hint,
+            )
+    return outcome.passed(number, f"{len(now)} of {len(now)} pods put out, and yet {good}; Envoy chose among the ejected {panics} times")
 
 
 def _tickets_hint(outlier: Mapping[str, Any] | None) -> str:
