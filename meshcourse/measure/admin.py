@@ -28,7 +28,6 @@ class Endpoint:
     ejected: bool
     requests: int
     errors: int
-    active: int
 
 
 class AdminLine(admin.Line):
@@ -85,5 +84,4 @@ def _endpoint(host: Json) -> Endpoint:
         ejected=bool(health.get("failed_outlier_check", False)),
         requests=stats.get("rq_total", 0),
         errors=stats.get("rq_error", 0),
-        active=stats.get("rq_active", 0),
     )

@@ -7,7 +7,7 @@ It runs `pilot-agent request GET stats` in the proxy's container. Which stats a 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from meshcourse.mesh import commands, resources
 from meshcourse.mesh.connection import Connection
@@ -38,8 +38,3 @@ def parse(lines: Iterable[str]) -> dict[str, int]:
         if colon and value.strip().isdigit():
             found[name] = int(value)
     return found
-
-
-def rise(before: Mapping[str, int], after: Mapping[str, int]) -> dict[str, int]:
-    """How much each stat of `after` has risen since `before`, those that have."""
-    return {name: value - before.get(name, 0) for name, value in after.items() if value != before.get(name, 0)}

@@ -1,8 +1,8 @@
 """How long istiod takes from a stored VirtualService to the proxies that hold it.
 
 Comes in: a Connection, a VirtualService as JSON, the Deployments whose Envoys shall be watched. Goes out: a Push, seconds by proxy.
-Who runs it: lab.push_time. Each Envoy is asked for its routes every few milliseconds through an open admin line; the clock is this
-machine's alone. The object goes straight to the API server: kubectl's own start takes longer than the push.
+Who runs it: lab.push_time, the push panel. Each Envoy is asked for its routes every few milliseconds through an open admin line; the clock
+is this machine's alone. The object goes straight to the API server: kubectl's own start takes longer than the push.
 """
 
 from __future__ import annotations
@@ -19,8 +19,6 @@ from meshcourse.mesh import resources, versions
 from meshcourse.mesh.connection import Connection
 
 Json = Mapping[str, Any]
-GROUP: Final = ("networking.istio.io", "v1")
-"""For the push panel, which does not ask the cluster yet."""
 PLURAL: Final = "virtualservices"
 EVERY: Final = 0.005
 PATIENCE: Final = 10.0

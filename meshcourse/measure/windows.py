@@ -46,23 +46,18 @@ class Summary:
         """Results per second."""
         return self.n / self.seconds
 
-    def share(self, version: str, *, confidence: float = 0.95) -> Share:
+    def share(self, version: str) -> Share:
         """The share of `version` among the answers that told theirs."""
-        return shares.of(self.versions.get(version, 0), self.labelled, confidence=confidence)
+        return shares.of(self.versions.get(version, 0), self.labelled)
 
     def errors(self) -> dict[str, int]:
         """The codes that are errors: 4xx, 5xx and faults."""
-        return {code: count for code, count in self.codes.items() if is_error(code)}
+        return {code: count for code, count in self.codes.items() if kind_of(code) in {"4xx", "5xx", "no answer"}}
 
     def part(self, kind: str) -> float:
         """The fraction of results whose code is of `kind`: `4xx`, `5xx` or `no answer`."""
         count = sum(number for code, number in self.codes.items() if kind_of(code) == kind)
         return count / self.n if self.n else 0.0
-
-
-def is_error(code: str) -> bool:
-    """Whether a Result's code stands for an error."""
-    return kind_of(code) in {"4xx", "5xx", "no answer"}
 
 
 def kind_of(code: str) -> str:

@@ -15,11 +15,10 @@ from typing import Final
 
 from meshcourse.measure.admin import Endpoint
 from meshcourse.measure.windows import Summary
+from meshcourse.widgets.trail import SPAN, minute
 
 ANSWERED, REFUSED, BROKEN, NOBODY, OTHER = "answered", "over the limit", "broken replica", "nobody left", "other"
 KINDS: Final = (ANSWERED, REFUSED, BROKEN, NOBODY, OTHER)
-SPAN: Final = 60.0
-"""Seconds shown."""
 SPREAD: Final = 2.0
 """Seconds over which rates are taken."""
 _COUNTED: Final = {
@@ -66,9 +65,8 @@ class View:
 
     @property
     def range(self) -> tuple[float, float]:
-        """The part of the time axis to show: the last minute, or the first."""
-        end = max(SPAN, self.seconds[-1] if self.seconds else 0.0)
-        return end - SPAN, end
+        """The part of the time axis to show."""
+        return minute(self.seconds)
 
 
 class Trail:

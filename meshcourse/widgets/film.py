@@ -137,20 +137,18 @@ def _gone(old: Sequence[Json], new: Sequence[Json]) -> int | None:
 
 
 def changed(old: Json, given: Json) -> Json:
-    """`old` with a `change` made to it; `old` itself may be used up."""
+    """`old` with a `change` made to it; `old` itself may be used up, the change is not: a film is played more than once."""
     if "=" in given:
-        return given["="]
+        return copy.deepcopy(given["="])
     if "[]" in given:
         gone, came = given["[]"]
-        return [*old[gone:], *came]
+        return [*old[gone:], *copy.deepcopy(came)]
     for key, each in given["{}"].items():
         place = int(key) if isinstance(old, list) else key
         if each is None:
             del old[place]
-        elif isinstance(old, list) or place in old:
-            old[place] = changed(old[place], each)
         else:
-            old[place] = each["="]
+            old[place] = changed(old[place] if isinstance(old, list) or place in old else None, each)
     return old
 
 
@@ -173,7 +171,7 @@ def load(path: Path) -> Film:
     for number, line in enumerate(lines, start=2):
         try:
             second = float(line["at"])
-            parts = changed(parts, copy.deepcopy(line["change"]))
+            parts = changed(parts, line["change"])
         except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
             raise recording.broken(path, number, f"it is no change of the scene before it ({type(error).__name__}: {error})") from error
         frames.append((second, line["change"]))

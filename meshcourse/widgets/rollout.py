@@ -2,7 +2,8 @@
 
 Comes in: a Plan, and at each look the Summary of what users have got since the last step. Goes out: a Verdict with its reason, and the
 Steps so far. Pure. Who runs it: the rollout panel. It goes back on evidence only: the failing share's whole 95 % band must lie above what
-is allowed, so that one unlucky request ends nothing; and it goes on only after enough requests, so that silence promotes nothing.
+is allowed, on two failures or more, so that one unlucky request ends nothing; and it goes on only after enough requests, so that silence
+promotes nothing.
 """
 
 from __future__ import annotations
@@ -60,8 +61,8 @@ def judged(plan: Plan, weight: int, summary: Summary, seconds: float) -> Step:
 
 
 def _verdict(plan: Plan, failed: Share, latency: float | None, seconds: float) -> tuple[Verdict, str]:
-    if failed.n and failed.low > plan.failing:
-        return Verdict.ROLL_BACK, f"surely more than {100 * plan.failing:g} % fail"
+    if failed.count > 1 and failed.low > plan.failing:  # of a dozen requests one alone would do
+        return Verdict.ROLL_BACK, f"more than {100 * plan.failing:g} % fail (95 % band {100 * failed.low:.1f} to {100 * failed.high:.1f} %)"
     # What is not clear yet may become so; for ever is too long.
     undecided = Verdict.ROLL_BACK if seconds > PATIENCE * plan.watch else Verdict.WATCH
     if failed.n < plan.enough:

@@ -7,7 +7,7 @@ add a tick four times a second; figures read the View. Pure but for the deque in
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from meshcourse.measure.windows import Summary
@@ -47,9 +47,14 @@ class View:
 
     @property
     def range(self) -> tuple[float, float]:
-        """The part of the time axis to show: the last minute, or the first."""
-        end = max(SPAN, self.seconds[-1] if self.seconds else 0.0)
-        return end - SPAN, end
+        """The part of the time axis to show."""
+        return minute(self.seconds)
+
+
+def minute(seconds: Sequence[float]) -> tuple[float, float]:
+    """The last minute of a series, or the first while it is shorter."""
+    end = max(SPAN, seconds[-1] if seconds else 0.0)
+    return end - SPAN, end
 
 
 class Trail:

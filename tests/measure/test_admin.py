@@ -45,8 +45,8 @@ PAGE: dict[str, Any] = {
 
 def test_endpoints_are_read_with_their_state() -> None:
     assert admin.endpoints(PAGE, CLUSTER) == (
-        admin.Endpoint("10.244.0.6", ready=True, ejected=False, requests=40, errors=0, active=2),
-        admin.Endpoint("10.244.0.8", ready=True, ejected=True, requests=3, errors=3, active=0),
+        admin.Endpoint("10.244.0.6", ready=True, ejected=False, requests=40, errors=0),
+        admin.Endpoint("10.244.0.8", ready=True, ejected=True, requests=3, errors=3),
     )
     assert admin.endpoints(PAGE, "outbound|80||absent") == ()
 

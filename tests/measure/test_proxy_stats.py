@@ -19,10 +19,6 @@ def test_counters_and_gauges_are_read_and_histograms_left_out() -> None:
     assert proxy_stats.parse(lines) == {"cluster.outbound|80||web.ns.svc.cluster.local.upstream_rq_pending_overflow": 21}
 
 
-def test_rise_names_what_has_changed() -> None:
-    assert proxy_stats.rise({"a": 1, "b": 2}, {"a": 1, "b": 5, "c": 1}) == {"b": 3, "c": 1}
-
-
 @pytest.mark.cluster
 def test_gateway_counts_and_logs_a_request(cluster: Any) -> None:
     assert proxy_stats.read(

@@ -67,7 +67,7 @@ def test_it_prints_each_table_under_the_command_for_more() -> None:
         "reviews-v2",
         (Pod("reviews-v2-1", "2/2", "10.0.0.2"),),
         "reviews-v2-1",
-        (Group("ratings", "9080", "", (Endpoint("10.0.0.3", ready=True, ejected=False, requests=0, errors=0, active=0),)),),
+        (Group("ratings", "9080", "", (Endpoint("10.0.0.3", ready=True, ejected=False, requests=0, errors=0),)),),
         (Held("ratings:9080", Route((), (Share("ratings.shop.svc.cluster.local", "", 1),)), ""),),
         (Entry('[2026-01-01T00:00:00Z] "GET /reviews/0 HTTP/1.1" 200', {}),),
         {"10.0.0.3": "ratings-v1-1"},

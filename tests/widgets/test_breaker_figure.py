@@ -13,9 +13,9 @@ from meshcourse.measure.windows import Summary
 from meshcourse.widgets import breaking
 from meshcourse.widgets.figures import breaker as picture
 
-GOOD = Endpoint("10.244.0.6", ready=True, ejected=False, requests=40, errors=0, active=1)
-BAD = Endpoint("10.244.0.8", ready=True, ejected=False, requests=3, errors=3, active=0)
-OUT = Endpoint("10.244.0.8", ready=True, ejected=True, requests=3, errors=3, active=0)
+GOOD = Endpoint("10.244.0.6", ready=True, ejected=False, requests=40, errors=0)
+BAD = Endpoint("10.244.0.8", ready=True, ejected=False, requests=3, errors=3)
+OUT = Endpoint("10.244.0.8", ready=True, ejected=True, requests=3, errors=3)
 
 
 def standings(*endpoints: Endpoint) -> tuple[breaking.Standing, ...]:

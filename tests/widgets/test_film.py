@@ -123,6 +123,19 @@ def test_any_change_leads_from_the_old_to_the_new(seed: int) -> None:
     assert film.changed(json.loads(json.dumps(old)), given) == new
 
 
+def test_a_film_is_played_twice_and_back_and_shows_the_same(tmp_path: Path) -> None:
+    """What a frame brings anew, a later frame changes; the frame itself must not change with it."""
+    scenes = [film.Scene({"0": shapes}) for shapes in ([], [{"x": 1}], [{"x": 2}], [{"x": 2}, {"x": 5}], [{"x": 3}, {"x": 5}])]
+    camera = Camera(tmp_path / "run", "Trial", {"0": ""})
+    for second, scene in enumerate(scenes):
+        camera.take(float(second), scene)
+    camera.close()
+    found = film.load(tmp_path / "run")
+    for second in (4, 1, 3, 0, 2):
+        assert found.scene(float(second)) == scenes[second]
+    assert [scene for _, scene in found.scenes()] == scenes
+
+
 @pytest.mark.parametrize(
     ("line", "why"),
     [

@@ -41,7 +41,8 @@ def test_a_live_figure_moved_on_shows_what_a_new_one_would() -> None:
 
 
 def test_the_picture_is_told_in_words_too() -> None:
-    assert "client.n: 150 to 320 ms, median 161 ms" in picture.describe(VIEWS["three_orders"])
+    told = picture.describe(VIEWS["three_orders"])
+    assert told == "3 orders. client.n: 150 to 320 ms, median 161 ms; web.n: 140 to 149 ms, median 144 ms."
     assert "No order" in picture.describe(VIEWS["no_order"])
 
 

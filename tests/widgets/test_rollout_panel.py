@@ -32,10 +32,11 @@ def seen(n: int, failed: int = 0, p95: float = 0.02) -> Summary:
         (seen(200), 2.0, Verdict.WATCH, "2 of 4 s"),
         (seen(200), 4.0, Verdict.PROMOTE, "0.0 % fail"),
         (seen(20, 1), 1.0, Verdict.WATCH, "20 of 100"),
-        (seen(20, 5), 1.0, Verdict.ROLL_BACK, "surely more than 1 %"),
+        (seen(12, 1), 0.25, Verdict.WATCH, "12 of 100"),
+        (seen(20, 5), 1.0, Verdict.ROLL_BACK, "more than 1 % fail (95 % band 11.2 to 46.9 %)"),
         (seen(200, 3), 5.0, Verdict.WATCH, "not sure how many"),
         (seen(200, 3), 41.0, Verdict.ROLL_BACK, "not sure"),
-        (seen(200, 20), 5.0, Verdict.ROLL_BACK, "surely more than 1 %"),
+        (seen(200, 20), 5.0, Verdict.ROLL_BACK, "more than 1 % fail"),
         (seen(200, 0, 0.9), 5.0, Verdict.ROLL_BACK, "900 ms, not 500 ms"),
     ],
 )

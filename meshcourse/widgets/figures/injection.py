@@ -70,9 +70,5 @@ def describe(view: View) -> str:
     """The table in words, for those who do not see it."""
     if not view.proofs:
         return "Nothing has been proved yet."
-    parts = [
-        f"namespace {namespace}, pod {pod}: {proof.ready}"
-        for (namespace, pod), proof in view.proofs.items()
-        if (namespace, pod) != ("", "")
-    ]
+    parts = [f"namespace {namespace}, pod {pod}: {proof.ready}" for (namespace, pod), proof in view.proofs.items()]
     return "Proved so far: " + "; ".join(parts) + "."

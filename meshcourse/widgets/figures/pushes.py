@@ -7,6 +7,7 @@ only on the proxies.
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -75,7 +76,7 @@ def describe(view: View) -> str:
     """The picture in words, for those who do not see it."""
     parts = []
     for proxy, found in view.arrivals.items():
-        held = sorted(value for value in found if value is not None)
-        if held:
-            parts.append(f"{proxy}: {held[0]:.0f} to {held[-1]:.0f} ms, median {held[len(held) // 2]:.0f} ms")
-    return f"{view.orders} orders. " + "; ".join(parts) + "." if parts else "No order has been given yet."
+        if held := [value for value in found if value is not None]:
+            parts.append(f"{proxy}: {min(held):.0f} to {max(held):.0f} ms, median {statistics.median(held):.0f} ms")
+    orders = "1 order" if view.orders == 1 else f"{view.orders} orders"
+    return f"{orders}. {'; '.join(parts)}." if parts else "No order has been given yet."

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from meshcourse.widgets import palette
+from meshcourse.widgets.figures import lines
 
 # kind -> mark, colour. Black stars are grey with an edge, since black vanishes on a dark page; each kind has a row of its own besides.
 _MARKS: Final = {"red": ("star", palette.series(1)), "black": ("star", palette.INK), "none": ("circle-open", palette.series(0))}
@@ -52,16 +53,12 @@ def _row(kind: str, at: list[int]) -> dict[str, Any]:
 
 
 def _layout(n: int) -> dict[str, Any]:
-    axis = {"gridcolor": palette.GRID, "zerolinecolor": palette.GRID, "linecolor": palette.GRID, "fixedrange": True}
     return {
-        "template": {},
+        **lines.GROUND,
         "height": 220,
         "margin": {"l": 60, "r": 12, "t": 12, "b": 40},
-        "paper_bgcolor": "rgba(0,0,0,0)",
-        "plot_bgcolor": "rgba(0,0,0,0)",
-        "font": {"color": palette.INK, "size": 12},
         "showlegend": False,
-        "xaxis": {**axis, "domain": [0.0, 0.68], "range": [0, n + 1], "title": {"text": "answers in their order"}},
-        "xaxis2": {**axis, "domain": [0.74, 1.0], "rangemode": "tozero", "anchor": "y", "title": {"text": "how many"}},
-        "yaxis": {**axis, "type": "category", "title": {"text": "stars"}},
+        "xaxis": {**lines.AXIS, "domain": [0.0, 0.68], "range": [0, n + 1], "title": {"text": "answers in their order"}},
+        "xaxis2": {**lines.AXIS, "domain": [0.74, 1.0], "rangemode": "tozero", "anchor": "y", "title": {"text": "how many"}},
+        "yaxis": {**lines.AXIS, "type": "category", "title": {"text": "stars"}},
     }

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from meshcourse.measure.topology import OUTSIDE, Edge, Flow, Node, Topology, milliseconds
 from meshcourse.widgets import palette
+from meshcourse.widgets.figures import lines
 
 BAD: Final = 0.01
 """A share of failed calls from which on an edge or a node is drawn as failing."""
@@ -255,18 +256,13 @@ def _range(seen: Topology) -> list[float]:
 
 
 def layout(seen: Topology) -> dict[str, Any]:
-    """No axes. See-through ground and grey ink, so that light and dark JupyterLab both can show it."""
+    """No axes."""
     axis = {"visible": False, "fixedrange": True}
     return {
-        "template": {},
-        "autosize": True,
+        **lines.GROUND,
         "height": 440,
         "margin": {"l": 8, "r": 8, "t": 40, "b": 16},
-        "paper_bgcolor": "rgba(0,0,0,0)",
-        "plot_bgcolor": "rgba(0,0,0,0)",
-        "font": {"color": palette.INK, "size": 12},
         "hovermode": "closest",
-        "uirevision": "meshcourse",
         "xaxis": {**axis, "range": _range(seen)},
         "yaxis": {**axis, "range": [-0.08, 1.05]},
         "legend": {"orientation": "h", "x": 0.0, "y": 1.02, "yanchor": "bottom", "bgcolor": "rgba(0,0,0,0)"},

@@ -26,14 +26,11 @@ from meshcourse.traffic.targets import Target
 from meshcourse.widgets import breaking
 from meshcourse.widgets.breaking import Standing, Tick, Trail
 from meshcourse.widgets.figures import breaker as picture
-from meshcourse.widgets.latest import Latest
 from meshcourse.widgets.load import Load
-from meshcourse.widgets.panels import breaker_controls
+from meshcourse.widgets.panels import breaker_controls, controls
 from meshcourse.widgets.panels.breaker_controls import Controls, Widget
-from meshcourse.widgets.panels.panel import PATIENCE, Panel
+from meshcourse.widgets.panels.panel import FOLLOW, PATIENCE, Panel
 
-FOLLOW: Final = 2.0
-"""Seconds between looks at the rule and the replica: a learner's kubectl moves the sliders too; and between beats while no load runs."""
 REST: Final = 0.05
 """Seconds that a caller rests after each answer."""
 WINDOW: Final = 2.0
@@ -85,14 +82,12 @@ class BreakerPanel(Panel):
         self._crowd = pacing.Crowd(callers, pause=REST, most=breaker_controls.MOST_CALLERS)
         self._load = Load(Target(url, host=host), kind, window=WINDOW, changed=self._show_running, failed=self._complain, shape=self._crowd)
         self._line = AdminLine(connection, namespace, caller)
-        self._latest: Latest[Breaker] = Latest(self._write)
-        self._working = False
         self._held = Breaker()
         self._failing: bool | None = None
         self._counters: dict[str, int] = {}
         self._standings: tuple[Standing, ...] = ()
         self._names: dict[str, str] = {}
-        self._looked = self._drawn = 0.0
+        self._drawn = 0.0
         self._trail = Trail()
         self._controls: Controls | None = None
 
@@ -200,10 +195,6 @@ class BreakerPanel(Panel):
     def _inputs(self) -> tuple[Widget, ...]:
         return self.widgets.inputs() if self._controls is None else self._controls.inputs()
 
-    async def _keep_live(self) -> None:
-        async with self._latest:
-            await super()._keep_live()
-
     async def _leave(self) -> None:
         await self._load.stop()
         await asyncio.to_thread(self._line.close)
@@ -213,10 +204,7 @@ class BreakerPanel(Panel):
         if not self._load.fresh and now - self._drawn < FOLLOW:
             return
         self._drawn = now
-        if now - self._looked > FOLLOW:
-            self._looked = now
-            await self._follow()
-        await asyncio.to_thread(self._ask_envoy)
+        await self._shown(asyncio.to_thread(self._ask_envoy), of="the proxy")
         found = await self._snapshot()
         self._trail.add(Tick(self._now(), found.summary if found.running else None, found.counters, found.standings))
         await asyncio.to_thread(self._draw, found)
@@ -224,11 +212,11 @@ class BreakerPanel(Panel):
     # -- changes -----------------------------------------------------------------------------------------------------------------------
 
     def _moved(self) -> None:
-        if not self._showing and self._controls is not None:
+        if self._by_hand() and self._controls is not None:
             self._latest.offer(self._controls.breaker())
 
     def _switched(self, failing: bool) -> None:  # noqa: FBT001 - a switch
-        if not self._showing:
+        if self._by_hand():
             self._later(self._fail(failing))
 
     async def _write(self, wanted: Breaker) -> None:
@@ -251,8 +239,6 @@ class BreakerPanel(Panel):
         self._show(self._held)
 
     async def _follow(self) -> None:
-        if self._latest.busy:
-            return
         held = await asyncio.to_thread(breakers.read, self._connection, self._namespace, self._rule)
         wanted = await asyncio.to_thread(replicas.read, self._connection, self._namespace, self._faulty)
         if not self._latest.busy:
@@ -296,7 +282,7 @@ class BreakerPanel(Panel):
         view = self._trail.view()
         picture.update(self._controls.figure, view)
         self._controls.numbers.value = breaker_controls.count(found.counts, found.summary, found.counters, found.standings)
-        self._controls.alt.value = breaker_controls.caption(view)
+        self._controls.alt.value = controls.caption(picture.describe(view))
 
     def _show_running(self, running: bool) -> None:  # noqa: FBT001 - Load calls it
         if self._controls is not None:

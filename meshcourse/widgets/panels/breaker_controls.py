@@ -17,7 +17,7 @@ import ipywidgets
 from meshcourse.measure.windows import Summary
 from meshcourse.mesh.breakers import Breaker
 from meshcourse.traffic.results import Counts
-from meshcourse.widgets import live_figure, palette
+from meshcourse.widgets import live_figure
 from meshcourse.widgets.breaking import Standing, View
 from meshcourse.widgets.figures import breaker as picture
 from meshcourse.widgets.panels import controls
@@ -62,7 +62,7 @@ def build(held: Breaker, *, failing: bool | None, callers: int, title: str, view
     """All widgets; `failing` is None where there is no failing replica to bring in."""
     sliders = {name: _slider(text, getattr(held, name), least, most, f"mc-breaker-{name}") for name, text, least, most, _ in _SLIDERS}
     row = ipywidgets.Layout(flex_flow="row wrap")
-    rows = [ipywidgets.HBox([sliders[name], ipywidgets.HTML(_small(note))], layout=row) for name, _, _, _, note in _SLIDERS]
+    rows = [ipywidgets.HBox([sliders[name], ipywidgets.HTML(controls.caption(note))], layout=row) for name, _, _, _, note in _SLIDERS]
     crowd = _slider("callers", callers, 1, MOST_CALLERS, "mc-callers")
     switch = ipywidgets.Checkbox(value=bool(failing), description="failing replica", indent=False, disabled=failing is None)
     switch.add_class("mc-failing")
@@ -71,7 +71,7 @@ def build(held: Breaker, *, failing: bool | None, callers: int, title: str, view
     stop = controls.button("Stop load", "mc-stop", tooltip="Stop sending")
     stop.disabled = True
     numbers, error, alt = controls.words("mc-numbers"), controls.words("mc-error"), controls.words("mc-alt")
-    alt.value = caption(view)
+    alt.value = controls.caption(picture.describe(view))
     figure = live_figure.made(picture.figure(view))
     load = ipywidgets.HBox([start, stop, crowd, switch], layout=row)
     box = ipywidgets.VBox(
@@ -112,15 +112,6 @@ def endpoints(standings: tuple[Standing, ...]) -> str:
         for each in standings
     ]
     return " · ".join(words) or "no endpoint is known"
-
-
-def caption(view: View) -> str:
-    """The picture in words, under it."""
-    return _small(html.escape(picture.describe(view)))
-
-
-def _small(text: str) -> str:
-    return f'<span style="color:{palette.INK};font-size:90%">{text}</span>'
 
 
 def _slider(text: str, value: int, least: int, most: int, name: str) -> Widget:

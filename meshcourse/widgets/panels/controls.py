@@ -68,7 +68,7 @@ def build(weights: Mapping[str, int], title: str, view: View) -> Controls:
     )
     rate.add_class("mc-rate")
     numbers, error, alt = words("mc-numbers"), words("mc-error"), words("mc-alt")
-    numbers.value, alt.value = count(Counts(), Summary(1.0)), caption(view)
+    numbers.value, alt.value = count(Counts(), Summary(1.0)), caption(picture.describe(view))
     figure = live_figure.made(picture.figure(view))
     heading = ipywidgets.HTML(f"<b>{html.escape(title)}</b>")
     row = ipywidgets.Layout(flex_flow="row wrap")
@@ -118,9 +118,9 @@ def complaint(text: str) -> str:
     return f'<div role="alert" style="border-left:4px solid {palette.series(1)};padding-left:8px">{lines}</div>' if text else ""
 
 
-def caption(view: View) -> str:
-    """The picture in words, under it."""
-    return f'<span style="color:{palette.INK};font-size:90%">{html.escape(picture.describe(view))}</span>'
+def caption(text: str) -> str:
+    """Plain text, small and pale: the picture in words, under it; a note beside a slider."""
+    return f'<span style="color:var(--jp-content-font-color2, {palette.INK});font-size:90%">{html.escape(text)}</span>'
 
 
 def weight_slider(version: str, weight: int) -> Widget:

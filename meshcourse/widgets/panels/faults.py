@@ -24,16 +24,13 @@ from meshcourse.mesh.connection import Connection
 from meshcourse.mesh.faults import Faults
 from meshcourse.traffic.results import Result
 from meshcourse.traffic.targets import Target
-from meshcourse.widgets import faulting, live_figure, palette
+from meshcourse.widgets import faulting, live_figure
 from meshcourse.widgets.faulting import CHOSEN, GROUPS, OTHERS, Story
 from meshcourse.widgets.figures import faults as picture
-from meshcourse.widgets.latest import Latest
 from meshcourse.widgets.load import Load
 from meshcourse.widgets.panels import controls
 from meshcourse.widgets.panels.panel import PATIENCE, Panel, Widget
 
-FOLLOW: Final = 2.0
-"""Seconds between looks at what the mesh holds: a learner's kubectl moves the sliders too."""
 WINDOW: Final = 4.0
 PUSH: Final = 0.5
 """Seconds that the mesh may take to follow a slider."""
@@ -68,8 +65,8 @@ class FaultPanel(Panel):
             for group in GROUPS
         }
         self._held = Faults()
-        self._latest: Latest[Faults] = Latest(self._write)
-        self._asked = self._followed = 0.0
+        self._asked = 0.0
+        self._running = 0
         self._story = Story()
 
     def _load(self, target: Target) -> Load:
@@ -86,8 +83,7 @@ class FaultPanel(Panel):
 
     def _build(self) -> tuple[Widget, Widget]:
         self._held = mesh.read(self._connection, *self._where)
-        self.abort = _slider("abort, %", "mc-abort", 100)
-        self.delay = _slider("delay, %", "mc-delay", 100)
+        self.abort, self.delay = _slider("abort, %", "mc-abort"), _slider("delay, %", "mc-delay")
         self.seconds = ipywidgets.FloatSlider(
             min=0.5,
             max=5.0,
@@ -129,10 +125,6 @@ class FaultPanel(Panel):
 
     def _inputs(self) -> tuple[Widget, ...]:
         return (self.abort, self.delay, self.seconds, self.who, self.begin, self.end)
-
-    async def _keep_live(self) -> None:
-        async with self._latest:
-            await super()._keep_live()
 
     async def _leave(self) -> None:
         await self._stop()
@@ -186,16 +178,16 @@ class FaultPanel(Panel):
     # -- on the background loop --------------------------------------------------------------------------------------------------------
 
     async def _beat(self) -> None:
-        now = time.monotonic()
         if any(load.fresh for load in self._loads.values()):
             seen = {group: load.look()[1] for group, load in self._loads.items()}
             self._story.add(self._now(), self._held, seen)
             await asyncio.to_thread(self._draw, seen)
-        if now - self._followed > FOLLOW and not self._latest.busy:
-            self._followed, asked = now, self._asked
-            held = await asyncio.to_thread(mesh.read, self._connection, *self._where)
-            if asked == self._asked and held != self._comparable():
-                self._accept(held)
+
+    async def _follow(self) -> None:
+        asked = self._asked
+        held = await asyncio.to_thread(mesh.read, self._connection, *self._where)
+        if asked == self._asked and held != self._comparable():
+            self._accept(held)
 
     def _comparable(self) -> Faults:
         """What the mesh can tell of what is held: without a delay it does not say how long one would be."""
@@ -235,7 +227,7 @@ class FaultPanel(Panel):
     # -- showing; from any thread ------------------------------------------------------------------------------------------------------
 
     def _moved(self) -> None:
-        if not self._showing:
+        if self._by_hand():
             self._asked = time.monotonic()
             chosen = self.who.value == CHOSEN_ONLY
             self._latest.offer(Faults(float(self.abort.value), float(self.delay.value), float(self.seconds.value), chosen))
@@ -252,7 +244,7 @@ class FaultPanel(Panel):
         view = self._story.view()
         picture.update(self.figure, view)
         self._show_numbers(seen)
-        self.alt.value = f'<span style="color:{palette.INK};font-size:90%">{html.escape(picture.describe(view))}</span>'
+        self.alt.value = controls.caption(picture.describe(view))
 
     def _show_numbers(self, seen: Mapping[str, Summary]) -> None:
         lines = [
@@ -263,12 +255,13 @@ class FaultPanel(Panel):
         ]
         self.seen.value = "<br>".join(map(html.escape, lines))
 
-    def _show_running(self, running: bool) -> None:  # noqa: FBT001 - Load calls it
+    def _show_running(self, running: bool) -> None:  # noqa: FBT001 - either Load calls it
+        self._running += 1 if running else -1
         if running:
             self._complain(None)
             self._story.add(self._now(), self._held, dict.fromkeys(GROUPS))
-        self.begin.disabled = running or self._closed
-        self.end.disabled = not running
+        self.begin.disabled = self._running > 0 or self._closed
+        self.end.disabled = not self._running
 
 
 def _label(status: int, headers: Mapping[str, str], body: bytes) -> str:  # noqa: ARG001 - a Labeller
@@ -287,9 +280,9 @@ def _differing(now: Snapshot) -> list[str]:
     return found
 
 
-def _slider(text: str, name: str, most: int) -> Widget:
+def _slider(text: str, name: str) -> Widget:
     slider = ipywidgets.IntSlider(
-        min=0, max=most, description=text, style={"description_width": "80px"}, layout=ipywidgets.Layout(width="360px", max_width="100%")
+        min=0, max=100, description=text, style={"description_width": "80px"}, layout=ipywidgets.Layout(width="360px", max_width="100%")
     )
     slider.add_class(name)
     return slider

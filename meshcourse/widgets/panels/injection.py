@@ -64,7 +64,7 @@ class InjectionPanel(Panel):
         self._prefix, self._by = prefix, by
         self._proofs: dict[Place, Proof] = {}
         self._ready: set[str] = set()
-        self._turn: asyncio.Lock | None = None
+        self._turn = asyncio.Lock()
         self._webhooks: tuple[webhooks.Webhook, ...] = ()
 
     def _build(self) -> tuple[Widget, Widget]:
@@ -77,17 +77,12 @@ class InjectionPanel(Panel):
             )
         self.namespace = controls.toggles(list(NAMESPACES), "namespace", "mc-namespace")
         self.pod = controls.toggles(list(PODS), "pod", "mc-pod")
-        self.guesses = {text: ipywidgets.Button(description=text, layout=ipywidgets.Layout(width="auto")) for text in GUESSES}
-        for (text, button), name in zip(self.guesses.items(), ("mc-guess-none", "mc-guess-sidecar"), strict=True):
-            button.add_class(name)
+        self.guesses = {text: controls.button(text, f"mc-guess-{'sidecar' if said else 'none'}") for text, said in GUESSES.items()}
+        for text, button in self.guesses.items():
             button.on_click(lambda _, said=GUESSES[text]: self._later(self._judge(said)))
-        self.all = ipywidgets.Button(description="Prove all twelve", layout=ipywidgets.Layout(width="auto"))
-        self.all.add_class("mc-prove-all")
+        self.all = controls.button("Prove all twelve", "mc-prove-all")
         self.all.on_click(lambda _: self._later(self._everything()))
-        self.said, self.table, self.alt, alert = (ipywidgets.HTML() for _ in range(4))
-        self.said.add_class("mc-said")
-        self.table.add_class("mc-table")
-        alert.add_class("mc-error")
+        self.said, self.table, self.alt, alert = (controls.words(name) for name in ("mc-said", "mc-table", "mc-alt", "mc-error"))
         for toggle in (self.namespace, self.pod):
             toggle.observe(self._moved, names="value")
         self.said.value = _line("Choose a label for each, then say what a new pod will show under READY.")
@@ -164,8 +159,6 @@ class InjectionPanel(Panel):
 
     async def _prove(self, place: Place) -> Trial:
         """One dry-run create at a time, however often a button is pressed."""
-        if self._turn is None:
-            self._turn = asyncio.Lock()
         async with self._turn:
             trial = await asyncio.to_thread(self._attempt, place)
         self._proofs[place] = Proof(trial.ready, trial.injected, trial.injected == self._predicted(place).injected)
@@ -194,7 +187,7 @@ class InjectionPanel(Panel):
     def _draw(self) -> None:
         view = View(tuple(NAMESPACES), tuple(PODS), self._chosen(), dict(self._proofs))
         self.table.value = picture.table(view)
-        self.alt.value = f'<span style="font-size:90%">{html.escape(picture.describe(view))}</span>'
+        self.alt.value = controls.caption(picture.describe(view))
 
 
 def _line(text: str, command: str = "", *, strong: str = "") -> str:

@@ -24,7 +24,6 @@ from meshcourse.mesh import arrival, installation, resources
 from meshcourse.mesh.connection import Connection
 from meshcourse.traffic import pacing, sender
 from meshcourse.traffic.targets import Target
-from meshcourse.widgets import palette
 from meshcourse.widgets.figures import inspection as picture
 from meshcourse.widgets.figures.inspection import Inspection
 from meshcourse.widgets.panels import controls
@@ -43,7 +42,7 @@ class InspectorPanel(Panel):
         self._connection, self._namespace, self._path = connection, namespace, path
         self._line = AdminLine(connection, installation.NAMESPACE, installation.INGRESS)
         self._found: Inspection | None = None
-        self._turn: asyncio.Lock | None = None
+        self._turn = asyncio.Lock()
 
     def _build(self) -> tuple[Widget, Widget]:
         rules = arrival.listed(self._connection, self._namespace, "virtualservices")
@@ -104,7 +103,6 @@ class InspectorPanel(Panel):
     # -- on the background loop --------------------------------------------------------------------------------------------------------
 
     async def _ask_typed(self) -> Inspection:
-        self._turn = self._turn or asyncio.Lock()
         async with self._turn:
             self.send.disabled = True
             try:
@@ -135,7 +133,7 @@ class InspectorPanel(Panel):
         self.said.value = f"<b>{html.escape(found.asked)}</b><br>{html.escape(picture.describe(found))}"
         self.routes.value = picture.routes(found.steps)
         missing = "waiting for the proxies' logs (Envoy writes them once a second) …" if waiting else "no proxy has logged it"
-        self.hops.value = picture.hops(found.passages, found.names) or f'<span style="color:{palette.INK}">{missing}</span>'
+        self.hops.value = picture.hops(found.passages, found.names) or controls.caption(missing)
 
 
 _OWN: Final = {"host": "it has a field of its own", "user-agent": "the inspector finds its request in the proxies' logs by it"}

@@ -24,7 +24,7 @@ from meshcourse.measure.windows import Summary
 from meshcourse.mesh.connection import Connection
 from meshcourse.traffic.results import Counts
 from meshcourse.traffic.targets import Target
-from meshcourse.widgets import live_figure, palette
+from meshcourse.widgets import live_figure
 from meshcourse.widgets.figures import objectives as picture
 from meshcourse.widgets.load import Load
 from meshcourse.widgets.panels import controls
@@ -152,7 +152,7 @@ class ObjectivePanel(Panel):
         now = time.monotonic()
         if self._load.running and now - self._looked > LOOK and (self._looking is None or self._looking.done()):
             self._looked = now
-            self._looking = asyncio.create_task(self._shown(self._look()))
+            self._looking = asyncio.create_task(self._shown(self._look(), of="the proxies"))
         if self._load.running:
             counts, summary = self._load.look()
             score = self._scoring.add(self._now(), summary)
@@ -183,7 +183,7 @@ class ObjectivePanel(Panel):
         self.board.value = table(view.marks)
         self.score.value = f"<b>{html.escape(str(score))}</b>"
         self.numbers.value = controls.count(counts, summary)
-        self.alt.value = f'<span style="color:{palette.INK};font-size:90%">{html.escape(picture.describe(view))}</span>'
+        self.alt.value = controls.caption(picture.describe(view))
 
     def _show_running(self, running: bool) -> None:  # noqa: FBT001 - Load calls it
         if running:

@@ -1,8 +1,9 @@
 """What every live panel has in common: it is opened once, redraws on a beat, shows its errors, and ends with its kernel.
 
-Comes in: a key (which cluster and objects a panel is about) and, from a subclass, `_build`, `_beat` and `_leave`. Goes out: a widget that a
-cell displays. Who runs it: the subclasses, one for each panel. A second panel with the same key closes the first, so that a cell can be
-run again. Callbacks run in the kernel's thread and never wait: what takes time is handed to the background loop.
+Comes in: a key (which cluster and objects a panel is about) and, from a subclass, `_build`, `_beat`, `_leave`, and `_latest` and `_follow`
+where it moves something. Goes out: a widget that a cell displays. Who runs it: the subclasses, one for each panel. A second panel with the
+same key closes the first, so that a cell can be run again. Callbacks run in the kernel's thread and never wait: what takes time is handed
+to the background loop.
 """
 
 from __future__ import annotations
@@ -20,11 +21,14 @@ import IPython.display
 
 from meshcourse.core import background, errors
 from meshcourse.widgets.film import Camera
+from meshcourse.widgets.latest import Latest
 from meshcourse.widgets.panels import controls, filming
 
 Widget = Any  # ipywidgets has no types
 T = TypeVar("T")
 PATIENCE: Final = 10.0
+FOLLOW: Final = 2.0
+"""Seconds between looks at what the mesh holds: a learner's kubectl moves the sliders too."""
 
 _open: dict[tuple[str, ...], Panel] = {}
 _open_lock = threading.Lock()
@@ -41,7 +45,8 @@ class Panel:
         self._lock = threading.RLock()
         self._showing = False
         self._closed = False
-        self._error = ""
+        self._errors: dict[str, str] = {}
+        self._latest: Latest[Any] = Latest(self._write)
         self._began = time.monotonic()
         self._box: Widget | None = None
         self._alert: Widget = None
@@ -61,6 +66,12 @@ class Panel:
     async def _beat(self) -> None:
         """Redraw, and look at the mesh; on the background loop."""
         raise NotImplementedError
+
+    async def _write(self, wanted: Any) -> None:  # noqa: ANN401 - what the subclass offers to `_latest`
+        """Bring about what was offered to `_latest` last; deals with its own failures."""
+
+    async def _follow(self) -> None:
+        """Look at what the mesh holds, and show it; not while something that was offered is on its way there."""
 
     async def _leave(self) -> None:
         """End what runs: loads, open lines."""
@@ -164,13 +175,17 @@ class Panel:
 
     async def _keep_live(self) -> None:
         """Draw once in `every` seconds; where drawing takes nearly as long or longer, a quarter of that is left for other work."""
-        due = time.monotonic() + self.every
-        while True:
-            await asyncio.sleep(max(due - time.monotonic(), self.every / 4))
-            due = time.monotonic() + self.every
-            await self._shown(self._beat())
-            if self._camera is not None:
-                await self._shown(asyncio.to_thread(self._take))
+        due, follow = time.monotonic() + self.every, time.monotonic() + FOLLOW
+        async with self._latest:
+            while True:
+                await asyncio.sleep(max(due - time.monotonic(), self.every / 4))
+                due = time.monotonic() + self.every
+                await self._shown(self._beat(), of="the beat")
+                if time.monotonic() > follow and not self._latest.busy:
+                    follow = time.monotonic() + FOLLOW
+                    await self._shown(self._follow(), of="what the mesh holds")
+                if self._camera is not None:
+                    await self._shown(asyncio.to_thread(self._take), of="the film")
 
     def _now(self) -> float:
         """Seconds since the panel was made."""
@@ -180,13 +195,18 @@ class Panel:
 
     @contextlib.contextmanager
     def _quietly(self) -> Iterator[None]:
-        """Move widgets without taking it for the learner's doing: callbacks look at `_showing`."""
+        """Move widgets without taking it for the learner's doing: callbacks ask `_by_hand`."""
         with self._lock:
             before, self._showing = self._showing, True
             try:
                 yield
             finally:
                 self._showing = before
+
+    def _by_hand(self) -> bool:
+        """Whether a callback is the learner's doing. What another thread shows `_quietly` at this moment is waited for."""
+        with self._lock:
+            return not self._showing
 
     def _later(self, work: Coroutine[Any, Any, object]) -> None:
         """Hand `work` to the background loop; its failure is shown in the panel."""
@@ -201,19 +221,27 @@ class Panel:
             raise
         return background.run(work, timeout=within)
 
-    async def _shown(self, work: Coroutine[Any, Any, object]) -> None:
+    async def _shown(self, work: Coroutine[Any, Any, object], *, of: str = "") -> None:
+        """Await `work` and show its failure. What is done again and again has a name, `of`: its error goes when it next succeeds."""
         try:
             await work
         except Exception as error:  # noqa: BLE001 - an error in a callback is shown in the widget
-            self._complain(error)
-
-    def _complain(self, error: Exception | None) -> None:
-        """Show an error, or clear the line."""
-        if error is None:
-            self._error = ""
+            self._complain(error, of=of)
         else:
-            self._error = str(error) if isinstance(error, errors.MeshcourseError) else f"{type(error).__name__}: {error}"
+            if of in self._errors and of:
+                self._complain(None, of=of)
+
+    def _complain(self, error: Exception | None, *, of: str = "") -> None:
+        """Show an error, or clear the line of the last one `of` the same."""
+        self._errors.pop(of, None)
+        if error is not None:
+            self._errors[of] = str(error) if isinstance(error, errors.MeshcourseError) else f"{type(error).__name__}: {error}"
         self._show_error()
+
+    @property
+    def _error(self) -> str:
+        """The text of the error line."""
+        return "\n".join(dict.fromkeys(self._errors.values()))
 
     def _show_error(self) -> None:
         if self._alert is not None:

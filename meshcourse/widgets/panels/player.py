@@ -102,9 +102,12 @@ class Player(Panel):
         self._playing = False
 
     def _moved(self, at: float) -> None:
-        if not self._showing:
+        if self._by_hand():
             self._playing = False
-            self._go(at)
+            try:
+                self._go(at)
+            except Exception as error:  # noqa: BLE001 - an error in a callback is shown in the widget
+                self._complain(error)
 
     def _go(self, at: float) -> None:
         self._at = min(max(at, 0.0), self.film.seconds)

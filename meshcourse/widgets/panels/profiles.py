@@ -7,8 +7,6 @@ Comes in: a Connection (for istioctl; no cluster is asked). Goes out: a widget; 
 from __future__ import annotations
 
 import asyncio
-import html
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -19,7 +17,6 @@ from meshcourse.mesh import profiles
 from meshcourse.mesh.connection import Connection
 from meshcourse.mesh.profiles import Profile, Row
 from meshcourse.widgets.figures import profiles as picture
-from meshcourse.widgets.latest import Latest
 from meshcourse.widgets.panels import controls
 from meshcourse.widgets.panels.panel import Panel
 
@@ -46,8 +43,6 @@ class ProfilePanel(Panel):
         self._first = (one, other)
         self._known: dict[str, Profile] = {}
         self._rows: tuple[Row, ...] = ()
-        self._latest: Latest[tuple[str, str]] = Latest(self._compare_shown)
-        self._follower: asyncio.Task[None] | None = None
 
     def _build(self) -> tuple[Widget, Widget]:
         self.one = controls.toggles(profiles.NAMES, "this", "mc-one")
@@ -55,7 +50,7 @@ class ProfilePanel(Panel):
         for toggle, chosen in zip((self.one, self.other), self._first, strict=True):
             toggle.value = chosen
             toggle.observe(lambda _: self._moved(), names="value")
-        self.table, self.alt, alert = (ipywidgets.HTML() for _ in range(3))
+        self.table, self.alt, alert = (controls.words(name) for name in ("mc-table", "mc-alt", "mc-error"))
         self._compare(*self._first)
         box = ipywidgets.VBox([self.one, self.other, alert, self.table, self.alt], layout=controls.whole())
         box.add_class("mc-profile-panel")
@@ -65,16 +60,10 @@ class ProfilePanel(Panel):
         return (self.one, self.other)
 
     async def _beat(self) -> None:
-        """Compare what was chosen last, once the one before is through."""
-        if self._follower is None:
-            self._follower = asyncio.create_task(self._follow())
-
-    async def _follow(self) -> None:
-        async with self._latest:
-            await asyncio.Event().wait()
+        """Nothing here changes by itself."""
 
     async def _leave(self) -> None:
-        await self._end(self._follower)
+        """Nothing runs between two comparisons."""
 
     def choose(self, one: str, other: str) -> tuple[Row, ...]:
         """Compare two profiles and wait for it. Raises PanelError for a name that is not on the buttons, MeshError when istioctl fails."""
@@ -94,24 +83,20 @@ class ProfilePanel(Panel):
         self.open()
         return Snapshot((str(self.one.value), str(self.other.value)), self._rows, self._error)
 
-    def profiles(self) -> Mapping[str, Profile]:
-        """Those that have been generated so far."""
-        return dict(self._known)
-
     # -- generating and showing --------------------------------------------------------------------------------------------------------
 
     def _moved(self) -> None:
-        if not self._showing:
+        if self._by_hand():
             self.alt.value = "…"
             self._latest.offer((str(self.one.value), str(self.other.value)))
 
-    async def _compare_shown(self, chosen: tuple[str, str]) -> None:
-        await self._shown(asyncio.to_thread(self._compare, *chosen))
+    async def _write(self, wanted: tuple[str, str]) -> None:
+        await self._shown(asyncio.to_thread(self._compare, *wanted))
 
     def _compare(self, one: str, other: str) -> None:
         left, right = (self._known.get(name) or profiles.generate(self._connection, name) for name in (one, other))
         self._known |= {left.name: left, right.name: right}
         self._rows = profiles.compare(left, right)
         self.table.value = picture.table(left, right, self._rows)
-        self.alt.value = f'<span style="font-size:90%">{html.escape(picture.describe(left, right, self._rows))}</span>'
+        self.alt.value = controls.caption(picture.describe(left, right, self._rows))
         self._complain(None)

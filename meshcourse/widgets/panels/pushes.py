@@ -19,7 +19,7 @@ import ipywidgets
 from meshcourse.core import errors
 from meshcourse.measure import pushes
 from meshcourse.measure.pushes import Push
-from meshcourse.mesh import resources
+from meshcourse.mesh import resources, versions
 from meshcourse.mesh.connection import Connection
 from meshcourse.widgets import live_figure
 from meshcourse.widgets.figures import pushes as picture
@@ -52,17 +52,14 @@ class PushPanel(Panel):
         self._proxies = tuple(proxies)
         self._arrivals: dict[str, list[float | None]] = {f"{name}.{where}": [] for where, name in proxies}
         self._ordered = ""
-        self._turn: asyncio.Lock | None = None
+        self._turn = asyncio.Lock()
 
     def _build(self) -> tuple[Widget, Widget]:
         self._read()
-        self.one, self.five = (
-            ipywidgets.Button(description=text, layout=ipywidgets.Layout(width="auto")) for text in ("Give an order", "Give five")
-        )
-        for button, name, times in ((self.one, "mc-push", 1), (self.five, "mc-push-five", 5)):
-            button.add_class(name)
-            button.on_click(lambda _, times=times: self._later(self._push(times)))
-        self.said, self.alt, alert = (ipywidgets.HTML() for _ in range(3))
+        self.one, self.five = controls.button("Give an order", "mc-push"), controls.button("Give five", "mc-push-five")
+        self.one.on_click(lambda _: self._later(self._push(1)))
+        self.five.on_click(lambda _: self._later(self._push(5)))
+        self.said, self.alt, alert = controls.words("mc-said"), controls.words("mc-alt"), controls.words("mc-error")
         self.figure = live_figure.made(picture.figure(self._view()))
         self._tell("Each order changes a header that every answer of the Service gets.")
         parts = [ipywidgets.HBox([self.one, self.five]), self.said, alert, self.figure, self.alt]
@@ -92,8 +89,6 @@ class PushPanel(Panel):
     # -- on the background loop --------------------------------------------------------------------------------------------------------
 
     async def _push(self, times: int) -> None:
-        if self._turn is None:
-            self._turn = asyncio.Lock()
         for _ in range(times):
             async with self._turn:
                 push = await asyncio.to_thread(self._order)
@@ -113,7 +108,8 @@ class PushPanel(Panel):
 
     def _read(self) -> dict[str, Any]:
         namespace, name = self._where
-        found = resources.read(self._connection.custom().get_namespaced_custom_object, *pushes.GROUP, namespace, pushes.PLURAL, name)
+        group = versions.networking(self._connection)
+        found = resources.read(self._connection.custom().get_namespaced_custom_object, *group, namespace, pushes.PLURAL, name)
         if not found or not found.get("spec", {}).get("http"):
             raise errors.PanelError(
                 f"There is no VirtualService {name} with http rules in namespace {namespace}.",
@@ -130,4 +126,4 @@ class PushPanel(Panel):
     def _tell(self, text: str) -> None:
         self.said.value = html.escape(text)
         picture.update(self.figure, self._view())
-        self.alt.value = f'<span style="font-size:90%">{html.escape(picture.describe(self._view()))}</span>'
+        self.alt.value = controls.caption(picture.describe(self._view()))

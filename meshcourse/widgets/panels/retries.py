@@ -15,7 +15,7 @@ from typing import Final
 
 import ipywidgets
 
-from meshcourse.core import background, errors
+from meshcourse.core import errors
 from meshcourse.measure import labels
 from meshcourse.measure.admin import AdminLine
 from meshcourse.measure.shares import Share
@@ -25,10 +25,9 @@ from meshcourse.mesh.connection import Connection
 from meshcourse.mesh.retrying import Chain, Retrying
 from meshcourse.traffic.results import Counts
 from meshcourse.traffic.targets import Target
-from meshcourse.widgets import live_figure, palette
+from meshcourse.widgets import live_figure
 from meshcourse.widgets import retrying as numbers
 from meshcourse.widgets.figures import retries as picture
-from meshcourse.widgets.latest import Latest
 from meshcourse.widgets.load import Load
 from meshcourse.widgets.panels import controls
 from meshcourse.widgets.panels.panel import PATIENCE, Panel, Widget
@@ -36,12 +35,9 @@ from meshcourse.widgets.retrying import Arrivals, Story
 
 LOOK: Final = 1.0
 """Seconds between looks at the proxies' counters."""
-FOLLOW: Final = 2.0
-"""Seconds between looks at what the mesh holds: a learner's kubectl moves the sliders too."""
 WINDOW: Final = 3.0
 PUSH: Final = 0.5
 """Seconds that the mesh may take to follow a slider."""
-MOST_FAULT: Final = 100
 GATEWAY, EVERY = "gateway only", "every hop"
 """Who retries."""
 MAX_RATE: Final = 200
@@ -83,8 +79,7 @@ class RetryPanel(Panel):
         self._load.dial.turn(40)
         self._cluster = cluster
         self._lines = tuple(AdminLine(connection, namespace, each) for each in (self._chain.front, self._chain.middle))
-        self._latest: Latest[Retrying] = Latest(self._write)
-        self._asked = self._looked = self._followed = 0.0
+        self._asked = self._looked = 0.0
         self._looking: asyncio.Task[None] | None = None
 
     # -- what it is made of --------------------------------------------------------------------------------------------------------------
@@ -93,7 +88,7 @@ class RetryPanel(Panel):
         self._story = Story(mesh.read(self._connection, self._namespace, self._chain))
         wide = ipywidgets.Layout(width="420px", max_width="100%")
         style = {"description_width": "80px"}
-        self.fault = ipywidgets.IntSlider(min=0, max=MOST_FAULT, description="fault, %", style=style, layout=wide)
+        self.fault = ipywidgets.IntSlider(min=0, max=100, description="fault, %", style=style, layout=wide)
         self.attempts = ipywidgets.IntSlider(min=0, max=numbers.MOST, description="attempts", style=style, layout=wide)
         self.who = controls.toggles([GATEWAY, EVERY], "who retries", "mc-who")
         self.rate = ipywidgets.IntSlider(value=40, min=1, max=MAX_RATE, description="requests/s", style=style, layout=wide)
@@ -107,8 +102,6 @@ class RetryPanel(Panel):
         self.figure = live_figure.made(picture.figure(self._story.view(None)))
         self._show_settings(self._story.settings)
         self._show_numbers(Counts(), Summary(WINDOW))
-        # Before any slider can be moved: what is offered to a Latest that does not run is lost.
-        background.run(self._latest.__aenter__(), timeout=PATIENCE)
         self._wire()
         row = ipywidgets.Layout(flex_flow="row wrap")
         heading = ipywidgets.HTML(f"<b>Faults and retries in {html.escape(self._namespace)}: {html.escape(self._load.target.host)}</b>")
@@ -192,14 +185,11 @@ class RetryPanel(Panel):
         now = time.monotonic()
         if self._load.running and now - self._looked > LOOK and (self._looking is None or self._looking.done()):
             self._looked = now
-            self._looking = asyncio.create_task(self._shown(self._look()))
+            self._looking = asyncio.create_task(self._shown(self._look(), of="the proxies"))
         if self._load.fresh:
             counts, summary = self._load.look()
             self._story.add(self._now(), summary)
             await asyncio.to_thread(self._draw, counts, summary)
-        if now - self._followed > FOLLOW and not self._latest.busy:
-            self._followed = now
-            await self._follow()
 
     async def _look(self) -> None:
         """Read both hops' counters, and between them how many requests have been answered."""
@@ -245,14 +235,13 @@ class RetryPanel(Panel):
     async def _leave(self) -> None:
         await self._load.stop()
         await self._end(self._looking)
-        await self._latest.__aexit__(None, None, None)
         for line in self._lines:
             await asyncio.to_thread(line.close)
 
     # -- showing; from any thread ----------------------------------------------------------------------------------------------------------
 
     def _moved(self) -> None:
-        if self._showing:
+        if not self._by_hand():
             return
         attempts = int(self.attempts.value)
         wanted = Retrying(float(self.fault.value), attempts, attempts if self.who.value == EVERY else 0)
@@ -271,7 +260,7 @@ class RetryPanel(Panel):
         view = self._story.view(summary)
         picture.update(self.figure, view)
         self._show_numbers(counts, summary)
-        self.alt.value = f'<span style="color:{palette.INK};font-size:90%">{html.escape(picture.describe(view))}</span>'
+        self.alt.value = controls.caption(picture.describe(view))
 
     def _show_numbers(self, counts: Counts, summary: Summary) -> None:
         self.numbers.value = controls.count(counts, summary)

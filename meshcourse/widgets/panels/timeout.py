@@ -23,13 +23,10 @@ from meshcourse.mesh.connection import Connection
 from meshcourse.traffic import pacing, sender
 from meshcourse.traffic.targets import Target
 from meshcourse.widgets.figures import timeout as picture
-from meshcourse.widgets.latest import Latest
-from meshcourse.widgets.panels import timeout_controls
+from meshcourse.widgets.panels import controls, timeout_controls
 from meshcourse.widgets.panels.panel import PATIENCE, Panel
 from meshcourse.widgets.panels.timeout_controls import Controls, Widget
 
-FOLLOW: Final = 2.0
-"""Seconds between looks at the timeouts: a learner's kubectl moves the sliders too."""
 LATE: Final = 6.0
 """Seconds after a request's end in which its hops may still appear in the logs."""
 PAUSE: Final = 1.0
@@ -77,11 +74,9 @@ class TimeoutPanel(Panel):
         self._connection, self._namespace, self._url, self._host = connection, namespace, url, host
         self._places, self._limits, self._worker, self._delay = places, limits, worker, delay
         self._held: dict[str, float] = {}
-        self._latest: Latest[dict[str, float]] = Latest(self._write)
         self._journeys: list[Journey] = []
         self._marks: dict[int, tuple[str, float]] = {}
         self._sent = 0
-        self._looked = 0.0
         self._sending: asyncio.Task[None] | None = None
         self._controls: Controls | None = None
 
@@ -162,20 +157,12 @@ class TimeoutPanel(Panel):
     def _inputs(self) -> tuple[Widget, ...]:
         return self.widgets.inputs() if self._controls is None else self._controls.inputs()
 
-    async def _keep_live(self) -> None:
-        async with self._latest:
-            await super()._keep_live()
-
     async def _leave(self) -> None:
         await self._end_sending()
 
     async def _beat(self) -> None:
-        now = time.monotonic()
         if self._marks:
             await self._look()
-        if now - self._looked > FOLLOW:
-            self._looked = now
-            await self._follow()
 
     # -- sending -----------------------------------------------------------------------------------------------------------------------
 
@@ -188,7 +175,9 @@ class TimeoutPanel(Panel):
         journey = Journey(number, asked, limits, result.status, result.latency)
         self._journeys = [*self._journeys, journey][-KEPT:]
         self._marks[number] = (mark, time.monotonic())
-        self._complain(errors.TrafficError("No answer came.", why=result.error, next="lab.wait()") if result.fault else None)
+        self._marks.pop(number - KEPT, None)  # its journey is shown no more
+        unanswered = errors.TrafficError("No answer came.", why=result.error, next="lab.wait()") if result.fault else None
+        self._complain(unanswered, of="the last request")
         await asyncio.to_thread(self._draw)
         return journey
 
@@ -236,12 +225,12 @@ class TimeoutPanel(Panel):
         self._delay = seconds
 
     def _moved(self) -> None:
-        if not self._showing and self._controls is not None:
+        if self._by_hand() and self._controls is not None:
             shown = zip(self._limits, self._controls.timeouts, strict=True)
             self._latest.offer({limit.virtual_service: float(slider.value) for limit, slider in shown})
 
     def _toggled(self, on: bool) -> None:  # noqa: FBT001 - a switch
-        if not self._showing:
+        if self._by_hand():
             self._later(self._begin() if on else self._end_sending())
 
     async def _write(self, wanted: dict[str, float]) -> None:
@@ -264,10 +253,9 @@ class TimeoutPanel(Panel):
         return {limit.virtual_service: timeouts.read(self._connection, self._namespace, limit.virtual_service) for limit in self._limits}
 
     async def _follow(self) -> None:
+        held = await asyncio.to_thread(self._read)
         if not self._latest.busy:
-            held = await asyncio.to_thread(self._read)
-            if not self._latest.busy:
-                self._show(held)
+            self._show(held)
 
     def _show(self, held: dict[str, float]) -> None:
         """Let the sliders show what the mesh holds, unless a newer wish waits."""
@@ -288,7 +276,7 @@ class TimeoutPanel(Panel):
             shown = tuple(self._journeys)
             picture.update(self._controls.figure, shown, self._places, self._worker)
             self._controls.words.value = picture.verdict(shown[-1])
-            self._controls.alt.value = timeout_controls.caption(shown)
+            self._controls.alt.value = controls.caption(picture.describe(shown))
 
     def _show_repeat(self, *, running: bool) -> None:
         if self._controls is not None:

@@ -14,8 +14,7 @@ from typing import Any, Final
 
 import ipywidgets
 
-from meshcourse.measure.journeys import Journey
-from meshcourse.widgets import live_figure, palette
+from meshcourse.widgets import live_figure
 from meshcourse.widgets.figures import timeout as picture
 from meshcourse.widgets.panels import controls
 
@@ -47,13 +46,14 @@ def build(delay: float, timeouts: Sequence[tuple[str, float]], *, title: str, fi
     waiting = _slider("the server takes, s", delay, "mc-delay")
     limits = tuple(_slider(text, seconds, f"mc-timeout-{number}") for number, (text, seconds) in enumerate(timeouts))
     wrapped = ipywidgets.Layout(flex_flow="row wrap")
-    rows = [ipywidgets.HBox([limit, ipywidgets.HTML(_small("0: none, which is Istio's default"))], layout=wrapped) for limit in limits]
+    note = controls.caption("0: none, which is Istio's default")
+    rows = [ipywidgets.HBox([limit, ipywidgets.HTML(note)], layout=wrapped) for limit in limits]
     send = controls.button("Send one request", "mc-send", tooltip="and see where the time goes", style="success")
     repeat = ipywidgets.ToggleButton(value=False, description="Keep sending", tooltip="one after the other, with a second between")
     repeat.add_class("mc-repeat")
     repeat.layout.width = "auto"
     words, error, alt = controls.words("mc-words"), controls.words("mc-error"), controls.words("mc-alt")
-    words.value, alt.value = "No request has been sent yet.", caption(())
+    words.value, alt.value = "No request has been sent yet.", controls.caption(picture.describe(()))
     live = live_figure.made(figure)
     buttons = ipywidgets.HBox([send, repeat], layout=ipywidgets.Layout(flex_flow="row wrap"))
     box = ipywidgets.VBox(
@@ -62,15 +62,6 @@ def build(delay: float, timeouts: Sequence[tuple[str, float]], *, title: str, fi
     )
     box.add_class("mc-timeout-panel")
     return Controls(box, live, waiting, limits, send, repeat, words, error, alt)
-
-
-def caption(journeys: Sequence[Journey]) -> str:
-    """The picture in words, under it."""
-    return _small(html.escape(picture.describe(journeys)))
-
-
-def _small(text: str) -> str:
-    return f'<span style="color:{palette.INK};font-size:90%">{text}</span>'
 
 
 def _slider(text: str, value: float, name: str) -> Widget:

@@ -27,7 +27,7 @@ from meshcourse.measure.topology import Topology
 from meshcourse.measure.workloads import Workload
 from meshcourse.mesh.connection import Connection
 from meshcourse.traffic.targets import Target
-from meshcourse.widgets import live_figure, palette
+from meshcourse.widgets import live_figure
 from meshcourse.widgets.figures import topology as picture
 from meshcourse.widgets.figures import workload as closeup
 from meshcourse.widgets.load import Load
@@ -77,7 +77,6 @@ class TopologyPanel(Panel):
         self._samples: deque[Sample] = deque()
         self._known: set[tuple[str, str]] = set()
         self._controls: Controls | None = None
-        self._lost = False
         self._drawn: Topology | None = None
         self._looks = 0
 
@@ -163,11 +162,7 @@ class TopologyPanel(Panel):
         return () if made is None else (made.start, made.stop, made.rate, made.workload, made.again)
 
     async def _beat(self) -> None:
-        try:
-            sample = await asyncio.to_thread(call_counts.read, self._connection, self._namespace)
-        except errors.MeshcourseError:
-            self._lost = True
-            raise
+        sample = await asyncio.to_thread(call_counts.read, self._connection, self._namespace)
         with self._lock:
             self._samples.append(sample)
             # The oldest that stays is the newest of those that are a window old, unless there was a long gap after it.
@@ -176,9 +171,6 @@ class TopologyPanel(Panel):
             ):
                 self._samples.popleft()
             self._known |= {(edge.source, edge.target) for edge in self._seen().edges if edge.flow.rate}
-        if self._lost:
-            self._lost = False
-            self._complain(None)
         await asyncio.to_thread(self._draw)
 
     async def _leave(self) -> None:
@@ -187,9 +179,8 @@ class TopologyPanel(Panel):
     # -- one workload --------------------------------------------------------------------------------------------------------------
 
     def _chosen(self, change: Mapping[str, Any]) -> None:
-        with self._lock:  # `_showing` is another thread's as long as that holds the lock
-            if not self._showing:
-                self._later(self._look_and_show(str(change["new"])))
+        if self._by_hand():
+            self._later(self._look_and_show(str(change["new"])))
 
     def _clicked(self, change: Mapping[str, Any]) -> None:
         point = change["new"]
@@ -240,7 +231,7 @@ class TopologyPanel(Panel):
     # -- showing; from any thread --------------------------------------------------------------------------------------------------
 
     def _turned(self, change: Mapping[str, Any]) -> None:
-        if not self._showing:
+        if self._by_hand():
             self._load.dial.turn(float(change["new"]))
 
     def _seen(self) -> Topology:
@@ -251,7 +242,7 @@ class TopologyPanel(Panel):
         if self._controls is not None:
             seen = self._seen()
             picture.update(self._controls.figure, seen)
-            self._controls.alt.value = caption(seen)
+            self._controls.alt.value = controls.caption(picture.describe(seen))
             self._drawn = seen
             self._offer()
 
@@ -289,7 +280,7 @@ def build(seen: Topology, url: str) -> Controls:
     )
     workload.add_class("mc-topology-workload")
     again = _button("Read again", "again", "Read the chosen workload once more")
-    error, alt, node = ipywidgets.HTML(), ipywidgets.HTML(caption(seen)), ipywidgets.HTML(closeup.box(HINT))
+    error, alt, node = ipywidgets.HTML(), ipywidgets.HTML(controls.caption(picture.describe(seen))), ipywidgets.HTML(closeup.box(HINT))
     error.add_class("mc-error")
     alt.add_class("mc-alt")
     node.add_class("mc-topology-node")
@@ -305,11 +296,6 @@ def build(seen: Topology, url: str) -> Controls:
 def choices(names: Iterable[str]) -> tuple[tuple[str, str], ...]:
     """(text, value) for each workload, once; an empty name is no workload."""
     return (NOBODY, *((name, name) for name in dict.fromkeys(names) if name))
-
-
-def caption(seen: Topology) -> str:
-    """The picture in words, under it."""
-    return f'<span style="color:{palette.INK};font-size:90%">{html.escape(picture.describe(seen))}</span>'
 
 
 def _button(text: str, name: str, tooltip: str, *, style: str = "") -> Any:  # noqa: ANN401 - ipywidgets has no types

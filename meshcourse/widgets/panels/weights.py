@@ -1,7 +1,7 @@
 """The weight panel: sliders that move real traffic, beside what the traffic then does.
 
 Comes in: a Connection, a VirtualService, the URL to send load to, and how answers tell their version. Goes out: a widget; and the same by
-calls, for papermill and tests: `set_weights`, `start`, `stop`, `wait_observed`, `snapshot`. Who runs it: lab.weights, in a notebook.
+calls, for papermill and tests: `set_weights`, `start`, `stop`, `wait_observed`, `snapshot`. Who runs it: lab.weight_panel, in a notebook.
 
 Patches, load and redrawing run on the background loop, so no callback waits for the network. A panel ends with `close()`, when
 another is opened for the same route (the cell was run again), and when the kernel exits.
@@ -28,7 +28,6 @@ from meshcourse.traffic.results import Counts, Labeller
 from meshcourse.traffic.targets import Target
 from meshcourse.widgets import redistribution
 from meshcourse.widgets.figures import weights as picture
-from meshcourse.widgets.latest import Latest
 from meshcourse.widgets.load import Load
 from meshcourse.widgets.panels import controls
 from meshcourse.widgets.panels.controls import Controls
@@ -36,8 +35,6 @@ from meshcourse.widgets.panels.panel import PATIENCE, Panel
 from meshcourse.widgets.trail import Tick, Trail, View
 
 TICK: Final = 0.25
-FOLLOW: Final = 2.0
-"""Seconds between looks at what the mesh holds: a learner's kubectl moves the sliders too."""
 GESTURE: Final = 2.0
 """Changes that follow each other faster are one drag: `Roll back` returns to before all of it."""
 ENOUGH: Final = 30
@@ -84,9 +81,6 @@ class WeightPanel(Panel):
         self._held: dict[str, int] = {}
         self._before: dict[str, int] = {}
         self._changed = 0.0
-        self._followed = 0.0
-        self._lost = False
-        self._latest: Latest[dict[str, int]] = Latest(self._write)
         self._controls: Controls | None = None
 
     # -- life ----------------------------------------------------------------------------------------------------------------------
@@ -102,19 +96,12 @@ class WeightPanel(Panel):
     def _inputs(self) -> tuple[Any, ...]:
         return () if self._controls is None else self._controls.inputs()
 
-    async def _keep_live(self) -> None:
-        async with self._latest:
-            await super()._keep_live()
-
     async def _beat(self) -> None:
-        """Redraw while there is something new; look at the mesh every two seconds."""
+        """Redraw while there is something new."""
         if self._load.fresh:
             found = await self._snapshot()
             self._trail.add(Tick(self._now(), found.weights, found.summary))
             await asyncio.to_thread(self._draw, found, self._trail.view())
-        if self._now() - self._followed > FOLLOW and not self._latest.busy:
-            await self._follow()
-            self._followed = self._now()
 
     async def _leave(self) -> None:
         await self._load.stop()
@@ -203,7 +190,7 @@ class WeightPanel(Panel):
 
     def _moved(self, version: str, weight: int) -> None:
         with self._lock:
-            if self._showing:
+            if not self._by_hand():
                 return
             now = {each: int(slider.value) for each, slider in self.widgets.sliders.items()}
             # The moved slider already shows its new value; the others still sum to what it had before.
@@ -249,18 +236,10 @@ class WeightPanel(Panel):
 
     async def _follow(self) -> None:
         asked = self._changed
-        try:
-            held = await asyncio.to_thread(route_weights.read, self._connection, *self._where, self._route)
-            if set(held) != set(self._held):
-                why = f"the route's versions are now {', '.join(held)}"
-                raise errors.PanelError("The route has other versions than this panel.", why=why, next="run the panel's cell again")
-        except errors.MeshcourseError as error:
-            self._lost = True
-            self._complain(error)
-            return
-        if self._lost:
-            self._lost = False
-            self._complain(None)
+        held = await asyncio.to_thread(route_weights.read, self._connection, *self._where, self._route)
+        if set(held) != set(self._held):
+            why = f"the route's versions are now {', '.join(held)}"
+            raise errors.PanelError("The route has other versions than this panel.", why=why, next="run the panel's cell again")
         # A drag that began while we were reading is newer than what was read.
         if held != self._held and asked == self._changed and not self._latest.busy:
             self._accept(held)
@@ -277,7 +256,7 @@ class WeightPanel(Panel):
         for version, text in self.widgets.observed.items():
             text.value = controls.seen(version, found.summary)
         self.widgets.numbers.value = controls.count(found.counts, found.summary)
-        self.widgets.alt.value = controls.caption(view)
+        self.widgets.alt.value = controls.caption(picture.describe(view))
         self._show_error()
 
     def _show_weights(self, shown: Mapping[str, int]) -> None:

@@ -1,0 +1,85 @@
+"""What all panels have in common, without a cluster: whose error is shown how long, and whose doing a change is."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import ipywidgets
+import pytest
+from waiting import until
+
+from meshcourse.core.errors import MeshError
+from meshcourse.widgets.panels.panel import Panel
+
+
+class Trial(Panel):
+    """A slider and a line for errors; its beat fails while `failing`, its look at the mesh while `lost`."""
+
+    every = 0.02
+    failing = lost = False
+
+    def _build(self) -> tuple[Any, Any]:
+        self.slider, self.alert, self.moves = ipywidgets.IntSlider(), ipywidgets.HTML(), list[int]()
+        self.slider.observe(lambda change: self.moves.append(change["new"]) if self._by_hand() else None, names="value")
+        return ipywidgets.VBox([self.slider, self.alert]), self.alert
+
+    def _inputs(self) -> tuple[Any, ...]:
+        return (self.slider,)
+
+    async def _beat(self) -> None:
+        if self.failing:
+            raise MeshError("The mesh is away.", why="a test", next="wait")
+
+    async def _follow(self) -> None:
+        if self.lost:
+            raise MeshError("The route is gone.", why="a test", next="wait")
+
+    async def _leave(self) -> None:
+        pass
+
+    async def refused(self) -> None:
+        raise MeshError("That was refused.", why="a test", next="another")
+
+
+@pytest.fixture
+def panel() -> Iterator[Trial]:
+    with Trial("trial") as made:
+        yield made
+
+
+def test_what_is_done_again_and_again_takes_its_own_error_back_when_it_succeeds(panel: Trial) -> None:
+    panel.failing = panel.lost = True
+    panel._later(panel.refused())
+    for words in ("The mesh is away.", "The route is gone.", "That was refused."):
+        until(lambda words=words: panel.alert.value.count(words) == 1)
+    panel.failing = False
+    until(lambda: "The mesh is away." not in panel.alert.value)
+    assert "The route is gone." in panel.alert.value
+    panel.lost = False
+    until(lambda: "The route is gone." not in panel.alert.value)
+    assert "That was refused." in panel.alert.value, "a callback's error stays until the learner's next deed"
+
+
+def test_a_move_while_another_thread_shows_something_counts(panel: Trial) -> None:
+    showing, shown = threading.Event(), threading.Event()
+
+    def show() -> None:
+        with panel._quietly():
+            panel.slider.value = 3
+            showing.set()
+            shown.wait(5)
+
+    def move() -> None:
+        panel.slider.value = 7
+
+    threads = [threading.Thread(target=show), threading.Thread(target=move)]
+    threads[0].start()
+    assert showing.wait(5)
+    threads[1].start()
+    until(lambda: panel.slider.value == 7)
+    shown.set()
+    for thread in threads:
+        thread.join(5)
+    assert panel.moves == [7], "what is shown is no move, and a move meanwhile is not lost"
