@@ -209,7 +209,7 @@ def install(name: str, profile: str) -> None:
     found = installation.status(connection)
     if found is None:
         display.report(f"istioctl install --set profile={profile} -y")
-        found = installation.install(connection, profile, report=_finished)
+        found = installation.install(connection, profile, report=display.report)
     elif not found.ready:
         found = installation.wait_until_ready(connection, report=display.report)
     chosen.find(name).settle()
@@ -222,9 +222,3 @@ def _connection(name: str) -> Connection:
 
     cluster = chosen.find(name)
     return Connection(cluster.kubeconfig(), cluster.ingress_url(), cluster.environment())
-
-
-def _finished(line: str) -> None:
-    """Of what istioctl prints, the steps that are done: not its ship, nor a line for each look at a pod."""
-    if "\N{HEAVY CHECK MARK}" in line:
-        display.report(line)
