@@ -117,7 +117,7 @@ def rules(desk: Desk, namespace: str, name: str) -> list[dict[str, Any]]:
     return found
 
 
-@opened_by("notebook7")
+@opened_by()
 def test_weights(desk: Desk) -> None:
     namespace = desk.apply("05-canary", "01", "02", "03", "04", "05")
     desk.ready(namespace, "web-v1", "web-v2")
