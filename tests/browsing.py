@@ -1,4 +1,7 @@
-"""A browser before a running JupyterLab: how the tests of what a learner sees drive it, and the benchmark of how soon it is painted."""
+"""A browser before a running JupyterLab or Notebook 7: how the tests of what a learner sees drive it, and the benchmark of painting.
+
+One server serves both; which of them opens a notebook is said by its URL.
+"""
 
 from __future__ import annotations
 
@@ -33,6 +36,9 @@ ARGUMENTS = [
     "--disable-sync",
 ]
 MANIFESTS = Path(__file__).parents[1] / "notebooks" / "manifests"
+FRONTS = {"lab": "lab/tree", "notebook7": "notebooks"}
+"""What may open a notebook, by the path of its URL."""
+CELLS = ".jp-NotebookPanel:not(.lm-mod-hidden) .jp-CodeCell"
 WIDE, NARROW = {"width": 1400, "height": 1400}, {"width": 700, "height": 1400}
 LIMIT = 90_000
 CROWDED = (Path(__file__).parent / "browser" / "crowded.js").read_text(encoding="utf-8")
@@ -94,7 +100,7 @@ def printed_url(server: subprocess.Popen[bytes], log: Path) -> str:
 
 @dataclass(frozen=True)
 class Desk:
-    """A browser before a running JupyterLab."""
+    """A browser before a running JupyterLab, or Notebook 7: `front` is one of FRONTS."""
 
     page: Any
     cluster: RealCluster
@@ -104,6 +110,7 @@ class Desk:
     artifacts: Path
     namespaces: list[str] = field(default_factory=list)
     """What a test made, and what goes after it."""
+    front: str = "lab"
 
     def command(self, name: str, **arguments: Any) -> None:
         """Have one of the application's own commands run; it may take its time."""
@@ -126,26 +133,35 @@ class Desk:
         resources.wait_for_rollout(self.cluster.connection, namespace, list(deployments), timeout=120.0)
         arrival.wait(self.cluster.connection, namespace)
 
-    def show(self, chapter: str, cell: str, *, tree: str = "lab/tree", drawn: str = ".main-svg") -> Any:
-        """Write a notebook that shows one panel, open it, run it; the panel."""
+    def show(self, chapter: str, *codes: str, drawn: str = ".main-svg") -> Any:
+        """Write a notebook whose cells each show one panel, open it, run it; the first one's panel."""
         path = self.folder / f"{chapter}.ipynb"
-        cells = [nbformat.v4.new_code_cell(f"from meshcourse import lab\nlab.chapter({chapter!r})\n{cell}")]
+        first, *rest = codes
+        cells = [nbformat.v4.new_code_cell(each) for each in (f"from meshcourse import lab\nlab.chapter({chapter!r})\n{first}", *rest)]
         kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
         nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), path)
         self.page.set_viewport_size(WIDE)
         self.page.evaluate("() => window.jupyterapp.serviceManager.sessions.shutdownAll()")
-        self.page.goto(f"{self.site}/{tree}/{path.name}")
+        self.page.goto(f"{self.site}/{FRONTS[self.front]}/{path.name}")
         self.page.wait_for_function("() => window.jupyterapp && document.querySelector('.jp-CodeCell')", timeout=LIMIT)
         self.page.wait_for_function(CONNECTED, timeout=LIMIT)
         self.run()
-        panel = self.page.locator(".mc-panel").first
         try:
-            panel.wait_for(state="attached", timeout=LIMIT)
-            panel.locator(f"{drawn} >> nth=0").wait_for(state="attached", timeout=LIMIT)
+            for number in range(len(codes)):
+                self.panel(number).locator(f"{drawn} >> nth=0").wait_for(state="attached", timeout=LIMIT)
         except Exception:
             self.page.screenshot(path=str(self.artifacts / f"{chapter}-missing.png"))
             raise
-        return panel
+        return self.panel()
+
+    def panel(self, cell: int = 0) -> Any:
+        """The panel that a cell shows."""
+        return self.page.locator(CELLS).nth(cell).locator(".mc-panel")
+
+    def at(self, cell: int, command: str) -> None:
+        """Have one of the notebook's commands run for a cell."""
+        self.page.evaluate("cell => { window.jupyterapp.shell.currentWidget.content.activeCellIndex = cell }", cell)
+        self.command(command)
 
     def run(self) -> None:
         """Run all cells. While the page puts itself together the command may be lost, or run another notebook: then once more."""
@@ -171,7 +187,7 @@ class Desk:
             self.page.wait_for_function(f"() => document.body.dataset.jpThemeName === '{theme}'")
             self.page.wait_for_timeout(700)  # plotly redraws itself a moment after the window's change
             panel.scroll_into_view_if_needed()
-            panel.screenshot(path=str(self.artifacts / f"panel-{name}-{look}.png"))
+            panel.screenshot(path=str(self.artifacts / f"panel-{name}-{self.front}-{look}.png"))
             wrong += [f"{look}: {each}" for each in panel.evaluate(CROWDED)]
         self.page.set_viewport_size(WIDE)
         assert not wrong, "\n".join(wrong)

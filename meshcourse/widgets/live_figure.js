@@ -20,6 +20,13 @@ function library(model) {
   return window[LIBRARY];
 }
 
+// Keys without Ctrl or Shift are the slider's or the list's that has the focus. In command mode the notebook would take an arrow for itself:
+// Notebook 7 before a slider hears of it, JupyterLab before a list does. Both heed this attribute, and the window is told first.
+function keep(event) {
+  const plain = !(event.ctrlKey || event.metaKey || event.altKey || event.shiftKey);
+  event.target.closest?.(".mc-panel .noUi-handle, .mc-panel select")?.toggleAttribute("data-lm-suppress-shortcuts", plain);
+}
+
 async function render({ model, el }) {
   let drawing = false;
   let again = false;
@@ -65,6 +72,7 @@ async function render({ model, el }) {
   await draw();
   el.on("plotly_click", clicked); // plotly.react keeps it, plotly.purge takes it away
   watcher.observe(el);
+  window.addEventListener("keydown", keep, true); // the same listener again is none more
   return () => {
     gone = true;
     watcher.disconnect();

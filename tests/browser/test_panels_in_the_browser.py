@@ -1,12 +1,13 @@
 """Each panel in a real browser: shown by a notebook, moved by keyboard alone, its figure read back, its looks kept as pictures.
 
 Pictures (light, dark, and in a window of 700 pixels) go to MESHCOURSE_ARTIFACTS. What must hold in each of them is asserted too: no
-text leaves the figure, and no two texts lie on each other. JupyterLab shows all panels, Notebook 7 the weight panel. The mouse is taken by
-test_canary_in_the_browser.py.
+text leaves the figure, and no two texts lie on each other. With MESHCOURSE_ALL_PANELS=1 JupyterLab and Notebook 7 both open every panel;
+without it some panels are opened, each by one of the two. The mouse is taken by test_canary_in_the_browser.py.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,6 +23,13 @@ AT_LEISURE = pytest.mark.skipif(
 )
 
 
+def opened_by(usual: str = "") -> pytest.MarkDecorator:
+    """Run a test in JupyterLab and in Notebook 7; by default only in the `usual` one, or in none."""
+    return pytest.mark.parametrize(
+        "desk", [pytest.param(front, marks=() if front == usual else AT_LEISURE) for front in browsing.FRONTS], indirect=True
+    )
+
+
 @pytest.fixture(scope="module")
 def shared_desk(cluster: Any, page: Any, artifacts: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     with browsing.desk(cluster, page, tmp_path_factory.mktemp("desk"), artifacts) as made:
@@ -29,9 +37,9 @@ def shared_desk(cluster: Any, page: Any, artifacts: Path, tmp_path_factory: pyte
 
 
 @pytest.fixture
-def desk(shared_desk: Desk) -> Iterator[Desk]:
+def desk(shared_desk: Desk, request: pytest.FixtureRequest) -> Iterator[Desk]:
     """Each test's namespaces go with it: a Gateway that takes every host would take the next one's requests."""
-    yield shared_desk
+    yield dataclasses.replace(shared_desk, front=request.param)
     while shared_desk.namespaces:
         namespace = shared_desk.namespaces.pop()
         shared_desk.cluster.kubectl("-n", namespace, "delete", "gateway,virtualservice", "--all", check=False)
@@ -109,10 +117,11 @@ def rules(desk: Desk, namespace: str, name: str) -> list[dict[str, Any]]:
     return found
 
 
-def test_weights_in_notebook_7(desk: Desk) -> None:
+@opened_by()
+def test_weights(desk: Desk) -> None:
     namespace = desk.apply("05-canary", "01", "02", "03", "04", "05")
     desk.ready(namespace, "web-v1", "web-v2")
-    panel = desk.show("05-canary", "lab.weight_panel()", tree="notebooks")
+    panel = desk.show("05-canary", "lab.weight_panel()")
     push(panel, ".mc-start")
     press(panel, "mc-weight-v2", "PageUp", 3)
     wanted = int(readout(panel, "mc-weight-v2"))
@@ -126,7 +135,7 @@ def test_weights_in_notebook_7(desk: Desk) -> None:
     assert {each["destination"]["subset"]: each["weight"] for each in route} == {"v1": 100 - wanted, "v2": wanted}
 
 
-@AT_LEISURE
+@opened_by()
 def test_rollout(desk: Desk) -> None:
     namespace = desk.apply("05-canary", "01", "02", "03", "04", "05")
     desk.ready(namespace, "web-v1", "web-v2")
@@ -141,7 +150,7 @@ def test_rollout(desk: Desk) -> None:
     assert rules(desk, namespace, "web")[0]["route"][1]["weight"] > 10
 
 
-@AT_LEISURE
+@opened_by()
 def test_player(desk: Desk) -> None:
     """A film made by the panel of another test's kind, without a mesh behind it."""
     namespace = desk.apply("05-canary", "01", "02", "03", "04", "05")
@@ -156,6 +165,7 @@ def test_player(desk: Desk) -> None:
     desk.looks(panel, "player")
 
 
+@opened_by("lab")
 def test_topology(desk: Desk) -> None:
     namespace = desk.apply("04-bookinfo", "01", "02")
     desk.ready(namespace, "productpage-v1", "details-v1", "ratings-v1", "reviews-v1", "reviews-v2", "reviews-v3")
@@ -174,13 +184,14 @@ def test_topology(desk: Desk) -> None:
     until(desk.page, lambda: f"reviews-v2 in {namespace}" in node.inner_text() and "HTTP/1.1" in node.inner_text(), "its Envoy and its log")
     assert f"istioctl -n {namespace} proxy-config routes reviews-v2-" in node.inner_text()
     desk.looks(panel, "topology")
-    push(panel, ".mc-topology-workload select")  # the closed list's arrows and letters are JupyterLab's own shortcuts
-    for key in ("ArrowUp", "ArrowUp", "ArrowUp", "ArrowUp", "Enter"):  # by reviews-v1, ratings and productpage
-        desk.page.keyboard.press(key)
+    focus(panel, ".mc-topology-workload select")
+    for _ in range(4):  # by reviews-v1, ratings and productpage
+        desk.page.keyboard.press("ArrowUp")
     until(desk.page, lambda: f"details-v1 in {namespace}" in node.inner_text(), "workload that was chosen by keyboard")
     push(panel, ".mc-topology-stop")
 
 
+@opened_by("notebook7")
 def test_breaker(desk: Desk) -> None:
     namespace = desk.apply("06-circuit-breaking", "01", "02", "03", "05", "07")
     desk.ready(namespace, "httpbin", "fortio-deploy", "httpbin-faulty")
@@ -200,7 +211,7 @@ def test_breaker(desk: Desk) -> None:
     assert policy["connectionPool"]["tcp"]["maxConnections"] == policy["connectionPool"]["http"]["http1MaxPendingRequests"] == 1
 
 
-@AT_LEISURE
+@opened_by()
 def test_timeout(desk: Desk) -> None:
     namespace = desk.apply("07-timeouts", "01", "02", "03", "04")
     desk.ready(namespace, "nginx", "tomcat")
@@ -223,7 +234,7 @@ def test_timeout(desk: Desk) -> None:
     desk.looks(panel, "timeout")
 
 
-@AT_LEISURE
+@opened_by()
 def test_retries(desk: Desk) -> None:
     namespace = desk.apply("08-faults-retries", "02", "09", "10")
     desk.ready(namespace, "front", "middle", "back")
@@ -240,6 +251,7 @@ def test_retries(desk: Desk) -> None:
     assert any(rule.get("retries", {}).get("attempts") == attempts for rule in rules(desk, namespace, "front"))
 
 
+@opened_by("lab")
 def test_faults(desk: Desk) -> None:
     namespace = desk.apply("08-faults-retries", "01", "02", "03")
     desk.ready(namespace, "nginx", "tomcat")
@@ -260,7 +272,7 @@ def aborted(http: list[dict[str, Any]]) -> float:
     return max((rule.get("fault", {}).get("abort", {}).get("percentage", {}).get("value", 0) for rule in http), default=0)
 
 
-@AT_LEISURE
+@opened_by()
 def test_objectives(desk: Desk) -> None:
     namespace = desk.apply("10-capstone", "01", "02", "03")
     desk.ready(namespace, "checkout-v1", "checkout-v2-a", "checkout-v2-b")
@@ -271,7 +283,7 @@ def test_objectives(desk: Desk) -> None:
     push(panel, ".mc-stop")
 
 
-@AT_LEISURE
+@opened_by()
 def test_pushes(desk: Desk) -> None:
     namespace = desk.apply("01-components", "01", "02")
     desk.ready(namespace, "client", "web")
@@ -281,8 +293,8 @@ def test_pushes(desk: Desk) -> None:
     desk.looks(panel, "pushes")
 
 
-@AT_LEISURE
-def test_tables(desk: Desk) -> None:
+@opened_by()
+def test_injection(desk: Desk) -> None:
     desk.namespaces.extend(["injection", *(f"injection-trial-{name}" for name in ("plain", "enabled", "disabled", "revision"))])
     panel = desk.show("03-injection", "lab.injection_panel()", drawn="table")
     push(panel, ".mc-namespace button:has-text('enabled')", "Space")
@@ -293,7 +305,7 @@ def test_tables(desk: Desk) -> None:
     desk.looks(panel, "injection")
 
 
-@AT_LEISURE
+@opened_by()
 def test_profiles(desk: Desk) -> None:
     panel = desk.show("02-install-uninstall", "lab.profile_panel()", drawn="table")
     push(panel, ".mc-other button:has-text('minimal')")
@@ -301,7 +313,7 @@ def test_profiles(desk: Desk) -> None:
     desk.looks(panel, "profiles")
 
 
-@AT_LEISURE
+@opened_by()
 def test_inspector(desk: Desk) -> None:
     namespace = desk.apply("05-canary", "01", "02", "03", "05", "08")
     desk.ready(namespace, "web-v1", "web-v2")
@@ -313,3 +325,72 @@ def test_inspector(desk: Desk) -> None:
     push(panel, ".mc-send")
     until(desk.page, lambda: "web-v2" in panel.locator(".mc-hops").inner_text(), "pod of v2")
     desk.looks(panel, "inspector")
+
+
+def tick(panel: Any) -> int:
+    """The number of the last change of its figure that the page has drawn."""
+    return int(panel.locator(".js-plotly-plot").first.get_attribute("data-tick") or 0)
+
+
+def moves_on(panel: Any) -> None:
+    before = tick(panel)
+    until(panel.page, lambda: tick(panel) >= before + 3, "figure that moves on")
+
+
+@opened_by("lab")
+def test_a_panel_shown_twice_is_one_panel_and_either_view_may_go(desk: Desk) -> None:
+    namespace = desk.apply("05-canary", "01", "02", "03", "04", "05")
+    desk.ready(namespace, "web-v1", "web-v2")
+    one = desk.show("05-canary", "panel = lab.weight_panel()\npanel", "panel")
+    other = desk.panel(1)
+    push(other, ".mc-start")
+    for view in (one, other):
+        until(desk.page, lambda view=view: view.locator(".mc-stop").is_enabled(), "button that follows")
+        moves_on(view)
+    press(other, "mc-weight-v2", "PageUp", 3)
+    wanted = readout(other, "mc-weight-v2")
+    assert int(wanted) > 10
+    until(desk.page, lambda: readout(one, "mc-weight-v2") == wanted, "slider that follows")
+    until(desk.page, lambda: all(any(y and y > 20 for y in trace(view, "v2 observed")["y"]) for view in (one, other)), "share")
+    desk.page.screenshot(path=str(desk.artifacts / f"two-views-{desk.front}.png"))
+    desk.at(0, "notebook:clear-cell-output")
+    until(desk.page, lambda: not one.count(), "cell without its view")
+    moves_on(other)
+    desk.at(1, "notebook:run-cell")
+    until(desk.page, lambda: other.count() == 1 and tick(other), "view that was made anew")
+    moves_on(other)
+    press(other, "mc-weight-v2", "PageDown")
+    left = int(readout(other, "mc-weight-v2"))
+    assert left < int(wanted)
+    until(desk.page, lambda: rules(desk, namespace, "web")[0]["route"][1]["weight"] == left, "weight that the API server holds")
+    push(other, ".mc-stop")
+    until(desk.page, lambda: other.locator(".mc-start").is_enabled(), "end of the load")
+
+
+@opened_by("notebook7")
+def test_two_panels_at_once_each_live_and_stop_by_themselves(desk: Desk) -> None:
+    namespace = desk.apply("08-faults-retries", "01", "02", "03", "09", "10")
+    desk.ready(namespace, "nginx", "tomcat", "front", "middle", "back")
+    faults = desk.show("08-faults-retries", "lab.fault_panel()", "lab.retry_panel()")
+    retries = desk.panel(1)
+    for panel in (faults, retries):
+        push(panel, ".mc-start")
+    press(faults, "mc-abort", "ArrowLeft", 3)
+    press(retries, "mc-fault", "PageUp", 4)
+    abort, fault = int(readout(faults, "mc-abort")), int(readout(retries, "mc-fault"))
+    assert 0 < abort < 50
+    assert fault > 0
+    until(desk.page, lambda: aborted(rules(desk, namespace, "tomcat")) == abort, "the one's share of aborts")
+    until(desk.page, lambda: aborted(rules(desk, namespace, "back")) == fault, "the other's fault")
+    until(desk.page, lambda: any(trace(faults, "aborted observed")["y"]), "aborted request")
+    until(desk.page, lambda: any(trace(retries, "succeeded observed")["y"]), "request that succeeded")
+    for panel in (faults, retries):
+        moves_on(panel)
+        assert panel.evaluate(browsing.CROWDED) == []
+    desk.page.screenshot(path=str(desk.artifacts / f"two-panels-{desk.front}.png"))
+    push(faults, ".mc-stop")
+    until(desk.page, lambda: faults.locator(".mc-start").is_enabled(), "end of the one's load")
+    assert retries.locator(".mc-stop").is_enabled()
+    moves_on(retries)
+    push(retries, ".mc-stop")
+    until(desk.page, lambda: retries.locator(".mc-start").is_enabled(), "end of the other's load")

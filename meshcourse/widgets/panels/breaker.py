@@ -212,8 +212,9 @@ class BreakerPanel(Panel):
     # -- changes -----------------------------------------------------------------------------------------------------------------------
 
     def _moved(self) -> None:
-        if self._by_hand() and self._controls is not None:
-            self._latest.offer(self._controls.breaker())
+        wanted = None if self._controls is None else self._controls.breaker()
+        if wanted is not None and self._by_hand():
+            self._latest.offer(wanted)
 
     def _switched(self, failing: bool) -> None:  # noqa: FBT001 - a switch
         if self._by_hand():

@@ -227,10 +227,11 @@ class FaultPanel(Panel):
     # -- showing; from any thread ------------------------------------------------------------------------------------------------------
 
     def _moved(self) -> None:
+        chosen = self.who.value == CHOSEN_ONLY
+        wanted = Faults(float(self.abort.value), float(self.delay.value), float(self.seconds.value), chosen)
         if self._by_hand():
             self._asked = time.monotonic()
-            chosen = self.who.value == CHOSEN_ONLY
-            self._latest.offer(Faults(float(self.abort.value), float(self.delay.value), float(self.seconds.value), chosen))
+            self._latest.offer(wanted)
 
     def _show(self, held: Faults) -> None:
         if self._latest.waiting:

@@ -204,7 +204,7 @@ class Panel:
                 self._showing = before
 
     def _by_hand(self) -> bool:
-        """Whether a callback is the learner's doing. What another thread shows `_quietly` at this moment is waited for."""
+        """Whether a callback is the learner's doing. What another thread shows `_quietly` is waited for: read what is wanted before."""
         with self._lock:
             return not self._showing
 

@@ -241,10 +241,10 @@ class RetryPanel(Panel):
     # -- showing; from any thread ----------------------------------------------------------------------------------------------------------
 
     def _moved(self) -> None:
-        if not self._by_hand():
-            return
         attempts = int(self.attempts.value)
         wanted = Retrying(float(self.fault.value), attempts, attempts if self.who.value == EVERY else 0)
+        if not self._by_hand():
+            return
         self._asked = time.monotonic()
         self.formula.value = formula(wanted)
         self._latest.offer(wanted)

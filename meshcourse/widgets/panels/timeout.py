@@ -225,9 +225,10 @@ class TimeoutPanel(Panel):
         self._delay = seconds
 
     def _moved(self) -> None:
-        if self._by_hand() and self._controls is not None:
-            shown = zip(self._limits, self._controls.timeouts, strict=True)
-            self._latest.offer({limit.virtual_service: float(slider.value) for limit, slider in shown})
+        shown = () if self._controls is None else zip(self._limits, self._controls.timeouts, strict=True)
+        wanted = {limit.virtual_service: float(slider.value) for limit, slider in shown}
+        if wanted and self._by_hand():
+            self._latest.offer(wanted)
 
     def _toggled(self, on: bool) -> None:  # noqa: FBT001 - a switch
         if self._by_hand():
