@@ -1,4 +1,4 @@
-"""lab.weight_panel, lab.panel: the live panel of the canary chapter, set to this chapter's cluster and namespace.
+"""lab.weight_panel, lab.breaker_panel and the others, lab.panel: live panels, set to this chapter's cluster and namespace.
 
 Comes in: the name of a VirtualService and of its route. Goes out: a widget. Who runs it: a notebook's cell. The panels made here are
 remembered, so that cleaning up can stop their load. Several may be open at once; one of the same kind for the same objects closes the
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from meshcourse.widgets.panels.topology import TopologyPanel
     from meshcourse.widgets.panels.weights import WeightPanel
 
-_made: list[WeightPanel | Panel] = []
+_made: list[Panel] = []
 
 
 def weight_panel(
@@ -201,7 +201,7 @@ def replay(path: str | Path, *, speed: float = 1.0) -> Player:
     return made
 
 
-def panel() -> WeightPanel | Panel:
+def panel() -> Panel:
     """The panel that this notebook made last, for cells that drive it. Raises CourseError when there is none."""
     if not _made:
         raise errors.CourseError(

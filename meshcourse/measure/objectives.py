@@ -25,8 +25,8 @@ _EDGE: Final = 1e-9
 class Objectives:
     """What the release must hold over `requests` requests, sent at `rate` per second whether answers come or not.
 
-    At most `failing` of them fail; 95 % are answered within `latency` seconds; `version` serves `share` of them, give or take `slack`; and
-    its pods get at most `tries` requests for each one that a user sent it. Shares are from 0 to 1.
+    At most `failing` of them fail; 95 % of what is answered comes within `latency` seconds; `version` serves `share` of them, give
+    or take `slack`; and its pods get at most `tries` requests for each one that a user sent it. Shares are from 0 to 1.
     """
 
     requests: int = 600

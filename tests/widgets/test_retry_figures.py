@@ -10,6 +10,7 @@ from meshcourse.measure.windows import Latency, Summary
 from meshcourse.mesh.retrying import Retrying
 from meshcourse.widgets import retrying
 from meshcourse.widgets.figures import retries as picture
+from meshcourse.widgets.panels.retries import formula
 from meshcourse.widgets.retrying import Arrivals, Story
 
 
@@ -82,3 +83,11 @@ def test_few_requests_say_nothing_of_the_hops() -> None:
     story.arrived(Arrivals(0.0, 0, 0, 0))
     story.arrived(Arrivals(1.0, retrying.ENOUGH - 1, 30, 30))
     assert story.hops() is None
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [((50.0, 3, 0), "= 93.8 %"), ((20.0, 2, 2), "&gt; 99.9 %"), ((0.0, 0, 0), "= 100.0 %"), ((100.0, 2, 2), "= 0.0 %")],
+)
+def test_the_formula_calls_nothing_sure_that_is_not(settings: tuple[float, int, int], said: str) -> None:
+    assert said in formula(Retrying(*settings))

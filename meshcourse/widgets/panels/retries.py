@@ -277,10 +277,12 @@ class RetryPanel(Panel):
 
 
 def formula(settings: Retrying) -> str:
-    """`1 - 0.5^4 = 93.8 %`, in words, for the settings."""
+    """`1 - 0.5^4 = 93.8 %`, in words, for the settings; what is nearly sure is not called sure."""
     fail, tries = settings.fault / 100, settings.gateway + 1
     whole = tries * (settings.first + 1)
     how = f"{tries} {'tries' if tries > 1 else 'try'} at the gateway"
     if settings.first:
         how += f", each of them {settings.first + 1} at front: {whole}"
-    return f"predicted: {how}; 1 - {fail:g}<sup>{whole}</sup> = {100 * numbers.predicted(settings).success:.1f} % succeed"
+    success = 100 * numbers.predicted(settings).success
+    equals = "&gt; 99.9" if 99.95 <= success < 100 else f"= {success:.1f}"  # noqa: PLR2004 - where rounding would say 100
+    return f"predicted: {how}; 1 - {fail:g}<sup>{whole}</sup> {equals} % succeed"
