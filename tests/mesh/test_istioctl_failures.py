@@ -13,11 +13,7 @@ SHIP = "|\\\n| \\\n|__\\____\n \\_____/\n\n"
 @pytest.mark.parametrize(
     ("printed", "why", "following"),
     [
-        (
-            SHIP + 'Error: profile "no" not found: open profiles/nope.yaml',
-            'Error: profile "no" not found',
-            "meshcourse up ... --istio demo",
-        ),
+        (SHIP + 'Error: profile "no" not found: open profiles/no.yaml', 'Error: profile "no" not found', "meshcourse up ... --istio demo"),
         ("Error: dial tcp 127.0.0.1:6443: connect: connection refused", "Error: dial tcp", "meshcourse status"),
         ("a line\nand another", "a line\nand another", "istioctl install -y    # run it in a terminal"),
     ],
