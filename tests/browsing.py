@@ -73,10 +73,11 @@ def opened(executable: str, last: Path | None = None) -> Iterator[Any]:
 
 @contextlib.contextmanager
 def serving(cluster: RealCluster, folder: Path, log: Path, more: Mapping[str, str] | None = None) -> Iterator[str]:
-    """What `meshcourse lab` prints, serving copies of the course in that folder."""
+    """What `meshcourse lab` prints, serving copies of the course in that folder, without the tabs and settings of whoever tests."""
+    own = {"JUPYTER_CONFIG_DIR": str(log.parent / "jupyter")}
     words = [sys.executable, "-m", "meshcourse.cli.main", "lab", "--name", cluster.name, "--folder", str(folder)]
     with log.open("wb") as output:
-        server = subprocess.Popen(words, env={**cluster.environment, **(more or {})}, stdout=output, stderr=subprocess.STDOUT)
+        server = subprocess.Popen(words, env={**cluster.environment, **own, **(more or {})}, stdout=output, stderr=subprocess.STDOUT)
     try:
         yield printed_url(server, log)
     finally:
