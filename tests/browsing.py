@@ -166,7 +166,8 @@ class Desk:
 
     def run(self) -> None:
         """Run all cells. While the page puts itself together the command may be lost, or run another notebook: then once more."""
-        begun = "() => [...document.querySelectorAll('.jp-InputArea-prompt')].some(each => /\\[(\\*|\\d+)\\]/.test(each.textContent))"
+        here = "window.jupyterapp.shell.currentWidget.node"  # another tab's notebook may have been run, and saved so
+        begun = f"() => [...{here}.querySelectorAll('.jp-InputArea-prompt')].some(each => /\\[(\\*|\\d+)\\]/.test(each.textContent))"
         for _ in range(9):
             self.page.evaluate("() => { const shell = window.jupyterapp.shell; shell.activateById?.(shell.currentWidget.id) }")
             self.command("notebook:run-all-cells")
