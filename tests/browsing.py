@@ -44,10 +44,11 @@ LIMIT = 90_000
 CROWDED = (Path(__file__).parent / "browser" / "crowded.js").read_text(encoding="utf-8")
 """What is wrong with how a panel looks: an expression in the page."""
 EXPOSED = json.dumps({name: {"expose_app_in_browser": True} for name in ("LabApp", "JupyterNotebookApp")})
-# A cell that is run before the page is connected to an idle kernel is lost, or asks which kernel to take.
-CONNECTED = """() => {
-    const context = window.jupyterapp?.shell?.currentWidget?.sessionContext, kernel = context?.session?.kernel;
-    return context?.isReady && kernel?.connectionStatus === 'connected' && kernel.status === 'idle';
+# A cell that is run before the page is connected to an idle kernel is lost, or asks which kernel to take. JupyterLab first shows the tab
+# that was open before, and only then the notebook of the URL.
+CONNECTED = """file => {
+    const widget = window.jupyterapp?.shell?.currentWidget, context = widget?.sessionContext, kernel = context?.session?.kernel;
+    return widget?.context?.path === file && context?.isReady && kernel?.connectionStatus === 'connected' && kernel.status === 'idle';
 }"""
 
 
@@ -144,8 +145,7 @@ class Desk:
         self.page.set_viewport_size(WIDE)
         self.page.evaluate("() => window.jupyterapp.serviceManager.sessions.shutdownAll()")
         self.page.goto(f"{self.site}/{FRONTS[self.front]}/{path.name}")
-        self.page.wait_for_function("() => window.jupyterapp && document.querySelector('.jp-CodeCell')", timeout=LIMIT)
-        self.page.wait_for_function(CONNECTED, timeout=LIMIT)
+        self.page.wait_for_function(CONNECTED, arg=path.name, timeout=LIMIT)
         self.run()
         try:
             for number in range(len(codes)):
@@ -165,8 +165,8 @@ class Desk:
         self.command(command)
 
     def run(self) -> None:
-        """Run all cells. While the page puts itself together the command may be lost, or run another notebook: then once more."""
-        here = "window.jupyterapp.shell.currentWidget.node"  # another tab's notebook may have been run, and saved so
+        """Run all cells. While the page puts itself together the command may be lost: then once more."""
+        here = "window.jupyterapp.shell.currentWidget.node"
         begun = f"() => [...{here}.querySelectorAll('.jp-InputArea-prompt')].some(each => /\\[(\\*|\\d+)\\]/.test(each.textContent))"
         for _ in range(9):
             self.page.evaluate("() => { const shell = window.jupyterapp.shell; shell.activateById?.(shell.currentWidget.id) }")
