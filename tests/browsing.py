@@ -118,12 +118,16 @@ class Desk:
         """Have one of the application's own commands run; it may take its time."""
         self.page.evaluate("([name, given]) => { void window.jupyterapp.commands.execute(name, given) }", [name, arguments])
 
+    def take(self, *namespaces: str) -> None:
+        """Have namespaces that go after the test. The test before may have had the same, and namespaces take their time to go."""
+        self.namespaces.extend(namespaces)
+        for name in namespaces:
+            self.cluster.kubectl("wait", "--for=delete", f"namespace/{name}", "--timeout=90s", timeout=100, check=False)
+
     def apply(self, chapter: str, *files: str) -> str:
         """The chapter's namespace, with some of its manifests."""
         wanted = chapters.find(chapter)
-        self.namespaces.append(wanted.namespace)
-        # The test before may have had the same one, and namespaces take their time to go.
-        self.cluster.kubectl("wait", "--for=delete", f"namespace/{wanted.namespace}", "--timeout=90s", timeout=100, check=False)
+        self.take(wanted.namespace)
         self.cluster.kubectl("create", "namespace", wanted.namespace, check=False)
         self.cluster.kubectl("label", "namespace", wanted.namespace, "istio-injection=enabled", "--overwrite")
         for number in files:

@@ -295,7 +295,7 @@ def test_pushes(desk: Desk) -> None:
 
 @opened_by()
 def test_injection(desk: Desk) -> None:
-    desk.namespaces.extend(["injection", *(f"injection-trial-{name}" for name in ("plain", "enabled", "disabled", "revision"))])
+    desk.take("injection", *(f"injection-trial-{name}" for name in ("plain", "enabled", "disabled", "revision")))
     panel = desk.show("03-injection", "lab.injection_panel()", drawn="table")
     push(panel, ".mc-namespace button:has-text('enabled')", "Space")
     push(panel, ".mc-guess-sidecar")
