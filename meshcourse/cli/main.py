@@ -15,7 +15,7 @@ import typer
 import meshcourse
 from meshcourse.cli import doctor, down, engine, env, images, lab, logs, notebooks, progress, status, up
 from meshcourse.cli.display import report, show_error
-from meshcourse.core.errors import MeshcourseError
+from meshcourse.core.errors import CourseError, MeshcourseError
 
 HELP = """Learn Istio by doing: a real Kubernetes, a real Istio and real Envoys on this machine, without Docker.
 
@@ -34,6 +34,8 @@ A first session:
     meshcourse down                   stop it; nothing is left
 """
 
+OF_DEV = ("jupytext", "nbval", "papermill")
+"""What only `meshcourse notebooks` imports."""
 INTERRUPTED = 130
 """What typer exits with after Ctrl-C, as shells do: 128 and the signal's number."""
 
@@ -69,6 +71,12 @@ def main() -> None:
         if os.environ.get("MESHCOURSE_DEBUG"):
             raise
         show_error(error)
+        sys.exit(1)
+    except ModuleNotFoundError as error:
+        if error.name not in OF_DEV:
+            raise
+        why, following = "it comes with the extra `dev`", "pip install 'meshcourse[dev]'    # in a checkout: pip install -e '.[dev]'"
+        show_error(CourseError(f"The Python package {error.name} is not installed.", why=why, next=following))
         sys.exit(1)
     except SystemExit as ended:
         if ended.code == INTERRUPTED:

@@ -164,3 +164,12 @@ def test_down_of_all_goes_on_after_one_that_does_not_answer(meshcourse: Run, sil
     done = meshcourse("down", "--all")
     assert done.returncode == 1
     assert re.findall(r"in cluster (\w+) could not be taken away", done.stderr) == list(silent)
+
+
+def test_what_only_authors_need_is_named_where_it_is_not_installed(meshcourse: Run, tmp_path: Path) -> None:
+    (tmp_path / "jupytext.py").write_text("raise ModuleNotFoundError(name=__name__)\n")
+    done = meshcourse("notebooks", "check", environment={"PYTHONPATH": str(tmp_path)})
+    assert done.returncode == 1
+    assert "The Python package jupytext is not installed." in done.stderr
+    assert "pip install -e '.[dev]'" in done.stderr
+    assert "Traceback" not in done.stderr
