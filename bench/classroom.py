@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from real_cluster import FENCE
 
 from bench.__main__ import MANIFESTS, ROOT, proportional_memory
 from meshcourse import lab
@@ -45,13 +46,6 @@ from meshcourse.traffic.targets import Target
 
 ACCOUNTS = "meshcourse-learners"
 WHAT = "pods,services,configmaps,gateways,virtualservices,destinationrules,sidecars,resourcequotas,networkpolicies"
-FENCE = """apiVersion: rbac.authorization.k8s.io/v1
-kind: ClusterRole
-metadata: {name: meshcourse-fence}
-rules:
-- {apiGroups: [""], resources: [resourcequotas], verbs: [get, create, patch]}
-- {apiGroups: [networking.k8s.io], resources: [networkpolicies], verbs: [get, create, patch]}
-"""
 LIMIT = 400.0
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from real_cluster import FENCE
 
 from meshcourse.backends import learners, records
 from meshcourse.backends.existing import Existing
@@ -22,18 +23,12 @@ from meshcourse.lab import chapters
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 START = 'from meshcourse import lab\nlab.chapter("05-canary")\n'
-MORE = """apiVersion: rbac.authorization.k8s.io/v1
-kind: ClusterRole
-metadata: {name: meshcourse-fence}
-rules:
-- {apiGroups: [""], resources: [resourcequotas], verbs: [get, create, patch]}
-- {apiGroups: [networking.k8s.io], resources: [networkpolicies], verbs: [get, create, patch]}
----
+MORE = f"""{FENCE}---
 apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRoleBinding
-metadata: {name: meshcourse-fence}
-roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: meshcourse-fence}
-subjects: [{kind: ServiceAccount, name: bob, namespace: meshcourse-learners}]
+metadata: {{name: meshcourse-fence}}
+roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: meshcourse-fence}}
+subjects: [{{kind: ServiceAccount, name: bob, namespace: meshcourse-learners}}]
 """
 
 
