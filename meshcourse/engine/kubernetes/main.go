@@ -7,6 +7,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime/debug"
+	"runtime/metrics"
+	"time"
 	_ "time/tzdata"
 
 	"github.com/spf13/cobra"
@@ -18,6 +21,16 @@ import (
 	controllers "k8s.io/kubernetes/cmd/kube-controller-manager/app"
 	proxy "k8s.io/kubernetes/cmd/kube-proxy/app"
 	scheduler "k8s.io/kubernetes/cmd/kube-scheduler/app"
+)
+
+// Go lets a heap grow by atWork percent before it collects, and keeps what it once had from Linux: right for a burst of work, waste between
+// bursts, which is most of a learner's day. After so many quiet seconds a program collects, gives back what is free, and lets its heap grow
+// less, until the first second that is not quiet.
+const (
+	atWork       = 100 // Go's own
+	atRest       = 50
+	quietSeconds = 3
+	quiet        = 16 << 20 // bytes allocated in a second: kube-apiserver's 2 to 7 MB when left alone, 20 to 440 MB during `istioctl install`
 )
 
 func main() {
@@ -36,5 +49,24 @@ func main() {
 		fmt.Fprintf(os.Stderr, "%s: call me kube-apiserver, kube-controller-manager, kube-scheduler or kube-proxy\n", name)
 		os.Exit(2)
 	}
+	go restBetweenBursts()
 	os.Exit(cli.Run(command))
+}
+
+func restBetweenBursts() {
+	sample := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}}
+	var before uint64
+	seconds := 0
+	for range time.Tick(time.Second) {
+		metrics.Read(sample)
+		allocated := sample[0].Value.Uint64()
+		if allocated-before > quiet {
+			seconds = 0
+			debug.SetGCPercent(atWork)
+		} else if seconds++; seconds == quietSeconds {
+			debug.SetGCPercent(atRest)
+			debug.FreeOSMemory()
+		}
+		before = allocated
+	}
 }
