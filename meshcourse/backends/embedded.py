@@ -6,6 +6,7 @@ Everything real is done by meshcourse.cluster; this file says it in the protocol
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,8 +16,10 @@ from meshcourse.backends import programs
 from meshcourse.backends.backend import Component, Report, Status
 from meshcourse.cluster import clusters
 from meshcourse.core import settings
+from meshcourse.core.errors import ClusterError
 from meshcourse.engine import build
 from meshcourse.engine.go_programs import CRANE
+from meshcourse.node.images import crane, pulled
 
 
 @dataclass(frozen=True)
@@ -26,14 +29,16 @@ class Embedded:
     name: str = settings.DEFAULT_CLUSTER
     api_port: int = 0
     ingress_port: int = settings.INGRESS_NODE_PORT
-    images: str = settings.IMAGE_SOURCES[0]
+    images: str = settings.TABLE
 
     def up(self, report: Report) -> Status:
         """Build what is absent of the engine (and crane, where images are pulled), and start the cluster if it does not run."""
         if clusters.find(self.name) is None:
             build.ensure()
-            if self.images == settings.REGISTRY:
+            if self.images != settings.TABLE:
                 CRANE.ensure()
+            if self.images == settings.ISTIOS_OWN:
+                _reach_istios_images(self.name)
         clusters.up(self.name, api_port=self.api_port, ingress_port=self.ingress_port, images=self.images, report=report)
         return self.status()
 
@@ -78,6 +83,21 @@ class Embedded:
             "MESHCOURSE_CLUSTER": cluster.name,
             "PATH": programs.search_path(os.environ.get("PATH", os.defpath)),
         }
+
+
+def _reach_istios_images(name: str) -> None:
+    """Make sure, before anything starts, that Istio's images can be pulled or have been. Raises ClusterError."""
+    for image in ("pilot", "proxyv2"):
+        reference = f"{settings.ISTIO_HUB}/{image}:{settings.ISTIO}"
+        if pulled.named(reference) is None:
+            try:
+                asyncio.run(crane.meaning(reference))
+            except crane.PullFailed as failure:
+                raise ClusterError(
+                    f"Istio's own image {reference} cannot be pulled.",
+                    why=str(failure),
+                    next="meshcourse up --images registry" + ("" if name == settings.DEFAULT_CLUSTER else f" --name {name}"),
+                ) from failure
 
 
 def running() -> tuple[Embedded, ...]:

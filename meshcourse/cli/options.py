@@ -32,5 +32,6 @@ class BackendName(enum.StrEnum):
 class ImageSource(enum.StrEnum):
     """Where an embedded cluster's images come from."""
 
-    TABLE = "table"
+    TABLE = settings.TABLE
     REGISTRY = settings.REGISTRY
+    ISTIO = settings.ISTIOS_OWN

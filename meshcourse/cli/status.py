@@ -20,7 +20,11 @@ if TYPE_CHECKING:
     from meshcourse.mesh.installation import Installation
 
 
-_IMAGES = {"table": "the table (meshcourse images)", "registry": "pulled from registries; offline, the table"}
+_IMAGES = {
+    "table": "the table (meshcourse images)",
+    "registry": "pulled from registries; offline, the table",
+    "istio": "pulled from registries; offline, the table, but not its Istio",
+}
 
 
 class Output(enum.StrEnum):

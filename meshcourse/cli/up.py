@@ -29,7 +29,10 @@ ApiPort = Annotated[int, typer.Option(min=0, max=65535, help="embedded: port of 
 IngressPort = Annotated[
     int, typer.Option(min=0, max=65535, help="embedded: port of the ingress gateway on 127.0.0.1; 0 takes any free one.")
 ]
-Images = Annotated[ImageSource | None, typer.Option("--images", help="embedded: table (the default), or registry: any image is pulled.")]
+Images = Annotated[
+    ImageSource | None,
+    typer.Option("--images", help="embedded: table (the default); registry: any image is pulled; istio: Istio's own too."),
+]
 Kubeconfig = Annotated[str, typer.Option(metavar="FILE", help="existing: whose cluster (else KUBECONFIG, else ~/.kube/config).")]
 Context = Annotated[str, typer.Option(metavar="NAME", help="existing: which context of it (else its current one).")]
 Ingress = Annotated[str, typer.Option(metavar="WAY", help="existing: auto, load-balancer, node-port, port-forward, or a URL.")]
@@ -63,6 +66,7 @@ def up(  # noqa: PLR0913, PLR0917 - each is an option
     meshcourse up --istio none                      no Istio: chapter 2 installs it by hand
     meshcourse up --name two --ingress-port 0       a second cluster beside the first
     meshcourse up --images registry                 pods with any image: it is pulled, as a kubelet would
+    meshcourse up --images istio                    and Istio's own pilot and proxyv2, with the metrics of its own Envoy
     meshcourse up --backend kind --k8s 1.28         a kind cluster (Docker or Podman), with the Istio that goes with it
     meshcourse up --name team --backend existing --kubeconfig ~/.kube/config --context team
     meshcourse up --name ada --backend existing --kubeconfig FILE --learner ada       one of thirty on one cluster

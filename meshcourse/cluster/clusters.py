@@ -131,12 +131,12 @@ def up(
     *,
     api_port: int = 0,
     ingress_port: int = settings.INGRESS_NODE_PORT,
-    images: str = settings.IMAGE_SOURCES[0],
+    images: str = settings.TABLE,
     report: Callable[[str], None] = lambda _text: None,
 ) -> Cluster:
     """Start the cluster called `name`, or return it when it runs already; `report` hears each step.
 
-    An exception or an interrupt on the way ends the half-started daemon. With `images` "registry" crane must be there.
+    An exception or an interrupt on the way ends the half-started daemon. Unless `images` is the table crane must be there.
 
     Raises:
         ClusterError: it does not start, a port is taken, or it runs but another version of the package started it.

@@ -128,7 +128,7 @@ def main(words: list[str] | None = None) -> int:
                 "started": time.time(),
             },
         )
-        ours, theirs = socket.socketpair() if options.images == settings.REGISTRY else (None, None)
+        ours, theirs = socket.socketpair() if options.images != settings.TABLE else (None, None)
 
         def start_puller() -> None:
             if ours is not None and theirs is not None:
@@ -221,7 +221,8 @@ async def _cluster(options: Options, doors: dict[str, socket.socket], puller: so
             await _until_there(api, "/api/v1/namespaces/kube-system", supervisor, options)
             report.send(step="starting the controllers and the node")
             running = asyncio.create_task(agent.run())
-            await _apply(api, [*_manifests("adaptations"), *_manifests("addons")])
+            adapted = ["adaptations"] if options.images != settings.ISTIOS_OWN else []
+            await _apply(api, [each for folder in (*adapted, "addons") for each in _manifests(folder)])
             # Before they may list anything they would be refused once, and wait for seconds to ask again.
             await _until_there(api, "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/system:kube-scheduler", supervisor, options)
             await supervisor.start(components.controller_manager(layout))
@@ -283,6 +284,7 @@ def _node_config(options: Options, layout: components.Layout, server: str, pulle
         serving_key=layout.pki / "kubelet.key",
         version=f"v{settings.KUBERNETES}",
         puller=puller,
+        istio_is_pulled=options.images == settings.ISTIOS_OWN,
     )
 
 

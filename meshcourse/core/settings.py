@@ -20,9 +20,12 @@ INGRESS_NODE_PORT: Final = 31718
 HTTP_PORT: Final = 80
 """The ingress gateway's port that Gateways open and `ingress_url` leads to, unless several learners share the gateway."""
 
+TABLE: Final = "table"
 REGISTRY: Final = "registry"
-IMAGE_SOURCES: Final = ("table", REGISTRY)
-"""Where an embedded cluster's images come from: the node's own table (the default), or registries with the table behind them."""
+ISTIOS_OWN: Final = "istio"
+IMAGE_SOURCES: Final = (TABLE, REGISTRY, ISTIOS_OWN)
+"""Where an embedded cluster's images come from: the node's own table; registries, with the table behind them and Istio from the table;
+registries for Istio too, whose own Envoy then takes the place of the upstream one."""
 
 OWNER_LABEL: Final = "meshcourse.dev/made-for"
 """Label of what the course made, or labelled, in a cluster that is not its own; its value says for whom, so that `down` finds it."""

@@ -75,7 +75,8 @@ class Agent:
             stack.push_async_callback(_cancel, registering)
             await stack.enter_async_context(Server(self, config.ip, config.kubelet_port, tls))
             objects = await stack.enter_async_context(Objects(self._api))
-            supply = Supply(await stack.enter_async_context(Puller(config.puller)) if config.puller else None)
+            puller = await stack.enter_async_context(Puller(config.puller)) if config.puller else None
+            supply = Supply(puller, istio_is_pulled=config.istio_is_pulled)
             events = await stack.enter_async_context(Events(self._api, "kubelet", config.name))
             node = Node(
                 self._api,

@@ -43,7 +43,7 @@ class NodeConfig:
     """What the node is and where the API server is. `root` is a folder on a tmpfs for pods, layers and logs.
 
     `api_server_cert` is what kube-apiserver shows when it asks the kubelet API. `puller` is a socket to a process that pulls images
-    (images/puller.py), or None: then the table is all there is.
+    (images/puller.py), or None: then the table is all there is. `istio_is_pulled`: Istio's images come from there too.
     """
 
     name: str
@@ -62,6 +62,7 @@ class NodeConfig:
     cluster_domain: str = "cluster.local"
     version: str = "v1.36.3"
     puller: socket.socket | None = None
+    istio_is_pulled: bool = False
 
 
 def node_object(config: NodeConfig) -> Json:

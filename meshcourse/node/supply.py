@@ -3,8 +3,9 @@
 Comes in: a reference, its imagePullPolicy, and, where images are pulled, a `Puller`. Goes out: an `Image`, or `Unavailable` in
 kubelet's words; events on the way. Who runs it: containers.py before each start; the agent makes one `Supply` for the node.
 
-Where images are pulled, the table still serves three: the parts of the cluster itself (Istio's and CoreDNS: ARCHITECTURE.md says why); an
-image under the policy Never that was not pulled; and an image whose registry is not reached, with an event that says so.
+Where images are pulled, the table still serves three: the parts of the cluster itself (CoreDNS, and Istio's unless they too are to be
+pulled: ARCHITECTURE.md says why); an image under the policy Never that was not pulled; and an image whose registry is not reached, with an
+event that says so.
 Source: https://kubernetes.io/docs/concepts/containers/images/#image-pull-policy
 """
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 _TOLD_SECONDS = 2.0  # a pull that takes longer shows how far it is, and again after twice that time each
 _ON_SILENCE = "pods with an image that `meshcourse images` lists run without a network"
+_ON_ISTIOS_SILENCE = "with `meshcourse up --images registry` this node's own Istio runs without a network"
 
 
 class Unavailable(Exception):  # noqa: N818 - reads as the sentence it is
@@ -41,10 +43,11 @@ class Unavailable(Exception):  # noqa: N818 - reads as the sentence it is
 
 
 class Supply:
-    """Finds images. Without a `puller` it knows the table only."""
+    """Finds images. Without a `puller` it knows the table only; with `istio_is_pulled` the table's Istio is not for this cluster."""
 
-    def __init__(self, puller: Puller | None = None) -> None:
+    def __init__(self, puller: Puller | None = None, *, istio_is_pulled: bool = False) -> None:
         self._puller = puller
+        self._of_table = {"cluster"} if istio_is_pulled else {"cluster", "istio"}
         self._pulls: dict[str, asyncio.Task[str]] = {}
         self._bytes: dict[str, int] = {}
         self._held: dict[str, int] = {}
@@ -52,11 +55,13 @@ class Supply:
     async def get(self, reference: str, policy: str, tell: Tell, wait: Callable[[str], None]) -> Image:
         """Give the image of a container. `tell` records an event, `wait` shows in its status what is waited for. Raises Unavailable."""
         row, why = _row(reference)
-        if self._puller is None or images.is_of_cluster(reference):
+        part = images.part_of(reference)
+        if self._puller is None or part in self._of_table:
             if row is None:
                 raise Unavailable("ErrImagePull", why)
             tell("Normal", "Pulled", f'Container image "{reference}" already present on machine')
             return row
+        row, on_silence = (None, _ON_ISTIOS_SILENCE) if part else (row, _ON_SILENCE)
         repository, tag = images.repository_and_tag(reference)
         whole = f"{repository}@{digest}" if (digest := reference.partition("@")[2]) else f"{repository}:{tag}"
         if policy != "Always" and (found := await self._present(whole)):
@@ -74,7 +79,7 @@ class Supply:
             found = await self._pull(whole, self._puller, tell, wait)
         except crane.PullFailed as failure:
             if failure.reached or row is None:
-                raise Unavailable("ErrImagePull", str(failure) if failure.reached else f"{failure}; {_ON_SILENCE}") from failure
+                raise Unavailable("ErrImagePull", str(failure) if failure.reached else f"{failure}; {on_silence}") from failure
             tell("Warning", "RegistryNotReached", f"{failure}: {row.identity} runs instead, of this node's table")
             return row
         seconds = f"{time.monotonic() - started:.2f}s"

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from waiting import until
 
 from meshcourse.cluster import clusters
 from meshcourse.core.errors import ClusterError
@@ -125,6 +127,26 @@ def test_a_restarted_api_server_finds_its_pods_running(cluster: object, namespac
     while kubectl("-n", namespace, "get", "pod", "web", "-o", "jsonpath={.status.phase}", check=False) != "Running":
         assert time.monotonic() < deadline
     assert kubectl("-n", namespace, "get", "pod", "web", "-o", "jsonpath={.status.containerStatuses[0].containerID}") == before
+
+
+def test_kubernetes_gives_memory_back_between_bursts_of_work(cluster: object, second: clusters.Cluster) -> None:
+    server = next(pid for pid in _inside(second) if _program(pid) == "kube-apiserver")
+    words = ("kubectl", "--kubeconfig", str(second.kubeconfig), "get", "--raw")
+
+    def answer(path: str) -> str:
+        environment = dict(cluster.environment)  # type: ignore[attr-defined]
+        return subprocess.run([*words, path], env=environment, capture_output=True, text=True, check=True).stdout
+
+    def growth() -> list[str]:
+        return re.findall(r"^go_gc_gogc_percent (\d+)", answer("/metrics"), re.MULTILINE)
+
+    def memory() -> int:
+        return int(re.findall(r"^RssAnon:\s+(\d+)", Path(f"/proc/{server}/status").read_text(), re.MULTILINE)[0])
+
+    until(lambda: answer("/openapi/v2") and growth() == ["100"])
+    most = memory()
+    until(lambda: memory() < 0.9 * most)
+    assert growth() == ["50"]
 
 
 def _program(pid: int) -> str:

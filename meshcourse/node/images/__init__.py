@@ -9,7 +9,7 @@ from __future__ import annotations
 from meshcourse.node.images import bookinfo, busybox, coredns, curl, fortio, helloworld, httpbin, istio, nginx, tomcat
 from meshcourse.node.images.image import Image, build_layer
 
-__all__ = ["TABLE", "Image", "UnknownImage", "build_layer", "find", "is_of_cluster", "repository_and_tag"]
+__all__ = ["TABLE", "Image", "UnknownImage", "build_layer", "find", "part_of", "repository_and_tag"]
 
 TABLE: tuple[Image, ...] = (
     *istio.IMAGES,
@@ -74,7 +74,7 @@ def find(reference: str) -> Image:
     raise UnknownImage(message)
 
 
-def is_of_cluster(reference: str) -> bool:
-    """Whether the table alone may serve this: a part of the cluster itself, in whatever version."""
+def part_of(reference: str) -> str:
+    """Of what this is a part in whatever version, "cluster" or "istio", so that the table serves it alone; "" for anything else."""
     repository, _ = repository_and_tag(reference)
-    return any(image.of_cluster and repository in image.names for image in TABLE)
+    return next((image.part_of for image in TABLE if repository in image.names), "")

@@ -11,6 +11,6 @@ IMAGES = (
         identity="CoreDNS 1.13.1",
         entrypoint=("/coredns",),
         programs=(Program(lambda: binaries.program("coredns"), "/coredns"),),
-        of_cluster=True,
+        part_of="cluster",
     ),
 )

@@ -58,11 +58,7 @@ async def pull(reference: str, told: Callable[[int], None]) -> str:
     """
     repository, _, digest = reference.partition("@")
     if not digest:
-        try:
-            async with asyncio.timeout(ANSWERS_WITHIN):
-                digest = await _crane("digest", "--", reference)
-        except TimeoutError:
-            raise PullFailed(f"no answer within {ANSWERS_WITHIN:.0f} s", reached=False) from None
+        digest = await meaning(reference)
         repository = reference.rpartition(":")[0]
     if not pulled.is_digest(digest):
         raise PullFailed(f'"{digest}" is no sha256 digest', reached=True)
@@ -70,6 +66,15 @@ async def pull(reference: str, told: Callable[[int], None]) -> str:
         await _bring(f"{repository}@{digest}", digest, told)
     pulled.name(reference, digest)
     return digest
+
+
+async def meaning(reference: str) -> str:
+    """The digest that a repository with a tag means now, as its registry says. Raises PullFailed."""
+    try:
+        async with asyncio.timeout(ANSWERS_WITHIN):
+            return await _crane("digest", "--", reference)
+    except TimeoutError:
+        raise PullFailed(f"no answer within {ANSWERS_WITHIN:.0f} s", reached=False) from None
 
 
 async def _bring(pinned: str, digest: str, told: Callable[[int], None]) -> None:

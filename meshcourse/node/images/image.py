@@ -32,8 +32,8 @@ class Image:
     `names` are repositories without a tag ("docker.io/library/nginx"); `tags`, when not empty, are the only
     version prefixes that this row serves. `tree` is a folder under images/files copied into the layer;
     `links` are symbolic links (path -> destination); `folders` are made with their mode, and owned by `owner`.
-    `of_cluster`: a part of the cluster itself, which the table serves even where images are pulled. `root` is the folder of a
-    pulled image: all that its containers see, and nothing of the host.
+    `part_of`: "cluster", or "istio", for what the table serves even where images are pulled. `root` is the folder of a pulled image:
+    all that its containers see, and nothing of the host.
     """
 
     names: tuple[str, ...]
@@ -49,7 +49,7 @@ class Image:
     folders: Mapping[str, int] = field(default_factory=dict)
     tags: tuple[str, ...] = ()
     stand_in: str = ""
-    of_cluster: bool = False
+    part_of: str = ""
     stop_signal: str = ""
     root: Path | None = None
 

@@ -26,7 +26,7 @@ IMAGES = (
             "PILOT_DISABLE_MX_ALPN": "true",
         },
         tags=(settings.ISTIO,),
-        of_cluster=True,
+        part_of="istio",
     ),
     Image(
         names=tuple(f"{registry}/proxyv2" for registry in _REGISTRIES),
@@ -39,7 +39,7 @@ IMAGES = (
         ),
         environment={"ISTIO_META_ISTIO_VERSION": settings.ISTIO},
         tags=(settings.ISTIO,),
-        of_cluster=True,
+        part_of="istio",
         stand_in="Envoy is the upstream build: Istio's own filters (istio.stats and friends) are not in it",
     ),
 )

@@ -190,7 +190,7 @@ def test_silence_is_told_from_a_refusal(said: str, reached: bool) -> None:  # no
 
 
 def test_the_parts_of_the_cluster_are_never_pulled() -> None:
-    assert images.is_of_cluster("docker.io/istio/proxyv2:1.18.2")
-    assert images.is_of_cluster("registry.istio.io/release/pilot")
-    assert images.is_of_cluster("registry.k8s.io/coredns/coredns:v1")
-    assert not images.is_of_cluster("istio/examples-helloworld-v1")
+    assert images.part_of("docker.io/istio/proxyv2:1.18.2") == "istio"
+    assert images.part_of("registry.istio.io/release/pilot") == "istio"
+    assert images.part_of("registry.k8s.io/coredns/coredns:v1") == "cluster"
+    assert not images.part_of("istio/examples-helloworld-v1")

@@ -7,7 +7,6 @@ where volumes are mounted. No other registry is reached: the cluster's proxy is 
 from __future__ import annotations
 
 import contextlib
-import io
 import json
 import os
 import re
@@ -24,15 +23,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from registries import Layer, Registry, serving, with_libraries
 from waiting import until
 
 from meshcourse.cluster import clusters
-from meshcourse.core.errors import EngineError
 from meshcourse.engine import binaries
-from meshcourse.engine.go_programs import CRANE
 from meshcourse.node import entering, sandbox
 from meshcourse.node.images import pulled
-from meshcourse.node.images.interpreter import loader
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
@@ -43,37 +40,23 @@ while true; do sleep 0.1; done
 """
 
 
-def files() -> bytes:
-    """A tar archive: busybox with what it needs, one account, one private file, and what not every machine can unpack."""
+def layer() -> Layer:
+    """busybox with what it needs, one account, one private file, and what not every machine can unpack."""
     busybox = Path(str(shutil.which("busybox"))).resolve()
-    parts = {"bin/busybox": busybox}
-    if (load := loader(busybox)) != busybox:
-        listed = subprocess.run([load, "--list", busybox], capture_output=True, text=True, check=True).stdout
-        parts |= {path: Path(path) for path in re.findall(r"=> (\S+) \(", listed)} | {str(load): load}
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w") as tar:
-
-        def add(name: str, content: bytes = b"", *, mode: int = 0o644, owner: int = 0, **more: Any) -> None:
-            member = tarfile.TarInfo(name.lstrip("/"))
-            member.size, member.mode, member.uid, member.gid = len(content), mode, owner, owner
-            for field, value in more.items():
-                setattr(member, field, value)
-            tar.addfile(member, io.BytesIO(content))
-
-        for name, path in parts.items():
-            add(name, path.read_bytes(), mode=0o755)
-        for applet in ("sh", "sleep", "id", "cat", "ls", "stat", "touch", "readlink", "grep"):
-            add(f"bin/{applet}", type=tarfile.SYMTYPE, linkname="busybox")
-        add("bin/start", START.encode(), mode=0o755)
-        add("etc/passwd", b"root:x:0:0:root:/:/bin/sh\nada:x:1000:1001:Ada:/home/ada:/bin/sh\n")
-        add("etc/group", b"root:x:0:\nada:x:1001:\nanalysts:x:1234:ada\n")
-        add("home/ada", type=tarfile.DIRTYPE, mode=0o700, owner=1000)
-        add("home/ada/note", b"only Ada reads this\n", mode=0o600, owner=1000)
-        add("home/ada/far", owner=70_000)  # no such owner in a user namespace
-        add("dev/null", type=tarfile.CHRTYPE, devmajor=1, devminor=3)
-        add("run", type=tarfile.DIRTYPE, mode=0o755)
-        add("var/run", type=tarfile.SYMTYPE, linkname="/run")
-    return packed.getvalue()
+    made = Layer()
+    made.programs({"bin/busybox": busybox} | with_libraries(busybox))
+    for applet in ("sh", "sleep", "id", "cat", "ls", "stat", "touch", "readlink", "grep"):
+        made.link(f"bin/{applet}", "busybox")
+    made.add("bin/start", START.encode(), mode=0o755)
+    made.add("etc/passwd", b"root:x:0:0:root:/:/bin/sh\nada:x:1000:1001:Ada:/home/ada:/bin/sh\n")
+    made.add("etc/group", b"root:x:0:\nada:x:1001:\nanalysts:x:1234:ada\n")
+    made.add("home/ada", type=tarfile.DIRTYPE, mode=0o700, owner=1000)
+    made.add("home/ada/note", b"only Ada reads this\n", mode=0o600, owner=1000)
+    made.add("home/ada/far", owner=70_000)  # no such owner in a user namespace
+    made.add("dev/null", type=tarfile.CHRTYPE, devmajor=1, devminor=3)
+    made.add("run", type=tarfile.DIRTYPE, mode=0o755)
+    made.link("var/run", "/run")
+    return made
 
 
 class Stalling(socketserver.ThreadingTCPServer):
@@ -105,12 +88,15 @@ class Crossing(socketserver.BaseRequestHandler):
 
 
 @dataclass
-class Registry:
-    """A registry on a port of 127.0.0.1, with a cluster that pulls from it."""
+class Pulling:
+    """A registry, with a cluster that pulls from it."""
 
-    host: str
-    process: subprocess.Popen[str]
+    registry: Registry
     cluster: clusters.Cluster
+
+    @property
+    def host(self) -> str:
+        return self.registry.host
 
     @property
     def image(self) -> str:
@@ -165,65 +151,43 @@ class Registry:
 
 
 @pytest.fixture(scope="module")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
-    try:
-        crane = CRANE.ensure()
-    except EngineError as error:
-        pytest.skip(f"neither crane nor Go is here: {error}")
+def pulling(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pulling]:
     folder = tmp_path_factory.mktemp("pulling")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MESHCOURSE_ENGINE", str(binaries.home()))
-        patch.setenv("PATH", f"{crane.parent}:{os.environ['PATH']}")
-        patch.setenv("MESHCOURSE_CACHE", str(folder / "cache"))
-        patch.setenv("MESHCOURSE_STATE", str(folder / "state"))
-        patch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
-        serving = subprocess.Popen([crane, "registry", "serve", "--address", "127.0.0.1:0"], stderr=subprocess.PIPE, text=True)
+    with serving(folder) as registry:
+        host = registry.host
+        config = ["--entrypoint", "/bin/start", "--cmd", "world", "--env", "GREETING=Hello", "--workdir", "/home/ada", "--user", "ada"]
+        registry.crane("append", "--oci-empty-base", "-f", layer().write(folder / "layer.tar"), "-t", f"{host}/course/base:1")
+        registry.crane("mutate", f"{host}/course/base:1", *config, "-t", f"{host}/course/app:1")
+        large = Layer()
+        large.add("large", os.urandom(4_000_000))
+        registry.crane("append", "-b", f"{host}/course/base:1", "-f", large.write(folder / "large.tar"), "-t", f"{host}/course/large:1")
+        started = clusters.up(f"pulling-{os.getpid()}", ingress_port=0, images="registry")
         try:
-            port = re.search(r"serving on port (\d+)", serving.stderr.readline())  # type: ignore[union-attr]
-            assert port is not None
-            host = f"127.0.0.1:{port[1]}"
-            (folder / "layer.tar").write_bytes(files())
-            (folder / "large").write_bytes(os.urandom(4_000_000))
-            with tarfile.open(folder / "large.tar", "w") as tar:
-                tar.add(folder / "large", "large")
-            config = ["--entrypoint", "/bin/start", "--cmd", "world", "--env", "GREETING=Hello", "--workdir", "/home/ada", "--user", "ada"]
-            for words in (
-                ["append", "--oci-empty-base", "-f", str(folder / "layer.tar"), "-t", f"{host}/course/base:1"],
-                ["mutate", f"{host}/course/base:1", *config, "-t", f"{host}/course/app:1"],
-                ["append", "-b", f"{host}/course/base:1", "-f", str(folder / "large.tar"), "-t", f"{host}/course/large:1"],
-            ):
-                subprocess.run([crane, *words], check=True, capture_output=True)
-            started = clusters.up(f"pulling-{os.getpid()}", ingress_port=0, images="registry")
-            try:
-                registry = Registry(host, serving, started)
-                registry.kubectl("wait", "--for=create", "serviceaccount/default", "--timeout=30s")
-                yield registry
-            finally:
-                clusters.down(started.name)
+            pulling = Pulling(registry, started)
+            pulling.kubectl("wait", "--for=create", "serviceaccount/default", "--timeout=30s")
+            yield pulling
         finally:
-            serving.kill()
-            serving.wait()
-            serving.stderr.close()  # type: ignore[union-attr]
+            clusters.down(started.name)
 
 
 @pytest.fixture(scope="module")
-def app(registry: Registry) -> Registry:
+def app(pulling: Pulling) -> Pulling:
     """The pod `app`, of the image as it is, with a volume below a link of the image."""
     mount = {"name": "shared", "mountPath": "/var/run/shared"}
-    registry.run("app", registry.image, volumeMounts=[mount], volumes=[{"name": "shared", "emptyDir": {}}])
-    registry.ready("app")
-    return registry
+    pulling.run("app", pulling.image, volumeMounts=[mount], volumes=[{"name": "shared", "emptyDir": {}}])
+    pulling.ready("app")
+    return pulling
 
 
-def test_the_images_own_config_and_files_run(app: Registry) -> None:
+def test_the_images_own_config_and_files_run(app: Pulling) -> None:
     until(lambda: app.kubectl("logs", "app"))
     assert app.kubectl("logs", "app") == "Hello, world, from /home/ada as 1000:1001\n"
-    digest = subprocess.run([str(CRANE.found()), "digest", app.image], capture_output=True, text=True, check=True).stdout.strip()
+    digest = app.registry.crane("digest", app.image)
     assert app.status("app")["imageID"] == f"{app.host}/course/app@{digest}"
     assert re.search(rf"Successfully pulled .* Image size: {pulled.find(digest).size} bytes", app.event("app", "Pulled"))  # type: ignore[union-attr]
 
 
-def test_exec_stands_where_the_container_stands(app: Registry) -> None:
+def test_exec_stands_where_the_container_stands(app: Pulling) -> None:
     said = app.kubectl("exec", "app", "--", "sh", "-c", "id; pwd; echo $GREETING $HOME; cat note; readlink /var/run; touch mine; ls -a /")
     assert said.splitlines()[:5] == [
         "uid=1000(ada) gid=1001(ada) groups=1234(analysts)",
@@ -238,7 +202,7 @@ def test_exec_stands_where_the_container_stands(app: Registry) -> None:
     assert not list(pulled.home().glob("*/root/home/ada/mine"))  # what a container writes is its own
 
 
-def test_the_pod_lays_its_words_over_the_images(app: Registry) -> None:
+def test_the_pod_lays_its_words_over_the_images(app: Pulling) -> None:
     app.run(
         "other",
         app.image,
@@ -254,7 +218,7 @@ def test_the_pod_lays_its_words_over_the_images(app: Registry) -> None:
     assert "Read-only file system" in app.kubectl("exec", "other", "--", "touch", "/tmp", check=False)
 
 
-def test_a_container_and_what_enters_it_have_the_same_capabilities_and_no_more(app: Registry) -> None:
+def test_a_container_and_what_enters_it_have_the_same_capabilities_and_no_more(app: Pulling) -> None:
     app.run("rooted", app.image, securityContext={"runAsUser": 0, "capabilities": {"drop": ["NET_RAW"], "add": ["NET_ADMIN"]}})
     app.ready("rooted")
     wanted = sandbox.DEFAULT_CAPABILITIES - {"NET_RAW"} | {"NET_ADMIN"}
@@ -268,7 +232,7 @@ def test_a_container_and_what_enters_it_have_the_same_capabilities_and_no_more(a
     assert 'exec: "nonesuch": No such file or directory' in app.kubectl("exec", "rooted", "--", "nonesuch", check=False)
 
 
-def test_a_tag_that_is_not_there_is_refused_in_the_registrys_words(app: Registry) -> None:
+def test_a_tag_that_is_not_there_is_refused_in_the_registrys_words(app: Pulling) -> None:
     app.run("absent", f"{app.host}/course/app:2")
     message = app.waiting("absent", "ImagePullBackOff")
     assert f"GET http://{app.host}/v2/course/app/manifests/2: MANIFEST_UNKNOWN" in message
@@ -278,14 +242,14 @@ def test_a_tag_that_is_not_there_is_refused_in_the_registrys_words(app: Registry
     app.ready("absent")
 
 
-def test_a_policy_of_never_pulls_nothing(app: Registry) -> None:
+def test_a_policy_of_never_pulls_nothing(app: Pulling) -> None:
     app.run("never", f"{app.host}/course/base:1", "Never")
     assert "not present with pull policy of Never" in app.waiting("never", "ErrImageNeverPull")
     app.run("present", app.image, "Never")
     app.ready("present")
 
 
-def test_the_table_serves_its_images_when_their_registry_is_not_reached(app: Registry) -> None:
+def test_the_table_serves_its_images_when_their_registry_is_not_reached(app: Pulling) -> None:
     app.run("table", "busybox:1", command=["sleep", "1000"])
     assert app.ready("table")["imageID"] == "the host's busybox"
     assert "the host's busybox runs instead" in app.event("table", "RegistryNotReached")
@@ -293,7 +257,7 @@ def test_the_table_serves_its_images_when_their_registry_is_not_reached(app: Reg
     assert "meshcourse images" in app.waiting("nowhere", "ImagePullBackOff")
 
 
-def test_a_deletion_asks_the_container_to_end(app: Registry) -> None:
+def test_a_deletion_asks_the_container_to_end(app: Pulling) -> None:
     app.run("ending", app.image)
     app.ready("ending")
     until(lambda: "Hello" in app.kubectl("logs", "ending"))  # it hears the signal from now on
@@ -307,7 +271,7 @@ def test_a_deletion_asks_the_container_to_end(app: Registry) -> None:
 
 
 def test_what_was_pulled_is_listed_kept_while_it_is_used_and_pruned_then(
-    app: Registry, meshcourse: Callable[..., subprocess.CompletedProcess[str]]
+    app: Pulling, meshcourse: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:
     state = {"MESHCOURSE_STATE": os.environ["MESHCOURSE_STATE"]}
     assert json.loads(meshcourse("status", "--name", app.cluster.name, "-o", "json", environment=state).stdout)["images"] == "registry"
@@ -320,8 +284,8 @@ def test_what_was_pulled_is_listed_kept_while_it_is_used_and_pruned_then(
     threading.Thread(target=line.serve_forever, daemon=True).start()
     app.run("stalled", f"127.0.0.1:{line.server_address[1]}/course/large:1")
     assert re.search(r"Pulling 127.0.0.1:\d+/course/large:1: \d\.\d MB so far", app.event("stalled", "Pulling", "so far"))
-    app.process.kill()  # the registry is gone: what is here still runs, unless the pod wants it fetched anew
-    app.process.wait()
+    app.registry.process.kill()  # the registry is gone: what is here still runs, unless the pod wants it fetched anew
+    app.registry.process.wait()
     app.run("again", app.image)
     app.ready("again")
     app.run("anew", app.image, "Always")
