@@ -87,6 +87,7 @@ def _cluster() -> Iterator[Line]:
     found = clusters.get(name)
     path = search_path(os.environ["PATH"])
     connection = Connection(found.kubeconfig, found.ingress_url, {"PATH": path, "KUBECONFIG": str(found.kubeconfig)})
+    assert installation.status(connection) is None  # noqa: S101 - and Python's Kubernetes client is imported, which is not istioctl's time
     yield _figure("istioctl_install_demo", _seconds(lambda: installation.install(connection)), 8.0, "s")
     environment = connection.child_environment()
 
