@@ -50,14 +50,14 @@ def hint(number: str) -> Sentence:
 
 def solution(number: str) -> Sentence:
     """The text of a cell that solves the exercise: copy it, run it, check it. Raises CourseError when it cannot be found."""
-    exercise = _find(number)
+    _find(number)
     chapter = next(each for each in chapters.CHAPTERS.values() if each.number == int(number.partition(".")[0]))
     source = chapters.folder("source") / "source" / f"{chapter.stem}.py"
     if not source.is_file():
         raise errors.CourseError(
             f"The solution of {number} is not here.", why=f"{source} does not exist", next="the course's repository has it"
         )
-    return Sentence(f"# {exercise.number} {exercise.title}\n{solutions.find(source.read_text(encoding='utf-8'), number)}")
+    return Sentence(solutions.find(source.read_text(encoding="utf-8"), number))
 
 
 def _find(number: str) -> Exercise:

@@ -1,7 +1,8 @@
 """Solutions, read from a notebook's source: the one place where they are written.
 
-Comes in: the text of notebooks/source/NN_topic.py and an exercise's number. Goes out: the text of its solution cell. Pure. Who runs
-it: lab.solution. The sources are jupytext's percent format; jupytext itself is needed only to generate notebooks.
+Comes in: the text of notebooks/source/NN_topic.py and an exercise's number. Goes out: its solution cell as a notebook has it, to be
+copied. Pure. Who runs it: lab.solution. The sources are jupytext's percent format, in which a shell cell's lines are comments; jupytext
+itself is needed only to generate notebooks.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Final
 from meshcourse.core import errors
 
 _MARK: Final = re.compile(r"^# %%.*$", re.MULTILINE)
+_COMMENT: Final = re.compile(r"^# ?", re.MULTILINE)
 
 
 def find(source: str, number: str) -> str:
@@ -19,7 +21,8 @@ def find(source: str, number: str) -> str:
     marks = [*_MARK.finditer(source)]
     for mark, following in zip(marks, [*marks[1:], None], strict=True):
         if '"solution"' in mark[0] and f'exercise="{number}"' in mark[0]:
-            return source[mark.end() : following.start() if following else len(source)].strip()
+            text = source[mark.end() : following.start() if following else len(source)].strip()
+            return "%%bash\n" + _COMMENT.sub("", text) if 'language="bash"' in mark[0] else text
     raise errors.CourseError(
         f"Exercise {number} has no solution.", why="its chapter's source has no cell that is tagged so", next=f'lab.hint("{number}")'
     )
