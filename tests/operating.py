@@ -5,7 +5,8 @@ Comes in: a panel's place in the page (browsing.Desk). Who runs it: the browser 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -84,3 +85,17 @@ def tick(panel: Any) -> int:
 def moves_on(panel: Any) -> None:
     before = tick(panel)
     until(panel.page, lambda: tick(panel) >= before + 3, "figure that moves on")
+
+
+@contextlib.contextmanager
+def unerring(page: Any) -> Iterator[None]:
+    """Fail when the page itself makes an error meanwhile. Notebook 7 makes some while it puts itself together."""
+    wrong: list[str] = []
+
+    def hear(error: Any) -> None:
+        wrong.append(str(error))
+
+    page.on("pageerror", hear)
+    yield
+    page.remove_listener("pageerror", hear)
+    assert not wrong
