@@ -1,8 +1,9 @@
 """Each panel in a real browser: shown by a notebook, moved by keyboard alone, its figure read back, its looks kept as pictures.
 
 Pictures (light, dark, and in a window of 700 pixels) go to MESHCOURSE_ARTIFACTS. What must hold in each of them is asserted too: no
-text leaves the figure, and no two texts lie on each other. With MESHCOURSE_ALL_PANELS=1 JupyterLab and Notebook 7 both open every panel;
-without it some panels are opened, each by one of the two. The mouse is taken by test_canary_in_the_browser.py.
+text leaves the figure, and no two texts lie on each other. With MESHCOURSE_ALL_PANELS=1 JupyterLab and Notebook 7 both open every panel,
+and its kernel is restarted while it works; without it some panels are opened, each by one of the two, and one kernel is restarted. The
+mouse is taken by test_canary_in_the_browser.py.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.cluster, pytest.mark.slow]
 ALL = os.environ.get("MESHCOURSE_ALL_PANELS") == "1"
 DEAD = ".jupyter-widgets-disconnected"
 """What no kernel answers for any more; ipywidgets shows a broken chain there."""
-AT_LEISURE = pytest.mark.skipif(not ALL, reason="half a minute each: set MESHCOURSE_ALL_PANELS=1 after a change of this panel")
+AT_LEISURE = pytest.mark.skipif(not ALL, reason="most of a minute each: set MESHCOURSE_ALL_PANELS=1 after a change of this panel")
 
 
 def opened_by(usual: str = "") -> pytest.MarkDecorator:
