@@ -19,6 +19,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import nbformat
+import psutil
 import pytest
 from playwright.sync_api import TimeoutError, sync_playwright  # noqa: A004 - Playwright's own
 from real_cluster import RealCluster
@@ -178,6 +179,25 @@ class Desk:
             with contextlib.suppress(TimeoutError):
                 self.page.wait_for_function(begun, timeout=10_000)
                 return
+
+    def restart(self) -> None:
+        """Restart the notebook's kernel as a person does, and wait until the old one has gone, with all that it started."""
+        notebook = "window.jupyterapp.shell.currentWidget"
+        name = f"kernel-{self.page.evaluate(f'() => {notebook}.sessionContext.session.kernel.id')}.json"
+        (kernel,) = [each for each in psutil.process_iter(["cmdline"]) if any(name in word for word in each.info["cmdline"] or ())]
+        old = [kernel, *kernel.children(recursive=True)]
+        self.command("notebook:restart-kernel")
+        self.page.locator(".jp-Dialog .jp-mod-accept").click()
+        left = psutil.wait_procs(old, timeout=30)[1]
+        assert not left, f"the kernel has left behind {left}"
+        self.page.wait_for_function(CONNECTED, arg=self.page.evaluate(f"() => {notebook}.context.path"), timeout=LIMIT)
+
+    def callers(self) -> int:
+        """How many connections to the gateway's door are open: those of load clients, whichever process has them."""
+        door = urlsplit(self.cluster.ingress_url).port
+        return sum(
+            bool(each.raddr) and each.raddr.port == door for each in psutil.net_connections("tcp") if each.status == psutil.CONN_ESTABLISHED
+        )
 
     def looks(self, panel: Any, name: str) -> None:
         """Keep pictures in both themes and in a narrow window; say what is wrong in any of them."""

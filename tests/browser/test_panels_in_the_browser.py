@@ -1,26 +1,29 @@
 """Each panel in a real browser: shown by a notebook, moved by keyboard alone, its figure read back, its looks kept as pictures.
 
 Pictures (light, dark, and in a window of 700 pixels) go to MESHCOURSE_ARTIFACTS. What must hold in each of them is asserted too: no
-text leaves the figure, and no two texts lie on each other. With MESHCOURSE_ALL_PANELS=1 JupyterLab and Notebook 7 both open every panel;
-without it some panels are opened, each by one of the two. The mouse is taken by test_canary_in_the_browser.py.
+text leaves the figure, and no two texts lie on each other. With MESHCOURSE_ALL_PANELS=1 JupyterLab and Notebook 7 both open every panel,
+and its kernel is restarted while it works; without it some panels are opened, each by one of the two, and one kernel is restarted. The
+mouse is taken by test_canary_in_the_browser.py.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import browsing
 import pytest
 from browsing import MANIFESTS, Desk
+from operating import click, data, focus, moves_on, press, push, readout, tick, trace, unerring, until
 
 pytestmark = [pytest.mark.browser, pytest.mark.cluster, pytest.mark.slow]
-AT_LEISURE = pytest.mark.skipif(
-    os.environ.get("MESHCOURSE_ALL_PANELS") != "1", reason="half a minute each: set MESHCOURSE_ALL_PANELS=1 after a change of this panel"
-)
+ALL = os.environ.get("MESHCOURSE_ALL_PANELS") == "1"
+DEAD = ".jupyter-widgets-disconnected"
+"""What no kernel answers for any more; ipywidgets shows a broken chain there."""
+AT_LEISURE = pytest.mark.skipif(not ALL, reason="most of a minute each: set MESHCOURSE_ALL_PANELS=1 after a change of this panel")
 
 
 def opened_by(usual: str = "") -> pytest.MarkDecorator:
@@ -46,75 +49,34 @@ def desk(shared_desk: Desk, request: pytest.FixtureRequest) -> Iterator[Desk]:
         shared_desk.cluster.kubectl("delete", "namespace", namespace, "--wait=false", check=False)
 
 
-def data(panel: Any) -> list[dict[str, Any]]:
-    """The traces as the page has them: name, x, y."""
-    found: list[dict[str, Any]] = panel.locator(".js-plotly-plot").first.evaluate(
-        """gd => (gd._fullData || gd.data).map(trace => ({
-            name: trace.name, x: Array.from(trace.x || []), y: Array.from(trace.y || []), text: [].concat(trace.text || [])}))"""
-    )
-    return found
-
-
-def trace(panel: Any, name: str, *, number: int = 0) -> dict[str, Any]:
-    return [each for each in data(panel) if each["name"] == name][number]
-
-
-def until(page: Any, condition: Callable[[], Any], what: str, seconds: float = 60.0) -> Any:
-    """Look until it holds."""
-    for _ in range(round(seconds * 5)):
-        if found := condition():
-            return found
-        page.wait_for_timeout(200)
-    pytest.fail(f"within {seconds:g} s there came no {what}")
-
-
-def focus(panel: Any, part: str) -> None:
-    """Take the focus to a part of the panel as a person without a mouse does: from its cell on by Tab."""
-    wanted, keyboard = panel.locator(part).first, panel.page.keyboard
-    until(panel.page, wanted.is_enabled, f"{part} that can be used")
-    panel.evaluate("panel => panel.closest('.jp-Cell').focus()")
-    for _ in range(60):
-        keyboard.press("Tab")
-        if wanted.evaluate("part => part === document.activeElement"):
-            return
-    pytest.fail(f"Tab does not come to {part}")
-
-
-def press(panel: Any, name: str, key: str, times: int = 1) -> None:
-    """Move a slider by keyboard alone."""
-    focus(panel, f".{name} .noUi-handle")
-    for _ in range(times):
-        panel.page.keyboard.press(key)
-
-
-def push(panel: Any, part: str, key: str = "Enter") -> None:
-    """Press a button by keyboard alone."""
-    focus(panel, part)
-    panel.page.keyboard.press(key)
-
-
-def click(panel: Any, name: str, text: str) -> None:
-    """Rest the pointer on the point of the figure's last trace, called `name`, at which `text` stands, and click it when its label shows.
-
-    plotly.js looks for the point under the pointer once in 50 ms: a click in the same moment as the move would be the last point's.
-    """
-    number = trace(panel, name)["text"].index(text)
-    panel.locator(".js-plotly-plot").first.scroll_into_view_if_needed()
-    place = panel.locator(".scatterlayer .trace").last.locator(".point").nth(number).bounding_box()
-    spot = (place["x"] + place["width"] / 2, place["y"] + place["height"] / 2)
-    panel.page.mouse.move(*spot)
-    until(panel.page, lambda: text in "".join(panel.locator(".hoverlayer .hovertext").all_text_contents()), f"label of {text}")
-    panel.page.mouse.click(*spot)
-
-
-def readout(panel: Any, name: str) -> str:
-    return str(panel.locator(f".{name} .widget-readout").first.inner_text())
-
-
 def rules(desk: Desk, namespace: str, name: str) -> list[dict[str, Any]]:
     """The http rules of a VirtualService, as the API server holds them."""
     found: list[dict[str, Any]] = desk.cluster.get("-n", namespace, "virtualservice", name)["spec"]["http"]
     return found
+
+
+def restart(desk: Desk, panel: Any, name: str, begin: str, *, calls: bool = True, drawn: str = ".main-svg", seldom: bool = True) -> None:
+    """Have the kernel restarted while the panel does what a button begins: none of it goes on, the page says so, and a new one is shown.
+
+    `calls`: it keeps calling the gateway. What the new one does is seen by the rest of a test; `seldom` ones are left out by default.
+    """
+    if seldom and not ALL:
+        return
+    with unerring(desk.page):
+        focus(panel, begin)
+        before = panel.inner_text()
+        desk.page.keyboard.press("Enter")
+        until(desk.page, lambda: panel.inner_text() != before, "answer to the button")
+        if calls:
+            until(desk.page, desk.callers, "connection of its load")
+            moves_on(panel)
+        desk.restart()
+        until(desk.page, lambda: not desk.callers(), "end of its load")
+        panel.screenshot(path=str(desk.artifacts / f"restarted-{name}-{desk.front}.png"))
+        assert panel.and_(desk.page.locator(DEAD)).count() == 1, "what is left looks like a panel that works"
+        desk.run()
+        until(desk.page, lambda: panel.count() == 1 and not panel.and_(desk.page.locator(DEAD)).count(), "panel of the new kernel")
+        panel.locator(f"{drawn} >> nth=0").wait_for(state="attached")
 
 
 @opened_by()
@@ -122,12 +84,12 @@ def test_weights(desk: Desk) -> None:
     namespace = desk.apply("05-canary", "01", "02", "03", "04", "05")
     desk.ready(namespace, "web-v1", "web-v2")
     panel = desk.show("05-canary", "lab.weight_panel()")
+    restart(desk, panel, "weights", ".mc-start")
     push(panel, ".mc-start")
     press(panel, "mc-weight-v2", "PageUp", 3)
     wanted = int(readout(panel, "mc-weight-v2"))
     assert wanted > 10
-    seen = until(desk.page, lambda: [y for y in trace(panel, "v2 observed")["y"] if y is not None and abs(y - wanted) < 12][-5:], "share")
-    assert len(seen) <= 5
+    until(desk.page, lambda: any(y is not None and abs(y - wanted) < 12 for y in trace(panel, "v2 observed")["y"]), "share")
     until(desk.page, lambda: trace(panel, "p95")["y"][-1], "latency")
     desk.looks(panel, "weights")
     push(panel, ".mc-stop", "Space")
@@ -140,6 +102,7 @@ def test_rollout(desk: Desk) -> None:
     namespace = desk.apply("05-canary", "01", "02", "03", "04", "05")
     desk.ready(namespace, "web-v1", "web-v2")
     panel = desk.show("05-canary", "lab.rollout_panel()")
+    restart(desk, panel, "rollout", ".mc-rollout")
     press(panel, "mc-rate", "PageUp", 2)
     assert int(readout(panel, "mc-rate")) > 50
     push(panel, ".mc-rollout")
@@ -157,6 +120,7 @@ def test_player(desk: Desk) -> None:
     desk.ready(namespace, "web-v1", "web-v2")
     film = "panel = lab.weight_panel(); panel.start(); panel.record('run.film'); panel.wait_observed('v2', 0.1); panel.close()"
     panel = desk.show("05-canary", f"{film}\nlab.replay('run.film')")
+    restart(desk, panel, "player", ".mc-play", calls=False)
     shown = len(trace(panel, "p95")["y"])
     press(panel, "mc-moment", "Home")
     until(desk.page, lambda: len(trace(panel, "p95")["y"]) < shown, "first moment")
@@ -170,6 +134,7 @@ def test_topology(desk: Desk) -> None:
     namespace = desk.apply("04-bookinfo", "01", "02")
     desk.ready(namespace, "productpage-v1", "details-v1", "ratings-v1", "reviews-v1", "reviews-v2", "reviews-v3")
     panel = desk.show("04-bookinfo", "lab.topology_panel()")
+    restart(desk, panel, "topology", ".mc-topology-start")
     names = {"productpage-v1", "details-v1", "ratings-v1", "reviews-v1", "reviews-v2", "reviews-v3"}
     assert names <= set(trace(panel, "workloads")["text"])
     drawn = panel.locator(".main-svg .scatterlayer .textpoint text").all_text_contents()
@@ -196,6 +161,7 @@ def test_breaker(desk: Desk) -> None:
     namespace = desk.apply("06-circuit-breaking", "01", "02", "03", "05", "07")
     desk.ready(namespace, "httpbin", "fortio-deploy", "httpbin-faulty")
     panel = desk.show("06-circuit-breaking", "lab.breaker_panel(callers=8)")
+    restart(desk, panel, "breaker", ".mc-start")
     push(panel, ".mc-start")
     for slider in ("mc-breaker-connections", "mc-breaker-waiting"):
         press(panel, slider, "Home")
@@ -219,6 +185,7 @@ def test_timeout(desk: Desk) -> None:
     desk.cluster.kubectl(*into, "tee", "/etc/nginx/conf.d/default.conf", stdin=(MANIFESTS / "07_timeouts" / "nginx.conf").read_text())
     desk.cluster.kubectl(*into, "nginx", "-s", "reload")
     panel = desk.show("07-timeouts", "lab.timeout_panel(delay=1.5)")
+    restart(desk, panel, "timeout", ".mc-repeat")
     push(panel, ".mc-send")
     until(desk.page, lambda: len(trace(panel, "hops")["y"]) == 5, "waterfall of five rows")
     press(panel, "mc-delay", "Home")
@@ -239,6 +206,7 @@ def test_retries(desk: Desk) -> None:
     namespace = desk.apply("08-faults-retries", "02", "09", "10")
     desk.ready(namespace, "front", "middle", "back")
     panel = desk.show("08-faults-retries", "lab.retry_panel()")
+    restart(desk, panel, "retries", ".mc-start")
     press(panel, "mc-fault", "PageUp", 4)
     press(panel, "mc-attempts", "ArrowRight")
     fault, attempts = int(readout(panel, "mc-fault")), int(readout(panel, "mc-attempts"))
@@ -256,6 +224,7 @@ def test_faults(desk: Desk) -> None:
     namespace = desk.apply("08-faults-retries", "01", "02", "03")
     desk.ready(namespace, "nginx", "tomcat")
     panel = desk.show("08-faults-retries", "lab.fault_panel()")
+    restart(desk, panel, "faults", ".mc-start", seldom=False)
     push(panel, ".mc-who button:has-text('only')", "Space")
     push(panel, ".mc-start")
     until(desk.page, lambda: any(trace(panel, "aborted observed")["y"]), "aborted request")
@@ -277,6 +246,7 @@ def test_objectives(desk: Desk) -> None:
     namespace = desk.apply("10-capstone", "01", "02", "03")
     desk.ready(namespace, "checkout-v1", "checkout-v2-a", "checkout-v2-b")
     panel = desk.show("10-capstone", "lab.objective_panel()")
+    restart(desk, panel, "objectives", ".mc-start")
     push(panel, ".mc-start")
     until(desk.page, lambda: "✘" in panel.locator(".mc-board").inner_text(), "missed objective")
     desk.looks(panel, "objectives")
@@ -288,6 +258,7 @@ def test_pushes(desk: Desk) -> None:
     namespace = desk.apply("01-components", "01", "02")
     desk.ready(namespace, "client", "web")
     panel = desk.show("01-components", 'lab.push_panel("web")')
+    restart(desk, panel, "pushes", ".mc-push-five", calls=False)
     push(panel, ".mc-push-five")
     until(desk.page, lambda: [len([y for y in each["y"] if y]) for each in data(panel)[1:]] == [5, 5], "five orders at two Envoys")
     desk.looks(panel, "pushes")
@@ -297,6 +268,7 @@ def test_pushes(desk: Desk) -> None:
 def test_injection(desk: Desk) -> None:
     desk.take("injection", *(f"injection-trial-{name}" for name in ("plain", "enabled", "disabled", "revision")))
     panel = desk.show("03-injection", "lab.injection_panel()", drawn="table")
+    restart(desk, panel, "injection", ".mc-prove-all", calls=False, drawn="table")
     push(panel, ".mc-namespace button:has-text('enabled')", "Space")
     push(panel, ".mc-guess-sidecar")
     until(desk.page, lambda: "You were right" in panel.locator(".mc-said").inner_text(), "verdict")
@@ -308,6 +280,7 @@ def test_injection(desk: Desk) -> None:
 @opened_by()
 def test_profiles(desk: Desk) -> None:
     panel = desk.show("02-install-uninstall", "lab.profile_panel()", drawn="table")
+    restart(desk, panel, "profiles", ".mc-other button:has-text('minimal')", calls=False, drawn="table")
     push(panel, ".mc-other button:has-text('minimal')")
     until(desk.page, lambda: "minimal" in panel.locator("table").inner_text(), "profile that was chosen")
     desk.looks(panel, "profiles")
@@ -318,6 +291,7 @@ def test_inspector(desk: Desk) -> None:
     namespace = desk.apply("05-canary", "01", "02", "03", "05", "08")
     desk.ready(namespace, "web-v1", "web-v2")
     panel = desk.show("05-canary", "lab.inspector_panel()", drawn=".mc-said")
+    restart(desk, panel, "inspector", ".mc-send", calls=False, drawn=".mc-said")
     push(panel, ".mc-send")
     until(desk.page, lambda: "there is no header x-team" in panel.locator(".mc-routes").inner_text(), "route that was passed over")
     focus(panel, ".mc-headers textarea")
@@ -325,16 +299,6 @@ def test_inspector(desk: Desk) -> None:
     push(panel, ".mc-send")
     until(desk.page, lambda: "web-v2" in panel.locator(".mc-hops").inner_text(), "pod of v2")
     desk.looks(panel, "inspector")
-
-
-def tick(panel: Any) -> int:
-    """The number of the last change of its figure that the page has drawn."""
-    return int(panel.locator(".js-plotly-plot").first.get_attribute("data-tick") or 0)
-
-
-def moves_on(panel: Any) -> None:
-    before = tick(panel)
-    until(panel.page, lambda: tick(panel) >= before + 3, "figure that moves on")
 
 
 @opened_by("lab")

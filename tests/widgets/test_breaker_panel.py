@@ -12,6 +12,7 @@ import psutil
 import pytest
 from waiting import until
 
+from meshcourse.core import background
 from meshcourse.core.errors import KubernetesError, PanelError
 from meshcourse.mesh import arrival, breakers, resources
 from meshcourse.widgets import breaking
@@ -148,3 +149,20 @@ def test_answers_are_told_apart_by_their_words() -> None:
     assert kind(503, {}, b"no healthy upstream") == breaking.NOBODY
     assert kind(503, {}, b"this replica is broken\n") == breaking.BROKEN
     assert kind(504, {}, b"upstream request timeout") == ""
+
+
+@pytest.mark.cluster
+def test_what_was_read_before_a_change_does_not_take_it_back(panel: BreakerPanel) -> None:
+    shown: list[int] = []
+    panel.widgets.sliders["connections"].observe(lambda change: shown.append(change["new"]), names="value")
+
+    async def follow() -> None:
+        while True:
+            await panel._follow()
+
+    following = background.submit(follow())
+    wanted = [*range(1, 11), *range(9, 0, -1)]
+    for connections in wanted:
+        panel.set_breaker(connections=connections)
+    following.cancel()
+    assert shown == wanted

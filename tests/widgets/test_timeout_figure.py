@@ -53,6 +53,12 @@ def test_clocks_that_differ_never_put_a_hop_before_the_sender() -> None:
     assert [row.start for row in picture.bars(early)] == [0.0, 0.05, 0.0]
 
 
+def test_a_hop_of_no_whole_millisecond_is_painted_too() -> None:
+    quick = Journey(1, 0.0, (), 200, 0.01, (Hop(GATEWAY, 50.0, 0.004, 200, ()), Hop(TOMCAT, 50.002, 0.0, 200, ())))
+    hops, *_ = picture.figure((quick,), PLACES, "tomcat itself")["data"]
+    assert (hops["x"][-1], hops["text"][-1]) == (picture.THINNEST, "200 0.00 s")
+
+
 def test_the_work_at_the_end_goes_on_after_everyone_has_left() -> None:
     assert picture.work(CUT, "tomcat itself") == picture.Bar("tomcat itself", 0.011, 3.0, "takes 3 s, for nobody", picture.palette.INK)
     assert "for nobody" not in picture.work(QUICK, "tomcat itself").words

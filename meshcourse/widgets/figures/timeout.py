@@ -19,6 +19,8 @@ from meshcourse.widgets.figures import lines
 
 SHOWN: Final = 20
 """Journeys in the right-hand chart."""
+THINNEST: Final = 0.0005
+"""Seconds. Envoy logs whole milliseconds, and plotly paints neither a bar of no width nor the words at it."""
 SENDER: Final = "you"
 _GAVE_UP, _LEFT, _GOOD, _BAD = palette.series(1), palette.series(3), palette.series(0), palette.series(4)
 
@@ -82,7 +84,7 @@ def series(journeys: Sequence[Journey], worker: str) -> Iterator[tuple[dict[str,
         {
             "y": [row.name for row in rows],
             "base": [row.start for row in rows],
-            "x": [row.seconds for row in rows],
+            "x": [max(row.seconds, THINNEST) for row in rows],
             "text": [row.words for row in rows],
             "marker": {"color": [row.colour for row in rows]},
         },

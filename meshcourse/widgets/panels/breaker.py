@@ -240,9 +240,11 @@ class BreakerPanel(Panel):
         self._show(self._held)
 
     async def _follow(self) -> None:
+        before = self._held, self._failing
         held = await asyncio.to_thread(breakers.read, self._connection, self._namespace, self._rule)
         wanted = await asyncio.to_thread(replicas.read, self._connection, self._namespace, self._faulty)
-        if not self._latest.busy:
+        # What was written while we were reading is newer than what was read.
+        if before == (self._held, self._failing) and not self._latest.busy:
             self._failing = None if wanted is None else wanted > 0
             self._show(held)
 

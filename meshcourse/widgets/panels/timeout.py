@@ -254,8 +254,10 @@ class TimeoutPanel(Panel):
         return {limit.virtual_service: timeouts.read(self._connection, self._namespace, limit.virtual_service) for limit in self._limits}
 
     async def _follow(self) -> None:
+        before = dict(self._held)
         held = await asyncio.to_thread(self._read)
-        if not self._latest.busy:
+        # What was written while we were reading is newer than what was read.
+        if before == self._held and not self._latest.busy:
             self._show(held)
 
     def _show(self, held: dict[str, float]) -> None:
