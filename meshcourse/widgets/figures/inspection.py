@@ -115,7 +115,7 @@ def _decided(found: Inspection) -> str:
             f"Whether a route fits cannot be told: {unsure.why}." if unsure else "None of the gateway's routes fits: it says 404 by itself."
         )
     number = found.steps.index(found.taken) + 1
-    name = f" `{found.taken.name}`" if found.taken.name else ""
+    name = f", {found.taken.name}," if found.taken.name else ""
     text = f"Route {number} of {len(found.steps)}{name} is the first whose conditions hold"
     if not found.passages:
         return f"{text}."
