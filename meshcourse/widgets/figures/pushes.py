@@ -17,6 +17,8 @@ from meshcourse.widgets.figures import lines
 
 WAIT: Final = 100.0
 """Milliseconds that istiod waits for more changes before it pushes (PILOT_DEBOUNCE_AFTER's default)."""
+ROOM: Final = 5
+"""Orders for which there is room from the beginning on."""
 _SYMBOLS: Final = ("circle", "diamond", "square", "cross", "x", "triangle-up")
 _LEAST: Final = 250.0
 
@@ -47,7 +49,7 @@ def update(live: Any, view: View) -> None:  # noqa: ANN401 - a live figure: plot
 
 def traces(view: View) -> Iterator[lines.Trace]:
     """The line of istiod's own waiting, then the dots of each proxy."""
-    yield lines.line("", "istiod waits for more changes", palette.INK, "dash", 1.5), (0.0, view.orders + 1.0), (WAIT, WAIT)
+    yield lines.line("", "istiod waits for more changes", palette.INK, "dash", 1.5), (0.0, max(ROOM, view.orders) + 1.0), (WAIT, WAIT)
     numbers = tuple(float(number) for number in range(1, view.orders + 1))
     for place, (proxy, found) in enumerate(view.arrivals.items()):
         style = {
@@ -66,7 +68,7 @@ def layout(view: View) -> dict[str, Any]:
     return {
         **lines.GROUND,
         "height": 300,
-        "xaxis": {**lines.AXIS, "title": {"text": "order"}, "range": [0.4, max(5, view.orders) + 0.6], "dtick": 1},
+        "xaxis": {**lines.AXIS, "title": {"text": "order"}, "range": [0.4, max(ROOM, view.orders) + 0.6], "dtick": 1},
         "yaxis": {**lines.AXIS, "title": {"text": "ms from stored to held"}, "range": [0, max(_LEAST, 1.15 * highest)]},
         "legend": {**lines.LEGEND, "x": 1.0, "y": 1.02},
     }
