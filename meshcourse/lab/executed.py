@@ -105,6 +105,8 @@ def _faults(cell: Json) -> Iterator[str]:
         yield f"`{name}` writes to stderr (in a shell cell, 2>&1 where it is meant): {_short(errors)}"
     if _WARNING.search(others):
         yield f"`{name}` shows a warning: {_short(others)}"
+    if any("<style" in "".join(output.get("data", {}).get("text/html", "")) for output in outputs):
+        yield f"`{name}` brings a <style> with it: it holds for the whole page, other notebooks' figures included"
     lines = len((errors + others).splitlines())
     if lines > SCREEN:
         yield f"`{name}` prints {lines} lines; {SCREEN} fit on a screen"

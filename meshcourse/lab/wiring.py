@@ -7,10 +7,12 @@ only the way in, which is open no longer than a request, is drawn from the ingre
 
 from __future__ import annotations
 
+import base64
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from html import escape
 from typing import Any, Final
 
 from meshcourse.core import errors
@@ -78,11 +80,13 @@ class Map:
         return "\n".join(["listening on:", *ports, "open now:", *(f"  {line}" for line in self.words())])
 
     def _repr_html_(self) -> str | None:
+        made = picture(self)
         try:
-            drawn = drawing.svg(picture(self), "mesh-map")
+            drawn = base64.b64encode(drawing.svg(made, "mesh-map").encode()).decode()
         except errors.CourseError:  # no room for the arrows of an unusual mesh: the words say the same
             return None
-        return f'<div style="overflow-x:auto">{drawn}</div>'
+        # As an image: the style of an SVG that stands in the page itself is the whole page's, other notebooks' figures included.
+        return f'<div style="overflow-x:auto"><img src="data:image/svg+xml;base64,{drawn}" alt="{escape(made.describe)}"></div>'
 
 
 def mesh_map(outside: str = "") -> Map:

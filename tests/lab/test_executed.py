@@ -66,6 +66,11 @@ def test_more_than_a_screen_is_noticed_and_html_does_not_count() -> None:
     assert "46 lines" in read(cell("a", stream("line\n" * 45), result(1))).complaints[0]
 
 
+def test_a_style_for_the_whole_page_is_noticed() -> None:
+    output = {"output_type": "display_data", "metadata": {}, "data": {"text/html": "<svg><style>text{text-anchor:middle}</style></svg>"}}
+    assert "brings a <style>" in read(cell("lab.mesh_map()", output)).complaints[0]
+
+
 def test_slow_first_cell_is_noticed() -> None:
     slow = executed.read({"cells": [cell("lab.chapter('x')", seconds=15.1)]}, Variant.SOLVED)
     assert "15.1 s" in slow.complaints[0]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+
 import pytest
 
 from meshcourse.lab import drawing, wiring
@@ -65,4 +67,6 @@ def test_the_same_is_said_in_words() -> None:
     assert "istio-egressgateway → partner:80" in text
     line = next(each for each in text.splitlines() if "service-0 → istiod:15012" in each)
     assert line.endswith("xDS and certificates, by TLS")
-    assert "<svg" in str(whole(2)._repr_html_())
+    page = str(whole(2)._repr_html_())
+    assert "<svg" in base64.b64decode(page.split("base64,")[1].partition('"')[0]).decode()
+    assert "<style" not in page, "it would be the whole page's"
