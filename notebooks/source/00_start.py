@@ -170,6 +170,7 @@ lab.check("0.2")
 # |---|---|
 # | a cell runs and runs | press ■ in the toolbar (in a terminal: Ctrl-C). Nothing breaks; run the cell again |
 # | everything is odd | *Kernel → Restart Kernel*, then run **the first cell** again, and go on where you were. The cluster has kept your objects |
+# | red broken chains, or *Error displaying widget: model not found*, where a panel was | its kernel has ended (restarted, or yesterday's): run **the first cell** and the panel's cell again |
 # | *The cluster does not answer* | `meshcourse status` in a terminal says why; `meshcourse down` and `meshcourse up` give you a new, empty one |
 # | an error with *Why* and *Next* | type what *Next* says |
 #
