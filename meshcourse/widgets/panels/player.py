@@ -60,7 +60,7 @@ class Player(Panel):
                 self.parts[number] = controls.words("mc-words")
         self._draw(first)
         row = ipywidgets.HBox([self.begin, self.end, self.moment], layout=ipywidgets.Layout(flex_flow="row wrap"))
-        heading = ipywidgets.HTML(f"<b>Saved run</b> of {html.escape(self.film.panel)}, {self.film.seconds:.0f} seconds")
+        heading = ipywidgets.HTML(f"<b>Saved run</b> of {html.escape(self.film.panel)}, {self.film.seconds:.0f} s")
         box = ipywidgets.VBox([heading, row, alert, *self.parts.values()], layout=controls.whole())
         box.add_class("mc-player")
         return box, alert
