@@ -7,6 +7,8 @@ only the way in, which is open no longer than a request, is drawn from the ingre
 
 from __future__ import annotations
 
+import base64
+import html
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -78,11 +80,13 @@ class Map:
         return "\n".join(["listening on:", *ports, "open now:", *(f"  {line}" for line in self.words())])
 
     def _repr_html_(self) -> str | None:
+        """As an image: the style of an SVG that stands in the page itself would hold for every figure of every tab."""
+        found = picture(self)
         try:
-            drawn = drawing.svg(picture(self), "mesh-map")
+            drawn = base64.b64encode(drawing.svg(found, "mesh-map").encode()).decode()
         except errors.CourseError:  # no room for the arrows of an unusual mesh: the words say the same
             return None
-        return f'<div style="overflow-x:auto">{drawn}</div>'
+        return f'<img alt="{html.escape(found.describe)}" src="data:image/svg+xml;base64,{drawn}">'
 
 
 def mesh_map(outside: str = "") -> Map:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+
 import pytest
 
 from meshcourse.lab import drawing, wiring
@@ -65,4 +67,12 @@ def test_the_same_is_said_in_words() -> None:
     assert "istio-egressgateway → partner:80" in text
     line = next(each for each in text.splitlines() if "service-0 → istiod:15012" in each)
     assert line.endswith("xDS and certificates, by TLS")
-    assert "<svg" in str(whole(2)._repr_html_())
+
+
+def test_style_of_the_picture_stays_its_own() -> None:
+    """JupyterLab has all open notebooks in one page: a rule for `text` in it moved the legends of every panel."""
+    page = str(whole(2)._repr_html_())
+    assert "<style" not in page
+    assert 'alt="' in page
+    drawn = base64.b64decode(page.partition("base64,")[2].partition('"')[0]).decode()
+    assert drawn == drawing.svg(wiring.picture(whole(2)), "mesh-map")
