@@ -88,10 +88,10 @@ class Exercise:
     watches: float = 0.0
 
 
-def find(number: str, known: Mapping[str, Exercise]) -> Exercise:
-    """The exercise `number`. Raises CourseError, naming those that there are, when there is none."""
-    if number in known:
-        return known[number]
+def find(number: str | float, known: Mapping[str, Exercise]) -> Exercise:
+    """The exercise `number`, with or without quotes (5.1 too). Raises CourseError, naming those that there are, when there is none."""
+    if str(number) in known:
+        return known[str(number)]
     raise errors.CourseError(
         f"There is no exercise {number!r}.",
         why=f"the exercises are {', '.join(known)}",
