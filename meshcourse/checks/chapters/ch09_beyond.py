@@ -170,7 +170,7 @@ def _shop_hint(found: Json, got: int) -> str:
 def _intern_hint(found: Json, _got: int) -> str:
     rules = found.get("spec", {}).get("rules") or ()
     if len(rules) > 1:
-        return "two entries of `rules` are *or*: either is enough. Put `from` and `to` into one entry, then both must hold"
+        return "two entries of `rules` mean `or`: either is enough. Put `from` and `to` into one entry, then both must hold"
     return "anybody may do it: the rule needs `from: [{source: {principals: [cluster.local/ns/NAMESPACE/sa/shop]}}]`"
 
 
@@ -288,7 +288,7 @@ EXERCISES: Final = (
         "Only the shop reads bills",
         (
             "Start from manifests/09_beyond/04-only-the-shop.yaml: change its name and its selector.",
-            "`from` and `to` in one entry of `rules` are *and*; two entries are *or*. A field with several values is *or* as well.",
+            "`from` and `to` in one entry of `rules` mean `and`; two entries mean `or`. A field with several values means `or` as well.",
             "`to: [{operation: {methods: [GET], paths: [/get]}}]` beside `from`, in the same entry.",
         ),
         only_the_shop_reads_bills,
