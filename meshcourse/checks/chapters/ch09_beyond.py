@@ -272,6 +272,9 @@ def _analysis_hint(line: str) -> str:
     return next((hint for words, hint in _MENDS.items() if words in line), "the message names the object and the field")
 
 
+_LONGEST: Final = callers.PATIENCE + callers.PUSH
+"""Seconds: a wrong answer may only be on its way to the proxies, so it is asked again for so long."""
+
 EXERCISES: Final = (
     Exercise(
         "9.1",
@@ -282,6 +285,7 @@ EXERCISES: Final = (
             "`spec: {selector: {matchLabels: {app: billing}}, mtls: {mode: PERMISSIVE}}`",
         ),
         one_old_caller,
+        watches=_LONGEST,
     ),
     Exercise(
         "9.2",
@@ -292,6 +296,7 @@ EXERCISES: Final = (
             "`to: [{operation: {methods: [GET], paths: [/get]}}]` beside `from`, in the same entry.",
         ),
         only_the_shop_reads_bills,
+        watches=_LONGEST,
     ),
     Exercise(
         "9.3",
@@ -305,6 +310,7 @@ EXERCISES: Final = (
             ),
         ),
         one_door_and_one_corridor,
+        watches=_LONGEST,
     ),
     Exercise(
         "9.4",
