@@ -79,13 +79,17 @@ class Witness(Protocol):
 
 @dataclass(frozen=True)
 class Exercise:
-    """One exercise: `hints` go from a nudge to nearly the answer; `watches` is how many seconds a check needs that takes over five."""
+    """One exercise: `hints` go from a nudge to nearly the answer; `watches` is how many seconds a check needs that takes over five.
+
+    Whether the check `counts` what arrives at pods: then nobody else may send meanwhile, so the load of panels rests.
+    """
 
     number: str
     title: str
     hints: tuple[str, ...]
     check: Callable[[Witness], Outcome]
     watches: float = 0.0
+    counts: bool = False
 
 
 def find(number: str | float, known: Mapping[str, Exercise]) -> Exercise:
