@@ -13,9 +13,9 @@ from meshcourse.lab.requests import Sentence
 _given: dict[str, str] = {}
 
 
-def answer(number: str, value: object = ...) -> Sentence:
+def answer(number: str | float, value: object = ...) -> Sentence:
     """Note your answer to exercise `number`; the dots of the untouched cell are none. Raises CourseError for an unknown number."""
-    exercises.find(number, registry.EXERCISES)
+    number = exercises.find(number, registry.EXERCISES).number
     text = "" if value is None or value is ... else str(value).strip()
     if not text:
         _given.pop(number, None)

@@ -6,12 +6,14 @@ come in order, one a call; how many were given is known to this kernel only.
 
 from __future__ import annotations
 
+import contextlib
+
 from meshcourse.checks import chapters as registry
 from meshcourse.checks import exercises
 from meshcourse.checks.display import Card
 from meshcourse.checks.exercises import Exercise
 from meshcourse.core import errors
-from meshcourse.lab import chapters, passed, session, solutions, waiting
+from meshcourse.lab import chapters, panels, passed, session, solutions, waiting
 from meshcourse.lab.requests import Sentence
 from meshcourse.lab.start import say
 from meshcourse.lab.witness import LiveWitness
@@ -19,13 +21,14 @@ from meshcourse.lab.witness import LiveWitness
 _given: dict[str, int] = {}
 
 
-def check(number: str) -> Card:
+def check(number: str | float) -> Card:
     """Judge the exercise by what the mesh does now. Raises CourseError for a number that is no exercise."""
     begun = session.current()
     exercise, witness = _find(number), LiveWitness(begun.connection, begun.namespace)
-    found = waiting.shown(lambda: exercises.judge(exercise, witness), f"checking {number}", exercise.watches)
+    with panels.resting() if exercise.counts else contextlib.nullcontext():
+        found = waiting.shown(lambda: exercises.judge(exercise, witness), f"checking {number}", exercise.watches)
     if found.passed:
-        _note(number)
+        _note(exercise.number)
     return Card(found)
 
 
@@ -39,18 +42,18 @@ def _note(number: str) -> None:
         say(f"! {complaint}")
 
 
-def hint(number: str) -> Sentence:
+def hint(number: str | float) -> Sentence:
     """The next hint; after the last one, the last again and where the solution is."""
     exercise = _find(number)
-    turn = min(_given.get(number, 0), len(exercise.hints) - 1)
-    _given[number] = turn + 1
-    last = f'\nThat was the last one. lab.solution("{number}") shows the solution.' if turn + 1 == len(exercise.hints) else ""
+    turn = min(_given.get(exercise.number, 0), len(exercise.hints) - 1)
+    _given[exercise.number] = turn + 1
+    last = f'\nThat was the last one. lab.solution("{exercise.number}") shows the solution.' if turn + 1 == len(exercise.hints) else ""
     return Sentence(f"Hint {turn + 1} of {len(exercise.hints)}: {exercise.hints[turn]}{last}")
 
 
-def solution(number: str) -> Sentence:
+def solution(number: str | float) -> Sentence:
     """The text of a cell that solves the exercise: copy it, run it, check it. Raises CourseError when it cannot be found."""
-    _find(number)
+    number = _find(number).number
     chapter = next(each for each in chapters.CHAPTERS.values() if each.number == int(number.partition(".")[0]))
     source = chapters.folder("source") / "source" / f"{chapter.stem}.py"
     if not source.is_file():
@@ -60,5 +63,5 @@ def solution(number: str) -> Sentence:
     return Sentence(solutions.find(source.read_text(encoding="utf-8"), number))
 
 
-def _find(number: str) -> Exercise:
+def _find(number: str | float) -> Exercise:
     return exercises.find(number, registry.EXERCISES)

@@ -7,12 +7,14 @@ one before it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from meshcourse.core import errors
 from meshcourse.lab import session
+from meshcourse.lab.start import say
 from meshcourse.mesh import installation
 
 if TYPE_CHECKING:
@@ -32,6 +34,39 @@ if TYPE_CHECKING:
     from meshcourse.widgets.panels.weights import WeightPanel
 
 _made: list[Panel] = []
+
+
+@runtime_checkable
+class Loaded(Protocol):
+    """A panel that sends load."""
+
+    @property
+    def running(self) -> bool:
+        """Whether it does now."""
+        ...
+
+    def start(self) -> None:
+        """Send, as the panel's controls say."""
+        ...
+
+    def stop(self) -> None:
+        """Send no more."""
+        ...
+
+
+@contextlib.contextmanager
+def resting() -> Iterator[None]:
+    """The load of this notebook's panels rests: a check that counts what arrives at pods knows only what it sends itself."""
+    sending = [panel for panel in _made if isinstance(panel, Loaded) and panel.running]
+    for panel in sending:
+        panel.stop()
+    if sending:
+        say("  (the load of your panel rests while this is counted)")
+    try:
+        yield
+    finally:
+        for panel in sending:
+            panel.start()
 
 
 def weight_panel(

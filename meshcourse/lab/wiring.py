@@ -80,8 +80,8 @@ class Map:
         return "\n".join(["listening on:", *ports, "open now:", *(f"  {line}" for line in self.words())])
 
     def _repr_html_(self) -> str | None:
-        made = picture(self)
         try:
+            made = picture(self)
             drawn = base64.b64encode(drawing.svg(made, "mesh-map").encode()).decode()
         except errors.CourseError:  # no room for the arrows of an unusual mesh: the words say the same
             return None

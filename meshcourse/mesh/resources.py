@@ -37,6 +37,7 @@ _SERVER_SAID: Final = re.compile(r"Error from server(?: \((?P<reason>\w+)\))?: (
 _INVALID: Final = re.compile(r"(?P<message>The .+ is invalid: .*)", re.DOTALL)
 # What kubectl prints when nobody answers it.
 _SILENT: Final = ("refused", "no such host", "handshake timeout", "i/o timeout", "connection reset", "failed to download openapi")
+_UNKNOWN: Final = re.compile(r'no matches for kind "[^"]*" in version "(?:(?P<group>[^"/]+)/)?')
 _WEBHOOK: Final = re.compile(r'admission webhook "(?P<hook>[^"]+)" denied the request: (?P<words>.*)', re.DOTALL)
 
 
@@ -91,11 +92,12 @@ def refusal(done: Completed, source: str) -> errors.KubernetesError:
         what, why, following = f"Istio refused {source}.", hook["words"].strip(), "correct the field that it names and apply again"
     elif said:
         what, why, following = f"The API server refused {source}.", message, "correct what it names and apply again"
-    elif "no matches for kind" in words:
+    elif unknown := _UNKNOWN.search(words):
+        group = unknown["group"] or "''"
         what, why, following = (
             f"The cluster does not know a kind in {source}.",
             words,
-            "istioctl install --set profile=demo -y    # Istio's kinds come with it",
+            f"kubectl api-resources --api-group={group}    # how its kinds are spelled; are there none? Istio's come with its installation",
         )
     elif any(sign in words for sign in _SILENT):
         what, why, following = "The cluster does not answer.", words, "meshcourse status    # and `meshcourse up` if it does not run"

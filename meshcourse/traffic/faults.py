@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import errno
 import ssl
+from typing import Final
 
 import aiohttp
 
 from meshcourse.traffic import results
 from meshcourse.traffic.targets import Target
+
+_SYSTEM: Final = {errno.ECONNREFUSED: results.REFUSED, errno.ECONNRESET: results.RESET}
 
 
 def explain(error: Exception, target: Target) -> tuple[str, str]:
@@ -32,9 +35,9 @@ def name(error: Exception) -> str:
         (results.RESET, (aiohttp.ServerDisconnectedError, aiohttp.ClientPayloadError, aiohttp.ClientOSError, ConnectionError)),
         (results.NOT_HTTP, (aiohttp.ClientResponseError,)),
     )
-    # aiohttp wraps the system's refusal in an error of its own, whatever it was.
-    if isinstance(error, aiohttp.ClientConnectorError) and error.errno == errno.ECONNREFUSED:
-        return results.REFUSED
+    # aiohttp wraps what the system said in an error of its own. A closed door resets, sometimes before the connection was seen to be open.
+    if isinstance(error, aiohttp.ClientConnectorError) and error.errno in _SYSTEM:
+        return _SYSTEM[error.errno]
     return next((fault for fault, types in kinds if isinstance(error, types)), results.FAILED)
 
 

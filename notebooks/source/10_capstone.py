@@ -146,8 +146,8 @@ lab.check("10.1")
 # Bring v2 back to **half** of the users, in steps if you like, and bound it so that **all four objectives** hold. You may change the VirtualService `checkout` and the
 # DestinationRule `checkout`, and nothing else: no pod is touched.
 #
-# The check sends the same load as the board and judges by the same objectives. Change one thing at a time and look at the board: each of your cures moves another
-# line. If you are stuck, `lab.hint("10.2")` helps step by step.
+# The check sends the same load as the board, which rests meanwhile, and judges by the same objectives. Change one thing at a time and look at the board: each of
+# your cures moves another line. If you are stuck, `lab.hint("10.2")` helps step by step.
 
 # %% tags=["exercise"] exercise="10.2"
 lab.apply("""

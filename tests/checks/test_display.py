@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
-from meshcourse.checks import display, outcome
+from meshcourse.checks import chapters, display, outcome
 from meshcourse.checks.outcome import Outcome
 
 EVERY = [
@@ -28,6 +30,11 @@ def test_text_and_html_say_the_same(found: Outcome) -> None:
 def test_what_stands_between_backticks_is_code() -> None:
     page = display.page(outcome.not_yet("5.1", seen="", expected="", hint="put `exact: <name>` first, and a ` alone stays"))
     assert "<b>hint:</b> put <code>exact: &lt;name&gt;</code> first, and a ` alone stays</div>" in page
+
+
+def test_hints_have_no_markup_that_is_shown_as_stars() -> None:
+    for exercise in chapters.EXERCISES.values():
+        assert not [hint for hint in exercise.hints if re.search(r"\*\w+\*", hint)]
 
 
 def test_not_yet_names_what_was_seen_and_expected_and_a_hint() -> None:

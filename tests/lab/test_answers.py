@@ -34,6 +34,11 @@ def test_number_or_text_is_told_to_the_check(given: object, text: str) -> None:
     assert WITNESS.answer("0.2") == text
 
 
+def test_number_of_an_exercise_may_be_given_without_quotes() -> None:
+    answers.answer(0.2, "hello")
+    assert WITNESS.answer("0.2") == "hello"
+
+
 def test_exercise_that_does_not_exist_is_an_error() -> None:
     with pytest.raises(CourseError, match=r"no exercise '9\.99'"):
         answers.answer("9.99", 1)

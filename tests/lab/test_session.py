@@ -54,7 +54,7 @@ def test_hints_come_in_order_and_end_with_the_way_to_the_solution() -> None:
 
 
 def test_solution_can_be_applied_as_it_stands() -> None:
-    for number in ("5.1", "5.2"):
+    for number in ("5.1", 5.2):
         assert "kind: VirtualService" in str(exercises.solution(number))
 
 

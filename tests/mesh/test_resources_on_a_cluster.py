@@ -66,9 +66,17 @@ def test_field_of_the_wrong_type_is_told_in_the_servers_words(cluster: Any, name
     assert caught.value.status["message"] == caught.value.why
 
 
-def test_unknown_kind_is_named(cluster: Any, namespace: str) -> None:
-    with pytest.raises(errors.KubernetesError, match="does not know a kind"):
-        resources.apply(cluster.connection, "apiVersion: example.com/v1\nkind: Nonsense\nmetadata: {name: a}\n", namespace=namespace)
+@pytest.mark.parametrize(
+    ("version", "kind", "right"),
+    [("security.istio.io/v1", "PeerAuthentification", "PeerAuthentication"), ("v1", "Servise", "Service"), ("example.com/v1", "Odd", "")],
+)
+def test_unknown_kind_is_named_with_the_way_to_those_that_there_are(
+    cluster: Any, namespace: str, version: str, kind: str, right: str
+) -> None:
+    with pytest.raises(errors.KubernetesError, match="does not know a kind") as caught:
+        resources.apply(cluster.connection, f"apiVersion: {version}\nkind: {kind}\nmetadata: {{name: a}}\n", namespace=namespace)
+    assert kind in caught.value.why
+    assert right in cluster.run("bash", "-c", caught.value.next).stdout.split() or not right
 
 
 def test_broken_yaml_sends_nothing(cluster: Any, namespace: str) -> None:

@@ -105,7 +105,7 @@ WRONG_POLICIES = [
     ("everything", policy(selector=""), "no `selector`"),
     ("spiffe", policy(BOTH.replace(SHOP, f"spiffe://{SHOP}")), "without `spiffe://`"),
     ("deny", policy(action="DENY"), "action: ALLOW"),
-    ("or", policy(BOTH.replace("    to:", "  - to:")), "two entries of `rules` are *or*"),
+    ("or", policy(BOTH.replace("    to:", "  - to:")), "two entries of `rules` mean `or`"),
     ("anybody", policy("  - to: [{operation: {methods: [GET], paths: [/get]}}]"), "anybody may do it"),
     ("any method", policy(BOTH.replace("methods: [GET], paths: [/get]", "paths: [/get, /post]")), "methods: [GET]"),
     ("any path", policy(BOTH.replace(", paths: [/get]", "")), "one path only"),

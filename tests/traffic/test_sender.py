@@ -1,19 +1,21 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import itertools
 import socket
 import time
 from collections.abc import Iterator
 from typing import Any
 
+import aiohttp
 import psutil
 import pytest
 from yarl import URL
 
 from meshcourse.core.errors import TrafficError
 from meshcourse.measure import labels
-from meshcourse.traffic import pacing, results, sender
+from meshcourse.traffic import faults, pacing, results, sender
 from meshcourse.traffic.results import Result
 from meshcourse.traffic.targets import Target
 
@@ -165,6 +167,14 @@ async def test_a_connection_cut_in_the_middle_is_a_reset(server: Any) -> None:
     (found,) = await sender.send(Target(f"{server.url}/cut"), pacing.constant(10, requests=1))
     assert (found.status, found.fault) == (0, results.RESET)
     assert "before the answer was whole" in found.error
+
+
+def test_a_door_that_resets_before_the_connection_was_seen_to_be_open_is_a_reset() -> None:
+    key = aiohttp.client_reqrep.ConnectionKey("127.0.0.1", 80, is_ssl=False, ssl=True, proxy=None, proxy_auth=None, proxy_headers_hash=None)
+    error = aiohttp.ClientConnectorError(key, ConnectionResetError(errno.ECONNRESET, "Connect call failed"))
+    fault, words = faults.explain(error, Target("http://127.0.0.1:80"))
+    assert fault == results.RESET
+    assert "ssl" not in words
 
 
 async def test_a_name_that_nobody_knows_is_unresolved() -> None:

@@ -56,6 +56,14 @@ def test_a_live_figure_moved_on_shows_what_a_new_one_would_and_keeps_its_traces(
     assert [trace.uid for trace in live.data] == traces
 
 
+def test_band_ends_where_load_ends_and_begins_with_the_next_load() -> None:
+    ticks = (tick(1.0, 10, {"v1": 9, "v2": 1}), tick(2.0, 10, {}), tick(9.0, 10, {"v1": 90, "v2": 10}))
+    low, high = picture.figure(trail.view(("v1", "v2"), ticks))["data"][:2]
+    assert low["x"] == high["x"] == [1.0, 1.0, 9.0, 9.0]
+    widths = [above - below for below, above in zip(low["y"], high["y"], strict=True)]
+    assert [width > 0 for width in widths] == [True, False, False, True]
+
+
 def test_the_picture_is_told_in_words_too() -> None:
     words = picture.describe(VIEWS["half_moved"])
     assert "v2: 50 % wanted" in words

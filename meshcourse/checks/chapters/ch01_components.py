@@ -97,7 +97,7 @@ def count_the_envoys(witness: Witness) -> Outcome:
     if int(answer) == len(names) - len(gateways):
         hint = "the gateways are Envoys too"
     elif int(answer) == len(names) + 1:
-        hint = "the heading is no Envoy, and istiod is none either: it gives the orders"
+        hint = "the heading is no Envoy, and istiod is none either: it gives the orders. Or has a pod gone since you counted? Count again"
     return outcome.not_yet(number, seen=f"your answer is {answer}", expected=expected, hint=hint)
 
 

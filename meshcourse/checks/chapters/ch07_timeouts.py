@@ -198,7 +198,7 @@ def page_in_time(witness: Witness) -> Outcome:
         )
     slow = got["slow"]
     if slow.seconds > PAGE:
-        hint = "productpage asks reviews **twice** when the first answer is bad, so the page takes two timeouts: allow half as much"
+        hint = "productpage asks reviews twice when the first answer is bad, so the page takes two timeouts: allow half as much"
         if slow.seconds > 2 * PAGE + SLACK:
             hint = "whose waiting is it? productpage waits for reviews, so its rule is VirtualService `reviews`, with a `timeout`"
         return outcome.not_yet(number, seen=f"with slow ratings, {slow}", expected=f"an answer within {PAGE:g} s", hint=hint)

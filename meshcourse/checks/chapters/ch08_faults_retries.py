@@ -260,6 +260,7 @@ EXERCISES: Final = (
             "`retries: {attempts: 3, retryOn: 5xx}` on a route to `destination: {host: back, port: {number: 8000}}`.",
         ),
         enough_tries_and_not_more,
+        counts=True,
     ),
     Exercise(
         "8.3",
@@ -273,5 +274,6 @@ EXERCISES: Final = (
             ),
         ),
         calm_the_storm,
+        counts=True,
     ),
 )

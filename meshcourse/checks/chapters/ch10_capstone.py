@@ -237,5 +237,6 @@ EXERCISES: Final = (
         ),
         save_the_release,
         watches=WARM_UP + WANTED.seconds + 2.0,
+        counts=True,
     ),
 )

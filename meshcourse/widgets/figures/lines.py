@@ -61,8 +61,25 @@ def line(version: str, what: str, colour: str, dash: str, width: float) -> dict[
 def banded(name: str, band: Band, seconds: tuple[float, ...], colour: str, *, wanted: str = "wanted") -> Iterator[Trace]:
     """Four traces: the band's lower edge, its upper edge with the fill between, what is wanted in steps, and what is observed."""
     edge = {**line(name, "", colour, "solid", 0.0), "hoverinfo": "skip", "showlegend": False}
-    yield {**edge, "name": f"{name} low"}, seconds, band.low
-    yield {**edge, "name": f"{name} band", "fill": "tonexty", "fillcolor": palette.faint(colour)}, seconds, band.high
+    at, low, high = _without_gaps(seconds, band)
+    yield {**edge, "name": f"{name} low"}, at, low
+    yield {**edge, "name": f"{name} band", "fill": "tonexty", "fillcolor": palette.faint(colour)}, at, high
     steps = line(name, wanted, colour, "dash", 1.5)
     yield {**steps, "line": {**steps["line"], "shape": "hv"}}, seconds, band.wanted
     yield line(name, "observed", colour, "solid", 2.5), seconds, band.observed
+
+
+def _without_gaps(seconds: tuple[float, ...], band: Band) -> tuple[tuple[float, ...], Points, Points]:
+    """Where nothing is known the band has no width: plotly fills across a gap crosswise, from one run's end to the next one's begin."""
+    points: list[tuple[float, float, float]] = []
+    gap = False
+    for at, low, high in zip(seconds, band.low, band.high, strict=True):
+        if low is None or high is None:
+            gap = bool(points)
+            continue
+        if gap:
+            before, *edges = points[-1]
+            points += [(before, sum(edges) / 2, sum(edges) / 2), (at, (low + high) / 2, (low + high) / 2)]
+            gap = False
+        points.append((at, low, high))
+    return tuple(at for at, _, _ in points), tuple(low for _, low, _ in points), tuple(high for *_, high in points)
