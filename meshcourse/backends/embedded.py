@@ -38,7 +38,7 @@ class Embedded:
             if self.images != settings.TABLE:
                 CRANE.ensure()
             if self.images == settings.ISTIOS_OWN:
-                _reach_istios_images(self.name)
+                _reach_istios_images()
         clusters.up(self.name, api_port=self.api_port, ingress_port=self.ingress_port, images=self.images, report=report)
         return self.status()
 
@@ -85,7 +85,7 @@ class Embedded:
         }
 
 
-def _reach_istios_images(name: str) -> None:
+def _reach_istios_images() -> None:
     """Make sure, before anything starts, that Istio's images can be pulled or have been. Raises ClusterError."""
     for image in ("pilot", "proxyv2"):
         reference = f"{settings.ISTIO_HUB}/{image}:{settings.ISTIO}"
@@ -96,7 +96,7 @@ def _reach_istios_images(name: str) -> None:
                 raise ClusterError(
                     f"Istio's own image {reference} cannot be pulled.",
                     why=str(failure),
-                    next="meshcourse up --images registry" + ("" if name == settings.DEFAULT_CLUSTER else f" --name {name}"),
+                    next="meshcourse up ... --images registry",
                 ) from failure
 
 

@@ -119,5 +119,5 @@ def test_up_says_before_it_starts_that_istios_images_are_out_of_reach(
     done = meshcourse("up", "--name", "far", "--images", "istio", environment=where)
     assert done.returncode == 1
     assert f"registry.istio.io/release/pilot:{settings.ISTIO} cannot be pulled" in done.stderr.replace("\n", " ")
-    assert "meshcourse up --images registry --name far" in done.stderr
+    assert "meshcourse up --name far --images registry" in done.stderr
     assert clusters.find("far") is None
