@@ -110,7 +110,7 @@ class Store:
         new = self.folder / f"{key}.new"
         with new.open("wb") as file:
             packed = _Hashed(file)
-            with gzip.GzipFile(fileobj=packed, mode="wb", compresslevel=1, mtime=0) as compressed:  # type: ignore[arg-type]
+            with gzip.GzipFile(fileobj=packed, mode="wb", compresslevel=1, mtime=0) as compressed:
                 plain = _Hashed(compressed)
                 with tarfile.open(fileobj=plain, mode="w|", format=tarfile.PAX_FORMAT, bufsize=_CHUNK) as tar:  # type: ignore[call-overload]
                     fill(tar)
