@@ -26,8 +26,8 @@ from rich.table import Table
 from meshcourse.backends.programs import search_path
 from meshcourse.cluster import clusters
 from meshcourse.core import progress
-from meshcourse.mesh import installation
-from meshcourse.mesh.connection import Connection
+from meshcourse.kube.connection import Connection
+from meshcourse.mesh.install import installation
 
 ROOT = Path(__file__).parents[1]
 MANIFESTS = ROOT / "notebooks" / "manifests" / "05_canary"

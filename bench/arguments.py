@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 
 from meshcourse.backends.programs import search_path
-from meshcourse.mesh.connection import Connection
+from meshcourse.kube.connection import Connection
 
 
 def of_a_cluster(module: str | None) -> argparse.ArgumentParser:

@@ -32,15 +32,17 @@ from real_cluster import FENCE
 
 from bench.__main__ import MANIFESTS, ROOT, proportional_memory
 from meshcourse import lab
-from meshcourse.backends import learners, rights
+from meshcourse.backends import learners, rbac
 from meshcourse.backends.programs import search_path
-from meshcourse.checks.statistics import accepted
 from meshcourse.cluster import clusters
 from meshcourse.core import background, progress, settings
+from meshcourse.kube.connection import Connection
 from meshcourse.lab import session
 from meshcourse.measure import labels
-from meshcourse.mesh import arrival, installation, weights
-from meshcourse.mesh.connection import Connection
+from meshcourse.measure.binomial import accepted
+from meshcourse.mesh import propagation
+from meshcourse.mesh.install import installation
+from meshcourse.mesh.rules import weights
 from meshcourse.traffic import pacing, sender
 from meshcourse.traffic.targets import Target
 
@@ -68,7 +70,7 @@ class Host:
     def prepare(self) -> None:
         """Rights for accounts, and the policies that keep learners apart; waits until the API server acts by them."""
         self.kubectl("create", "namespace", ACCOUNTS)
-        self.kubectl("apply", "-f", str(rights.FILE), "-f", str(learners.FILE))
+        self.kubectl("apply", "-f", str(rbac.FILE), "-f", str(learners.FILE))
         self.kubectl("apply", "-f", "-", text=FENCE)
         group = f"--group=system:serviceaccounts:{ACCOUNTS}"
         for role in ("meshcourse", "meshcourse-fence"):
@@ -200,12 +202,12 @@ def desk(name: str) -> None:
             (manifest,) = MANIFESTS.glob(f"{number}-*.yaml")
             lab.apply(re.sub(r"This is version (v\d)", rf"This is \1 of {name}", manifest.read_text(encoding="utf-8")))
         lab.wait("web-v1", "web-v2")
-        return {"missing": arrival.wait(session.current().connection, session.current().namespace, timeout=60).missing}
+        return {"missing": propagation.wait(session.current().connection, session.current().namespace, timeout=60).missing}
 
     def move(v2: int) -> dict[str, object]:
         begun = session.current()
         weights.write(begun.connection, begun.namespace, "web", {"v1": 100 - v2, "v2": v2})
-        return {"missing": arrival.wait(begun.connection, begun.namespace, timeout=60).missing}
+        return {"missing": propagation.wait(begun.connection, begun.namespace, timeout=60).missing}
 
     def load(rate: float, requests: int) -> dict[str, object]:
         target = Target(session.current().connection.ingress_url + "/")

@@ -18,9 +18,9 @@ import time
 from typing import Final
 
 from bench import arguments
+from meshcourse.kube.connection import Connection
 from meshcourse.measure import labels
-from meshcourse.mesh import weights
-from meshcourse.mesh.connection import Connection
+from meshcourse.mesh.rules import weights
 from meshcourse.traffic import pacing
 from meshcourse.traffic.results import Result
 from meshcourse.traffic.sender import Sender

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from meshcourse.checks import outcome
-from meshcourse.checks.expectations import Tally
 from meshcourse.checks.outcome import Outcome
 from meshcourse.core import errors
+from meshcourse.kube.commands import Completed
+from meshcourse.kube.connection import Connection
 from meshcourse.measure.access_logs import Entry
-from meshcourse.mesh.arrival import Arrival
-from meshcourse.mesh.commands import Completed
-from meshcourse.mesh.connection import Connection
+from meshcourse.measure.tally import Tally
+from meshcourse.mesh.propagation import Arrival
 from meshcourse.traffic.results import Result
 
 Json = dict[str, Any]

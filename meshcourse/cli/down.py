@@ -28,14 +28,14 @@ def down(
     meshcourse down
     meshcourse down --all
     """  # noqa: D301 - \\b tells click to keep the lines
-    from meshcourse.backends import chosen
+    from meshcourse.backends import lookup
 
     if not every:
-        cluster = chosen.find(name)
+        cluster = lookup.find(name)
         stopped = cluster.down(display.report)
         display.done(_ended(cluster) if stopped else f"cluster {name} does not run")
         return
-    running, failed = chosen.running(), False
+    running, failed = lookup.running(), False
     for cluster in running:
         try:
             cluster.down(display.report)

@@ -158,7 +158,7 @@ def _fork_puller(end: socket.socket, not_its: tuple[socket.socket, ...], report:
     if os.fork():
         end.close()
         return
-    from meshcourse.node.images import puller  # noqa: PLC0415 - not in the guard
+    from meshcourse.node.pulling import puller  # noqa: PLC0415 - not in the guard
 
     report.close()
     for each in not_its:

@@ -27,7 +27,7 @@ from typing import Final
 
 from meshcourse.core import errors, progress
 from meshcourse.engine import binaries, toolchain
-from meshcourse.engine.compilation import LIST_FORMAT, Compilation, plan
+from meshcourse.engine.build_progress import LIST_FORMAT, Compilation, plan
 
 SPACE: Final = 7_000_000_000
 """Bytes that a build needs at its widest: 4 GB compiled, 1.1 GB of modules, 0.5 GB of programs, the linker's files."""

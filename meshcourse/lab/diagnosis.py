@@ -15,8 +15,8 @@ from pathlib import Path
 from meshcourse.backends import readiness
 from meshcourse.cluster.prerequisites import Check
 from meshcourse.core import errors, settings
-from meshcourse.mesh import resources
-from meshcourse.mesh.connection import Connection
+from meshcourse.kube import resources
+from meshcourse.kube.connection import Connection
 
 
 @dataclass(frozen=True)

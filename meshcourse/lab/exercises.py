@@ -13,10 +13,11 @@ from meshcourse.checks import exercises
 from meshcourse.checks.display import Card
 from meshcourse.checks.exercises import Exercise
 from meshcourse.core import errors
-from meshcourse.lab import chapters, panels, passed, session, solutions, waiting
+from meshcourse.course import chapters, passed, solutions
+from meshcourse.lab import panels, session, waiting
+from meshcourse.lab.cluster_view import LiveWitness
 from meshcourse.lab.requests import Sentence
 from meshcourse.lab.start import say
-from meshcourse.lab.witness import LiveWitness
 
 _given: dict[str, int] = {}
 

@@ -17,7 +17,7 @@ from meshcourse.lab import session
 from meshcourse.lab.shell import FLUSH, RECENT
 from meshcourse.measure import access_logs
 from meshcourse.measure.access_logs import MEANING, Entry
-from meshcourse.mesh import installation
+from meshcourse.mesh.install import installation
 
 _LONGEST: Final = 58
 

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from meshcourse.core import errors
+from meshcourse.kube import commands, resources
 from meshcourse.lab import session
-from meshcourse.mesh import commands, pod_changes, resources
-from meshcourse.mesh.pod_changes import Change
+from meshcourse.mesh.injection import pod_changes
+from meshcourse.mesh.injection.pod_changes import Change
 
 
 @dataclass(frozen=True)

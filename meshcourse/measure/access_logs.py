@@ -11,8 +11,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from meshcourse.mesh import commands, installation, resources
-from meshcourse.mesh.connection import Connection
+from meshcourse.kube import commands, resources
+from meshcourse.kube.connection import Connection
+from meshcourse.mesh.install import installation
 
 _TOKEN: Final = re.compile(r'"(?P<quoted>(?:[^"\\]|\\.)*)"|\[(?P<time>[^\]]*)\]|(?P<word>\S+)')
 MEANING: Final = {

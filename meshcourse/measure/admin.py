@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
+from meshcourse.kube import pods
 from meshcourse.measure import proxy_stats
-from meshcourse.mesh import admin, pods
+from meshcourse.mesh.envoy import admin
 
 Json = Mapping[str, Any]
 

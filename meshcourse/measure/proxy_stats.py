@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from meshcourse.mesh import commands, resources
-from meshcourse.mesh.connection import Connection
+from meshcourse.kube import commands, resources
+from meshcourse.kube.connection import Connection
 
 
 def command(namespace: str, workload: str, *, path: str = "stats") -> list[str]:

@@ -14,9 +14,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final
 
+from meshcourse.kube import api_versions, resources
+from meshcourse.kube.connection import Connection
 from meshcourse.measure.admin import AdminLine
-from meshcourse.mesh import resources, versions
-from meshcourse.mesh.connection import Connection
 
 Json = Mapping[str, Any]
 PLURAL: Final = "virtualservices"
@@ -64,7 +64,7 @@ def measure(connection: Connection, manifest: Json, namespace: str, deployments:
 def _store(connection: Connection, manifest: Json, namespace: str, name: str) -> bool:
     """Create the object or bring it up to date; says whether that changed anything."""
     api = connection.custom()
-    group = versions.networking(connection)
+    group = api_versions.networking(connection)
     found = resources.read(api.get_namespaced_custom_object, *group, namespace, PLURAL, name)
     if found is None:
         resources.read(api.create_namespaced_custom_object, *group, namespace, PLURAL, {**manifest, "apiVersion": "/".join(group)})

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from meshcourse.core import errors
+from meshcourse.kube.connection import Connection
 from meshcourse.measure import proxy_stats
-from meshcourse.mesh.connection import Connection
 
 INBOUND: Final = "cluster.inbound|"
 """What the names of the stats begin with that tell of a proxy's own application."""

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from meshcourse.mesh import commands
-from meshcourse.mesh.connection import Connection
+from meshcourse.kube import commands
+from meshcourse.kube.connection import Connection
 
 _ESTABLISHED: Final = "01"
 _V4: Final = 8

@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from meshcourse.engine import binaries
-from meshcourse.node import clock, fields
+from meshcourse.node import clock
 from meshcourse.node.api import ApiError
+from meshcourse.node.spec import downward_api
 
 if TYPE_CHECKING:
     from meshcourse.node.api import Api, Json
@@ -97,8 +98,8 @@ def node_status(config: NodeConfig, previous: Json, now: str) -> Json:
         )
     ]
     return {
-        "capacity": fields.allocatable(),
-        "allocatable": fields.allocatable(),
+        "capacity": downward_api.allocatable(),
+        "allocatable": downward_api.allocatable(),
         "addresses": [{"type": "InternalIP", "address": config.ip}, {"type": "Hostname", "address": config.name}],
         "conditions": conditions,
         "daemonEndpoints": {"kubeletEndpoint": {"Port": config.kubelet_port}},

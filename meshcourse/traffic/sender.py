@@ -20,7 +20,7 @@ import aiohttp
 from yarl import URL
 
 from meshcourse.core import errors
-from meshcourse.traffic import faults, results
+from meshcourse.traffic import results, transport_errors
 from meshcourse.traffic.pacing import Crowd, Pacing
 from meshcourse.traffic.results import Counts, Labeller, Result
 from meshcourse.traffic.targets import Target
@@ -154,7 +154,7 @@ class Sender:
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             latency = time.monotonic() - intended
             self._failed += 1
-            fault, words = faults.explain(error, self.target)
+            fault, words = transport_errors.explain(error, self.target)
             return Result(self._epoch + intended, self._epoch + started, latency, 0, fault=fault, error=words)
         latency = time.monotonic() - intended
         self._answered += 1

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from meshcourse.checks import callers, doors, outcome
+from meshcourse.checks import callers, outcome, reachability
 from meshcourse.checks.callers import FORBIDDEN, REFUSED, Call
 from meshcourse.checks.exercises import Exercise, Json, Witness
 from meshcourse.checks.outcome import Outcome
@@ -249,7 +249,7 @@ def four_mistakes(witness: Witness) -> Outcome:
     left = tuple(line for line in _analysis(witness) if "/desk" in line)
     if left:
         return outcome.not_yet(number, seen=left[0], expected="istioctl analyze says nothing of `desk`", hint=_analysis_hint(left[0]))
-    closed = doors.shut(number, witness, found, host=DESK, gateway="desk")
+    closed = reachability.shut(number, witness, found, host=DESK, gateway="desk")
     if closed:
         return closed
     for path, hint in (

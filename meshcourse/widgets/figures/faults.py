@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-from meshcourse.widgets import faulting, palette
-from meshcourse.widgets.faulting import View
+from meshcourse.widgets import palette
 from meshcourse.widgets.figures import lines
+from meshcourse.widgets.models import faults
+from meshcourse.widgets.models.faults import View
 
-_COLOURS: Final = {faulting.ABORTED: palette.series(1), faulting.DELAYED: palette.series(0)}
+_COLOURS: Final = {faults.ABORTED: palette.series(1), faults.DELAYED: palette.series(0)}
 
 
 def figure(view: View) -> dict[str, Any]:
@@ -29,7 +30,7 @@ def update(live: Any, view: View) -> None:  # noqa: ANN401 - a live figure: plot
 
 def series(view: View) -> Iterator[lines.Trace]:
     """(style, x, y) of each trace, in order: the groups side by side, in each of them both faults."""
-    for number, group in enumerate(faulting.GROUPS):
+    for number, group in enumerate(faults.GROUPS):
         found = view.groups[group]
         axes = {} if number == 0 else {"xaxis": "x2", "yaxis": "y2"}
         for fault, band in found.versions.items():

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from meshcourse.measure.decisions import Step, Verdict
 from meshcourse.measure.passages import Passage
-from meshcourse.mesh.proxies import Share
+from meshcourse.measure.route_matching import Step, Verdict
+from meshcourse.mesh.envoy.config_dump import Share
 from meshcourse.widgets import palette
 
 SIGNS: Final = {Verdict.TAKEN: "✔", Verdict.PASSED_OVER: "✘", Verdict.NOT_ASKED: "○", Verdict.CANNOT_TELL: "?"}

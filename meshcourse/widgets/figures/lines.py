@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from meshcourse.widgets import palette
-from meshcourse.widgets.trail import Band
+from meshcourse.widgets.models.history import Band
 
 Points = tuple[float | None, ...]
 Trace = tuple[dict[str, Any], tuple[float, ...], Points]

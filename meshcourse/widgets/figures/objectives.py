@@ -13,7 +13,7 @@ from typing import Any, Final
 from meshcourse.measure.objectives import LATENCY, LOAD, NAMES, SHARE, SUCCESS, Mark, Objectives
 from meshcourse.widgets import palette
 from meshcourse.widgets.figures import lines
-from meshcourse.widgets.trail import minute
+from meshcourse.widgets.models.history import minute
 
 _PLACES: Final = {SUCCESS: ([0.0, 0.46], [0.6, 1.0]), LATENCY: ([0.56, 1.0], [0.6, 1.0]), SHARE: ([0.0, 0.46], [0.0, 0.4])}
 _PLACES[LOAD] = ([0.56, 1.0], [0.0, 0.4])

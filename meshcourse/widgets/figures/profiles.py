@@ -10,7 +10,7 @@ import html
 from collections.abc import Sequence
 from typing import Final
 
-from meshcourse.mesh.profiles import Profile, Row
+from meshcourse.mesh.install.profiles import Profile, Row
 from meshcourse.widgets import palette
 
 _CELL: Final = "padding:2px 12px;text-align:left;border-bottom:1px solid rgba(128,128,128,0.3)"

@@ -11,8 +11,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from meshcourse.widgets import palette, trail
+from meshcourse.widgets import palette
 from meshcourse.widgets.figures import lines
+from meshcourse.widgets.models import history
 
 SUCCEEDED = "succeeded"
 """The one series of the trail."""
@@ -31,7 +32,7 @@ class Bar:
 class View:
     """`success` over the last minute, in per cent; `tries` in per cent of requests; `hops` in requests for each one that a user sent."""
 
-    success: trail.View
+    success: history.View
     tries: tuple[Bar, ...]
     hops: tuple[Bar, ...]
 

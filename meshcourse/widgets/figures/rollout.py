@@ -10,7 +10,7 @@ import html
 from collections.abc import Sequence
 from typing import Final
 
-from meshcourse.widgets.rollout import Plan, Step, Verdict
+from meshcourse.widgets.models.rollout import Plan, Step, Verdict
 
 SIGNS: Final = {Verdict.WATCH: "…", Verdict.PROMOTE: "✔", Verdict.ROLL_BACK: "✘"}
 _STYLE: Final = "border-spacing:14px 1px;margin-left:-14px;color:inherit;font-size:inherit;text-align:left"

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from meshcourse.measure.journeys import Journey, Place
+from meshcourse.measure.request_hops import Journey, Place
 from meshcourse.widgets import palette
 from meshcourse.widgets.figures import lines
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from meshcourse.widgets import palette
 from meshcourse.widgets.figures import lines
-from meshcourse.widgets.trail import View
+from meshcourse.widgets.models.history import View
 
 _PERCENTILES = {"p50": ("solid", 0), "p95": ("dash", 1), "p99": ("dot", 3)}
 _ERRORS = {"4xx": ("dot", 4), "5xx": ("solid", 1), "no answer": ("dash", 3)}

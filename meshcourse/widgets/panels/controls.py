@@ -17,9 +17,10 @@ import ipywidgets
 
 from meshcourse.measure.windows import Summary
 from meshcourse.traffic.results import Counts
-from meshcourse.widgets import live_figure, palette, redistribution
+from meshcourse.widgets import live_figure, palette
 from meshcourse.widgets.figures import weights as picture
-from meshcourse.widgets.trail import View
+from meshcourse.widgets.models import weights as redistribution
+from meshcourse.widgets.models.history import View
 
 Widget = Any  # ipywidgets has no types
 MAX_RATE = 500

@@ -20,9 +20,9 @@ from typing import Any, ClassVar, Final, Self, TypeVar
 import IPython.display
 
 from meshcourse.core import background, errors
-from meshcourse.widgets.film import Camera
-from meshcourse.widgets.latest import Latest
-from meshcourse.widgets.panels import controls, filming
+from meshcourse.widgets.latest_only import Latest
+from meshcourse.widgets.panels import capture, controls
+from meshcourse.widgets.playback import Camera
 
 Widget = Any  # ipywidgets has no types
 T = TypeVar("T")
@@ -125,8 +125,8 @@ class Panel:
         Raises TrafficError when the file cannot be written.
         """
         box = self.box
-        camera = Camera(Path(path), type(self).__name__, filming.names(box))
-        camera.take(self._now(), filming.scene(box))
+        camera = Camera(Path(path), type(self).__name__, capture.names(box))
+        camera.take(self._now(), capture.scene(box))
         with self._lock:
             before, self._camera = self._camera, camera
         if before is not None:
@@ -143,7 +143,7 @@ class Panel:
     def _take(self) -> None:
         with self._lock:
             if self._camera is not None and self._box is not None:
-                self._camera.take(self._now(), filming.scene(self._box))
+                self._camera.take(self._now(), capture.scene(self._box))
 
     def __enter__(self) -> Self:
         return self.open()

@@ -13,9 +13,9 @@ from typing import Any, Final
 import ipywidgets
 
 from meshcourse.core import errors
-from meshcourse.mesh import profiles
-from meshcourse.mesh.connection import Connection
-from meshcourse.mesh.profiles import Profile, Row
+from meshcourse.kube.connection import Connection
+from meshcourse.mesh.install import profiles
+from meshcourse.mesh.install.profiles import Profile, Row
 from meshcourse.widgets.figures import profiles as picture
 from meshcourse.widgets.panels import controls
 from meshcourse.widgets.panels.panel import Panel

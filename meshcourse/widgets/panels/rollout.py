@@ -15,12 +15,12 @@ from typing import Any, Final
 import ipywidgets
 
 from meshcourse.core import errors
-from meshcourse.mesh.connection import Connection
-from meshcourse.widgets import redistribution, rollout
+from meshcourse.kube.connection import Connection
 from meshcourse.widgets.figures import rollout as picture
+from meshcourse.widgets.models import rollout, weights
+from meshcourse.widgets.models.rollout import Plan, Step, Verdict
 from meshcourse.widgets.panels import controls
 from meshcourse.widgets.panels.weights import WeightPanel
-from meshcourse.widgets.rollout import Plan, Step, Verdict
 
 PUSH: Final = 0.5
 """Seconds that the mesh may take to follow a weight: what is sent meanwhile is not judged."""
@@ -106,7 +106,7 @@ class RolloutPanel(WeightPanel):
         self.go.disabled = True
         try:
             for weight in self._plan.steps:
-                await self._set(redistribution.moved(before, self._version, weight))
+                await self._set(weights.moved(before, self._version, weight))
                 step = await self._watch(weight)
                 if step.verdict is Verdict.ROLL_BACK:
                     await self._set(before)
