@@ -1,11 +1,4 @@
-"""Learners who share one cluster, all at work at once: `python -m bench.classroom --learners 30` (some minutes; not part of `make bench`).
-
-Comes in: how many, and how fast each sends. Goes out: one line of JSON with what it took; exit code 1 when anybody saw what is another's. A
-host cluster starts on free ports in a state folder of its own. Each learner has a ServiceAccount with the rights of the README, a state
-folder, and a kernel (a process of this file, `--desk`) that does chapter 5 by lab's own calls: two versions whose pages name the learner, a
-Gateway, 90/10. All send at once, half of them then move their weights, and every share is compared with the learner's own weights. In
-the end each leaves, and the cluster is compared with what it was. Nothing is left behind.
-"""
+"""Learners who share one cluster, all at work at once (minutes; no part of `make bench`): `python -m bench.classroom --learners 30`."""
 
 from __future__ import annotations
 

@@ -1,12 +1,7 @@
 """How the topology panel grows with the mesh: 3, 10 and 30 small services, each with a sidecar, that call each other.
 
-Comes in: a kubeconfig and the gateway's URL. Goes out: one line of JSON: for each size the milliseconds of one refresh (asking every proxy,
-the model, the figure; medians and the 95th percentile), the pictures drawn per second, and the share of a core that a kernel takes with a
-live panel. Who runs it: `make bench`, or by hand:
-    python -m bench.topology --kubeconfig FILE --url http://127.0.0.1:31718 [--services 3 10 30]
-Each service is one fortio, which passes a request on to two others (a tree: service k calls 2k+1 and 2k+2), so one request at the gateway
-makes as many calls as there are services. Refreshes are timed one by one while that load runs; a kernel is this process, with no browser,
-as in soak.py, and it sends the load too. It makes a namespace of its own and deletes it.
+Refreshes are timed one by one while that load runs; a kernel is this process, with no browser, as in soak.py, and it sends the load too. It
+makes a namespace of its own and deletes it.
 """
 
 from __future__ import annotations

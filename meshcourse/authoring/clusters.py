@@ -1,7 +1,4 @@
-"""Clusters for rehearsals: new embedded ones that end with the rehearsal, or one that is there already.
-
-Comes in: how many, or a name, or nothing but the environment. Goes out: Places. Who runs it: `meshcourse notebooks run` and the tests.
-"""
+"""Clusters for rehearsals: new embedded ones that end with the rehearsal, or one that is there already."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""The container images that the course's chapters name, for whoever must have them before a lesson begins.
-
-Comes in: the manifests of every chapter. Goes out: image names, each once, in order. Who runs it: `meshcourse images pull`.
-"""
+"""The container images that the course's chapters name, for whoever must have them before a lesson begins."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 """Notebooks executed by machines: papermill runs one, nbval runs its executed copy once more and compares.
 
-Comes in: a notebook's path, an environment that names a cluster, parameters. Goes out: the executed notebook, or an error with its words.
-Who runs it: rehearsal.py and the tests. Each run is a child process in a session of its own; `stop`, from any thread, ends them and
-their kernels, and no later run begins. Papermill and nbval come with the package's extra `dev`.
+Each run is a child process in a session of its own; `stop`, from any thread, ends them and their kernels, and no later run begins.
+Papermill and nbval come with the package's extra `dev`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,4 @@
-"""What is in a cluster that a chapter could leave behind, and the cluster made ready for the next chapter.
-
-Comes in: a Connection. Goes out: a set of lines, one for each object that matters; or a cluster without a chapter's namespaces and
-with Istio's demo profile. Who runs it: rehearsal.py, between notebooks.
-"""
+"""What is in a cluster that a chapter could leave behind, and the cluster made ready for the next chapter."""
 
 from __future__ import annotations
 

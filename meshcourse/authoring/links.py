@@ -1,8 +1,4 @@
-"""Links of the site: each one that stays inside must lead somewhere, and no page may fetch anything from elsewhere.
-
-Comes in: a folder of HTML. Goes out: complaints, empty when all is well. Nothing is fetched: links to other sites are not followed.
-Who runs it: `make site` and its test.
-"""
+"""Links of the site: each one that stays inside must lead somewhere, and no page may fetch anything from elsewhere."""
 
 from __future__ import annotations
 

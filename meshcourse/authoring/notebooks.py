@@ -1,12 +1,4 @@
-"""The generator: notebooks/source/NN_topic.py (jupytext percent format) to notebooks/NN_topic.ipynb, byte for byte the same every time.
-
-Comes in: sources whose cells may be tagged `exercise` (what a learner gets) or `solution` (what solves it; both name their exercise:
-`exercise="5.1"`), or `headless`. A headless cell stands after a panel's cell and does what a learner's hand would do, then looks whether it
-worked: `panel = lab.panel()`, `panel.start(rate=200)`, `panel.widgets.sliders["v2"].value = 50`, `panel.wait_observed("v2", 0.5)`,
-`lab.still(panel)`, `panel.stop()`. Goes out: the learner's notebook, or with `solutions=True` the one that machines execute: solutions in
-place of exercises, the headless cells, and above all else a cell tagged `parameters`, so that `papermill -p seconds 4` works. No outputs,
-and cell ids that come from a cell's own text: a change to one cell changes one cell. Who runs it: `meshcourse notebooks`, CI, the tests.
-"""
+"""The generator: notebooks/source/NN_topic.py (jupytext percent format) to notebooks/NN_topic.ipynb, byte for byte the same every time."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 """A rehearsal: chapters executed as machines execute them, each on a cluster that no other chapter uses meanwhile.
 
-Comes in: the course's folder, clusters, parameters. Goes out: for each chapter and variant a Run, with whatever is wrong in it, and a table
-of run times. Who runs it: `meshcourse notebooks run` and tests/notebooks. As many chapters run at a time as there are clusters: one takes
-Istio away, and all use the same gateway. A solved chapter must leave the cluster as it found it, and is executed once more by nbval.
+As many chapters run at a time as there are clusters: one takes Istio away, and all use the same gateway. A solved chapter must leave the
+cluster as it found it, and is executed once more by nbval.
 """
 
 from __future__ import annotations

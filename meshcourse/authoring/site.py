@@ -1,9 +1,4 @@
-"""The site: executed chapters as pages to read without a cluster.
-
-Comes in: a folder of executed, solved notebooks (`meshcourse notebooks run --solutions`). Goes out: a folder of HTML that needs nothing
-from elsewhere: one page a chapter, an index with the way through them, plotly once, pictures and manifests. Who runs it: `make site`.
-nbconvert makes the cells; what no page can show without its kernel is put in other words: a panel is its still, a solution folds.
-"""
+"""The site: executed chapters as pages to read without a cluster."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""What an executed notebook says: its checks' verdicts, how long its cells took, and everything in it that a reader should not have to see.
-
-Comes in: a notebook that papermill has executed, as JSON. Goes out: a Reading with complaints, empty when all is well. Pure.
-Who runs it: `meshcourse notebooks run` and the tests of the chapters.
-"""
+"""What an executed notebook says: its checks' verdicts, how long its cells took, and what a reader should not have to see."""
 
 from __future__ import annotations
 

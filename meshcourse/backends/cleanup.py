@@ -1,8 +1,7 @@
 """What the course made in a cluster of somebody else's, found by its label and taken away again.
 
-Comes in: an environment in which kubectl and istioctl reach the cluster, and the owner that the label names. Goes out: a cluster with
-everything of others' as it was. Who runs it: `down` of existing.py. Lessons put the label on every namespace that they make or label, and
-on istio-system when it was the course that installed Istio; the annotation beside it says which of the two.
+Lessons put the label on every namespace that they make or label, and on istio-system when it was the course that installed Istio; the
+annotation beside it says which of the two.
 """
 
 from __future__ import annotations

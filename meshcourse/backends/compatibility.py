@@ -1,9 +1,8 @@
 """Which Kubernetes goes with which Istio, and the node image of each Kubernetes that the kind backend offers.
 
-Comes in: what was asked for (`1.28`, `1.18.2`, or nothing). Goes out: a Pair, or an error that names the nearest that works. Who runs it:
-kind.py. Pure. Sources: istio.io's table of supported releases (data/compatibility/supportStatus.yml; its rows for 1.23 to 1.29 as
-endoflife.date takes them from it, products/istio.md), Istio's announcement of 1.30.0, and the release notes of kind v0.22.0, v0.25.0 and
-v0.33.0 for the images and their digests.
+Pure. Sources: istio.io's table of supported releases (data/compatibility/supportStatus.yml; its rows for 1.23 to 1.29 as endoflife.date
+takes them from it, products/istio.md), Istio's announcement of 1.30.0, and the release notes of kind v0.22.0, v0.25.0 and v0.33.0 for the
+images and their digests.
 """
 
 from __future__ import annotations

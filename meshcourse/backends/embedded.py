@@ -1,6 +1,5 @@
 """The default backend: a cluster of upstream programs in namespaces of this machine, without Docker or root.
 
-Comes in: a cluster's name and the ports that it shall have. Goes out: what `backend.Backend` promises. Who runs it: the CLI.
 Everything real is done by meshcourse.cluster; this file says it in the protocol's words.
 """
 

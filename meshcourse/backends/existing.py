@@ -1,8 +1,7 @@
 """The backend for a cluster that somebody else made and keeps: whatever a kubeconfig and a context name.
 
-Comes in: a kubeconfig, a context, a way to the ingress gateway. Goes out: what `backend.Backend` promises; a copy of that one context, so
-that the original is never written to. Who runs it: the CLI and lab. `up` looks, asks the API server what is allowed, and makes nothing in
-the cluster; lessons make namespaces and label them; `down` takes away what bears the label, and nothing else.
+`up` looks, asks the API server what is allowed, and makes nothing in the cluster; lessons make namespaces and label them; `down` takes away
+what bears the label, and nothing else.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The backend for a kind cluster: nodes are containers of Docker or Podman, so it runs any image, and old versions of Kubernetes and Istio.
 
-Comes in: a pair of versions and kind-config.yaml. Goes out: what `backend.Backend` promises. Who runs it: the CLI and lab. Everything real
-is done by the programs `kind`, `docker` or `podman`, and by the istioctl of the pair's release, fetched from where Istio publishes it.
+Everything real is done by the programs `kind`, `docker` or `podman`, and by the istioctl of the pair's release, fetched from where Istio
+publishes it.
 """
 
 from __future__ import annotations

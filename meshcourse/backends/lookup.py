@@ -1,8 +1,4 @@
-"""Which backend a cluster's name stands for.
-
-Comes in: a name. Goes out: the backend that its record names; without a record, the embedded one. Who runs it: the CLI and lab, whenever
-a cluster is to be found and not made.
-"""
+"""Which backend a cluster's name stands for."""
 
 from __future__ import annotations
 

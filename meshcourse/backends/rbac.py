@@ -1,7 +1,6 @@
 """May this kubeconfig do what the course does? Asked of the API server itself, right by right, before anything is touched.
 
-Comes in: a client of the API server. Goes out: the rights that are missing, in words that an administrator can act on. Who runs it:
-existing.py. The list is rbac.yaml, two roles that can be applied as they stand; README shows them, and a test keeps the two the same.
+The list is rbac.yaml, two roles that can be applied as they stand; README shows them, and a test keeps the two the same.
 """
 
 from __future__ import annotations

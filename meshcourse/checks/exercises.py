@@ -1,7 +1,6 @@
 """What an exercise is, and the list of all of them.
 
-Comes in: an exercise's number, such as "5.1". Goes out: its title, its hints in order, and its check, a function of a Witness.
-Who runs it: lab.check and lab.hint. A new exercise is a row in a chapter's `EXERCISES`; a new chapter is a row in `_CHAPTERS`.
+A new exercise is a row in a chapter's `EXERCISES`; a new chapter is a row in `_CHAPTERS`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,4 @@
-"""Whether requests from outside reach the learner's VirtualService at all.
-
-Comes in: a VirtualService as it is in the cluster, the host that the exercise gives, and the Gateway's name. Goes out: an Outcome that says
-what keeps requests away, or None when nothing does. Who runs it: the chapters' checks, before they send requests.
-"""
+"""Whether requests from outside reach the learner's VirtualService at all."""
 
 from __future__ import annotations
 

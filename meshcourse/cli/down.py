@@ -1,7 +1,4 @@
-"""`meshcourse down`: stop a cluster, or all of them.
-
-Comes in: a name or --all. Goes out: nothing is left of it but its logs; exit code 0 too when it did not run.
-"""
+"""`meshcourse down`: stop a cluster, or all of them."""
 
 from __future__ import annotations
 

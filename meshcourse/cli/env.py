@@ -1,7 +1,4 @@
-"""`meshcourse env`: what a shell needs so that kubectl and istioctl act on the cluster.
-
-Comes in: a name. Goes out: export lines for `eval`, and nothing else on stdout.
-"""
+"""`meshcourse env`: what a shell needs so that kubectl and istioctl act on the cluster."""
 
 from __future__ import annotations
 

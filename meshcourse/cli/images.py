@@ -1,8 +1,4 @@
-"""`meshcourse images`: which images the embedded node runs, and which it has pulled; and for kind, fetching all that lessons need.
-
-Comes in: the table of node/images, the cache of pulled images, the chapters' manifests, a container engine. Goes out: the two lists; or
-images in the engine, in a file, and in a kind cluster's nodes, so that a classroom without a network can work.
-"""
+"""`meshcourse images`: which images the embedded node runs, and which it has pulled; and for kind, fetching all that lessons need."""
 
 from __future__ import annotations
 

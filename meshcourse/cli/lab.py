@@ -1,8 +1,4 @@
-"""`meshcourse lab`: the notebooks in JupyterLab, with kubectl and istioctl at hand.
-
-Comes in: a cluster's name (started if it does not run) and a folder for the learner's copies. Goes out: a JupyterLab
-server until Ctrl-C; its URL is printed when it answers.
-"""
+"""`meshcourse lab`: the notebooks in JupyterLab, with kubectl and istioctl at hand."""
 
 from __future__ import annotations
 

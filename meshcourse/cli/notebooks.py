@@ -1,9 +1,4 @@
-"""`meshcourse notebooks`: make the learner's notebooks and their pictures from their sources, and execute them. For authors, in a checkout.
-
-Comes in: notebooks/source/NN_topic.py and notebooks/source/pictures/NN_topic.yaml. Goes out: notebooks/NN_topic.ipynb and
-notebooks/pictures/NN_topic.svg; `check` only says what differs; `run` executes them in build/notebooks and says what is wrong in them;
-`site` makes pages of what was executed. Exit code 1 when something differs or is wrong.
-"""
+"""`meshcourse notebooks`: make notebooks and their pictures from their sources, and execute them. For authors, in a checkout."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""`meshcourse progress`: which exercises have passed, what is next, and beginning again.
-
-Comes in: the record that lab.check keeps, and names of chapters or exercises. Goes out: a table by chapter, or JSON; with --reset
-those marks are gone. Who runs it: the learner.
-"""
+"""`meshcourse progress`: which exercises have passed, what is next, and beginning again."""
 
 from __future__ import annotations
 

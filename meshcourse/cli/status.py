@@ -1,7 +1,4 @@
-"""`meshcourse status`: components, node, Istio and URLs of a running cluster.
-
-Comes in: a name. Goes out: tables, or with `--output json` one object; exit code 1 when the cluster does not run.
-"""
+"""`meshcourse status`: components, node, Istio and URLs of a running cluster."""
 
 from __future__ import annotations
 

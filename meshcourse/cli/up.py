@@ -1,8 +1,4 @@
-"""`meshcourse up`: from nothing to a cluster with Istio, or a cluster of somebody else's made ready for lessons.
-
-Comes in: a name, a backend and its options, an Istio profile. Goes out: a cluster; its URLs on the terminal. Safe to run again: what is
-there is found, not made twice. A name keeps its backend until `down`.
-"""
+"""`meshcourse up`: from nothing to a cluster with Istio, or a cluster of somebody else's made ready for lessons."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Deleting pulled images, by whoever may: `python -m meshcourse.cluster.pruning`, started by `prune`.
 
-Comes in: the cache (node/pulling/store.py). Goes out: how much was freed. Who runs it: `meshcourse images prune`. A process of its own,
-because an ordinary user can delete files of an image's other owners only as root of a user namespace, and one is entered without threads.
+A process of its own, because an ordinary user can delete files of an image's other owners only as root of a user namespace, and one is
+entered without threads.
 """
 
 from __future__ import annotations

@@ -3,9 +3,6 @@
 jsonschema, which nbformat loads and with it JupyterLab, papermill, nbval and plotly's FigureWidget, builds 39 parsers for international
 web addresses (`rfc3987_syntax`) whenever that package is installed: seconds of a processor for a check that no notebook schema asks for.
 Without the package jsonschema leaves that one check out, as its documentation says of all its format checkers.
-
-Comes in: a module to run, or nothing. Goes out: the words that run it; or this process with jsonschema imported lean. Who runs it: lab
-(papermill, nbval), cli (JupyterLab), and widgets before plotly.
 """
 
 from __future__ import annotations

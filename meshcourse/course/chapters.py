@@ -1,7 +1,4 @@
-"""The chapters: what each needs from the cluster, and where its files lie.
-
-Comes in: a chapter's key, such as "05-canary". Goes out: a Chapter. Who runs it: lab.chapter, the generator, the tests.
-"""
+"""The chapters: what each needs from the cluster, and where its files lie."""
 
 from __future__ import annotations
 

@@ -1,8 +1,6 @@
 """The parameters of a run by machine: which backend, how many seconds of load, which seed.
 
-Comes in: lab.parametrise, called by the first cells of a notebook that papermill executes; or the variables MESHCOURSE_SECONDS and
-MESHCOURSE_SEED, which it sets, so that shell cells see the same. Goes out: `seconds` and `seed`, for whatever sends load in lab.
-Who runs it: `meshcourse notebooks run`. A learner's notebook says nothing of it and gets the course's own figures.
+A learner's notebook says nothing of it and gets the course's own figures.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """What this learner has passed, kept on disk: one small JSON file in the user's state folder.
 
-Comes in: an exercise that passed, a chapter that was opened, what is to be forgotten. Goes out: a Record. Who runs it: lab.check,
-lab.chapter, `meshcourse progress`. Every change reads, changes and replaces the file under a lock, so two kernels never lose each
-other's marks, and a kernel killed half-way leaves the old file or the new one. A file that cannot be read is set aside, never deleted.
+Every change reads, changes and replaces the file under a lock, so two kernels never lose each other's marks, and a kernel killed half-way
+leaves the old file or the new one. A file that cannot be read is set aside, never deleted.
 """
 
 from __future__ import annotations

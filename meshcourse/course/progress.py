@@ -1,8 +1,4 @@
-"""The way through the chapters: which are done, how far each has come, what is next.
-
-Comes in: the chapters, the exercises, and the Record of what is passed. Goes out: rows, one line for a notebook's head, and lab.progress().
-Pure but for lab.progress, which reads the record. Who runs it: lab.chapter, `meshcourse progress`, a notebook's cell.
-"""
+"""The way through the chapters: which are done, how far each has come, what is next."""
 
 from __future__ import annotations
 

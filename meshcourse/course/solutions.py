@@ -1,8 +1,6 @@
 """Solutions, read from a notebook's source: the one place where they are written.
 
-Comes in: the text of notebooks/source/NN_topic.py and an exercise's number. Goes out: its solution cell as a notebook has it, to be
-copied. Pure. Who runs it: lab.solution. The sources are jupytext's percent format, in which a shell cell's lines are comments; jupytext
-itself is needed only to generate notebooks.
+The sources are jupytext's percent format, in which a shell cell's lines are comments; jupytext itself is needed only to generate notebooks.
 """
 
 from __future__ import annotations

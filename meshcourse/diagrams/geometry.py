@@ -1,7 +1,4 @@
-"""Rectangles, curves and the width of text: what a picture's layout is computed with.
-
-Comes in: numbers, in SVG user units (pixels; y grows downwards). Goes out: numbers. Pure. Who runs it: placing and drawing of pictures.
-"""
+"""Rectangles, curves and the width of text: what a picture's layout is computed with."""
 
 from __future__ import annotations
 

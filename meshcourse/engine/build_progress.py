@@ -1,8 +1,4 @@
-"""How far a `go build -v` is, from what it prints and which programs have appeared. Pure.
-
-Comes in: the packages of each program (from `go list`), the lines that `go build -v` prints, the names of finished files.
-Goes out: a share done, the program that is nearest to its end, what is left. Who runs it: build.py, once per line.
-"""
+"""How far a `go build -v` is, from what it prints and which programs have appeared. Pure."""
 
 from __future__ import annotations
 

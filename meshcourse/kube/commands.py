@@ -1,7 +1,6 @@
 """Running kubectl and istioctl: the same programs, with the same words, that the learner types.
 
-Comes in: a Connection and an argument list. Goes out: what the program printed, line by line while it runs and whole at its
-end. Who runs it: istioctl.py, resources.py and lab.sh. The child is this process's own; an interrupt ends it.
+The child is this process's own; an interrupt ends it.
 """
 
 from __future__ import annotations

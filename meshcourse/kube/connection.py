@@ -1,9 +1,6 @@
 """Where a mesh is: everything that is needed to talk to one cluster, whoever runs it.
 
-Comes in: a kubeconfig, the URL of the ingress gateway, and the environment in which `kubectl` and `istioctl` are found.
-Goes out: clients of the Kubernetes API (each with its own configuration, never the client library's global one) and that
-environment for child processes. Who runs it: lab makes one Connection for a notebook; mesh, traffic, checks and widgets
-are handed it. Making one does no I/O; the first client reads the kubeconfig.
+Making one does no I/O; the first client reads the kubeconfig.
 """
 
 from __future__ import annotations

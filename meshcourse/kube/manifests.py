@@ -1,7 +1,6 @@
 """YAML read with care: where it is broken, the message shows the line and points at the place.
 
-Comes in: text, as a learner typed it. Goes out: Kubernetes objects as dictionaries, in order. Who runs it: resources.py before
-anything is sent to the cluster. Pure: no cluster, no files but `load`.
+Pure: no cluster, no files but `load`.
 """
 
 from __future__ import annotations

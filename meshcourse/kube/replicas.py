@@ -1,7 +1,6 @@
 """How many pods a Deployment has: reading the number and setting it.
 
-Comes in: a Connection, a namespace and a Deployment's name. Goes out: the wanted number of replicas. Who runs it: panels that
-bring in a failing replica and take it out again. Blocking; a few milliseconds.
+Blocking; a few milliseconds.
 """
 
 from __future__ import annotations

@@ -1,8 +1,6 @@
 """Applying, deleting and awaiting Kubernetes objects through kubectl.
 
-Comes in: a Connection and manifests (text or files). Goes out: kubectl's own `kind/name verb` lines, or a KubernetesError that
-keeps the Status's reason. Who runs it: lab.apply, installation and the chapters' set-up. Server-side apply, so that a panel
-and a learner may both own fields of one object.
+Server-side apply, so that a panel and a learner may both own fields of one object.
 """
 
 from __future__ import annotations

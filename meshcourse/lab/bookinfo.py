@@ -1,8 +1,7 @@
 """lab.page, lab.stars: Bookinfo's page in the notebook, and which stars come how often.
 
-Comes in: a path, a user's name, a number. Goes out: objects that show themselves in a cell: as HTML or a figure, and in plain words where
-there is no browser. Who runs it: the cells of chapter 4. A page is shown in a sandboxed frame that holds the HTML itself: it runs no
-script, fetches nothing, and needs no way from the browser to the cluster.
+A page is shown in a sandboxed frame that holds the HTML itself: it runs no script, fetches nothing, and needs no way from the browser to
+the cluster.
 """
 
 from __future__ import annotations

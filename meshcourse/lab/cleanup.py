@@ -1,8 +1,6 @@
 """lab.clean_up: leave the cluster as the chapter found it.
 
-Comes in: the session, and the notes that lab.chapter left in the cluster. Goes out: a cluster without the chapter's objects; printed
-lines. Who runs it: the last cell. It works from another kernel too, and twice. Objects that the learner made in a namespace of
-their own stay.
+It works from another kernel too, and twice. Objects that the learner made in a namespace of their own stay.
 """
 
 from __future__ import annotations

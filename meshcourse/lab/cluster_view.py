@@ -1,8 +1,4 @@
-"""The Witness of a running cluster: what checks look at, and the requests that they send.
-
-Comes in: a Connection and the chapter's namespace. Goes out: objects, counters, log entries and results as checks.exercises.Witness
-describes them. Who runs it: lab.check and the tests of exercises.
-"""
+"""The Witness of a running cluster: what checks look at, and the requests that they send."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """lab.check, lab.hint, lab.solution.
 
-Comes in: an exercise's number, such as "5.1". Goes out: a Card, a hint, or the solution's cell. Who runs it: notebook cells. Hints
-come in order, one a call; how many were given is known to this kernel only.
+Hints come in order, one a call; how many were given is known to this kernel only.
 """
 
 from __future__ import annotations

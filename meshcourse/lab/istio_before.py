@@ -1,8 +1,6 @@
 """Was Istio there before a chapter that takes it off and puts it on again? The cluster is left as that chapter found it.
 
-Comes in: the session of such a chapter (its `profile` is empty). Goes out: a note on the chapter's namespace, made once, and at clean-up
-Istio's demo profile installed or Istio taken away. Who runs it: lab.chapter and lab.clean_up. The note survives a new kernel and a
-second run. Which profile there was is not known: the demo profile is what all other chapters need.
+The note survives a new kernel and a second run. Which profile there was is not known: the demo profile is what all other chapters need.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """lab.mesh_map: who talks to whom, drawn from what runs.
 
-Comes in: pods, Services and open TCP connections of istio-system, of the chapter's namespace, and of the one that stands for the outside.
-Goes out: a Map that a cell shows as a picture, and in words. Who runs it: chapter 1. `picture` is pure. An arrow is an open connection;
-only the way in, which is open no longer than a request, is drawn from the ingress gateway's NodePort.
+`picture` is pure. An arrow is an open connection; only the way in, which is open no longer than a request, is drawn from the ingress
+gateway's NodePort.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """lab.weight_panel, lab.breaker_panel and the others, lab.panel: live panels, set to this chapter's cluster and namespace.
 
-Comes in: the name of a VirtualService and of its route. Goes out: a widget. Who runs it: a notebook's cell. The panels made here are
-remembered, so that cleaning up can stop their load. Several may be open at once; one of the same kind for the same objects closes the
-one before it.
+The panels made here are remembered, so that cleaning up can stop their load. Several may be open at once; one of the same kind for the same
+objects closes the one before it.
 """
 
 from __future__ import annotations

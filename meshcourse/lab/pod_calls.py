@@ -1,9 +1,4 @@
-"""Calls from inside the mesh: lab.call, and whom a pod shows itself as: lab.certificate.
-
-Comes in: a Deployment and a URL. Goes out: objects that show themselves in a cell, with the command that does the same. Who runs it: the
-cells of chapter 9. istiod's push of a policy takes about a second, and a connection that was open may carry one more request by the old
-rules: `until` repeats the call until the status comes that the policy should bring.
-"""
+"""Calls from inside the mesh: lab.call, and whom a pod shows itself as: lab.certificate."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""lab.push_time: how many milliseconds istiod needs to tell its Envoys.
-
-Comes in: a manifest with one VirtualService, and the workloads to watch. Goes out: a Timed that a cell shows as bars.
-Who runs it: chapter 1.
-"""
+"""lab.push_time: how many milliseconds istiod needs to tell its Envoys."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""lab.traces: every trace of Istio in the cluster, grouped so that before and after can be compared.
-
-Comes in: the cluster. Goes out: a Listing that a cell shows. Who runs it: chapter 2, before and after each way to uninstall.
-"""
+"""lab.traces: every trace of Istio in the cluster, grouped so that before and after can be compared."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """lab.follow: one request on its way through the mesh, put together from the access logs of all proxies that it passed.
 
-Comes in: a path and a user's name. Goes out: a Journey, a line for each proxy and direction, in the order of time. Who runs it: cells. What
-joins the lines is the header x-request-id: the first Envoy makes it, every Envoy logs it, and the programs must hand it on.
+What joins the lines is the header x-request-id: the first Envoy makes it, every Envoy logs it, and the programs must hand it on.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Requests to the ingress gateway from a notebook: lab.request, lab.traffic, and what chance allows.
 
-Comes in: a path, headers, cookies, a number. Goes out: objects that show themselves in a cell. Who runs it: notebook cells, and the
-Witness through `answers`. The load client of meshcourse.traffic sends; nothing is kept between calls.
+The load client of meshcourse.traffic sends; nothing is kept between calls.
 """
 
 from __future__ import annotations

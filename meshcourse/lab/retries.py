@@ -1,6 +1,5 @@
 """How often requests are tried: lab.attempts, lab.with_retries, lab.amplification.
 
-Comes in: a number of requests and where they go. Goes out: tables that show themselves in a cell. Who runs it: the cells of chapter 8.
 Which attempt an answer comes from is told by the service itself: Envoy puts `x-envoy-attempt-count` into each request that it sends on, and
 the chapter's nginx gives it back as `x-attempt`. How many requests reached each hop is told by the counters of the proxy that stands there.
 """

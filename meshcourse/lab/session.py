@@ -1,6 +1,5 @@
 """The chapter that this kernel works on: its cluster, its namespace, and the environment of its shell cells.
 
-Comes in: `begin`, called once by lab.chapter. Goes out: the current Session, for every other part of lab. Who runs it: lab.
 A kernel has one session; it lives in this module, because a learner's cells call plain functions.
 """
 

@@ -1,7 +1,6 @@
 """Commands and manifests from a notebook: lab.sh, lab.apply, lab.wait, lab.access_log, lab.stats.
 
-Comes in: what a learner would type. Goes out: what the programs say, shown as it comes. Who runs it: notebook cells. A failure
-raises, so that a notebook that is executed by a machine stops there.
+A failure raises, so that a notebook that is executed by a machine stops there.
 """
 
 from __future__ import annotations

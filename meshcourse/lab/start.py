@@ -1,7 +1,6 @@
 """lab.chapter: bring the cluster to the state that a chapter needs, and say what that took.
 
-Comes in: a chapter's key. Goes out: a session; printed lines, one for each thing found or done. Who runs it: the first cell of a
-notebook. Safe to run again: what is there is found, not made twice.
+Safe to run again: what is there is found, not made twice.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """lab.still: a panel as a picture that stays, for executed copies and the site.
 
-Comes in: a panel. Goes out: its words and control values as HTML, and each of its figures as plotly's own JSON. Who runs it: headless
-cells. A live widget shows nothing once its kernel is gone; a still does. Nothing here knows any one panel: it walks the widgets.
+A live widget shows nothing once its kernel is gone; a still does. Nothing here knows any one panel: it walks the widgets.
 """
 
 from __future__ import annotations

@@ -1,8 +1,4 @@
-"""lab.topology: who calls whom in the chapter's namespace, as a table.
-
-Comes in: seconds, a rate, a path. Goes out: a Topology, measured while requests of its own run. Who runs it: notebook cells; the live
-picture is lab.topology_panel.
-"""
+"""lab.topology: who calls whom in the chapter's namespace, as a table."""
 
 from __future__ import annotations
 

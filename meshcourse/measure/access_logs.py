@@ -1,7 +1,6 @@
 """Envoy's access log, as Istio's default format writes it: one line for each request, read into named fields.
 
-Comes in: lines of a proxy's log (`read` fetches them by kubectl; `parse` is pure). Goes out: Entry records. Who runs it: lab.access_log,
-checks, panels. The order of the fields is Istio 1.31's default `accessLogFormat` (istio.io: Envoy Access Logs).
+The order of the fields is Istio 1.31's default `accessLogFormat` (istio.io: Envoy Access Logs).
 """
 
 from __future__ import annotations

@@ -1,8 +1,5 @@
 """Exact binomial bounds: which counts a given share allows, and how many requests it takes to tell two shares apart.
 
-Comes in: a number of requests n, a share p, and how often we may cry wolf. Goes out: counts, computed by summing the
-binomial distribution itself, no normal approximation, so the bound also holds for small n and for p near 0 or 1.
-Who runs it: checks (is the observed split the wanted one?) and lab.traffic (what may chance do here?).
 Envoy draws a random number for every request, so n requests over a weight p are n independent tries: binomial.
 """
 

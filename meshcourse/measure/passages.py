@@ -1,8 +1,7 @@
 """One request through every proxy that it passed, wherever that was: the lines that their access logs have of it.
 
-Comes in: the mark that the request carried as its User-Agent. Goes out: Passages in the order of time. Who runs it: the inspector panel,
-in a thread. The gateway's line has the mark, and the X-Request-ID that Envoy gave the request; the sidecars' lines are found by that,
-for an application that hands it on. Envoy writes its log about once a second, so the search goes on until a second brought nothing new.
+The gateway's line has the mark, and the X-Request-ID that Envoy gave the request; the sidecars' lines are found by that, for an application
+that hands it on. Envoy writes its log about once a second, so the search goes on until a second brought nothing new.
 """
 
 from __future__ import annotations

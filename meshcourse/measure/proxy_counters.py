@@ -1,8 +1,5 @@
 """How often each proxy of a namespace was called, and whom it called: read from every Envoy's own counters.
 
-Comes in: a Connection and a namespace. Goes out: a Sample, the counters of all its sidecars at one moment, with what tells which pod is
-meant by a Service or a subset. Who runs it: the topology's panel and lab.topology, about once a second; topology.py makes a picture of two.
-
 It asks each pod's port 15090 through the API server, as Prometheus asks it from inside. A sidecar keeps these counters only where the pod's
 annotation `proxy.istio.io/config` has proxyStatsMatcher take them in: without `upstream_rq_` it shows no calls, without `ssl.handshake` no
 mutual TLS. Envoy brings its histograms up to date every 5 s, so times come a little later than counts. `parse` is pure.

@@ -1,6 +1,5 @@
 """Envoy's own counters and gauges, asked of a running proxy in the words that a learner types.
 
-Comes in: a Connection, a workload and part of the names. Goes out: a mapping of stat name to value. Who runs it: lab.stats, checks, panels.
 It runs `pilot-agent request GET stats` in the proxy's container. Which stats a sidecar keeps is Istio's choice; the pod's annotation
 `sidecar.istio.io/statsInclusionPrefixes` (or proxyStatsMatcher in `proxy.istio.io/config`) adds others.
 """

@@ -1,8 +1,7 @@
 """How long istiod takes from a stored VirtualService to the proxies that hold it.
 
-Comes in: a Connection, a VirtualService as JSON, the Deployments whose Envoys shall be watched. Goes out: a Push, seconds by proxy.
-Who runs it: lab.push_time, the push panel. Each Envoy is asked for its routes every few milliseconds through an open admin line; the clock
-is this machine's alone. The object goes straight to the API server: kubectl's own start takes longer than the push.
+Each Envoy is asked for its routes every few milliseconds through an open admin line; the clock is this machine's alone. The object goes
+straight to the API server: kubectl's own start takes longer than the push.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """One request hop by hop: from the access logs of the proxies that it passed, how long it was where, and who gave up.
 
-Comes in: a mark that the request carried as its User-Agent, and the places on its way (a Deployment's proxy, and which way through it).
-Goes out: Hops in the order of the places. Who runs it: the timeout panel. `hops` is pure; `read` fetches logs through the API server, in a
-thread, since it blocks. Envoy writes its log about once a second, so the last hop may come late.
+`hops` is pure; `read` fetches logs through the API server, in a thread, since it blocks. Envoy writes its log about once a second, so the
+last hop may come late.
 """
 
 from __future__ import annotations

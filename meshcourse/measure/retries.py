@@ -1,7 +1,5 @@
 """What retries do by the book, and how many requests arrive at each hop in fact.
 
-Comes in: the chance that one try fails, and how many retries may follow; or a Deployment whose proxy keeps its inbound counters. Goes out:
-chances and means; a count. All but `arrived` is pure. Who runs it: lab.with_retries, lab.amplification, the retry panel, checks.
 Envoy's `num_retries` (Istio's `attempts`) counts the tries after the first: `attempts` retries are `attempts + 1` tries. Tries are taken to
 fail independently of each other, which injected faults do.
 """

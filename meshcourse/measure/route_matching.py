@@ -1,9 +1,8 @@
 """Why a request goes where it goes: a gateway's routes in the order in which Envoy tries them, each with the condition that was not met.
 
-Comes in: route tables as `istioctl proxy-config routes` gives them, and what was asked. Goes out: a Step for each route. Pure. Who runs
-it: the inspector panel. Envoy tries a virtual host's routes from the top, and the first whose conditions are all met decides (Envoy's
-documentation of `config.route.v3.RouteMatch`); it says nowhere why it passed the others over, so that is worked out here. A condition
-that this file does not know makes its route "cannot tell", never a guess.
+Envoy tries a virtual host's routes from the top, and the first whose conditions are all met decides (Envoy's documentation of
+`config.route.v3.RouteMatch`); it says nowhere why it passed the others over, so that is worked out here. A condition that this file does
+not know makes its route "cannot tell", never a guess.
 """
 
 from __future__ import annotations

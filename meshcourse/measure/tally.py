@@ -1,7 +1,6 @@
 """What traffic should look like, and whether it does.
 
-Comes in: a Tally of answers, and a wanted share. Goes out: a Finding with the sentence for each of seen and expected. Who runs it:
-the chapters' exercises. Pure: nothing is sent here.
+Pure: nothing is sent here.
 """
 
 from __future__ import annotations

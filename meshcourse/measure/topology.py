@@ -1,8 +1,5 @@
 """Who calls whom, how often, how well and how fast: a graph made of two samples of a namespace's proxies.
 
-Comes in: two Samples (call_counts.py), some seconds apart. Goes out: a Topology, nodes for workloads and edges for calls, which prints as
-a table. Pure. Who runs it: the topology's panel and lab.topology.
-
 A caller's Envoy counts by Service and subset. Where that means one workload, the edge is what the caller saw. Where it means several (no
 rule chose between them), the calls are shared out by what each workload's own Envoy received, and errors and times are what that one
 saw. Calls into a workload that no sidecar of the namespace made come from `OUTSIDE`: the ingress gateway, another namespace.

@@ -1,8 +1,6 @@
 """One workload close up: its pods, what its Envoy holds of its namespace, and the last calls that its proxy logged.
 
-Comes in: a Connection, a namespace and a workload's name as call_counts.py gives it. Goes out: a Workload, which prints as tables, each
-under the command that a learner types for more. Who runs it: the topology panel when a node is chosen, in a thread, since it blocks for
-some tenths of a second. Of several pods the Envoy of one is asked, of a ready one where there is one. The reading of JSON is pure.
+Of several pods the Envoy of one is asked, of a ready one where there is one. The reading of JSON is pure.
 """
 
 from __future__ import annotations

@@ -1,10 +1,7 @@
 """Has the mesh taken in what the API server holds? Waiting for istiod's push without guessing a delay.
 
-`kubectl apply` returns when the API server has stored an object. istiod then translates it and pushes it to the proxies, and until
-that has arrived Envoy goes on as before; the same holds for a pod that has just become ready. Comes in: a Connection and a
-namespace. Goes out: how long it took until the gateways held the namespace's Gateways, VirtualServices, subsets and ready
-pods, and the namespace's sidecars its VirtualServices for the mesh and its DestinationRules' limits, or what they lack.
-Who runs it: lab and checks, before they measure.
+`kubectl apply` returns when the API server has stored an object. istiod then translates it and pushes it to the proxies, and until that has
+arrived Envoy goes on as before; the same holds for a pod that has just become ready.
 """
 
 from __future__ import annotations

@@ -1,9 +1,5 @@
 """The node's agent: what a kubelet is, for the one node of an embedded cluster.
 
-Comes in: a `NodeConfig`. Goes out: a registered, Ready Node; every pod that the scheduler gives it run as local processes; and the
-kubelet API on the node's address, by which kube-apiserver fetches logs and opens exec, attach and port-forward. Who runs it: the cluster's
-daemon, inside the cluster's namespaces.
-
 Entering the agent touches nothing but its own folder; `run` begins and waits for the API server as long as it takes. Each pod has a task of
 its own; none of them can end the agent.
 """

@@ -1,8 +1,5 @@
 """ConfigMaps, Secrets and Services of the whole cluster, kept current.
 
-Comes in: one list-and-watch for each kind. Goes out: `get` and `list` from memory, and a queue of changes for whoever subscribes (volumes
-that must be rewritten, pods that wait for an object). The agent runs it for the node's whole life.
-
 A kubelet watches only the objects that its pods name, because it is one node of many. This is the only node, so every object is its own;
 three watches are cheaper than hundreds.
 """

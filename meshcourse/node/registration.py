@@ -1,7 +1,6 @@
 """The Node object and its Lease: how the cluster knows that this node is there and well.
 
-Comes in: the node's configuration and the API. Goes out: a registered Node, reported Ready at once, and then a Lease every 10 s and the
-Node's status every 5 minutes. Who runs it: agent.py. `node_object` and `node_status` are pure.
+`node_object` and `node_status` are pure.
 
 Without heartbeats the node controller marks every pod not ready after some 40 s and Services lose their endpoints. `declaredFeatures` makes
 kube-apiserver hand exec, attach and port-forward to the kubelet API as websockets.

@@ -1,8 +1,6 @@
 """The load client: sends a Target at a Pacing and hands on one Result per request.
 
-Comes in: a Target, a labeller, the most requests that may be in flight (also the most connections), and a Pacing. Goes out: Results,
-in the order of their ends, to a callback on the event loop; Counts at any moment. Who runs it: `async with Sender(...)`, on
-lab's background loop or in a test's. Leaving the context closes every socket; cancelling `run` ends it at once.
+Leaving the context closes every socket; cancelling `run` ends it at once.
 
 One worker at a time holds the clock and takes the next slot when the last one is due, so a Dial turned now counts from the next
 request. When all workers wait for answers, slots pass: they are sent late, or dropped when `patience` seconds old. Both are counted.

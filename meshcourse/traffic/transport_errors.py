@@ -1,7 +1,6 @@
 """Why no answer came, in a learner's words.
 
-Comes in: an exception of aiohttp or asyncio and the target. Goes out: (fault, sentence). Pure. Who runs it: the sender, for a
-request that failed. The faults are the constants in results: few, so that a plot can count them.
+The faults are the constants in results: few, so that a plot can count them.
 """
 
 from __future__ import annotations

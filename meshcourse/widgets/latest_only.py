@@ -1,8 +1,4 @@
-"""Latest wins: work that is done for the newest value only, one at a time.
-
-Comes in: values from any thread, faster than the work can follow (a slider being dragged). Goes out: calls of an async function, never
-two at once, with the values between left out. Who runs it: `async with Latest(work)` on the background loop.
-"""
+"""Latest wins: work that is done for the newest value only, one at a time."""
 
 from __future__ import annotations
 

@@ -1,9 +1,7 @@
 """A panel's run as a film: what every part of it showed, moment by moment, kept in a small file and shown again without a cluster.
 
-Comes in: Scenes (the values of a panel's words and controls, and its figures as plain dicts) with their times. Goes out: JSON Lines, one
-header with the first scene and then only what changed; read back as a Film that can say the scene at any time. Pure but for the file.
-Who runs it: Panel.record writes, panels/player.py plays. A live series mostly grows at its end and is cut at its beginning, so a change
-of a list is kept as [how many went, what came]. A file that cannot be read gives a TrafficError that names its line.
+A live series mostly grows at its end and is cut at its beginning, so a change of a list is kept as [how many went, what came]. A file that
+cannot be read gives a TrafficError that names its line.
 """
 
 from __future__ import annotations

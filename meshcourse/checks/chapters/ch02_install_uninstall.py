@@ -1,8 +1,4 @@
-"""The exercises of chapter 2: a cluster without a trace of Istio, and an installation of one's own choice.
-
-Comes in: a Witness. Goes out: an Outcome for each exercise, from what is in the cluster. The config maps that istiod leaves in every
-namespace say whether 2.1 was attempted: as long as each namespace has both, nobody has touched them.
-"""
+"""The exercises of chapter 2: a cluster without a trace of Istio, and an installation of one's own choice."""
 
 from __future__ import annotations
 

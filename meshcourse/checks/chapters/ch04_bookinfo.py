@@ -1,8 +1,4 @@
-"""The exercises of chapter 4, Bookinfo.
-
-Comes in: a Witness. Goes out: an Outcome for each exercise. 4.1 compares the learner's answer with what the Envoys count now; 4.2 and 4.3
-sign in as several visitors, ask productpage, and judge which versions answered.
-"""
+"""The exercises of chapter 4, Bookinfo."""
 
 from __future__ import annotations
 

@@ -1,9 +1,4 @@
-"""The exercises of chapter 5, canary releases.
-
-Comes in: a Witness. Goes out: an Outcome for each exercise, judged by the requests that the check sends itself. The learner's
-object (VirtualService `shop` or `club`) says whether the exercise was attempted; how it is written is never looked at where
-traffic can tell.
-"""
+"""The exercises of chapter 5, canary releases."""
 
 from __future__ import annotations
 

@@ -1,9 +1,4 @@
-"""The exercises of chapter 6, circuit breaking.
-
-Comes in: a Witness. Goes out: an Outcome for each exercise, judged by load that the check sends from fortio and by what fortio's Envoy then
-counts, holds and has put out. Percentages of one run are never judged: how many of three racing requests get through depends on the
-machine. That the limits refuse at all is seen in the traffic, how high they are is read from Envoy.
-"""
+"""The exercises of chapter 6, circuit breaking."""
 
 from __future__ import annotations
 

@@ -1,9 +1,4 @@
-"""The exercises of chapter 7, timeouts.
-
-Comes in: a Witness. Goes out: an Outcome for each exercise, judged by requests that the check sends: some that take shorter than they may
-and must be answered, some that take longer and must be cut short. Where a limit's exact height matters it is read from the Envoy
-that keeps it, since clocks of a busy machine are poor rulers.
-"""
+"""The exercises of chapter 7, timeouts."""
 
 from __future__ import annotations
 

@@ -1,9 +1,4 @@
-"""The exercises of chapter 8, faults and retries.
-
-Comes in: a Witness. Goes out: an Outcome for each exercise, judged by requests that the check sends and by how many of them arrived where:
-the inbound counters of the sidecars of `front`, `middle` and `back`, which the chapter's manifests make visible. What the learner's
-objects say is read only to choose the hint.
-"""
+"""The exercises of chapter 8, faults and retries."""
 
 from __future__ import annotations
 

@@ -1,9 +1,4 @@
-"""The exercises of chapter 10, the capstone: stop the bleeding, then save the release.
-
-Comes in: a Witness. Goes out: an Outcome for each exercise. The second is judged by the same objectives as the board shows
-(measure.objectives), over requests that the check sends itself at the given rate; what the learner's objects say is read only to choose
-the hint.
-"""
+"""The exercises of chapter 10, the capstone: stop the bleeding, then save the release."""
 
 from __future__ import annotations
 

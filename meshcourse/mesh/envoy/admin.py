@@ -1,9 +1,4 @@
-"""A line to one proxy's admin interface: what `istioctl proxy-config` asks, without starting a program for each question.
-
-Comes in: a Connection, a namespace and a pod. Goes out: pages of Envoy's admin interface (port 15000 inside the pod), through the API
-server's port-forward; its routes, clusters and endpoints in the very spelling of `istioctl proxy-config ... -o json`. Who runs it:
-arrival.py, which asks every sidecar of a namespace again and again; an istioctl for each would take a quarter of a second of a core.
-"""
+"""A line to one proxy's admin interface: what `istioctl proxy-config` asks, without starting a program for each question."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """Who a proxy says that it is: the certificate that istiod has given it, read out of the running Envoy.
 
-Comes in: a Connection, a namespace and a workload; or the JSON of `istioctl proxy-config secret`. Goes out: a frozen Identity. Who runs
-it: lab.certificate. `parse` is pure. The private key stays in the proxy: istioctl blanks it before it prints.
+`parse` is pure. The private key stays in the proxy: istioctl blanks it before it prints.
 """
 
 from __future__ import annotations

@@ -1,8 +1,6 @@
 """What an Envoy holds: its routes, as `istioctl proxy-config routes` reads them from the running proxy.
 
-Comes in: a Connection and a proxy (`deploy/NAME.NAMESPACE`). Goes out: Routes, one for each way a request can go, in a form in
-which a VirtualService's own text can be put too (`described_by`), so that the two can be compared. Who runs it: arrival.py,
-which waits for istiod's push, and lab.routes, which shows them. The reading of JSON is pure.
+The reading of JSON is pure.
 """
 
 from __future__ import annotations

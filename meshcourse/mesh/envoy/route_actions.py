@@ -1,9 +1,4 @@
-"""How a route treats a request besides choosing its destination: timeout, retries, fault, mirror.
-
-Comes in: a route as Envoy holds it, or an http rule of a VirtualService. Goes out: the same short lines from both, such as
-`timeout 0.5 s` or `abort 503 for 50 %`, so that the two can be compared. What Istio does unasked (two retries of its own choosing,
-no timeout) is left out on both sides. Pure. Who runs it: proxies.py.
-"""
+"""How a route treats a request besides choosing its destination: timeout, retries, fault, mirror."""
 
 from __future__ import annotations
 

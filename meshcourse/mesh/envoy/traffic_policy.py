@@ -1,8 +1,4 @@
-"""Limits and ejection: what a DestinationRule asks of an Envoy cluster, and what Envoy holds.
-
-Comes in: a DestinationRule, or a cluster in the JSON of `istioctl proxy-config clusters`. Goes out: the same Policy from both, so that
-the two can be compared. Pure. Who runs it: arrival.py, which waits for istiod's push, and checks.
-"""
+"""Limits and ejection: what a DestinationRule asks of an Envoy cluster, and what Envoy holds."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 """A pod made only on paper: what the API server and its webhooks would make of it, by `kubectl run --dry-run=server`.
 
-Comes in: a Connection, a namespace and a pod's labels. Goes out: a Trial: the containers that the pod would have. Nothing is stored, no
-process starts; istiod's webhook is really asked. Who runs it: the injection panel. Trial namespaces are never relabelled, since the
-API server's webhooks learn of a namespace's new label a moment later; there is one for each set of labels.
+Trial namespaces are never relabelled, since the API server's webhooks learn of a namespace's new label a moment later; there is one for
+each set of labels.
 """
 
 from __future__ import annotations

@@ -1,8 +1,4 @@
-"""Namespaces in which Istio puts a sidecar into every pod.
-
-Comes in: a Connection and a namespace's name. Goes out: the namespace, made or labelled, and a note on it of what was done, so
-that cleaning up later, even from another kernel, takes away exactly that. Who runs it: lab.chapter and lab.clean_up.
-"""
+"""Namespaces in which Istio puts a sidecar into every pod."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 """What a webhook changed in a pod: two pods compared, in a few lines that a person can read.
 
-Comes in: two pods as JSON, the one that was asked for and the one that came out. Goes out: Changes, each with its place, a sign (+ added, -
-removed, ~ changed) and what it is. Pure. Who runs it: lab.diff_pods. Lists of named things (containers, volumes, variables) are compared
-by name, not by position; what Kubernetes itself fills in later (node, tokens, tolerations) is left out.
+Lists of named things (containers, volumes, variables) are compared by name, not by position; what Kubernetes itself fills in later (node,
+tokens, tolerations) is left out.
 """
 
 from __future__ import annotations

@@ -1,9 +1,4 @@
-"""Will a pod get a sidecar? What the cluster's injection webhooks say to the labels of a namespace and of a pod.
-
-Comes in: a Connection, from which `read` takes the MutatingWebhookConfigurations that call istiod; two sets of labels. Goes out: a
-Decision. `decide` is pure and knows label selectors as the API server does. Who runs it: the injection panel and checks. istiod itself
-refuses a few pods besides (hostNetwork, kube-system), and looks at the older annotation of the same name; no lesson's pod is one of them.
-"""
+"""Will a pod get a sidecar? What the cluster's injection webhooks say to the labels of a namespace and of a pod."""
 
 from __future__ import annotations
 

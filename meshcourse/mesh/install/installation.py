@@ -1,7 +1,6 @@
 """Istio in a cluster: is it there, put it there, take it away. Always through the learner's own plain istioctl.
 
-Comes in: a Connection and a profile's name. Goes out: an Installation. Who runs it: `meshcourse up`, lab.chapter and the tests'
-cluster fixture. No flags are passed but the profile: what the embedded cluster's Envoy needs is an admission policy there.
+No flags are passed but the profile: what the embedded cluster's Envoy needs is an admission policy there.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """istioctl, as the learner types it.
 
-Comes in: a Connection and istioctl's own arguments. Goes out: its output, streamed while it runs, or its JSON. Who runs it:
-installation.py, proxies.py and notebooks through lab. A failure becomes a MeshError with istioctl's words and a next command.
+A failure becomes a MeshError with istioctl's words and a next command.
 """
 
 from __future__ import annotations

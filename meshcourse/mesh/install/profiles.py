@@ -1,8 +1,7 @@
 """What an installation profile comes to: the objects that `istioctl manifest generate` makes of it, and how two profiles differ.
 
-Comes in: a Connection and a profile's name. Goes out: a Profile: its objects by name, and the settings that people ask about. Who runs it:
-the profile panel. Nothing is installed. CustomResourceDefinitions are nine tenths of the text and the same in every profile that has
-them: they are counted and not parsed.
+Nothing is installed. CustomResourceDefinitions are nine tenths of the text and the same in every profile that has them: they are counted
+and not parsed.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Every trace of Istio in a cluster: what it made, what it left, and what is yours.
 
-Comes in: a Connection. Goes out: Traces, things grouped by where they are. Who runs it: lab.traces, chapter 2's checks.
-A thing is Istio's if it is in istio-system, has Istio's name or label, or is of a kind that Istio brought. What Kubernetes itself puts
-into every namespace is left out. `sort` is pure.
+A thing is Istio's if it is in istio-system, has Istio's name or label, or is of a kind that Istio brought. What Kubernetes itself puts into
+every namespace is left out. `sort` is pure.
 """
 
 from __future__ import annotations

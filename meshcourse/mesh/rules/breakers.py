@@ -1,8 +1,6 @@
 """The breaker of a DestinationRule: its limits and its outlier detection, as a few numbers that sliders can move.
 
-Comes in: a Connection, a namespace and a DestinationRule's name. Goes out: a frozen Breaker, or a merge patch that changes those fields and
-nothing else of the rule. Who runs it: the breaker panel. Blocking; a few milliseconds. `policies.py` compares a rule with what
-Envoy holds; here a rule is read and written.
+Blocking; a few milliseconds. `policies.py` compares a rule with what Envoy holds; here a rule is read and written.
 """
 
 from __future__ import annotations

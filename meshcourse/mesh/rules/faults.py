@@ -1,8 +1,6 @@
 """The faults of one VirtualService, as a few numbers that sliders can move.
 
-Comes in: a Connection, a namespace, the name of a VirtualService whose rules all lead to one route. Goes out: a frozen Faults, or a patch
-of `spec.http` that injects them: into every request, or only into those that carry the header. Who runs it: the fault panel. Blocking;
-some milliseconds. A request that does not carry the header then meets a second rule, without faults.
+Blocking; some milliseconds. A request that does not carry the header then meets a second rule, without faults.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """One of Istio's networking objects, as a slider needs it: read whole, and changed by a patch.
 
-Comes in: a Connection, a namespace, a name and a kind. Goes out: what the API server holds, or a KubernetesError that keeps its Status. Who
-runs it: weights, breakers, timeouts, retrying and faults, which know what the fields mean. Blocking; a few milliseconds.
+Blocking; a few milliseconds.
 """
 
 from __future__ import annotations

@@ -1,8 +1,6 @@
 """Faults and retries along a chain of services, as a few numbers that sliders can move.
 
-Comes in: a Connection, a namespace, and the VirtualServices of a chain: one that the gateway reads, one that the first service's sidecar
-reads, one on whose route the fault is injected. Goes out: a frozen Retrying, or JSON patches that change `retries` and `fault` of their
-first http rules and nothing else. Who runs it: the retry panel. Blocking; some milliseconds.
+Blocking; some milliseconds.
 """
 
 from __future__ import annotations

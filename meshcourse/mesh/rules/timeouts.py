@@ -1,7 +1,6 @@
 """The timeout of one http route of a VirtualService: reading it, and moving it without touching anything else.
 
-Comes in: a Connection, a namespace, a VirtualService and the number of its http route. Goes out: seconds (0: none), or a JSON patch of that
-field alone. Who runs it: the timeout panel. Blocking; a few milliseconds.
+Blocking; a few milliseconds.
 """
 
 from __future__ import annotations

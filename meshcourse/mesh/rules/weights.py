@@ -1,8 +1,6 @@
 """The weights of a VirtualService's route: reading them, and moving them without touching anything else.
 
-Comes in: a Connection, the VirtualService's namespace and name, and which of its http routes is meant (its name, its number from 0,
-or nothing for the only one that splits traffic). Goes out: {subset: weight}; or a JSON patch of the weights alone, which holds only
-while the route is still as it was read. Who runs it: the weight panel and bench/slider.py. Blocking; a few milliseconds.
+Blocking; a few milliseconds.
 """
 
 from __future__ import annotations

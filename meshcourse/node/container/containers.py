@@ -1,8 +1,5 @@
 """One container of a pod, across its runs: first start, restarts with back-off, end.
 
-Comes in: what the pod's containers share, the container's spec and kind (init, sidecar, main). Goes out: a `ContainerRecord` that is always
-current, and `changed()` calls whenever it is another one. Who runs it: pods.py, which decides when `live` begins and calls `stop`.
-
 A run (instances.py) outlives the cancellation of `live`, so that a pod that is being deleted first cancels what would start more and then
 stops what runs.
 """

@@ -1,8 +1,4 @@
-"""Lifecycle hooks: what a container asks to be done right after its start (postStart) and before its end (preStop).
-
-Comes in: the handler from the spec (exec, httpGet or sleep), the container with its named ports, the pod's address, a way to run a command
-inside. Goes out: nothing, or `HookFailed`. Who runs it: instances.py, which bounds the time.
-"""
+"""Lifecycle hooks: what a container asks to be done right after its start (postStart) and before its end (preStop)."""
 
 from __future__ import annotations
 

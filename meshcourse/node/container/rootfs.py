@@ -1,8 +1,5 @@
 """The layers that containers' roots are made of: one for all, one for each image, one for each container.
 
-Comes in: the host's programs and folders, then a container's `Spec`. Goes out: folders, which sandbox.py lays over one another. Who runs
-it: the agent at its start (`prepare_base`, `prepare_entry`), sandbox.py before each container (`prepare`).
-
 The root is our base layer, the image's layer, the container's own layer (mount points), and below /usr the host's /usr. A mount point must
 lie in a layer of ours: inside a user namespace the host's folders belong to nobody. bubblewrap makes missing parents 0700, another reason
 to make all mount points here. A pulled image brings all its files: then nothing of the host lies below, and the few programs of the host

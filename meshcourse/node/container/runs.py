@@ -1,9 +1,5 @@
 """One run of one container: from its start to its exit.
 
-Comes in: what the containers of a pod share (`Shared`), a container's spec, its image, the number of the run. Goes out: a started
-`Instance` with its log on disk, its probes running, and its `Terminated` once it has ended; or `StartFailed` in kubelet's words.
-Who runs it: containers.py, which starts the next one.
-
 The exit is watched by a task of the instance's own, so that a run is recorded whoever stopped it and whatever else was going on.
 """
 

@@ -1,7 +1,6 @@
 """A container: a process under bubblewrap, in its pod's network namespace.
 
-Comes in: a `Spec`, all that is known of a container before it runs. Goes out: a `Running`, which can be signalled,
-entered (exec) and killed. Who runs it: instances.py. `arguments` is pure; `start` is the edge.
+`arguments` is pure; `start` is the edge.
 
 The root is an overlay of layers (layers.py), written to a tmpfs that goes with the container. PID, IPC and UTS namespaces are the
 container's own (a kubelet's pod shares the last two).

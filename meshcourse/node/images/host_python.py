@@ -1,8 +1,5 @@
 """A Python inside a container, for images whose programs are ours.
 
-Comes in: the Python that runs meshcourse: Debian's, pyenv's, conda's, uv's, with or without a venv. Goes out: what to mount and which
-links to make so that `python3` works in a container. Who runs it: the rows of our own images, at import; nothing is started.
-
 A container sees the host's /usr and not the learner's home, where such a Python often lies. So the three things that an interpreter
 needs (its executable, its standard library, its libpython) are mounted by themselves, under the paths that they have outside: a
 pyenv build finds libpython by an absolute path. A Python with a loader of its own (Nix, Linuxbrew) cannot run that way; the host's takes

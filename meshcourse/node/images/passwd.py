@@ -1,7 +1,6 @@
 """The users and groups that an image knows: its /etc/passwd and /etc/group.
 
-Comes in: the root folder of a pulled image. Goes out: ids for names, as a container runtime looks them up. Who runs it: security.py, by
-way of instances.py, before each start. `inside` is also what finds mount points (sandbox.py, layers.py).
+`inside` is also what finds mount points (sandbox.py, layers.py).
 """
 
 from __future__ import annotations

@@ -1,7 +1,5 @@
 """What this node refuses to run, decided before anything is started.
 
-Comes in: a pod. Goes out: None, or a `Verdict`: the reason and message that its status (phase Failed) and an event show. Pure; for pods.py.
-
 A pod here is a few ordinary processes without root on the host. What would need the host itself (its network, its process list, its
 devices), a second kernel feature that is not built, or an operating system that is not there is refused in words, never silently ignored.
 Resource requests and limits are accepted and reported but not enforced: there are no cgroups, so a container may use what the machine has.

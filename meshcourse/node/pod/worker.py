@@ -1,8 +1,5 @@
 """One pod on this node, from the moment it is assigned to the moment it is deleted.
 
-Comes in: the pod as the API server sends it, again after each change; what the node offers (`Node`). Goes out: running containers, its
-status, events, and at the end the deletion of the Pod object. Who runs it: agent.py, one task `run` for each pod.
-
 Order, as a kubelet keeps it: refuse what cannot be run; network and volumes; init containers one after another (a sidecar is passed once
 it has started); then the main containers, each after the postStart hook of the one before. At the end main containers first, then sidecars
 in reverse order. A failure that nobody foresaw ends the containers, is logged and recorded, and the pod begins again after a pause.

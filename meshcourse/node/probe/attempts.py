@@ -1,10 +1,4 @@
-"""One attempt of one probe.
-
-Comes in: a probe (httpGet, tcpSocket, exec or grpc) with the container and address it is about. Goes out: an `Outcome` in kubelet's words,
-within timeoutSeconds. probes.py decides when, and what follows from it. As in kubelet: HTTPS certificates are not verified, redirects are
-followed on the same host only, the answer's body is never part of a failure's message, $(NAME) in an exec command means plain values of
-`env` only.
-"""
+"""One attempt of one probe."""
 
 from __future__ import annotations
 

@@ -1,9 +1,4 @@
-"""The one gRPC call that a probe makes: grpc.health.v1.Health/Check, in clear HTTP/2.
-
-Comes in: an address and a service name. Goes out: the serving status's name, or None when the server ended the call without one (it does
-not implement the health protocol, or does not know the service). probe_attempts.py calls it. Written out rather than taken from grpcio,
-which would be the package's largest dependency for a request of a hundred bytes: one stream, no compression, headers of the answer unread.
-"""
+"""The one gRPC call that a probe makes: grpc.health.v1.Health/Check, in clear HTTP/2."""
 
 from __future__ import annotations
 

@@ -1,9 +1,5 @@
 """Startup, liveness and readiness probes of one running container.
 
-Comes in: the container's spec, the pod's address and a way to run a command in it. Goes out: `started` and `ready`, a call when either
-changes, a call when the container must be restarted, and kubelet's events ("Readiness probe failed: ..."). instances.py makes one `Prober`
-each time that it starts a container and runs it as a task beside it. What one attempt does is in probe_attempts.py.
-
 Counting is kubelet's (pkg/kubelet/prober/worker.go): attempts at initialDelaySeconds and every periodSeconds after it, thresholds of equal
 results in a row, startup before the others. One deliberate difference, because a learner waits: until the first success a readiness or
 startup probe is also tried *between* those moments (a tenth of the time waited so far apart, at least 0.1 s, during 30 s). Such an early

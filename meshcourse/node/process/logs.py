@@ -1,9 +1,5 @@
 """A container's log: written in the CRI log format, read as `kubectl logs` asks for it.
 
-Comes in: the output of a process. In the file: `<RFC3339 with nanoseconds, UTC> stdout|stderr F|P <text>` a line (P: the
-line goes on in the next record), every field before the text of fixed width. Goes out: the text, whole, from the end, since
-a time, or followed until the container has ended. A file that reaches its cap becomes the one old file (`<name>.1`).
-
 Writer and readers live in the agent's process: a follower sleeps until the writer says that there is more. The pods'
 workers run the writers, the streaming server runs the readers.
 """

@@ -1,9 +1,5 @@
 """Entering a container: `python -I -S entering.py REAPER PID UID GID GROUPS CAPABILITIES VARIABLES -- COMMAND`.
 
-Comes in: the container's reaper and main process, ids, groups and capabilities (each list with commas), the environment as JSON. Goes
-out: the command's exit code, 128 + n after signal n. Who runs it: whoever executes what `sandbox.Running.enter` gives: kubectl exec, exec
-probes, hooks.
-
 All rights are given up here, in a program of the host that is already loaded, before the first instruction of the container's files runs.
 nsenter would have to start setpriv from inside, which a pulled image may lack and a container of any image may have replaced. It imports
 nothing of ours.

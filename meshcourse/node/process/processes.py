@@ -1,9 +1,5 @@
 """One program as the node runs it: its pipes or terminal, its output for several readers, its end.
 
-Comes in: an argument list (for a container the bubblewrap command line, for an exec the command that enters one).
-Goes out: chunks of output for every subscriber, and an exit code. The first subscriber (the log) gets every byte and
-slows the program down when it is slow itself, as a full pipe does; later ones (attach clients) are dropped when they stall.
-
 Everything happens on the event loop: no thread waits for a child. The child is spawned from the loop's own thread, so
 that PR_SET_PDEATHSIG in it means what it says. Run by the sandbox and by the streaming server.
 """

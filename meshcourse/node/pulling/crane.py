@@ -1,9 +1,5 @@
 """Pulling, done by crane: a reference becomes a digest, and the digest's files a folder of the cache.
 
-Comes in: a reference, the network and the credentials of whoever started the cluster (~/.docker/config.json, as crane reads it). Goes
-out: a digest whose image is in the cache, or `PullFailed` with the registry's words. Who runs it: puller.py, outside the cluster's
-network, as root of its user namespace.
-
 A registry on localhost or 127.0.0.1 may speak plain http, as crane allows by itself.
 """
 

@@ -1,8 +1,5 @@
 """Which image a container gets: a row of the table, or one that is pulled.
 
-Comes in: a reference, its imagePullPolicy, and, where images are pulled, a `Puller`. Goes out: an `Image`, or `Unavailable` in
-kubelet's words; events on the way. Who runs it: containers.py before each start; the agent makes one `Supply` for the node.
-
 Where images are pulled, the table still serves three: the parts of the cluster itself (CoreDNS, and Istio's unless they too are to be
 pulled: ARCHITECTURE.md says why); an image under the policy Never that was not pulled; and an image whose registry is not reached, with an
 event that says so.

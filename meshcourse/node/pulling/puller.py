@@ -1,8 +1,6 @@
 """The puller: a process of the cluster that stayed in the host's network, and how the node asks it.
 
-Comes in, on a socket: one JSON line {"id", "reference"} for each image that is wanted. Goes out: lines {"id", "bytes"} while files are
-unpacked, then {"id", "digest"} or {"id", "words", "reached"}. Who runs it: cluster's daemon forks `serve` before it enters its network
-namespace, in which no registry can be reached; inside, supply.py asks by a `Puller`. It ends when the other end of the socket closes,
+On a socket it reads one JSON line {"id", "reference"} for each image that is wanted. It ends when the other end of the socket closes,
 which is when the last process of the cluster has ended.
 """
 

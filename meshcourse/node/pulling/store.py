@@ -1,13 +1,10 @@
 """The images that have been pulled: one folder for each digest below the user's cache, whole or absent.
 
-Comes in: what crane.py brings. Goes out: `Pulled` records, and each as an `Image` whose root is the folder. Who runs it: the puller
-writes, the node reads and holds what it uses, `meshcourse images` lists and prunes.
-
-    images/                 only its owner may enter: a foreign image may hold set-user-id programs
-      <64 hex digits>/      root/ (the flattened files) and image.json (the config, size and time of one digest)
-      <64 hex digits>.part/ a pull that goes on, or that broke off: the next one begins anew
-      names/<reference>     the digest that a reference meant when it was last pulled
-      locks/<64 hex digits> held by one who pulls or deletes, shared by all nodes whose containers stand on it
+images/                 only its owner may enter: a foreign image may hold set-user-id programs
+<64 hex digits>/      root/ (the flattened files) and image.json (the config, size and time of one digest)
+<64 hex digits>.part/ a pull that goes on, or that broke off: the next one begins anew
+names/<reference>     the digest that a reference meant when it was last pulled
+locks/<64 hex digits> held by one who pulls or deletes, shared by all nodes whose containers stand on it
 """
 
 from __future__ import annotations

@@ -1,8 +1,5 @@
 """The unpacking of an image's files: `python -m meshcourse.node.pulling.unpacking FOLDER`, with a tar archive on its input.
 
-Comes in: what `crane export` writes, all layers as one. Goes out: the files in FOLDER, with owners, modes and links; on standard output,
-one number a line, the bytes read so far, and at last those of the files. Who runs it: crane.py, as root of the user's namespace.
-
 It enters FOLDER by chroot before it reads the first byte, so that no name and no link in a foreign archive leads out of it. In a
 user namespace two things cannot be as in the image: device files are left out, and an owner that the namespace does not have (above 65,536)
 becomes root. Extended attributes are left out everywhere; of these, file capabilities would have no effect (no_new_privs).

@@ -1,8 +1,4 @@
-"""Names inside a pod: its host name, /etc/hosts and /etc/resolv.conf.
-
-Comes in: a pod, its address, the cluster's DNS server and domain, the host's own resolv.conf. Goes out: the text of the files. Pure;
-pods.py writes them. The rules are kubelet's (pkg/kubelet/network/dns, pkg/kubelet/kubelet_pods.go).
-"""
+"""Names inside a pod: its host name, /etc/hosts and /etc/resolv.conf."""
 
 from __future__ import annotations
 

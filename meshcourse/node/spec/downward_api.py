@@ -1,10 +1,4 @@
-"""Fields of a pod as text: the downward API, for variables and for files alike.
-
-Comes in: a pod and a selector (`fieldRef` or `resourceFieldRef`). Goes out: the text a container sees, or `UnsupportedField` in kubelet's
-words. Pure, but for `allocatable`; environment.py and volume_sources.py call it. The rules are those of Kubernetes' pkg/fieldpath and
-pkg/api/v1/resource: maps print as sorted key="value" lines, a quantity is divided by the divisor and rounded up, and a limit that is not
-set is what the node can give.
-"""
+"""Fields of a pod as text: the downward API, for variables and for files alike."""
 
 from __future__ import annotations
 

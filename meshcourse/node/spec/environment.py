@@ -1,9 +1,5 @@
 """A container's environment, by kubelet's rules.
 
-Comes in: a pod, one of its containers, the node's copies of ConfigMaps, Secrets and Services, and the pod's addresses. Goes out: the
-variables the container starts with, or `MissingReference` in kubelet's words (the pod then shows CreateContainerConfigError and is tried
-again). Pure; instances.py merges the image's own variables under it.
-
 Order, later wins: service links, envFrom in order, env in order. `$(NAME)` in a value sees what came before it (envFrom, earlier env,
 service links); an unknown name stays as written; `$$` is a dollar. Source: makeEnvironmentVariables in pkg/kubelet/kubelet_pods.go.
 """

@@ -1,7 +1,5 @@
 """When a container that has ended is started again.
 
-Comes in: a restart policy, an exit code, times in seconds. Goes out: whether, and when. Pure; containers.py and instances.py ask.
-
 The first restart is immediate; then 10 s, 20 s, ... up to 5 minutes; a container that then ran for 10 minutes starts over, as kubelet does
 (CrashLoopBackOff). Pulling an image that is not there backs off in the same steps.
 """

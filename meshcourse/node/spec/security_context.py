@@ -1,8 +1,5 @@
 """Who a container runs as, and with which capabilities: the pod's and the container's securityContext as one answer.
 
-Comes in: a pod, one of its containers, the image's user and the names it knows. Goes out: `Security`, or `InvalidSecurity` in
-kubelet's words (CreateContainerConfigError). Pure; instances.py asks before each start.
-
 Not enforced here, because a process of this node has nothing that they could act on: seccomp and AppArmor profiles and SELinux labels are
 accepted and change nothing; privileges never grow (bubblewrap always sets no_new_privs), whatever allowPrivilegeEscalation says.
 """

@@ -1,8 +1,5 @@
 """What the node says about one pod to the API server: its status, soon, and never lost.
 
-Comes in: a function that gives the present `PodRecord`, `changed()` calls, and the pod as the watch shows it. Goes out: patches of the
-status subresource. Who runs it: pods.py, one `Report` for each pod.
-
 Changes that come while a patch is on its way are sent together by the next one. A patch that fails is sent again with back-off until it
 succeeds or the pod is gone. Patches are strategic merges with the pod's uid, as a kubelet sends them: conditions of others stay, and a new
 pod of the same name is never touched.

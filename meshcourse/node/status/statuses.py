@@ -1,8 +1,5 @@
 """What a pod's status says: a function of what the node knows about its containers.
 
-Comes in: a `PodRecord` with a `ContainerRecord` for each container, and the status that the API server holds (for the conditions'
-transition times). Goes out: the status to write. Pure: no clock, no I/O; reports.py writes the result.
-
 Phases and conditions follow kubelet's getPhase and pkg/kubelet/status/generate.go, with their words for reasons and messages, because
 kubectl, controllers and people match on them. The QoS class and PodScheduled belong to the API server and the scheduler and are left alone.
 """

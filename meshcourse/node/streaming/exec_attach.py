@@ -1,9 +1,4 @@
-"""exec and attach: a client's channels joined to a process.
-
-Comes in: a `Client` and what it wants. Goes out: the process's output, and a Status at the end (with the exit code, for an
-exec). A client that leaves ends what it started: the exec'd process group is killed; a container that it was attached
-to goes on. The streaming server runs it, one call for each request.
-"""
+"""exec and attach: a client's channels joined to a process."""
 
 from __future__ import annotations
 

@@ -1,9 +1,5 @@
 """The kubelet's HTTPS server: which request is for what, and which refusal it gets.
 
-Comes in: requests of kube-apiserver, over TLS with a client certificate (the context that is passed in demands it). Goes out:
-logs as text, exec, attach and port-forward as upgraded connections, the pod list. Refusals are plain text, as a kubelet's are;
-kube-apiserver hands them to the user. The agent runs one `Server` with itself as the `Runtime`.
-
 Paths and parameters: k8s.io/kubernetes/pkg/kubelet/server/server.go, facts of kube-apiserver 1.36.
 """
 

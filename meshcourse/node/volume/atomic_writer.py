@@ -1,9 +1,4 @@
-"""Files that change all at once: a folder whose contents are swapped by one rename.
-
-Comes in: a folder and the files it is to show. Goes out: `..data` pointing at a folder with a timestamp in its name, and one link in the
-folder for each top-level name. A program that watches the folder (Envoy, pilot-agent, CoreDNS) sees one change, never half of one.
-volumes.py calls it. The steps and their order are those of Kubernetes' pkg/volume/util/atomic_writer.go, since programs depend on them.
-"""
+"""Files that change all at once: a folder whose contents are swapped by one rename."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""What the files of a configMap, secret, downwardAPI or projected volume are to be.
-
-Comes in: a volume of a pod, the node's copies of ConfigMaps and Secrets, the pod's tokens. Goes out: files by path for atomic_writer.py,
-or `Unavailable` in kubelet's words when something it needs is not there (yet). Pure; volumes.py calls it at first and after every change.
-"""
+"""What the files of a configMap, secret, downwardAPI or projected volume are to be."""
 
 from __future__ import annotations
 

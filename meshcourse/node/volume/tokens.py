@@ -1,9 +1,4 @@
-"""A pod's service account tokens: asked for, kept, and renewed in time.
-
-Comes in: the pod and what its projected volumes ask for (audience, lifetime). Goes out: tokens that the API server signed for this pod and
-that die with it (TokenRequest with boundObjectRef). volumes.py asks again whenever it writes; a token that is still fresh is given again.
-As in kubelet's token manager, a token is renewed after 80 % of its life or 24 hours, and kept when renewal fails while it is still valid.
-"""
+"""A pod's service account tokens: asked for, kept, and renewed in time."""
 
 from __future__ import annotations
 

@@ -1,8 +1,5 @@
 """The volumes of one pod: folders on the node, filled, kept current, and bound into its containers.
 
-Comes in: a pod, the node's copies of ConfigMaps and Secrets, a folder of its own (on a tmpfs). Goes out: `Mount`s for sandbox.py. pods.py
-calls `prepare` before the first container (and again after `Waiting`), runs `run` beside the pod, and calls `remove` at its end.
-
 emptyDir is a plain folder, also with `medium: Memory` (all of it is memory); sizeLimit is not enforced. Changes of a ConfigMap, a Secret or
 the pod's labels reach the files at once, where a kubelet takes up to a minute and a half; subPath mounts never change, as in a kubelet.
 What is not a local folder (hostPath, claims, network volumes) is refused with the reason.

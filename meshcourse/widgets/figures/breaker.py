@@ -1,7 +1,5 @@
 """The breaker's picture: what callers got beside what Envoy counted, and under them which endpoints were in and which were put out.
 
-Comes in: a breaking.View. Goes out: a plotly figure as a plain dict, or the same traces of a live one moved on. Pure but for `update`,
-which mutates the figure it is given, in one batch. Who runs it: the breaker panel; tests/widgets pins the dict as golden JSON.
 The order of traces is the order of `series`, and never changes.
 """
 

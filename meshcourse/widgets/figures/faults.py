@@ -1,8 +1,4 @@
-"""Injected faults over time: the share wanted and the share observed with its band, for callers with the header and without it.
-
-Comes in: a faulting.View. Goes out: a plotly figure as a plain dict, or the same traces of a live one moved on. Pure but for `update`,
-which mutates the figure it is given, in one batch. Who runs it: the fault panel; tests/widgets pins the dict as golden JSON.
-"""
+"""Injected faults over time: the share wanted and the share observed with its band, for callers with the header and without it."""
 
 from __future__ import annotations
 

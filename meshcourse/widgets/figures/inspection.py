@@ -1,8 +1,4 @@
-"""One request inspected: the routes that the gateway tried, and the proxies that it passed.
-
-Comes in: Steps, Passages, what the sender got. Goes out: HTML tables and one sentence; a sign and a word stand in every row (colour is
-never alone). Pure. Who runs it: the inspector panel; tests/widgets pins it as a golden file.
-"""
+"""One request inspected: the routes that the gateway tried, and the proxies that it passed."""
 
 from __future__ import annotations
 

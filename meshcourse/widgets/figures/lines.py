@@ -1,7 +1,4 @@
-"""What the course's figures share: lines, lines with a confidence band, and the look of axes and ground.
-
-Comes in: names, colours, series. Goes out: pieces of plotly figures as plain dicts. Pure. Who runs it: the figures beside this file.
-"""
+"""What the course's figures share: lines, lines with a confidence band, and the look of axes and ground."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""The board's picture: one small chart for each service-level objective, with the zone in which it is met.
-
-Comes in: a View. Goes out: a plotly figure as a plain dict, or the same traces of a live one moved on. Pure but for `update`, which mutates
-the figure it is given, in one batch. Who runs it: the objective panel; tests/widgets pins the dict as golden JSON.
-"""
+"""The board's picture: one small chart for each service-level objective, with the zone in which it is met."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""Two installation profiles side by side.
-
-Comes in: the names of two profiles, how many objects each makes, the rows of their comparison. Goes out: an HTML table; what differs comes
-first and is marked in words, not by colour alone. Pure. Who runs it: the profile panel; tests/widgets pins it as a golden file.
-"""
+"""Two installation profiles side by side."""
 
 from __future__ import annotations
 

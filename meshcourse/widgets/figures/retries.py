@@ -1,8 +1,6 @@
 """The picture of retries: success beside what the formula says, the tries that requests needed, and the load at each hop.
 
-Comes in: a View. Goes out: a plotly figure as a plain dict, or the same traces of a live one moved on. Pure but for `update`, which
-mutates the figure it is given, in one batch. Who runs it: the retry panel; tests/widgets pins the dict as golden JSON. The number of traces
-never changes.
+The number of traces never changes.
 """
 
 from __future__ import annotations

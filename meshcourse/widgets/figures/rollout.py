@@ -1,8 +1,4 @@
-"""The log of an automatic canary: its steps as rows, those to come included.
-
-Comes in: a Plan and the Steps so far. Goes out: an HTML table, with a sign and a word in every row (colour is never alone). Pure. Who runs
-it: the rollout panel; tests/widgets pins it as a golden file.
-"""
+"""The log of an automatic canary: its steps as rows, those to come included."""
 
 from __future__ import annotations
 

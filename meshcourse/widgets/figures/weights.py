@@ -1,7 +1,5 @@
 """The canary's picture: shares per version beside the wanted ones, latency, errors.
 
-Comes in: a trail.View. Goes out: a plotly figure as a plain dict, or the same traces of a live one moved on. Pure but for `update`,
-which mutates the figure it is given, in one batch. Who runs it: the weight panel; tests/widgets pins the dict as golden JSON.
 The order of traces is the order of `series`; it depends only on the versions, so a live figure never gains or loses a trace.
 """
 

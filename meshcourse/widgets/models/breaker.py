@@ -1,7 +1,6 @@
 """The last minute of a circuit breaker, tick by tick: what callers got, what Envoy counted, who was in and who was put out.
 
-Comes in: at each tick a window's Summary (its labels are the KINDS), Envoy's counters and the endpoints. Goes out: a frozen View, ready to
-draw. Who runs it: the breaker panel adds a tick four times a second; its figure reads the View. Pure but for the deque inside Trail.
+Pure but for the deque inside Trail.
 
 Envoy's counters only rise; what happened per second is their rise over the last SPREAD seconds.
 """

@@ -1,8 +1,6 @@
 """The last minute of injected faults: what share of the requests was aborted and what share delayed, for each kind of caller.
 
-Comes in: the Faults that the mesh holds, and at each tick a window's Summary for each group of callers; its labels are the OUTCOMES.
-Goes out: a frozen View, ready to draw. Who runs it: the fault panel. Pure but for the deques inside. Envoy throws a die for the delay and
-another for the abort, so a request may meet both.
+Pure but for the deques inside. Envoy throws a die for the delay and another for the abort, so a request may meet both.
 """
 
 from __future__ import annotations

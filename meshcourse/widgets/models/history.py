@@ -1,7 +1,6 @@
 """The last minute, tick by tick: what a live figure is drawn from.
 
-Comes in: at each tick the time, the wanted weights and a window's Summary. Goes out: a frozen View, ready to draw. Who runs it: panels
-add a tick four times a second; figures read the View. Pure but for the deque inside Trail.
+Pure but for the deque inside Trail.
 """
 
 from __future__ import annotations

@@ -1,8 +1,4 @@
-"""The board's memory: the objectives' values over the last minute, what arrived at the release's pods, and how long all have been met.
-
-Comes in: at each tick a window's Summary, and now and then how many requests the pods of the release have had. Goes out: a View for the
-figure, and a Score. Pure but for the deques inside. Who runs it: the objective panel.
-"""
+"""The board's memory: the objectives' values over the last minute, what arrived at the release's pods, and how long all have been met."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""What retries should come to, and what they do come to: from numbers to the retry panel's picture.
-
-Comes in: the chain's settings, the Summary of a moving window whose labels are attempts ("1", "2", ...), and counts of what arrived at each
-hop. Goes out: a frozen figures.retries.View, ready to draw. Pure but for the deques inside. Who runs it: the retry panel.
-"""
+"""What retries should come to, and what they do come to: from numbers to the retry panel's picture."""
 
 from __future__ import annotations
 

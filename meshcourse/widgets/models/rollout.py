@@ -1,9 +1,7 @@
 """An automatic canary as rules: how far to go, how long to watch, and when to go back.
 
-Comes in: a Plan, and at each look the Summary of what users have got since the last step. Goes out: a Verdict with its reason, and the
-Steps so far. Pure. Who runs it: the rollout panel. It goes back on evidence only: the failing share's whole 95 % band must lie above what
-is allowed, on two failures or more, so that one unlucky request ends nothing; and it goes on only after enough requests, so that silence
-promotes nothing.
+It goes back on evidence only: the failing share's whole 95 % band must lie above what is allowed, on two failures or more, so that one
+unlucky request ends nothing; and it goes on only after enough requests, so that silence promotes nothing.
 """
 
 from __future__ import annotations

@@ -1,8 +1,4 @@
-"""Weights that always sum to 100: what the others become when one slider moves.
-
-Comes in: whole weights, and the one that was moved. Goes out: whole weights that sum to 100. Pure.
-Who runs it: the weight panel, at every step of a drag.
-"""
+"""Weights that always sum to 100: what the others become when one slider moves."""
 
 from __future__ import annotations
 

@@ -1,9 +1,4 @@
-"""The breaker panel: limits, ejection and load as sliders, beside what callers get and what their Envoy counts.
-
-Comes in: a Connection, a DestinationRule, the Deployment whose Envoy keeps the breaker, a URL that makes it call, and the Deployment of
-a replica that fails. Goes out: a widget; and the same by calls, for papermill and tests: `set_breaker`, `set_callers`, `set_failing`,
-`start`, `stop`, `wait_seen`, `wait_ejected`, `snapshot`. Who runs it: lab.breaker_panel.
-"""
+"""The breaker panel: limits, ejection and load as sliders, beside what callers get and what their Envoy counts."""
 
 from __future__ import annotations
 

@@ -1,8 +1,6 @@
 """The breaker panel's controls: which widgets there are, how they look and where they stand.
 
-Comes in: a Breaker, whether the failing replica is there, the first View. Goes out: Controls, a box to display and the widgets in it,
-each with a stable description and a CSS class (`mc-breaker-connections`, `mc-callers`, `mc-failing`, `mc-start`, ...), by which a
-browser test finds it. Who runs it: BreakerPanel. No callback is wired here.
+No callback is wired here.
 """
 
 from __future__ import annotations

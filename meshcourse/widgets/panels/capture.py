@@ -1,7 +1,6 @@
 """What a panel shows at one moment, read off its widgets: for films, and for stills.
 
-Comes in: the box of any panel. Goes out: a Scene of film.py, and what its parts are called. Who runs it: Panel.record on each beat,
-lab.still. Nothing here knows any one panel: it walks the widgets. Buttons and empty lines show nothing that changes; they are left out.
+Nothing here knows any one panel: it walks the widgets. Buttons and empty lines show nothing that changes; they are left out.
 """
 
 from __future__ import annotations

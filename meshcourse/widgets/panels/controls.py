@@ -1,8 +1,6 @@
 """The weight panel's controls: which widgets there are, how they look and where they stand.
 
-Comes in: versions and their weights. Goes out: Controls, a box to display and the widgets in it, each with a stable description and
-a CSS class (`mc-weight-v2`, `mc-observed-v2`, `mc-start`, ...), by which a browser test finds it.
-Who runs it: WeightPanel. No callback is wired here.
+No callback is wired here.
 """
 
 from __future__ import annotations

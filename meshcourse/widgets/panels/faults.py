@@ -1,8 +1,6 @@
 """The fault panel: delay and abort by share, for everybody or by header, beside what the callers then see.
 
-Comes in: a Connection, a namespace, the VirtualService that holds the faults, a URL whose requests meet it. Goes out: a widget; and the
-same by calls, for papermill and tests: `set_faults`, `start`, `stop`, `wait_wanted`, `snapshot`. Who runs it: lab.fault_panel. Half of the
-load carries the header and half does not, so that one look shows whom a fault hits.
+Half of the load carries the header and half does not, so that one look shows whom a fault hits.
 """
 
 from __future__ import annotations

@@ -1,7 +1,5 @@
 """The injection panel: choose labels, guess, and let the API server say whether a sidecar comes.
 
-Comes in: a Connection, a prefix for its trial namespaces, the chapter that they belong to. Goes out: a widget; and the same by calls, for
-papermill and tests: `choose`, `predict`, `guess`, `prove_all`, `snapshot`. Who runs it: lab.injection_panel.
 A prediction reads the cluster's own webhooks (mesh.webhooks); a proof is a dry-run create of a pod (mesh.trials): istiod is asked, and
 nothing is stored.
 """

@@ -1,8 +1,7 @@
 """The inspector: send one request, and see which route the gateway took and why, and every proxy that it passed.
 
-Comes in: a Connection and a namespace; the hosts to choose from are those of its VirtualServices. Goes out: a widget; and the same by
-calls, for papermill and tests: `ask`, `snapshot`. Who runs it: lab.inspector_panel. The routes are read from the running gateway just
-before the request leaves; where it then went is read from the proxies' access logs. One request is on its way at a time.
+The routes are read from the running gateway just before the request leaves; where it then went is read from the proxies' access logs. One
+request is on its way at a time.
 """
 
 from __future__ import annotations

@@ -1,7 +1,5 @@
 """The board of service-level objectives: a given load, and live whether the release holds what it must.
 
-Comes in: a Connection, a namespace, the labels of the release's pods, and the Objectives. Goes out: a widget; and the same by calls, for
-papermill and tests: `start`, `stop`, `wait_counted`, `wait_met`, `snapshot`. Who runs it: lab.objective_panel, in the capstone.
 The board changes nothing in the mesh: saving the release is the learner's work.
 """
 

@@ -1,9 +1,7 @@
 """What every live panel has in common: it is opened once, redraws on a beat, shows its errors, and ends with its kernel.
 
-Comes in: a key (which cluster and objects a panel is about) and, from a subclass, `_build`, `_beat`, `_leave`, and `_latest` and `_follow`
-where it moves something. Goes out: a widget that a cell displays. Who runs it: the subclasses, one for each panel. A second panel with the
-same key closes the first, so that a cell can be run again. Callbacks run in the kernel's thread and never wait: what takes time is handed
-to the background loop.
+A second panel with the same key closes the first, so that a cell can be run again. Callbacks run in the kernel's thread and never wait:
+what takes time is handed to the background loop.
 """
 
 from __future__ import annotations

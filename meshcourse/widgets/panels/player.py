@@ -1,7 +1,6 @@
 """A film of a panel, played: the same figures and words, with a slider for the moment, and no cluster.
 
-Comes in: a Film. Goes out: a widget; and the same by calls, for papermill and tests: `seek`, `play`, `stop`, `scene`. Who runs it:
-lab.replay. What the learner once moved is shown as words; nothing here reaches a mesh.
+What the learner once moved is shown as words; nothing here reaches a mesh.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """The push panel: give istiod an order, and see how long it takes until every Envoy has it.
 
-Comes in: a Connection, a VirtualService, the (namespace, Deployment) of each proxy to watch. Goes out: a widget; and the same by calls, for
-papermill and tests: `push`, `snapshot`. Who runs it: lab.push_panel. An order is a small change: the header that the VirtualService
-gives to every answer gets the order's number. Orders are given one after the other, never two at once.
+An order is a small change: the header that the VirtualService gives to every answer gets the order's number. Orders are given one after the
+other, never two at once.
 """
 
 from __future__ import annotations

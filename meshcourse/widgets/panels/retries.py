@@ -1,8 +1,6 @@
 """The retry panel: fault and attempts as sliders, beside what requests then go through.
 
-Comes in: a Connection, a namespace with the chain of chapter 8 (front, middle, back), the URL to send load to. Goes out: a widget; and
-the same by calls, for papermill and tests: `set_retries`, `start`, `stop`, `wait_predicted`, `snapshot`. Who runs it: lab.retry_panel, in
-a notebook. The fault is injected between middle and back; the gateway retries, and with *every hop* the sidecar of front as well.
+The fault is injected between middle and back; the gateway retries, and with *every hop* the sidecar of front as well.
 """
 
 from __future__ import annotations

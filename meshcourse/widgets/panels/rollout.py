@@ -1,8 +1,7 @@
 """The rollout panel: the weight panel, with somebody else at the slider.
 
-Comes in: what the weight panel takes, the version to roll out, a Plan. Goes out: a widget; and by calls, besides those of the weight
-panel: `begin`, `halt`, `wait_done`, `steps`. Who runs it: lab.rollout_panel. One step after the other it writes the weight, waits until
-the mesh has it, watches what users get, and goes on or goes back to the weights from before. `halt` stops where it is.
+One step after the other it writes the weight, waits until the mesh has it, watches what users get, and goes on or goes back to the weights
+from before. `halt` stops where it is.
 """
 
 from __future__ import annotations

@@ -1,9 +1,4 @@
-"""The timeout panel: how long a server takes and how long each hop waits, and where the time of one request goes.
-
-Comes in: a Connection, the URL of a page that takes as long as it is asked to (`{seconds}` stands for that), the places on the way to it,
-and the VirtualServices whose timeouts the sliders move, the first hop's first. Goes out: a widget; and the same by calls, for papermill
-and tests: `set_delay`, `set_timeout`, `send`, `start`, `stop`, `wait_journey`, `snapshot`. Who runs it: lab.timeout_panel.
-"""
+"""The timeout panel: how long a server takes and how long each hop waits, and where the time of one request goes."""
 
 from __future__ import annotations
 

@@ -1,8 +1,5 @@
 """The topology panel: who calls whom in a namespace, drawn once a second from what every Envoy counts; and one workload close up.
 
-Comes in: a Connection, a namespace, a path for the load that its buttons send. Goes out: a widget; and the same by calls, for papermill and
-tests: `start`, `stop`, `snapshot`, `wait_for`, `inspect`. Who runs it: lab.topology_panel, in a notebook.
-
 Counting, load, redrawing and reading a workload run on the background loop, so no callback waits for the network. It looks while it is
 open: from its first use to `close()`, to another panel of the same namespace (the cell was run again), or to the end of the kernel.
 """

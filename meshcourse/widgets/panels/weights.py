@@ -1,8 +1,5 @@
 """The weight panel: sliders that move real traffic, beside what the traffic then does.
 
-Comes in: a Connection, a VirtualService, the URL to send load to, and how answers tell their version. Goes out: a widget; and the same by
-calls, for papermill and tests: `set_weights`, `start`, `stop`, `wait_observed`, `snapshot`. Who runs it: lab.weight_panel, in a notebook.
-
 Patches, load and redrawing run on the background loop, so no callback waits for the network. A panel ends with `close()`, when
 another is opened for the same route (the cell was run again), and when the kernel exits.
 """
