@@ -95,6 +95,11 @@ def make(wanted: Iterable[str]) -> Made:
     return made
 
 
+def size(made: Made) -> int:
+    """Bytes that the set takes, what several images share counted once."""
+    return sum(store().blob(blob).stat().st_size for blob in {blob for image in made.every for blob in image.blobs})
+
+
 def save(made: Made, file: Path) -> None:
     """The whole set in one archive, which every container engine and `meshcourse images load` read. Raises ClusterError."""
     with progress.step(f"Writing {file}"):
