@@ -43,7 +43,7 @@ def serve(engine: Engine, cluster: str, images: Made, report: Report) -> None:
     load(engine, images.registry, report)
     name = f"{cluster}-registry"
     image = images.registry.references[0]
-    blobs = made.store().blob("any").parents[1] / "blobs"
+    blobs = made.store().blob("any").parents[1]
     if not (there := kind_nodes.labelled(engine, f"{LABEL}={cluster}")):
         words = ["run", "--detach", "--name", name, "--label", f"{LABEL}={cluster}", "--network", kind_nodes.NETWORK]
         words += ["--publish", f"127.0.0.1::{PORT}", "--volume", f"{blobs}:/data:ro", "--security-opt", "label=disable", image]
