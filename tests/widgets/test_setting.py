@@ -13,8 +13,8 @@ from waiting import until
 
 from meshcourse.core import background
 from meshcourse.core.errors import KubernetesError, MeshError
-from meshcourse.mesh import resources
-from meshcourse.mesh.connection import Connection
+from meshcourse.kube import resources
+from meshcourse.kube.connection import Connection
 from meshcourse.widgets.panels.breaker import BreakerPanel
 from meshcourse.widgets.panels.faults import FaultPanel
 from meshcourse.widgets.panels.retries import RetryPanel

@@ -14,17 +14,18 @@ from dataclasses import dataclass
 from typing import ClassVar, Final
 
 from meshcourse.core import errors
+from meshcourse.kube import replicas, resources
+from meshcourse.kube.connection import Connection
 from meshcourse.measure.admin import AdminLine
 from meshcourse.measure.windows import Summary
-from meshcourse.mesh import breakers, replicas, resources
-from meshcourse.mesh.breakers import Breaker
-from meshcourse.mesh.connection import Connection
+from meshcourse.mesh.rules import breakers
+from meshcourse.mesh.rules.breakers import Breaker
 from meshcourse.traffic import pacing
 from meshcourse.traffic.results import Counts
 from meshcourse.traffic.targets import Target
-from meshcourse.widgets import breaking
-from meshcourse.widgets.breaking import Standing, Tick, Trail
 from meshcourse.widgets.figures import breaker as picture
+from meshcourse.widgets.models import breaker as breaking
+from meshcourse.widgets.models.breaker import Standing, Tick, Trail
 from meshcourse.widgets.panels import breaker_controls, parts
 from meshcourse.widgets.panels.breaker_controls import Controls
 from meshcourse.widgets.panels.loaded import LoadedPanel

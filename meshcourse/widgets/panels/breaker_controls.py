@@ -13,11 +13,11 @@ from typing import Final
 import ipywidgets
 
 from meshcourse.measure.windows import Summary
-from meshcourse.mesh.breakers import Breaker
+from meshcourse.mesh.rules.breakers import Breaker
 from meshcourse.traffic.results import Counts
 from meshcourse.widgets import live_figure
-from meshcourse.widgets.breaking import Standing, View
 from meshcourse.widgets.figures import breaker as picture
+from meshcourse.widgets.models.breaker import Standing, View
 from meshcourse.widgets.panels import loaded, parts
 from meshcourse.widgets.panels.loaded import Steering
 from meshcourse.widgets.panels.parts import Widget

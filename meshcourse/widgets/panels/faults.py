@@ -14,16 +14,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from meshcourse.kube.connection import Connection
 from meshcourse.measure.windows import Summary
-from meshcourse.mesh import faults as mesh
-from meshcourse.mesh.connection import Connection
-from meshcourse.mesh.faults import Faults
+from meshcourse.mesh.rules import faults as mesh
+from meshcourse.mesh.rules.faults import Faults
 from meshcourse.traffic.results import Result
 from meshcourse.traffic.targets import Target
-from meshcourse.widgets import faulting, live_figure
-from meshcourse.widgets.faulting import CHOSEN, GROUPS, OTHERS, Story
+from meshcourse.widgets import live_figure
 from meshcourse.widgets.figures import faults as picture
 from meshcourse.widgets.load import Load
+from meshcourse.widgets.models import faults as faulting
+from meshcourse.widgets.models.faults import CHOSEN, GROUPS, OTHERS, Story
 from meshcourse.widgets.panels import loaded, parts
 from meshcourse.widgets.panels.loaded import LoadedPanel
 from meshcourse.widgets.panels.panel import PATIENCE

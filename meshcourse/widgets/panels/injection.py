@@ -15,10 +15,10 @@ from typing import Final
 import ipywidgets
 
 from meshcourse.core import errors
-from meshcourse.mesh import trials, webhooks
-from meshcourse.mesh.connection import Connection
-from meshcourse.mesh.trials import Trial
-from meshcourse.mesh.webhooks import Decision
+from meshcourse.kube.connection import Connection
+from meshcourse.mesh.injection import dry_run, webhooks
+from meshcourse.mesh.injection.dry_run import Trial
+from meshcourse.mesh.injection.webhooks import Decision
 from meshcourse.widgets.figures import injection as picture
 from meshcourse.widgets.figures.injection import Place, Proof, View
 from meshcourse.widgets.panels import parts
@@ -152,9 +152,9 @@ class InjectionPanel(Panel[Parts, Snapshot]):
     def _attempt(self, place: Place) -> Trial:
         name = f"{self._prefix}-{SUFFIXES[place[0]]}"
         if name not in self._ready:
-            trials.prepare(self._connection, name, NAMESPACES[place[0]], by=self._by)
+            dry_run.prepare(self._connection, name, NAMESPACES[place[0]], by=self._by)
             self._ready.add(name)
-        return trials.attempt(self._connection, name, PODS[place[1]])
+        return dry_run.attempt(self._connection, name, PODS[place[1]])
 
     # -- showing -----------------------------------------------------------------------------------------------------------------------
 

@@ -19,10 +19,10 @@ from typing import Any, ClassVar, Final, Generic, Protocol, Self, TypeVar
 import IPython.display
 
 from meshcourse.core import background, errors
-from meshcourse.widgets.film import Camera
-from meshcourse.widgets.latest import Latest
-from meshcourse.widgets.panels import filming, parts
+from meshcourse.widgets.latest_only import Latest
+from meshcourse.widgets.panels import capture, parts
 from meshcourse.widgets.panels.setting import Setting
+from meshcourse.widgets.playback import Camera
 
 Widget = Any  # ipywidgets has no types
 
@@ -152,8 +152,8 @@ class Panel(Generic[C, S]):
         Raises TrafficError when the file cannot be written.
         """
         box = self.box
-        camera = Camera(Path(path), type(self).__name__, filming.names(box))
-        camera.take(self._now(), filming.scene(box))
+        camera = Camera(Path(path), type(self).__name__, capture.names(box))
+        camera.take(self._now(), capture.scene(box))
         with self._lock:
             before, self._camera = self._camera, camera
         if before is not None:
@@ -170,7 +170,7 @@ class Panel(Generic[C, S]):
     def _take(self) -> None:
         with self._lock:
             if self._camera is not None and self._controls is not None:
-                self._camera.take(self._now(), filming.scene(self._controls.box))
+                self._camera.take(self._now(), capture.scene(self._controls.box))
 
     def __enter__(self) -> Self:
         return self.open()

@@ -13,11 +13,11 @@ from typing import Any, Final
 
 import ipywidgets
 
-from meshcourse.widgets import film, live_figure
-from meshcourse.widgets.film import Film, Scene
+from meshcourse.widgets import live_figure, playback
 from meshcourse.widgets.panels import parts
 from meshcourse.widgets.panels.panel import Panel, Widget
 from meshcourse.widgets.panels.parts import Parts
+from meshcourse.widgets.playback import Film, Scene
 
 STEP: Final = 0.25
 
@@ -119,7 +119,7 @@ def stepped(at: float) -> float:
     return math.ceil(at / STEP) * STEP
 
 
-def update(live: Any, wanted: film.Json) -> None:  # noqa: ANN401 - a live figure: plotly has no types
+def update(live: Any, wanted: playback.Json) -> None:  # noqa: ANN401 - a live figure: plotly has no types
     """Move a live figure on to a saved one of as many traces: one message to the browser."""
     with live.batch_update():
         for trace, given in zip(live.data, wanted["data"], strict=True):
@@ -127,6 +127,6 @@ def update(live: Any, wanted: film.Json) -> None:  # noqa: ANN401 - a live figur
         live.layout.update(wanted["layout"])
 
 
-def words(name: str, value: film.Json) -> str:
+def words(name: str, value: playback.Json) -> str:
     """A control's name and value; a line of words as it was."""
     return f"{html.escape(name)}: <b>{html.escape(str(value))}</b>" if name else str(value or "")

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from meshcourse.core import errors
-from meshcourse.mesh import profiles
-from meshcourse.mesh.connection import Connection
-from meshcourse.mesh.profiles import Profile, Row
+from meshcourse.kube.connection import Connection
+from meshcourse.mesh.install import profiles
+from meshcourse.mesh.install.profiles import Profile, Row
 from meshcourse.widgets.figures import profiles as picture
-from meshcourse.widgets.latest import Latest
+from meshcourse.widgets.latest_only import Latest
 from meshcourse.widgets.panels import parts
 from meshcourse.widgets.panels.panel import Panel
 from meshcourse.widgets.panels.parts import Parts

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from meshcourse.core import errors
+from meshcourse.kube import api_versions, resources
+from meshcourse.kube.connection import Connection
 from meshcourse.measure import pushes
 from meshcourse.measure.pushes import Push
-from meshcourse.mesh import resources, versions
-from meshcourse.mesh.connection import Connection
 from meshcourse.widgets import live_figure
 from meshcourse.widgets.figures import pushes as picture
 from meshcourse.widgets.figures.pushes import View
@@ -92,7 +92,7 @@ class PushPanel(Panel[Parts, Snapshot]):
 
     def _read(self) -> dict[str, Any]:
         namespace, name = self._where
-        group = versions.networking(self._connection)
+        group = api_versions.networking(self._connection)
         found = resources.read(self._connection.custom().get_namespaced_custom_object, *group, namespace, pushes.PLURAL, name)
         if not found or not found.get("spec", {}).get("http"):
             raise errors.PanelError(

@@ -11,23 +11,23 @@ import time
 from dataclasses import dataclass
 from typing import Final
 
+from meshcourse.kube.connection import Connection
 from meshcourse.measure import labels
 from meshcourse.measure.admin import AdminLine
 from meshcourse.measure.shares import Share
 from meshcourse.measure.windows import Summary
-from meshcourse.mesh import retrying as mesh
-from meshcourse.mesh.connection import Connection
-from meshcourse.mesh.retrying import Chain, Retrying
+from meshcourse.mesh.rules import retry_chain as mesh
+from meshcourse.mesh.rules.retry_chain import Chain, Retrying
 from meshcourse.traffic.results import Counts
 from meshcourse.traffic.targets import Target
 from meshcourse.widgets import live_figure
-from meshcourse.widgets import retrying as numbers
 from meshcourse.widgets.figures import retries as picture
+from meshcourse.widgets.models import retries as numbers
+from meshcourse.widgets.models.retries import Arrivals, Story
 from meshcourse.widgets.panels import loaded, parts
 from meshcourse.widgets.panels.loaded import LoadedPanel
 from meshcourse.widgets.panels.panel import PATIENCE
 from meshcourse.widgets.panels.parts import Parts
-from meshcourse.widgets.retrying import Arrivals, Story
 
 LOOK: Final = 1.0
 """Seconds between looks at the proxies' counters."""

@@ -13,13 +13,13 @@ from dataclasses import replace
 from typing import Any, Final
 
 from meshcourse.core import errors
-from meshcourse.mesh.connection import Connection
-from meshcourse.widgets import redistribution, rollout
+from meshcourse.kube.connection import Connection
 from meshcourse.widgets.figures import rollout as picture
+from meshcourse.widgets.models import rollout, weights
+from meshcourse.widgets.models.rollout import Plan, Step, Verdict
 from meshcourse.widgets.panels import parts
 from meshcourse.widgets.panels.weight_controls import Controls
 from meshcourse.widgets.panels.weights import WeightPanel
-from meshcourse.widgets.rollout import Plan, Step, Verdict
 
 PUSH: Final = 0.5
 """Seconds that the mesh may take to follow a weight: what is sent meanwhile is not judged."""
@@ -99,7 +99,7 @@ class RolloutPanel(WeightPanel):
         self.go.disabled = True
         try:
             for weight in self._plan.steps:
-                await self._weights.set(redistribution.moved(before, self._version, weight))
+                await self._weights.set(weights.moved(before, self._version, weight))
                 step = await self._watch(weight)
                 if step.verdict is Verdict.ROLL_BACK:
                     await self._weights.set(before)

@@ -14,7 +14,7 @@ from http import HTTPStatus
 from typing import Final, Generic, Protocol, TypeVar
 
 from meshcourse.core import errors
-from meshcourse.widgets.latest import Latest
+from meshcourse.widgets.latest_only import Latest
 
 T = TypeVar("T")
 _AWAY: Final = frozenset({0, HTTPStatus.NOT_FOUND})

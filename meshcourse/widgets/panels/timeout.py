@@ -15,10 +15,10 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, Final
 
 from meshcourse.core import errors
-from meshcourse.measure import journeys as travel
-from meshcourse.measure.journeys import Journey, Place
-from meshcourse.mesh import timeouts
-from meshcourse.mesh.connection import Connection
+from meshcourse.kube.connection import Connection
+from meshcourse.measure import request_hops as travel
+from meshcourse.measure.request_hops import Journey, Place
+from meshcourse.mesh.rules import timeouts
 from meshcourse.traffic import pacing, sender
 from meshcourse.traffic.targets import Target
 from meshcourse.widgets.figures import timeout as picture

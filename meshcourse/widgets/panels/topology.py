@@ -18,11 +18,11 @@ from typing import Any, Final
 import ipywidgets
 
 from meshcourse.core import errors
-from meshcourse.measure import call_counts, topology, workloads
-from meshcourse.measure.call_counts import Sample
+from meshcourse.kube.connection import Connection
+from meshcourse.measure import proxy_counters, topology, workloads
+from meshcourse.measure.proxy_counters import Sample
 from meshcourse.measure.topology import Topology
 from meshcourse.measure.workloads import Workload
-from meshcourse.mesh.connection import Connection
 from meshcourse.traffic.targets import Target
 from meshcourse.widgets import live_figure
 from meshcourse.widgets.figures import topology as picture
@@ -111,7 +111,7 @@ class TopologyPanel(LoadedPanel[Controls, Topology]):
     # -- what Panel asks for -------------------------------------------------------------------------------------------------------
 
     def _build(self) -> Controls:
-        self._samples.append(call_counts.read(self._connection, self._namespace))
+        self._samples.append(proxy_counters.read(self._connection, self._namespace))
         self._drawn = self._seen()
         built = build(self._drawn, self._load.target.url)
         self._steer(built.steering)
@@ -121,7 +121,7 @@ class TopologyPanel(LoadedPanel[Controls, Topology]):
         return built
 
     async def _beat(self) -> None:
-        sample = await asyncio.to_thread(call_counts.read, self._connection, self._namespace)
+        sample = await asyncio.to_thread(proxy_counters.read, self._connection, self._namespace)
         with self._lock:
             self._samples.append(sample)
             # The oldest that stays is the newest of those that are a window old, unless there was a long gap after it.

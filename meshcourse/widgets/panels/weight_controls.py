@@ -14,12 +14,13 @@ import ipywidgets
 
 from meshcourse.measure.windows import Summary
 from meshcourse.traffic.results import Counts
-from meshcourse.widgets import live_figure, redistribution
+from meshcourse.widgets import live_figure
 from meshcourse.widgets.figures import weights as picture
+from meshcourse.widgets.models import weights as redistribution
+from meshcourse.widgets.models.history import View
 from meshcourse.widgets.panels import loaded, parts
 from meshcourse.widgets.panels.loaded import Steering
 from meshcourse.widgets.panels.parts import Widget
-from meshcourse.widgets.trail import View
 
 MAX_RATE: Final = 500
 

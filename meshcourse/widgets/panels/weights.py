@@ -15,21 +15,21 @@ from pathlib import Path
 from typing import Final
 
 from meshcourse.core import errors
+from meshcourse.kube.connection import Connection
 from meshcourse.measure import labels as labelling
 from meshcourse.measure.shares import Share
 from meshcourse.measure.windows import Summary
-from meshcourse.mesh import weights as route_weights
-from meshcourse.mesh.connection import Connection
+from meshcourse.mesh.rules import weights as route_weights
 from meshcourse.traffic import recording
 from meshcourse.traffic.results import Counts, Labeller
 from meshcourse.traffic.targets import Target
-from meshcourse.widgets import redistribution
 from meshcourse.widgets.figures import weights as picture
+from meshcourse.widgets.models import weights as redistribution
+from meshcourse.widgets.models.history import Tick, Trail, View
 from meshcourse.widgets.panels import parts, weight_controls
 from meshcourse.widgets.panels.loaded import LoadedPanel
 from meshcourse.widgets.panels.panel import PATIENCE
 from meshcourse.widgets.panels.weight_controls import Controls
-from meshcourse.widgets.trail import Tick, Trail, View
 
 TICK: Final = 0.25
 GESTURE: Final = 2.0
