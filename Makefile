@@ -12,7 +12,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 course engine down: export MESHCOURSE_COMMAND := $(if $(shell command -v meshcourse),meshcourse,$(BIN)/meshcourse)
 export PATH := $(CURDIR)/$(BIN):$(PATH):/usr/sbin:/sbin
 
-.PHONY: help course test test-quick lint notebooks notebooks-check site engine bench down clean
+.PHONY: help course test test-quick lint notebooks notebooks-check site pictures engine bench down clean
 .DEFAULT_GOAL := help
 
 help:
@@ -23,6 +23,7 @@ help:
 	@echo 'make lint       ruff, mypy, import-linter'
 	@echo 'make notebooks  the notebooks anew from notebooks/source'
 	@echo 'make site       every chapter executed, as pages to read without a cluster (build/site)'
+	@echo 'make pictures   the pictures of the README, taken anew'
 	@echo 'make down       stop every cluster'
 	@echo 'make clean      stop every cluster and delete .venv (the built programs stay: meshcourse engine prune)'
 
@@ -54,6 +55,14 @@ notebooks-check: $(VENV)/.dev
 site: engine
 	@meshcourse notebooks run --solutions --no-compare --jobs 2
 	@meshcourse notebooks site
+
+# The README's three pictures, taken in a browser of panels that run.
+pictures: engine
+	@MESHCOURSE_ALL_PANELS=1 MESHCOURSE_ARTIFACTS=$(CURDIR)/build/panels python -m pytest -q tests/browser/test_panels_in_the_browser.py \
+		-k 'lab and (test_weights or test_topology or test_timeout)'
+	@cp build/panels/panel-weights-lab-light.png docs/canary.png
+	@cp build/panels/panel-topology-lab-light.png docs/topology.png
+	@cp build/panels/panel-timeout-lab-light.png docs/waterfall.png
 
 engine: $(VENV)/.dev
 	@meshcourse engine build
