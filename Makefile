@@ -12,13 +12,14 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 course engine down: export MESHCOURSE_COMMAND := $(if $(shell command -v meshcourse),meshcourse,$(BIN)/meshcourse)
 export PATH := $(CURDIR)/$(BIN):$(PATH):/usr/sbin:/sbin
 
-.PHONY: help course test test-quick lint notebooks notebooks-check site pictures engine bench down clean
+.PHONY: help course test test-quick coverage lint notebooks notebooks-check site pictures engine bench down clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo 'make course     everything: Python packages, upstream programs, cluster, Istio, the notebooks in JupyterLab'
 	@echo 'make test       every check and every test'
 	@echo 'make test-quick what needs no cluster and no browser, in about a minute'
+	@echo 'make coverage   which lines the tests reach'
 	@echo 'make bench      the figures of the README, measured on this machine'
 	@echo 'make lint       ruff, mypy, import-linter'
 	@echo 'make notebooks  the notebooks anew from notebooks/source'
@@ -37,6 +38,12 @@ test: engine
 	$(MAKE) --no-print-directory notebooks-check || failed="$$failed notebooks-check"; \
 	python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder $(PYTEST) || failed="$$failed pytest"; \
 	if [ -n "$$failed" ]; then echo "make test failed in:$$failed" >&2; exit 1; fi
+
+# Which lines of meshcourse the tests reach, in every process that they start; slower than `make test`.
+coverage: engine
+	@rm -rf build/coverage && mkdir -p build/coverage
+	-@python -m coverage run -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder $(PYTEST)
+	@python -m coverage combine -q && python -m coverage report --sort=cover | tee build/coverage/report.txt
 
 # While writing: what needs no cluster and no browser.
 test-quick: $(VENV)/.dev
