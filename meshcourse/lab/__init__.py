@@ -14,6 +14,7 @@ from meshcourse.lab.cleaning import clean_up
 from meshcourse.lab.diagnosis import doctor
 from meshcourse.lab.exercises import check, hint, solution
 from meshcourse.lab.following import follow
+from meshcourse.lab.glossary import word
 from meshcourse.lab.leftovers import traces
 from meshcourse.lab.log_lines import explain_log
 from meshcourse.lab.overview import progress
@@ -91,4 +92,5 @@ __all__ = [
     "wait",
     "weight_panel",
     "with_retries",
+    "word",
 ]

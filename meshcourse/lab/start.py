@@ -15,7 +15,7 @@ from typing import Any, Final
 from meshcourse.backends import chosen, learners
 from meshcourse.cluster import inotify
 from meshcourse.core import errors, settings
-from meshcourse.lab import beforehand, chapters, overview, passed, session
+from meshcourse.lab import bash_cells, beforehand, chapters, overview, passed, session
 from meshcourse.lab.chapters import Chapter
 from meshcourse.lab.session import Session
 from meshcourse.mesh import arrival, commands, fence, injection, installation, resources, versions
@@ -37,6 +37,7 @@ def chapter(key: str) -> None:
     cannot be installed.
     """
     wanted = chapters.find(key)
+    bash_cells.register()
     _progress(wanted)
     connection = connect()
     if connection.learner:
