@@ -63,7 +63,8 @@ def _show(
     else:
         shell.showtraceback((kind, error, trace), tb_offset=tb_offset)
     cell = str(shell.history_manager.input_hist_raw[-1]) if shell.history_manager else ""
-    if looks_like_shell(cell):
+    faulty = (error.text or "") if isinstance(error, SyntaxError) else ""
+    if looks_like_shell(cell) or looks_like_shell(faulty):
         print("Is this meant for the shell? Then the cell's first line must be: %%bash")  # noqa: T201 - what a notebook's cell shows
 
 
@@ -71,4 +72,4 @@ def looks_like_shell(cell: str) -> bool:
     """Whether a cell's first line of code begins with a program on PATH or a word of the shell."""
     lines = (line.split() for line in cell.splitlines() if line.strip() and not line.lstrip().startswith(("#", "%", "!")))
     first = next(lines, [""])[0]
-    return first in SHELL_WORDS or (first.isidentifier() and shutil.which(first) is not None) or first == "$"
+    return first in SHELL_WORDS or (first.isidentifier() and shutil.which(first) is not None)
