@@ -10,7 +10,6 @@ import typer
 
 from meshcourse.cli.options import DEFAULT_NAME, Name
 
-
 Chapter = Annotated[str, typer.Option(metavar="KEY", help="The namespace of a chapter, by its number or key, such as 5 or 05-canary.")]
 
 
@@ -26,12 +25,13 @@ def env(name: Name = DEFAULT_NAME, chapter: Chapter = "") -> None:
     istioctl proxy-status
     curl -si "$INGRESS_URL"
     """  # noqa: D301 - \\b tells click to keep the lines
-    from meshcourse.backends import chosen
-    from meshcourse.lab import chapters, session, terminal
-    from meshcourse.mesh.connection import Connection
+    from meshcourse.backends import lookup
+    from meshcourse.course import chapters
+    from meshcourse.kube.connection import Connection
+    from meshcourse.lab import session, terminal
 
     wanted = chapters.find(chapter) if chapter else None
-    cluster = chosen.find(name)
+    cluster = lookup.find(name)
     variables = dict(cluster.environment())
     if wanted:
         connection = Connection(cluster.kubeconfig(), cluster.ingress_url(), variables)

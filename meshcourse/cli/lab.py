@@ -1,8 +1,4 @@
-"""`meshcourse lab`: the notebooks in JupyterLab, with kubectl and istioctl at hand.
-
-Comes in: a cluster's name (started if it does not run) and a folder for the learner's copies. Goes out: a JupyterLab
-server until Ctrl-C; its URL is printed when it answers.
-"""
+"""`meshcourse lab`: the notebooks in JupyterLab, with kubectl and istioctl at hand."""
 
 from __future__ import annotations
 
@@ -25,7 +21,7 @@ import typer
 
 from meshcourse.cli import display, workbook
 from meshcourse.cli.options import DEFAULT_NAME, Name, named
-from meshcourse.core import paths, settings, startup
+from meshcourse.core import lean_imports, paths, settings
 from meshcourse.core.errors import MeshcourseError
 
 SETTINGS = Path(__file__).parent / "jupyter"
@@ -55,9 +51,10 @@ def lab(
     meshcourse lab
     meshcourse lab --folder ~/mesh --open
     """  # noqa: D301 - \\b tells click to keep the lines
-    from meshcourse.backends import chosen, records
+    from meshcourse.backends import lookup, records
     from meshcourse.cli import up
-    from meshcourse.lab import chapters, terminal
+    from meshcourse.course import chapters
+    from meshcourse.lab import terminal
 
     up.start(name, api_port=0, ingress_port=settings.INGRESS_NODE_PORT)
     own = (folder or paths.state() / "notebooks").expanduser().resolve()
@@ -70,7 +67,7 @@ def lab(
     # JupyterLab takes seconds to start, Istio too: they start side by side.
     known = records.find(name)
     theirs = known is not None and known.backend == records.EXISTING  # no Istio is put into a cluster of somebody else's without a question
-    environment = dict(chosen.find(name).environment())
+    environment = dict(lookup.find(name).environment())
     environment[terminal.VARIABLE] = str(terminal.file(name))
     terminal.follow({**environment, "NAMESPACE": "default"}, into=environment[terminal.VARIABLE])
     with _server(own, port, token, environment) as server:
@@ -95,7 +92,7 @@ def first(course: Path) -> str:
 @contextlib.contextmanager
 def _server(folder: Path, port: int, token: str, environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
     """JupyterLab, until Ctrl-C or the block's end. Its token goes by the environment: argument lists can be read by every user."""
-    words = startup.module("jupyterlab", "--no-browser", "--ip=127.0.0.1")
+    words = lean_imports.module("jupyterlab", "--no-browser", "--ip=127.0.0.1")
     words += [f"--port={port or FIRST_PORT}", f"--ServerApp.port_retries={0 if port else RETRIES}"]
     words += [f"--ServerApp.root_dir={folder}", "--log-level=WARN", "--ServerApp.terminals_enabled=True"]
     words += ["--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
@@ -105,7 +102,8 @@ def _server(folder: Path, port: int, token: str, environment: dict[str, str]) ->
         words.append("--allow-root")
     settings_path = os.pathsep.join(filter(None, (str(SETTINGS), os.environ.get("JUPYTER_CONFIG_PATH"))))
     environment = {**os.environ, **environment, "JUPYTER_TOKEN": token, "JUPYTER_CONFIG_PATH": settings_path}
-    environment["PATH"] = os.pathsep.join(dict.fromkeys((*environment.get("PATH", os.defpath).split(os.pathsep), sysconfig.get_path("scripts"))))
+    path = environment.get("PATH", os.defpath).split(os.pathsep)
+    environment["PATH"] = os.pathsep.join(dict.fromkeys((*path, sysconfig.get_path("scripts"))))
     environment.pop("MESHCOURSE_COMMAND", None)  # its terminals and cells have meshcourse on PATH
     with _log().open("wb") as log:
         server = subprocess.Popen(words, env=environment, cwd=folder, stdout=log, stderr=log, start_new_session=True)

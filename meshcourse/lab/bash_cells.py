@@ -12,7 +12,6 @@ from types import TracebackType
 from typing import Any, Final
 
 from IPython.core.getipython import get_ipython
-from IPython.core.interactiveshell import InteractiveShell
 
 from meshcourse.core import errors
 
@@ -29,7 +28,7 @@ class CommandFailed(errors.CourseError):
 
 def register() -> None:
     """Take over `%%bash` in this kernel; outside IPython nothing happens. Safe to call again."""
-    shell = get_ipython()
+    shell: Any = get_ipython()
     if shell is None or getattr(shell.find_cell_magic("bash"), "meshcourse", False):
         return
     original = shell.find_cell_magic("bash")
@@ -48,15 +47,21 @@ def register() -> None:
 def ended(code: int) -> CommandFailed:
     """The error for a cell whose last command failed: bash gives a cell the exit code of its last command."""
     if code == 127:  # noqa: PLR2004 - bash's own number
-        return CommandFailed("A command was not found.", why="the line above names it", next="look for a typing error and run the cell again")
+        return CommandFailed(
+            "A command was not found.", why="the line above names it", next="look for a typing error and run the cell again"
+        )
     if code < 0:
         return CommandFailed("The cell was stopped.", next="run the cell again")
     return CommandFailed(f"The last command failed (exit code {code}).", why="the lines above say why")
 
 
 def _show(
-    shell: InteractiveShell, kind: type[BaseException], error: BaseException, trace: TracebackType | None, tb_offset: int | None = None
-) -> Any:  # noqa: ANN401 - IPython's hook
+    shell: Any,  # noqa: ANN401 - IPython's shell is hardly typed
+    kind: type[BaseException],
+    error: BaseException,
+    trace: TracebackType | None,
+    tb_offset: int | None = None,
+) -> None:
     """Show the error as IPython does, and below it how a shell cell begins, where that is what the cell is."""
     if isinstance(error, SyntaxError):
         shell.showsyntaxerror()

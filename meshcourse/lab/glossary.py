@@ -9,7 +9,7 @@ from typing import Final
 from IPython.display import Markdown
 
 from meshcourse.core import errors
-from meshcourse.lab import chapters
+from meshcourse.course import chapters
 
 FILE: Final = "words.md"
 _ENTRY: Final = re.compile(r"^### (?P<word>.+)\n(?P<meaning>(?:(?!#).*\n?)+)", re.MULTILINE)
@@ -22,18 +22,20 @@ def word(wanted: str = "") -> Markdown:
     """
     known = entries((chapters.folder(FILE) / FILE).read_text(encoding="utf-8"))
     if not wanted:
-        return Markdown(f"The words: {', '.join(known)}.")
+        return Markdown(f"The words: {', '.join(known)}.")  # type: ignore[no-untyped-call]
     plain = {_plain(each): each for each in known}
     asked = _plain(wanted)
     found = plain.get(asked) or plain.get(asked.removesuffix("s"))
     if found is None:
-        near = [plain[each] for each in plain if asked and asked in each] or [plain[each] for each in difflib.get_close_matches(asked, plain)]
+        near = [plain[each] for each in plain if asked and asked in each] or [
+            plain[each] for each in difflib.get_close_matches(asked, plain)
+        ]
         raise errors.CourseError(
             f"{wanted!r} is not explained here.",
             why=f"these look like it: {', '.join(near[:5])}" if near else f"there are {len(known)} words",
             next=f'lab.word("{near[0]}")' if near else "lab.word()    # lists them all",
         )
-    return Markdown(f"**{found}**: {known[found]}")
+    return Markdown(f"**{found}**: {known[found]}")  # type: ignore[no-untyped-call]
 
 
 def entries(text: str) -> dict[str, str]:

@@ -132,7 +132,9 @@ lab.stats("fortio-deploy", "httpbin", "pending")
 # %%
 lab.wait()
 lab.stats("fortio-deploy", "httpbin", "upstream_rq_retry:")
-lab.sh("kubectl exec deploy/fortio-deploy -c fortio -- /usr/bin/fortio load -quiet -c 3 -qps 0 -n 30 http://httpbin:8000/get 2>&1 | grep 'Code '")
+lab.sh(
+    "kubectl exec deploy/fortio-deploy -c fortio -- /usr/bin/fortio load -quiet -c 3 -qps 0 -n 30 http://httpbin:8000/get 2>&1 | grep 'Code '"
+)
 lab.stats("fortio-deploy", "httpbin", "upstream_rq_retry:")
 
 # %% [markdown]
@@ -141,7 +143,9 @@ lab.stats("fortio-deploy", "httpbin", "upstream_rq_retry:")
 # caller's Envoy those are answers like any other.) Does the rule work at all? Four requests that httpbin itself answers with 503:
 
 # %%
-lab.sh("kubectl exec deploy/fortio-deploy -c fortio -- /usr/bin/fortio load -quiet -c 1 -qps 0 -n 4 http://httpbin:8000/status/503 2>&1 | grep 'Code '")
+lab.sh(
+    "kubectl exec deploy/fortio-deploy -c fortio -- /usr/bin/fortio load -quiet -c 1 -qps 0 -n 4 http://httpbin:8000/status/503 2>&1 | grep 'Code '"
+)
 lab.stats("fortio-deploy", "httpbin", "upstream_rq_retry:")
 
 # %% [markdown]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
+import select
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -28,11 +28,13 @@ class Screen:
     def __init__(self, child: ptyprocess.PtyProcessUnicode) -> None:
         self.child, self.text = child, ""
 
-    def shows(self, wanted: str, within: float = 30.0) -> str:
+    def shows(self, wanted: str, within: float = 20.0) -> str:
         """Wait for a text; return all that came since the last keys."""
         ends = time.monotonic() + within
         while wanted not in self.text:
             assert time.monotonic() < ends, f"no {wanted!r} in {self.text!r}"
+            if not select.select([self.child.fd], [], [], 0.5)[0]:
+                continue
             with contextlib.suppress(EOFError):
                 piece = self.child.read(4096)
                 if "\x1b[c" in piece or "\x1b[0c" in piece:  # fish asks what the terminal is
@@ -49,13 +51,16 @@ class Screen:
         return self.shows(answer)
 
 
+Opened = Callable[[str], contextlib.AbstractContextManager[Screen]]
+
+
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
     """A home whose start-up files begin PATH anew, as Debian's /etc/profile does for a login shell."""
     home = tmp_path / "home"
     (home / ".config" / "fish").mkdir(parents=True)
     for name in (".bash_profile", ".bashrc", ".profile", ".zprofile", ".zshrc"):
-        (home / name).write_text(f"PATH={BARE}\nMINE=read\n", encoding="utf-8")
+        (home / name).write_text(f'PATH={BARE}\nMINE=read\nPROMPT_COMMAND="true;$PROMPT_COMMAND"\n', encoding="utf-8")
     (home / ".config" / "fish" / "config.fish").write_text(f"set -gx PATH {BARE.replace(':', ' ')}\nset -g MINE read\n", encoding="utf-8")
     return home
 
@@ -72,7 +77,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
 
 
 @pytest.fixture
-def opened(home: Path, tmp_path: Path, environment: dict[str, str]) -> Callable[[str], contextlib.AbstractContextManager[Screen]]:
+def opened(home: Path, tmp_path: Path, environment: dict[str, str]) -> Opened:
     """A terminal as JupyterLab opens it, for one of the shells."""
     file = tmp_path / "terminal.sh"
     terminal.follow(environment, into=str(file))
@@ -94,7 +99,7 @@ def opened(home: Path, tmp_path: Path, environment: dict[str, str]) -> Callable[
 
 
 @pytest.mark.parametrize("shell", SHELLS)
-def test_kubectl_istioctl_and_meshcourse_are_found_in_every_shell(shell: str, opened: Callable[[str], contextlib.AbstractContextManager[Screen]]) -> None:
+def test_kubectl_istioctl_and_meshcourse_are_found_in_every_shell(shell: str, opened: Opened) -> None:
     with opened(shell) as screen:
         screen.shows("(bookinfo) ")
         screen.runs("command -v kubectl; command -v istioctl; command -v meshcourse; echo EN''D", "END")
@@ -105,7 +110,7 @@ def test_kubectl_istioctl_and_meshcourse_are_found_in_every_shell(shell: str, op
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_a_terminal_reads_the_learners_own_files_and_follows_the_chapter_that_is_opened_next(
-    shell: str, opened: Callable[[str], contextlib.AbstractContextManager[Screen]], environment: dict[str, str], tmp_path: Path
+    shell: str, opened: Opened, environment: dict[str, str], tmp_path: Path
 ) -> None:
     with opened(shell) as screen:
         screen.shows("(bookinfo) ")
@@ -121,9 +126,7 @@ def test_a_terminal_reads_the_learners_own_files_and_follows_the_chapter_that_is
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_another_kubeconfig_that_the_learner_sets_is_kept(
-    shell: str, opened: Callable[[str], contextlib.AbstractContextManager[Screen]], environment: dict[str, str], tmp_path: Path
-) -> None:
+def test_another_kubeconfig_that_the_learner_sets_is_kept(shell: str, opened: Opened, environment: dict[str, str], tmp_path: Path) -> None:
     with opened(shell) as screen:
         screen.shows("(bookinfo) ")
         screen.runs("export KUBECONFIG=/mine; echo se''t", "set")
@@ -134,8 +137,8 @@ def test_another_kubeconfig_that_the_learner_sets_is_kept(
 
 
 @pytest.mark.parametrize("inner", ["bash", "bash --login", "zsh", "zsh --login", "fish", "fish --login"])
-def test_a_shell_inside_the_terminal_finds_kubectl_too(inner: str, opened: Callable[[str], contextlib.AbstractContextManager[Screen]]) -> None:
-    if shutil.which(inner.split()[0], path=BARE) is None:
+def test_a_shell_inside_the_terminal_finds_kubectl_too(inner: str, opened: Opened) -> None:
+    if shutil.which(inner.split(maxsplit=1)[0], path=BARE) is None:
         pytest.skip(f"{inner} is not installed")
     with opened("bash") as screen:
         screen.shows("(bookinfo) ")
@@ -148,9 +151,7 @@ def test_a_shell_inside_the_terminal_finds_kubectl_too(inner: str, opened: Calla
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 @pytest.mark.parametrize(("typed", "completed"), [("kubectl expl", "kubectl explain"), ("istioctl proxy-c", "istioctl proxy-config")])
-def test_tab_completes_kubectl_and_istioctl(
-    shell: str, typed: str, completed: str, opened: Callable[[str], contextlib.AbstractContextManager[Screen]]
-) -> None:
+def test_tab_completes_kubectl_and_istioctl(shell: str, typed: str, completed: str, opened: Opened) -> None:
     with opened(shell) as screen:
         screen.shows("(bookinfo) ")
         screen.runs("echo rea''dy", "ready")
