@@ -3,6 +3,8 @@
 
 PYTHON ?= python3
 PYTEST ?=
+# Processes that run the tests, each with a cluster of its own (about 1 GB).
+WORKERS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
@@ -10,12 +12,13 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 course engine down: export MESHCOURSE_COMMAND := $(if $(shell command -v meshcourse),meshcourse,$(BIN)/meshcourse)
 export PATH := $(CURDIR)/$(BIN):$(PATH):/usr/sbin:/sbin
 
-.PHONY: help course test lint notebooks notebooks-check site engine bench down clean
+.PHONY: help course test test-quick lint notebooks notebooks-check site engine bench down clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo 'make course     everything: Python packages, upstream programs, cluster, Istio, the notebooks in JupyterLab'
 	@echo 'make test       every check and every test'
+	@echo 'make test-quick what needs no cluster and no browser, in about a minute'
 	@echo 'make bench      the figures of the README, measured on this machine'
 	@echo 'make lint       ruff, mypy, import-linter'
 	@echo 'make notebooks  the notebooks anew from notebooks/source'
@@ -31,8 +34,12 @@ test: engine
 	@failed=; \
 	$(MAKE) --no-print-directory lint || failed="$$failed lint"; \
 	$(MAKE) --no-print-directory notebooks-check || failed="$$failed notebooks-check"; \
-	python -m pytest $(PYTEST) || failed="$$failed pytest"; \
+	python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder $(PYTEST) || failed="$$failed pytest"; \
 	if [ -n "$$failed" ]; then echo "make test failed in:$$failed" >&2; exit 1; fi
+
+# While writing: what needs no cluster and no browser.
+test-quick: $(VENV)/.dev
+	@python -m pytest -q -n $(WORKERS) --dist loadgroup --no-loadscope-reorder -m "not cluster and not browser and not slow" $(PYTEST)
 
 lint: $(VENV)/.dev
 	@failed=; for check in 'ruff check .' 'ruff format --check .' mypy lint-imports; do \
