@@ -77,7 +77,7 @@ class Kind:
             report(pair.note)
         engine, kind = containers.find(), program(report)
         istio = istioctl(pair)
-        made_images = made.make(self.course) if images == settings.MADE else None
+        made_images = (made.make(self.course) if self.course else made.kept()) if images == settings.MADE else None
         image = compatibility.IMAGES[pair.kubernetes]
         if made_images:
             kind_registry.load(engine, made_images.node, report)
@@ -143,6 +143,14 @@ class Kind:
             self._nodes(),
             record.images,
         )
+
+    def stopped(self) -> bool:
+        """Whether a node of it does not run, or is gone; False when the engine does not answer. Raises ClusterError."""
+        try:
+            nodes = kind_nodes.of(containers.find(), self.name)
+        except MissingPrerequisite:
+            return False
+        return not nodes or any(node.state != kind_nodes.RUNNING for node in nodes)
 
     def kubeconfig(self) -> Path:
         """Its administrator's kubeconfig. Raises ClusterError when it was not made here."""

@@ -71,6 +71,16 @@ def find(wanted: Iterable[str]) -> Made | None:
     return made if whole else None
 
 
+def kept() -> Made:
+    """The set that was made last, whatever it was made of. Raises ClusterError when there is none."""
+    try:
+        return _read((store().folder / NOTE).read_bytes())
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise ClusterError(
+            "The images that were made on this machine are gone.", why=str(error), next="meshcourse images make    # then the same again"
+        ) from error
+
+
 def make(wanted: Iterable[str]) -> Made:
     """Every image, made where it is absent; `wanted` are references whose tags they get. Raises EngineError, MissingPrerequisite."""
     wanted = tuple(wanted)

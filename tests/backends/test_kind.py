@@ -106,7 +106,7 @@ def ready() -> Iterator[str]:
     """The URL of something that says ok to everything, as an API server that is ready does to /readyz."""
 
     class Answer(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:  # noqa: N802 - the library's name
+        def do_GET(self) -> None:
             self.send_response(200)
             self.send_header("Content-Length", "2")
             self.end_headers()

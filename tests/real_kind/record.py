@@ -50,7 +50,7 @@ class Recorder:
         """Keep all under `name`."""
         TARGET.mkdir(exist_ok=True)
         (TARGET / f"{name}.json").write_text(json.dumps(self.kept, indent=1) + "\n", encoding="utf-8")
-        print(f"{name}: {len(self.kept)} recordings")
+        sys.stdout.write(f"{name}: {len(self.kept)} recordings\n")
 
 
 def engine(name: str, program: str, folder: Path) -> None:
@@ -91,7 +91,11 @@ def _addresses(container: dict[str, dict[str, dict[str, dict[str, str]]]]) -> di
 
 def _port(record: Recorder) -> str:
     subprocess.run([record.program, "start", "recorded"], check=True, capture_output=True)
-    return subprocess.run([record.program, "port", "recorded", "5000/tcp"], check=True, capture_output=True, text=True).stdout.rpartition(":")[2].strip()
+    return (
+        subprocess.run([record.program, "port", "recorded", "5000/tcp"], check=True, capture_output=True, text=True)
+        .stdout.rpartition(":")[2]
+        .strip()
+    )
 
 
 def kind(program: str, folder: Path) -> None:
@@ -105,7 +109,9 @@ def kind(program: str, folder: Path) -> None:
     subprocess.run(["docker", "load", "--input", str(folder / "node.tar")], check=True, capture_output=True)
     config = folder / "config.yaml"
     mapping = "{containerPort: 31718, hostPort: 5999, listenAddress: 127.0.0.1}"
-    config.write_text(f"{{kind: Cluster, apiVersion: kind.x-k8s.io/v1alpha4, nodes: [{{role: control-plane, extraPortMappings: [{mapping}]}}]}}")
+    config.write_text(
+        f"{{kind: Cluster, apiVersion: kind.x-k8s.io/v1alpha4, nodes: [{{role: control-plane, extraPortMappings: [{mapping}]}}]}}"
+    )
     words = ["create", "cluster", "--name", "recorded", "--kubeconfig", str(folder / "kubeconfig"), "--config", str(config)]
     record("create: no network", *words, "--image", f"kindest/node:v1.36.4@{DIGEST}")
     taken = ["docker", "run", "--detach", "--name", "taker", "--publish", "127.0.0.1:5999:5000", images.registry.references[0]]
