@@ -1,8 +1,5 @@
 """The daemon of one embedded cluster: `python -m meshcourse.cluster.daemon` (clusters.up starts it).
 
-Comes in: the cluster's name, folder and ports, and a pipe to report on. Goes out: a running cluster, a kubeconfig,
-status.json, and on the pipe one JSON line for each step, then {"ready": ...} or {"error": ...}. It stops at SIGTERM.
-
 Order, and why: the host's sockets first (they keep the host's network namespace), where images are pulled the process that
 does it (it stays in the host's network), then the namespaces (namespaces.py), then, inside, etcd and the API server together,
 the node once the API answers, the controllers once it lets them in, kube-proxy once it can read its Node. Heavy imports happen
@@ -157,7 +154,7 @@ def _fork(serve: Callable[[socket.socket], NoReturn], end: socket.socket, not_it
 
 
 def _pull(end: socket.socket) -> NoReturn:
-    from meshcourse.node.images import puller  # noqa: PLC0415 - not in the guard
+    from meshcourse.node.pulling import puller  # noqa: PLC0415 - not in the guard
 
     puller.serve(end)
 

@@ -28,7 +28,7 @@ def mesh_after(cluster: Any, mesh: str) -> str:
         ("defaultProviders:\n  metrics:\n  - prometheus\n  - stackdriver\n", ["stackdriver"]),
         ("defaultProviders:\n  metrics:\n  - stackdriver\n  - prometheus\n  tracing:\n  - zipkin\n", ["stackdriver"]),
         ("defaultProviders:\n    metrics:\n      - 'prometheus' # the default\n      # and\n\n      - \"other\"\n", ["other"]),
-        ("defaultProviders:\n  metrics: # all\n  -   \"Prometheus\"\n", []),
+        ('defaultProviders:\n  metrics: # all\n  -   "Prometheus"\n', []),
         ("defaultProviders:\n  metrics: [prometheus]\n", []),
         ("defaultProviders: {metrics: [ 'prometheus' , other], tracing: [zipkin]}\n", ["other"]),
         ('defaultProviders:\n  "metrics": [\n    other,\n    prometheus\n  ]\n', ["other"]),
@@ -37,9 +37,7 @@ def mesh_after(cluster: Any, mesh: str) -> str:
         ("defaultProviders:\n  metrics: []\n", []),
     ],
 )
-def test_the_prometheus_provider_is_taken_out_of_the_mesh_config_and_nothing_else(
-    cluster: Any, mesh: str, left: list[str]
-) -> None:
+def test_the_prometheus_provider_is_taken_out_of_the_mesh_config_and_nothing_else(cluster: Any, mesh: str, left: list[str]) -> None:
     after = yaml.safe_load(mesh_after(cluster, mesh))
     wanted = yaml.safe_load(mesh)
     wanted["defaultProviders"]["metrics"] = left
