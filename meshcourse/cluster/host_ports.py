@@ -222,7 +222,7 @@ class HostPorts:
                     self._events.record(kept.service, "Warning", "HostPortNotOpened", text)
 
     async def _write_status(self, kept: _Kept) -> None:
-        """Say where the Service is balanced. kube-proxy routes an address of the cluster's own (VIP), and leaves the host's alone (Proxy)."""
+        """Say where the Service is balanced. kube-proxy routes to an address inside (VIP) itself, and leaves the host's alone (Proxy)."""
         entry = {"ip": kept.address or kept.inside, "ipMode": "Proxy" if kept.address else "VIP"}
         kept.written = (kept.service.get("status", {}).get("loadBalancer") or {}).get("ingress") == [entry]
         if not kept.written:

@@ -13,7 +13,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from meshcourse.node.container.runs import Instance, StartFailed, log_path
+from meshcourse.node.container.runs import START_ERROR, Instance, StartFailed, log_path
 from meshcourse.node.pulling.pull_policy import Unavailable
 from meshcourse.node.spec import restart_policy
 from meshcourse.node.status.statuses import ContainerRecord, Running, Waiting
@@ -161,7 +161,10 @@ class Container:
                 raise
             else:
                 shared.tell(self.spec, "Normal", "Created", f"Created container: {self.name}")
-                shared.tell(self.spec, "Normal", "Started", f"Started container {self.name}")
+                if instance.terminated is not None and instance.terminated.reason == START_ERROR:
+                    shared.tell(self.spec, "Warning", "Failed", f"Error: {instance.terminated.message}")
+                else:
+                    shared.tell(self.spec, "Normal", "Started", f"Started container {self.name}")
                 try:
                     await instance.post_start()
                 finally:
@@ -243,21 +246,20 @@ class Container:
         """Note what a run has become: running, started, ready, or ended."""
         if instance is not self.instance:
             self._previous, self.instance = self.instance, instance
-        if instance.terminated is not None:
-            self._record(state=instance.terminated, started=False, ready=False)
-            return
-        self._record(
+        self._record(  # all of it in one step: a run that never ran was not seen to run before
             image=instance.spec["image"],
             image_id=instance.image.identity,
             container_id=instance.id,
             identity=instance.identity,
-            state=Running(instance.started_at),
+            state=instance.terminated or Running(instance.started_at),
             last=None if self._previous is None else self._previous.terminated,
             restarts=instance.number,
-            started=instance.started,
-            ready=instance.ready,
-            finished=False,
+            started=instance.terminated is None and instance.started,
+            ready=instance.terminated is None and instance.ready,
+            **({} if instance.terminated else {"finished": False}),
         )
+        if instance.terminated is not None:
+            return
         if instance.started:
             self.has_started.set()
 

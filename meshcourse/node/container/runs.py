@@ -48,6 +48,11 @@ _MESSAGE_FROM_LOG_BYTES = 2048
 _MESSAGE_FROM_LOG_LINES = 80
 _EXEC_OUTPUT_BYTES = 10 * 1024
 _LAST_OUTPUT_SECONDS = 2.0
+START_ERROR = "StartError"
+"""The reason of a run whose program never ran."""
+_ABSENT = "No such file or directory"
+NOT_FOUND = 127
+"""The exit code of a shell, and of setpriv, that did not find a program."""
 _SETPRIV_FAILED = "setpriv: failed to execute "
 
 
@@ -146,7 +151,10 @@ class Instance:
         writing = self._in_background(self._write_log(self.running.process))
         probing = self._in_background(self._prober.run()) if self._prober is not None else None
         self._in_background(self._watch(self.running, writing, probing))
-        self._changed()
+        if self.running.process.returncode is None:
+            self._changed()
+        else:  # it has ended before it could be seen to run, or never ran: nobody is told that it runs
+            await self.exited.wait()
 
     async def post_start(self) -> None:
         """Run the postStart hook, if there is one, until it or the container ends. When it fails the container is ended."""
@@ -291,7 +299,9 @@ class Instance:
         await asyncio.wait([writing], timeout=_LAST_OUTPUT_SECONDS)
         never_ran = start_error(code, await asyncio.to_thread(last_words, self.log)) if code else ""
         message = never_ran or await asyncio.to_thread(self._message, code)
-        reason = "StartError" if never_ran else "Error" if code else "Completed"
+        if code == NOT_FOUND and (not message or (never_ran and message.endswith(_ABSENT))):
+            message = " ".join(filter(None, (message, self.image.told_when_absent)))
+        reason = START_ERROR if never_ran else "Error" if code else "Completed"
         self.terminated = Terminated(code, reason, self.started_at, finished, self.id, message)
         self.exited.set()
         self._changed()

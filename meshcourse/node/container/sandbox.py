@@ -188,6 +188,8 @@ class Running:
     spec: Spec
     process: Process
     reaper: int
+    before: tuple[tuple[str, ...], ...] = ()
+    """The words with which the sandbox's own programs run in the main process before the container's program takes their place."""
 
     @property
     def pid(self) -> int:
@@ -197,6 +199,15 @@ class Running:
         except OSError:
             return 0
         return int(children[0]) if children else 0
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the container's own program runs; False as long as bubblewrap or setpriv prepare for it, and once it has ended."""
+        try:
+            words = Path(f"/proc/{self.pid}/cmdline").read_bytes().rstrip(b"\0").split(b"\0")
+        except OSError:
+            return False
+        return words != [b""] and not any(words[: len(each)] == [word.encode() for word in each] for each in self.before)
 
     def signal(self, number: int) -> None:
         """Send a signal to the main process; nothing happens when it has ended."""
@@ -219,7 +230,7 @@ class Running:
         environment = {"PATH": DEFAULT_PATH, **({"TERM": "xterm"} if tty else {}), **spec.environment}
         program = (sys.executable, "-I", "-S", entering.__file__, str(self.reaper), str(pid))
         who = (str(spec.uid), str(spec.gid), ",".join(map(str, spec.groups)), ",".join(capabilities(spec)))
-        return [*program, *who, json.dumps(environment), "--", *command]
+        return [*program, *who, json.dumps(environment), spec.image.told_when_absent, "--", *command]
 
 
 def _send(pid: int, number: int) -> None:
@@ -230,7 +241,7 @@ def _send(pid: int, number: int) -> None:
 
 
 async def start(spec: Spec, host: Host) -> Running:
-    """Start the container and wait until its namespaces stand.
+    """Start the container and wait until its program runs, or has ended (`Running.has_begun` tells).
 
     Raises:
         ClusterError: bubblewrap could not make them; `why` has its words.
@@ -258,9 +269,10 @@ async def start(spec: Spec, host: Host) -> Running:
             raise ClusterError(f"container {spec.key} could not be made", why=why)
         finally:
             process.close()
-    running = Running(spec, process, int(json.loads(text)["child-pid"]))
+    before = ((host.bubblewrap, "--args"), tuple(privileges(spec, host)))
+    running = Running(spec, process, int(json.loads(text)["child-pid"]), before)
     # The reaper mounts first and forks then: until it has, there is nothing to signal or to enter.
-    while not running.pid and process.returncode is None:  # noqa: ASYNC110 - the kernel tells nobody of a fork
+    while not running.has_begun and process.returncode is None:  # noqa: ASYNC110 - the kernel tells nobody of a fork, nor of an exec
         await asyncio.sleep(_FORK_LOOK_SECONDS)
     return running
 
