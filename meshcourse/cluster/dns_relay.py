@@ -15,7 +15,7 @@ import re
 import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from meshcourse.cluster import components
 
@@ -155,8 +155,7 @@ class _Questions(asyncio.DatagramProtocol):
         self._tasks: set[asyncio.Task[None]] = set()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.DatagramTransport)  # noqa: S101 - asyncio gives UDP protocols nothing else
-        self._transport = transport
+        self._transport = cast("asyncio.DatagramTransport", transport)  # which Python 3.11's is not, but behaves as
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         task = asyncio.create_task(self._answer(data, addr))

@@ -12,7 +12,6 @@ import os
 import shutil
 import subprocess
 import threading
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +22,6 @@ from meshcourse.node.images.passwd import inside
 
 if TYPE_CHECKING:
     from meshcourse.node.container.sandbox import Host, Spec
-    from meshcourse.node.volume.volumes import Mount
 
 # Of the host's /etc: what its dynamic programs and its TLS need, and nothing that tells of its users.
 HOST_ETC = ("alternatives", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "ssl", "ca-certificates", "pki", "localtime")
@@ -77,7 +75,6 @@ def prepare_entry(layers: Path, host: Host) -> None:
 
 def prepare(spec: Spec) -> None:
     """Write what belongs to this container alone, one mount point for each mount, and what it stands on if it is the first."""
-    _make_places_in_mounts(spec.mounts)
     if spec.image.root is not None:
         _prepare_over(spec, spec.image.root)
         return
@@ -97,20 +94,6 @@ def prepare(spec: Spec) -> None:
             point.mkdir()
         else:
             point.touch()
-
-
-def _make_places_in_mounts(mounts: Iterable[Mount]) -> None:
-    """Make the mount points that lie in other mounts, as container runtimes do: a read-only one would have none otherwise."""
-    for mount in mounts:
-        around = [each for each in mounts if mount.target.startswith(f"{each.target.rstrip('/')}/") and each.source.is_dir()]
-        if around:
-            outer = max(around, key=lambda each: len(each.target))
-            place = inside(outer.source, mount.target.removeprefix(outer.target))
-            if mount.source.is_dir():
-                place.mkdir(parents=True, exist_ok=True)
-            elif not place.exists():
-                place.parent.mkdir(parents=True, exist_ok=True)
-                place.touch()
 
 
 def _prepare_over(spec: Spec, root: Path) -> None:
