@@ -13,8 +13,9 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from meshcourse.node.container.runs import START_ERROR, Instance, StartFailed, log_path
-from meshcourse.node.pulling.pull_policy import Unavailable
+from meshcourse.node.back_off import back_off
+from meshcourse.node.container.runs import START_ERROR, Instance, log_path
+from meshcourse.node.not_yet import NotYet
 from meshcourse.node.spec import restart_policy
 from meshcourse.node.status.statuses import ContainerRecord, Running, Waiting
 from meshcourse.node.streaming.runtime import NotRunning
@@ -145,7 +146,7 @@ class Container:
 
     async def _start(self, shared: Shared, number: int) -> Instance | None:
         """Start one run, trying until it stands. None when `stop` came first."""
-        pause = _CONFIG_AGAIN_SECONDS
+        pauses = back_off(_CONFIG_AGAIN_SECONDS, _CONFIG_AGAIN_LONGEST)
         while not self._stopping.is_set():
             image = await self._find_image(shared)
             if image is None:
@@ -153,7 +154,7 @@ class Container:
             instance = Instance(shared, self.spec, image, number, self._observe)
             try:
                 await instance.start()
-            except StartFailed as failure:
+            except NotYet as failure:
                 self._wait(failure.reason, failure.message)
                 shared.tell(self.spec, "Warning", "Failed", f"Error: {failure.message}")
             except BaseException:
@@ -171,8 +172,7 @@ class Container:
                     self.tried.set()
                 return instance
             self.tried.set()
-            await self._pause(pause)
-            pause = min(pause * 2, _CONFIG_AGAIN_LONGEST)
+            await self._pause(next(pauses))
         return None
 
     async def _find_image(self, shared: Shared) -> Image | None:
@@ -185,7 +185,7 @@ class Container:
                 image = await shared.supply.get(
                     reference, policy, partial(shared.tell, self.spec), partial(self._wait, "ContainerCreating")
                 )
-            except Unavailable as error:
+            except NotYet as error:
                 reason, why = error.reason, error.message
             else:
                 if self.spec["image"] == reference:

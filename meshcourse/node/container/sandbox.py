@@ -13,89 +13,29 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import shutil
 import signal
 import sys
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
-from meshcourse.core.errors import ClusterError, MissingPrerequisite
-from meshcourse.engine import binaries
-from meshcourse.node import images
+from meshcourse.core.errors import ClusterError
 from meshcourse.node.container import rootfs
+from meshcourse.node.container.spec import Host, Spec
 from meshcourse.node.images.host_python import loader
 from meshcourse.node.images.passwd import inside
 from meshcourse.node.process import nsenter as entering
 from meshcourse.node.process.processes import Process
-from meshcourse.node.volume.volumes import Mount
 
 # What Docker and containerd leave to a container's root user.
 DEFAULT_CAPABILITIES = frozenset(
     {"CHOWN", "DAC_OVERRIDE", "FSETID", "FOWNER", "MKNOD", "NET_RAW", "SETGID", "SETUID", "SETFCAP", "SETPCAP"}
     | {"NET_BIND_SERVICE", "SYS_CHROOT", "KILL", "AUDIT_WRITE"}
 )
-HOST_ROOTS = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # What setpriv must be able to do, besides what the container may: a foreign image could have a say in how setpriv is loaded.
 _FOR_SETPRIV = ("SETUID", "SETGID", "SETPCAP")
 _FORK_LOOK_SECONDS = 0.004
-
-
-@dataclass(frozen=True)
-class Spec:
-    """A container to run. `etc` holds the pod's hosts, hostname and resolv.conf; `scratch` is this instance's own folder."""
-
-    key: str
-    netns: Path
-    image: images.Image
-    argv: tuple[str, ...]
-    environment: Mapping[str, str]
-    etc: Path
-    scratch: Path
-    layers: Path
-    working_dir: str = "/"
-    uid: int = 0
-    gid: int = 0
-    groups: tuple[int, ...] = ()
-    add_capabilities: tuple[str, ...] = ()
-    drop_capabilities: tuple[str, ...] = ()
-    mounts: tuple[Mount, ...] = ()
-    read_only_root: bool = False
-    hostname: str = "pod"
-    tty: bool = False
-    stdin: bool = False
-
-
-@dataclass(frozen=True)
-class Host:
-    """The host's programs that make a container, and the folders of the host that it sees."""
-
-    nsenter: str
-    setpriv: str
-    bubblewrap: str
-    # "bin" -> "usr/bin" where the host's /bin is a link, "bin" -> "" where it is a folder
-    roots: Mapping[str, str] = field(default_factory=dict)
-
-    @classmethod
-    def found(cls) -> Host:
-        """Look for them.
-
-        Raises:
-            MissingPrerequisite: one is not installed.
-        """
-        programs = {name: shutil.which(name) for name in ("nsenter", "setpriv")}
-        for name, path in programs.items():
-            if path is None:
-                raise MissingPrerequisite(f"{name} is not installed.", next="sudo apt install util-linux")
-        roots: dict[str, str] = {}
-        for name in HOST_ROOTS:
-            folder = Path("/") / name
-            if folder.is_symlink():
-                roots[name] = str(folder.readlink()).lstrip("/")
-            elif folder.is_dir():
-                roots[name] = ""
-        return cls(str(programs["nsenter"]), str(programs["setpriv"]), str(binaries.bubblewrap()), roots)
 
 
 def capabilities(spec: Spec) -> list[str]:
