@@ -40,6 +40,12 @@ class Passage:
         return host, subset
 
     @property
+    def place(self) -> str:
+        """The destination in a word or two: `reviews v2`; empty where Envoy chose none."""
+        host, subset = self.destination
+        return " ".join(filter(None, (host.partition(".")[0], subset)))
+
+    @property
     def address(self) -> str:
         """The IP address that it was sent to; empty for none."""
         return self.entry["upstream_host"].rpartition(":")[0]

@@ -33,10 +33,11 @@ _FIELD: Final = re.compile(r"[a-z0-9]+(?:_[a-z0-9]+)+")
 class Line:
     """Opened by the first question, and again when it broke. Constructing it does no I/O. Threads wait for each other."""
 
-    def __init__(self, connection: Connection, namespace: str, pod: str) -> None:
+    def __init__(self, connection: Connection, namespace: str, pod: str, *, port: int = PORT) -> None:
         self._connection = connection
         self._namespace = namespace
         self._name = pod
+        self._port = port
         self._lock = threading.RLock()
         self._http: http.client.HTTPConnection | None = None
 
@@ -104,7 +105,7 @@ class Line:
 
     def _open(self) -> http.client.HTTPConnection:
         api, path = self._connection.api(), f"/api/v1/namespaces/{self._namespace}/pods/{self._pod()}/portforward"
-        _, url, headers, *_ = api.param_serialize("GET", path, query_params=[("ports", PORT)], auth_settings=["BearerToken"])
+        _, url, headers, *_ = api.param_serialize("GET", path, query_params=[("ports", self._port)], auth_settings=["BearerToken"])
         headers = {name.lower(): value for name, value in headers.items()} | {"sec-websocket-protocol": "v4.channel.k8s.io"}
         opened = http.client.HTTPConnection("localhost", timeout=_PATIENCE)
         opened.sock = cast("Any", _Wire(api.configuration, get_websocket_url(url), headers))  # type: ignore[no-untyped-call]

@@ -18,9 +18,11 @@ import ipywidgets
 
 from meshcourse.core import errors
 from meshcourse.measure import decisions, passages
+from meshcourse.measure.access_logs import Entry
 from meshcourse.measure.admin import AdminLine
-from meshcourse.measure.decisions import Asked
-from meshcourse.mesh import arrival, installation, resources
+from meshcourse.measure.decisions import Asked, Step
+from meshcourse.measure.passages import Passage
+from meshcourse.mesh import arrival, installation, proxies, resources
 from meshcourse.mesh.connection import Connection
 from meshcourse.traffic import pacing, sender
 from meshcourse.traffic.targets import Target
@@ -114,19 +116,45 @@ class InspectorPanel(Panel):
     async def _ask(self, host: str, path: str, headers: Mapping[str, str]) -> Inspection:
         mark = f"meshcourse-{uuid.uuid4().hex}"
         target = Target(self._connection.ingress_url + path, host=host, headers={**headers, "User-Agent": mark})
-        tables = await asyncio.to_thread(self._line.routes)
+        held = await asyncio.to_thread(self._line.routes)
         sent = {name.lower(): value for name, value in target.sent_headers().items()}
-        steps = decisions.steps(tables, Asked(host or target.address, path, headers=sent), self._connection.gateway_port)
+        asked = Asked(host or target.address, target.as_sent().raw_path_qs, headers=sent)
         (result,) = await sender.send(target, pacing.closed(requests=1), in_flight=1)
         words = f"GET {path} at {host or target.address}" + "".join(f", {name}: {value}" for name, value in headers.items())
-        found = Inspection(words, steps, result.status, result.latency, result.fault)
-        self._show(found, waiting=True)
+        found = Inspection(words, self._judged(held, asked), result.status, result.latency, result.fault)
+        if not result.status:
+            found = dataclasses.replace(found, closed=await asyncio.to_thread(self._closed_port))
+        self._show(found, waiting=not found.closed)
+        if found.closed:
+            return found
         passed = await asyncio.to_thread(passages.find, self._connection, self._namespace, mark)
         pods = (await asyncio.to_thread(resources.read, self._connection.core().list_namespaced_pod, self._namespace)).items
         names = {str(pod.status.pod_ip): str(pod.metadata.name) for pod in pods}
-        found = dataclasses.replace(found, passages=passed, names=names)
+        found = dataclasses.replace(await self._told(found, held, asked, passed), names=names)
         self._show(found, waiting=False)
         return found
+
+    def _judged(self, held: list[dict[str, Any]], asked: Asked, entry: Entry | None = None) -> tuple[Step, ...]:
+        return decisions.steps(held, asked, self._connection.gateway_port, entry)
+
+    def _closed_port(self) -> bool:
+        """Whether the gateway's Envoy takes no connections where requests of this connection come in."""
+        wanted = {table.removeprefix(proxies.TABLE) for table in proxies.tables(self._connection.gateway_port)}
+        return not wanted & self._line.ports()
+
+    async def _told(self, found: Inspection, held: list[dict[str, Any]], asked: Asked, passed: tuple[Passage, ...]) -> Inspection:
+        """The same by the gateway's log: which route it took, of which path (Envoy tidies paths up first), and where the request passed."""
+        if not passed:
+            return found
+        entry = passed[0].entry
+        seen = dataclasses.replace(asked, path=entry["path"])
+        steps = self._judged(held, seen, entry)
+        if not decisions.names(steps, entry):  # the rules changed while it was on its way: then those after it hold the route
+            steps = self._judged(await asyncio.to_thread(self._line.routes), seen, entry)
+        if not decisions.names(steps, entry):
+            return dataclasses.replace(found, passages=passed, moved=True)
+        note = f", which the gateway reads as {entry['path']}" if entry["path"] != asked.path else ""
+        return dataclasses.replace(found, asked=found.asked + note, steps=steps, passages=passed)
 
     def _show(self, found: Inspection, *, waiting: bool) -> None:
         self._found = found
