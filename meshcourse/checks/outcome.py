@@ -1,8 +1,4 @@
-"""What a check can say: not attempted, passed, not yet, or cannot tell.
-
-Comes in: what a check found. Goes out: one frozen Outcome, which display.py turns into HTML and plain text.
-*Cannot tell* is for trouble of the cluster's (no gateway, no answer at all): the learner is not to blame and is told so.
-"""
+"""What a check can say: not attempted, passed, not yet, or cannot tell."""
 
 from __future__ import annotations
 

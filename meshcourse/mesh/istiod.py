@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from typing import Any, Final, Self
 
 from meshcourse.core import errors
-from meshcourse.mesh import arrival, installation, resources
-from meshcourse.mesh.admin import Line
-from meshcourse.mesh.connection import Connection
+from meshcourse.kube import pods, resources
+from meshcourse.kube.connection import Connection
+from meshcourse.mesh.envoy.admin import Line
+from meshcourse.mesh.install import installation
 
 Json = Mapping[str, Any]
 PORT: Final = 15014
@@ -23,6 +24,7 @@ KINDS: Final = {"clusters": "cluster", "listeners": "listener", "routes": "route
 """What is pushed, as istioctl calls it, and as the debug page does. Endpoints are compared with the pods themselves."""
 _TYPES: Final = {"Cluster": "clusters", "Listener": "listeners", "RouteConfiguration": "routes", "ClusterLoadAssignment": "endpoints"}
 _RECEIVED: Final = re.compile(r"^pilot_inbound_updates\{[^}]*\} (\S+)$", re.MULTILINE)
+_TRANSLATED: Final = re.compile(r"^pilot_pushcontext_init_seconds_count (\S+)$", re.MULTILINE)
 _SPACE: Final = re.compile(r"\s+")
 
 
@@ -46,12 +48,13 @@ class Proxy:
 class Seen:
     """One istiod at one moment: revisions of the objects that it has read, (kind, namespace, name) -> resourceVersion; and its proxies.
 
-    `received` counts the changes that ever reached it.
+    `received` counts the changes that ever reached it, and `translated` how often it made configuration of all that it had read.
     """
 
     read: Mapping[tuple[str, str, str], str]
     proxies: tuple[Proxy, ...]
     received: float
+    translated: float
 
 
 class Istiods:
@@ -63,7 +66,7 @@ class Istiods:
 
     def __enter__(self) -> Self:
         found = resources.read(self._connection.core().list_namespaced_pod, installation.NAMESPACE).items
-        names = [str(pod.metadata.name) for pod in found if (pod.metadata.labels or {}).get("app") == "istiod" and arrival.is_ready(pod)]
+        names = [str(pod.metadata.name) for pod in found if (pod.metadata.labels or {}).get("app") == "istiod" and pods.is_ready(pod)]
         if not names:
             raise errors.MeshError(
                 "No istiod is ready.",
@@ -79,7 +82,11 @@ class Istiods:
 
     def look(self) -> list[Seen]:
         """Each istiod now. Raises KubernetesError when one does not answer."""
-        return [Seen(revisions(_json(line, "debug/configz")), self._proxies(line), received(line.get("metrics"))) for line in self._lines]
+        found = []
+        for line in self._lines:
+            read, metrics = revisions(_json(line, "debug/configz")), line.get("metrics")
+            found.append(Seen(read, self._proxies(line), _total(_RECEIVED, metrics), _total(_TRANSLATED, metrics)))
+        return found
 
     def proxies(self) -> list[Proxy]:
         """Every Envoy that is connected."""
@@ -131,6 +138,5 @@ def proxies(page: Iterable[Json]) -> Iterator[Proxy]:
         yield Proxy(namespace, pod, frozenset(behind - set(rejected)), rejected)
 
 
-def received(metrics: str) -> float:
-    """How many changes ever reached istiod, by its metrics."""
-    return sum(map(float, _RECEIVED.findall(metrics)))
+def _total(wanted: re.Pattern[str], metrics: str) -> float:
+    return sum(map(float, wanted.findall(metrics)))

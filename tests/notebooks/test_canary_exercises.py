@@ -11,9 +11,11 @@ from judging import judged, mistaken
 
 from meshcourse.checks import chapters, exercises
 from meshcourse.checks.outcome import Verdict
-from meshcourse.lab.witness import LiveWitness
-from meshcourse.mesh import arrival, injection, resources
-from meshcourse.mesh.connection import Connection
+from meshcourse.kube import resources
+from meshcourse.kube.connection import Connection
+from meshcourse.lab.cluster_view import LiveWitness
+from meshcourse.mesh import propagation
+from meshcourse.mesh.injection import namespaces
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
@@ -57,12 +59,12 @@ def service(name: str, *rules: str, host: str = "", gateway: str = "web") -> str
 def canary(cluster: Any) -> Iterator[Any]:
     """The chapter's two versions, in a namespace of their own."""
     namespace = "canary-exercises"
-    injection.enable(cluster.connection, namespace, by="tests")
+    namespaces.enable(cluster.connection, namespace, by="tests")
     for name in ("01-web", "02-service", "03-gateway", "05-destinationrule"):
         resources.apply(cluster.connection, MANIFESTS / f"{name}.yaml", namespace=namespace)
     resources.wait_for_rollout(cluster.connection, namespace, ["web-v1", "web-v2"])
     yield LiveWitness(cluster.connection, namespace)
-    injection.undo(cluster.connection, namespace, by="tests")
+    namespaces.undo(cluster.connection, namespace, by="tests")
 
 
 @pytest.fixture
@@ -137,9 +139,9 @@ def test_api_server_that_does_not_answer_is_the_clusters_trouble(tmp_path: Path)
 
 def test_arrival_names_what_the_gateway_does_not_hold(witness: LiveWitness) -> None:
     resources.apply(witness.connection, service("shop", SPLIT, gateway="absent"), namespace=witness.namespace)
-    came = arrival.wait(witness.connection, witness.namespace, timeout=1.0)
+    came = propagation.wait(witness.connection, witness.namespace, timeout=1.0)
     assert came.missing == ("VirtualService shop",)
     resources.apply(witness.connection, service("shop", SPLIT), namespace=witness.namespace)
-    came = arrival.wait(witness.connection, witness.namespace)
+    came = propagation.wait(witness.connection, witness.namespace)
     assert came.missing == ()
     assert came.virtual_services == ("shop",)

@@ -1,8 +1,4 @@
-"""The exercises of chapter 1: a door and a rule of your own, the Envoys counted, and a second way out through the egress gateway.
-
-Comes in: a Witness. Goes out: an Outcome for each exercise, from requests that the check sends, from `istioctl proxy-status`, and from what
-the egress gateway logged of a request that only this check can have sent.
-"""
+"""The exercises of chapter 1: a door and a rule of your own, the Envoys counted, and a second way out through the egress gateway."""
 
 from __future__ import annotations
 
@@ -11,11 +7,11 @@ import uuid
 from collections import Counter
 from typing import Final
 
-from meshcourse.checks import doors, outcome
+from meshcourse.checks import outcome, reachability
 from meshcourse.checks.exercises import Exercise, Json, Witness
 from meshcourse.checks.outcome import Outcome
 from meshcourse.core import errors
-from meshcourse.mesh import istioctl
+from meshcourse.mesh.install import istioctl
 
 HELLO: Final = "hello.example.com"
 BILLING: Final = "billing.partner.example"
@@ -37,7 +33,7 @@ def a_door_and_a_rule(witness: Witness) -> Outcome:
     wrong = _missing_half(gateway, service)
     if wrong or service is None:
         return outcome.not_yet(number, seen=wrong[0], expected=expected, hint=wrong[1])
-    shut = doors.shut(number, witness, service, host=HELLO, gateway="hello")
+    shut = reachability.shut(number, witness, service, host=HELLO, gateway="hello")
     if shut:
         return shut
     codes = Counter(result.status for result in witness.send(FEW, host=HELLO, path="/get"))

@@ -1,8 +1,4 @@
-"""The exercises of chapter 4, Bookinfo.
-
-Comes in: a Witness. Goes out: an Outcome for each exercise. 4.1 compares the learner's answer with what the Envoys count now; 4.2 and 4.3
-sign in as several visitors, ask productpage, and judge which versions answered.
-"""
+"""The exercises of chapter 4, Bookinfo."""
 
 from __future__ import annotations
 
@@ -11,12 +7,12 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from meshcourse.checks import expectations, outcome
+from meshcourse.checks import outcome
 from meshcourse.checks.exercises import Exercise, Json, Witness
-from meshcourse.checks.expectations import Tally
 from meshcourse.checks.outcome import Outcome
-from meshcourse.measure import call_counts
-from meshcourse.measure.call_counts import Sample
+from meshcourse.measure import proxy_counters, tally
+from meshcourse.measure.proxy_counters import Sample
+from meshcourse.measure.tally import Tally
 from meshcourse.traffic import bookstore
 from meshcourse.traffic.results import Result
 
@@ -38,7 +34,7 @@ def who_else_asks_for_ratings(witness: Witness) -> Outcome:
     given = witness.answer(number).strip("\"' ").lower().removeprefix("deployment/").removeprefix("deploy/").removesuffix("-v1")
     if not given:
         return outcome.not_attempted(number, "there is no answer yet")
-    sample = call_counts.read(witness.connection, witness.namespace)
+    sample = proxy_counters.read(witness.connection, witness.namespace)
     called = callers(sample)
     others = {name for name in called.get("ratings", ()) if not name.startswith("reviews")}
     if not others:
@@ -91,7 +87,7 @@ def half_and_half_and_red_for_jason(witness: Witness) -> Outcome:
 
 def _judged(number: str, witness: Witness) -> Outcome:
     jason, jane, everybody = (reviews_of(witness, user, n) for user, n in (("jason", FEW), ("jane", FEW), ("", MANY)))
-    red, half = expectations.share(jason, "v3", 1.0), expectations.share(everybody, "v2", 0.5)
+    red, half = tally.share(jason, "v3", 1.0), tally.share(everybody, "v2", 0.5)
     all_answered = "every request is answered"
     findings = (
         (bool(jason.failures), f"as jason, {jason}", all_answered, _FAILED),
@@ -134,7 +130,7 @@ def _half_hint(everybody: Tally) -> str:
 def reviews_of(witness: Witness, user: str, n: int) -> Tally:
     """Which versions of reviews answer `n` requests of one visitor."""
     found = ask(witness, bookstore.REVIEWS, user, n)
-    return expectations.tally((each.version or None, "no reviews" if each.ok else each.code) for each in found)
+    return tally.tally((each.version or None, "no reviews" if each.ok else each.code) for each in found)
 
 
 def ask(witness: Witness, path: str, user: str, n: int, *, mark: str = "") -> Sequence[Result]:

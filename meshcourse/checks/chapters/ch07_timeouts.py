@@ -1,9 +1,4 @@
-"""The exercises of chapter 7, timeouts.
-
-Comes in: a Witness. Goes out: an Outcome for each exercise, judged by requests that the check sends: some that take shorter than they may
-and must be answered, some that take longer and must be cut short. Where a limit's exact height matters it is read from the Envoy
-that keeps it, since clocks of a busy machine are poor rulers.
-"""
+"""The exercises of chapter 7, timeouts."""
 
 from __future__ import annotations
 
@@ -13,11 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
 
-from meshcourse.checks import doors, outcome
+from meshcourse.checks import outcome, reachability
 from meshcourse.checks.exercises import Exercise, Witness
 from meshcourse.checks.outcome import Outcome
 from meshcourse.core import errors
-from meshcourse.mesh import proxies, timeouts
+from meshcourse.mesh.envoy import config_dump
+from meshcourse.mesh.rules import timeouts
 from meshcourse.traffic.results import Result
 
 CLIENT: Final = "deploy/client"
@@ -167,7 +163,7 @@ def _people_hint(got: Mapping[str, Reply]) -> str:
 
 def _limits(witness: Witness) -> dict[str, str]:
     """The timeouts that the client's Envoy holds: "" for everybody, "job" for the header's rule."""
-    held = proxies.of(witness.connection, witness.namespace, "orders", proxy=f"{CLIENT}.{witness.namespace}")
+    held = config_dump.of(witness.connection, witness.namespace, "orders", proxy=f"{CLIENT}.{witness.namespace}")
     return {"job" if route.conditions else "": line for route in held for line in route.treatment if line.startswith("timeout")}
 
 
@@ -224,7 +220,7 @@ def from_the_inside_out(witness: Witness) -> Outcome:
     found = witness.virtual_service("desk")
     if found is None:
         return outcome.not_attempted(number, f"there is no VirtualService `desk` in namespace {witness.namespace} yet")
-    closed = doors.shut(number, witness, found, host=DESK, gateway="front")
+    closed = reachability.shut(number, witness, found, host=DESK, gateway="front")
     if closed:
         return closed
     (front,) = witness.send(1, host=DESK, path="/")

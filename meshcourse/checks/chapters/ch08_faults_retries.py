@@ -1,9 +1,4 @@
-"""The exercises of chapter 8, faults and retries.
-
-Comes in: a Witness. Goes out: an Outcome for each exercise, judged by requests that the check sends and by how many of them arrived where:
-the inbound counters of the sidecars of `front`, `middle` and `back`, which the chapter's manifests make visible. What the learner's
-objects say is read only to choose the hint.
-"""
+"""The exercises of chapter 8, faults and retries."""
 
 from __future__ import annotations
 
@@ -11,10 +6,10 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Final
 
-from meshcourse.checks import doors, expectations, outcome, statistics
+from meshcourse.checks import outcome, reachability
 from meshcourse.checks.exercises import Exercise, Json, Witness
 from meshcourse.checks.outcome import Outcome
-from meshcourse.measure import retries
+from meshcourse.measure import binomial, retries, tally
 from meshcourse.traffic.results import Result
 
 DOOR: Final = "door"
@@ -69,7 +64,7 @@ def chaos_for_those_who_ask(witness: Witness) -> Outcome:
     found = witness.virtual_service("chaos")
     if found is None:
         return outcome.not_attempted(number, f"there is no VirtualService `chaos` in namespace {witness.namespace} yet")
-    closed = doors.shut(number, witness, found, host=CHAOS, gateway=DOOR)
+    closed = reachability.shut(number, witness, found, host=CHAOS, gateway=DOOR)
     if closed:
         return closed
     return _aborted(number, witness) or _delayed(number, witness) or _everybody(number, witness)
@@ -116,10 +111,10 @@ def _everybody(number: str, witness: Witness) -> Outcome:
     got = _ask(witness, MANY)
     stray = sum(result.status == STRAY for result in got)
     good = sum(result.status == GOOD for result in got)
-    band = statistics.accepted(MANY, 0.10)
+    band = binomial.accepted(MANY, 0.10)
     expected = f"{band.low} to {band.high} of {MANY} get {STRAY}, all others {GOOD}"
     if good + stray == MANY and stray in band:
-        return outcome.passed(number, f"without the header, {seen(got)}", bound=expectations.bound(band))
+        return outcome.passed(number, f"without the header, {seen(got)}", bound=tally.bound(band))
     hint = "the last rule, without `match`, needs `fault: {abort: {httpStatus: 500, percentage: {value: 10}}}`"
     if good == MANY:
         hint += "; without `percentage:` a fault never happens"
@@ -137,7 +132,7 @@ def enough_tries_and_not_more(witness: Witness) -> Outcome:
     found = witness.virtual_service("patient")
     if found is None:
         return outcome.not_attempted(number, f"there is no VirtualService `patient` in namespace {witness.namespace} yet")
-    closed = doors.shut(number, witness, found, host=PATIENT, gateway=DOOR)
+    closed = reachability.shut(number, witness, found, host=PATIENT, gateway=DOOR)
     if closed:
         return closed
     before = _arrived(witness, "back")
@@ -177,7 +172,7 @@ def _tries_hint(found: Json, tries: float) -> str:
 def _fewer_than_one_in_a_hundred(number: str, witness: Witness, tries: float) -> Outcome:
     got = witness.send(MANY, host=PATIENT, path=UNSTABLE)
     failed = sum(result.status != GOOD for result in got)
-    most = statistics.accepted(MANY, 0.01).high
+    most = binomial.accepted(MANY, 0.01).high
     bound = f"{MANY} requests; with one in a hundred failing, more than {most} fail at most once in 10,000 checks (exact binomial bound)"
     where = f"{tries:g} tries for a request that keeps failing; of {MANY} whose tries fail 3 times in 10, {failed} failed"
     if failed > most:
@@ -223,7 +218,7 @@ def calm_the_storm(witness: Witness) -> Outcome:
 def _still_nineteen_in_twenty(number: str, witness: Witness, tries: float) -> Outcome:
     got = witness.send(MANY, host=CHAIN, path=SEVEN_OF_TEN)
     failed = sum(result.status != GOOD for result in got)
-    most = statistics.accepted(MANY, 0.05).high
+    most = binomial.accepted(MANY, 0.05).high
     bound = f"{MANY} requests; with one in twenty failing, more than {most} fail at most once in 10,000 checks (exact binomial bound)"
     where = f"one request that fails becomes {tries:g} at back; of {MANY} whose tries fail 3 times in 10, {failed} failed"
     if failed > most:

@@ -1,8 +1,4 @@
-"""The exercises of chapter 9: mutual TLS, authorization, the way out, and mistakes to be found.
-
-Comes in: a Witness. Goes out: an Outcome for each exercise, judged by calls that the check lets the chapter's pods make: `shop` and
-`intern` in the mesh, `stranger` outside it. What the learner's objects say is read only where traffic cannot tell two mistakes apart.
-"""
+"""The exercises of chapter 9: mutual TLS, authorization, the way out, and mistakes to be found."""
 
 from __future__ import annotations
 
@@ -10,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from meshcourse.checks import callers, doors, outcome
+from meshcourse.checks import callers, outcome, reachability
 from meshcourse.checks.callers import FORBIDDEN, REFUSED, Call
 from meshcourse.checks.exercises import Exercise, Json, Witness
 from meshcourse.checks.outcome import Outcome
@@ -249,7 +245,7 @@ def four_mistakes(witness: Witness) -> Outcome:
     left = tuple(line for line in _analysis(witness) if "/desk" in line)
     if left:
         return outcome.not_yet(number, seen=left[0], expected="istioctl analyze says nothing of `desk`", hint=_analysis_hint(left[0]))
-    closed = doors.shut(number, witness, found, host=DESK, gateway="desk")
+    closed = reachability.shut(number, witness, found, host=DESK, gateway="desk")
     if closed:
         return closed
     for path, hint in (

@@ -1,8 +1,7 @@
 """The inspector: send one request, and see which route the gateway took and why, and every proxy that it passed.
 
-Comes in: a Connection and a namespace; the hosts to choose from are those of its VirtualServices. Goes out: a widget; and the same by
-calls, for papermill and tests: `ask`, `snapshot`. Who runs it: lab.inspector_panel. The routes are read from the running gateway just
-before the request leaves; where it then went is read from the proxies' access logs. One request is on its way at a time.
+The routes are read from the running gateway just before the request leaves; where it then went is read from the proxies' access logs. One
+request is on its way at a time.
 """
 
 from __future__ import annotations
@@ -17,13 +16,16 @@ from typing import Any, Final
 import ipywidgets
 
 from meshcourse.core import errors
-from meshcourse.measure import decisions, passages
+from meshcourse.kube import resources
+from meshcourse.kube.connection import Connection
+from meshcourse.measure import passages, route_matching
 from meshcourse.measure.access_logs import Entry
 from meshcourse.measure.admin import AdminLine
-from meshcourse.measure.decisions import Asked, Step
 from meshcourse.measure.passages import Passage
-from meshcourse.mesh import arrival, installation, proxies, resources
-from meshcourse.mesh.connection import Connection
+from meshcourse.measure.route_matching import Asked, Step
+from meshcourse.mesh import propagation
+from meshcourse.mesh.envoy import config_dump
+from meshcourse.mesh.install import installation
 from meshcourse.traffic import pacing, sender
 from meshcourse.traffic.targets import Target
 from meshcourse.widgets.figures import inspection as picture
@@ -47,7 +49,7 @@ class InspectorPanel(Panel):
         self._turn = asyncio.Lock()
 
     def _build(self) -> tuple[Widget, Widget]:
-        rules = arrival.listed(self._connection, self._namespace, "virtualservices")
+        rules = propagation.listed(self._connection, self._namespace, "virtualservices")
         hosts = sorted({str(host) for rule in rules for host in rule["spec"].get("hosts", ()) if "*" not in host})
         wide = ipywidgets.Layout(width="420px", max_width="100%")
         style = {"description_width": "80px"}
@@ -135,11 +137,11 @@ class InspectorPanel(Panel):
         return found
 
     def _judged(self, held: list[dict[str, Any]], asked: Asked, entry: Entry | None = None) -> tuple[Step, ...]:
-        return decisions.steps(held, asked, self._connection.gateway_port, entry)
+        return route_matching.steps(held, asked, self._connection.gateway_port, entry)
 
     def _closed_port(self) -> bool:
         """Whether the gateway's Envoy takes no connections where requests of this connection come in."""
-        wanted = {table.removeprefix(proxies.TABLE) for table in proxies.tables(self._connection.gateway_port)}
+        wanted = {table.removeprefix(config_dump.TABLE) for table in config_dump.tables(self._connection.gateway_port)}
         return not wanted & self._line.ports()
 
     async def _told(self, found: Inspection, held: list[dict[str, Any]], asked: Asked, passed: tuple[Passage, ...]) -> Inspection:
@@ -149,9 +151,9 @@ class InspectorPanel(Panel):
         entry = passed[0].entry
         seen = dataclasses.replace(asked, path=entry["path"])
         steps = self._judged(held, seen, entry)
-        if not decisions.names(steps, entry):  # the rules changed while it was on its way: then those after it hold the route
+        if not route_matching.names(steps, entry):  # the rules changed while it was on its way: then those after it hold the route
             steps = self._judged(await asyncio.to_thread(self._line.routes), seen, entry)
-        if not decisions.names(steps, entry):
+        if not route_matching.names(steps, entry):
             return dataclasses.replace(found, passages=passed, moved=True)
         note = f", which the gateway reads as {entry['path']}" if entry["path"] != asked.path else ""
         return dataclasses.replace(found, asked=found.asked + note, steps=steps, passages=passed)

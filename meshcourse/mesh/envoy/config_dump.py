@@ -1,0 +1,156 @@
+"""What an Envoy holds: its routes, as `istioctl proxy-config routes` reads them from the running proxy.
+
+A Route is one way that a request can go, with every condition, destination and treatment in words. The reading of JSON is pure; `of` runs
+istioctl and blocks.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from meshcourse.core import settings
+from meshcourse.kube.connection import Connection
+from meshcourse.mesh.envoy import route_actions
+from meshcourse.mesh.install import installation, istioctl
+
+INGRESS: Final = f"deploy/{installation.INGRESS}.{installation.NAMESPACE}"
+TABLE: Final = "http."
+"""What the name of a gateway's table of plain HTTP begins with; the port inside the pod follows."""
+_CONFIG: Final = "/apis/networking.istio.io/v1/namespaces/{}/virtual-service/{}"
+
+
+@dataclass(frozen=True)
+class Share:
+    """One destination of a route. An empty `subset` means the whole Service; weights are relative to their sum."""
+
+    host: str
+    subset: str
+    weight: int
+
+    @property
+    def place(self) -> str:
+        """In a word or two: `reviews v2`."""
+        return " ".join(filter(None, (self.host.partition(".")[0], self.subset)))
+
+
+@dataclass(frozen=True)
+class Route:
+    """One route: the conditions, all of which must hold (none: every request), where it then goes, and how it is treated.
+
+    `treatment` has a line for each of timeout, retries, fault, mirror, rewrite and changed headers that differs from what Istio does
+    unasked. `answer` says what the proxy answers by itself, without sending the request on: a redirect, or a fixed answer.
+    """
+
+    conditions: tuple[str, ...]
+    shares: tuple[Share, ...]
+    treatment: tuple[str, ...] = ()
+    answer: str = ""
+
+    @property
+    def fits(self) -> str:
+        """Which requests it takes, in words."""
+        return " and ".join(self.conditions) or "every request"
+
+    @property
+    def goes(self) -> str:
+        """Where they go and how they are treated, in words: `web v1 (90 of 100) or web v2 (10 of 100); timeout 1 s`."""
+        total = sum(share.weight for share in self.shares)
+        places = [share.place + (f" ({share.weight} of {total})" if len(self.shares) > 1 else "") for share in self.shares]
+        return "; ".join([" or ".join(places) or self.answer or "the proxy answers by itself", *self.treatment])
+
+
+def of(connection: Connection, namespace: str, virtual_service: str, *, proxy: str = INGRESS) -> tuple[Route, ...]:
+    """The routes that `proxy` holds because of one VirtualService. Raises MeshError when the proxy cannot be asked."""
+    return read(istioctl.read_json(connection, "proxy-config", "routes", proxy), namespace, virtual_service)
+
+
+def tables(port: int) -> tuple[str, ...]:
+    """Where a gateway keeps what comes in by its port `port`, the most likely first: 80 leads to 8080 inside the pod."""
+    return (f"{TABLE}8080", f"{TABLE}80") if port == settings.HTTP_PORT else (f"{TABLE}{port}",)
+
+
+def healthy(clusters: Iterable[Mapping[str, Any]]) -> dict[str, frozenset[str]]:
+    """The addresses held as healthy, by cluster: `outbound|80|v2|web.canary.svc.cluster.local` -> {"10.244.0.13"}.
+
+    Takes the JSON of `proxy-config endpoints`.
+    """
+    return {str(cluster.get("name")): frozenset(_healthy(cluster)) for cluster in clusters}
+
+
+def _healthy(cluster: Mapping[str, Any]) -> Iterator[str]:
+    for host in cluster.get("hostStatuses", ()):
+        if host.get("healthStatus", {}).get("edsHealthStatus") == "HEALTHY":
+            yield str(host.get("address", {}).get("socketAddress", {}).get("address", ""))
+
+
+def read(configuration: list[dict[str, Any]], namespace: str, virtual_service: str) -> tuple[Route, ...]:
+    """The routes of one VirtualService in the JSON of `proxy-config routes`."""
+    wanted = _CONFIG.format(namespace, virtual_service)
+    every = (route for table in configuration for host in table.get("virtualHosts", ()) for route in host.get("routes", ()))
+    return tuple(from_envoy(route) for route in every if origin(route) == wanted)
+
+
+def origin(route: Mapping[str, Any]) -> str:
+    """The path of the object that a route was made of, by its metadata; empty when Istio made it unasked."""
+    found = route.get("metadata", {}).get("filterMetadata", {}).get("istio", {}).get("config", "")
+    return str(found)
+
+
+def from_envoy(route: Mapping[str, Any]) -> Route:
+    """One route of a route table."""
+    action = route.get("route", {})
+    weighted = action.get("weightedClusters", {}).get("clusters")
+    named = weighted if weighted is not None else ([{"name": action["cluster"], "weight": 1}] if "cluster" in action else [])
+    shares = _shares([_share(cluster["name"], int(cluster.get("weight", 0))) for cluster in named])
+    return Route(tuple(conditions(route.get("match", {}))), shares, route_actions.held(route), route_actions.own_answer(route))
+
+
+def conditions(match: Mapping[str, Any]) -> Iterator[str]:
+    """Every condition of a route's match in a few words, none for what every request meets: `uri prefix /api`, `not x-team exact a`."""
+    anyhow = " in any case" if match.get("caseSensitive") is False else ""
+    for key, value in match.items():
+        if key in _PATHS and (key, value) != ("prefix", "/"):
+            yield f"uri {_PATHS[key]} {value.get('regex', '') if isinstance(value, Mapping) else value}{anyhow}"
+    for header in match.get("headers", ()):
+        yield _compared(header, str(header.get("name", "")).lower(), "presentMatch")
+    for parameter in match.get("queryParameters", ()):
+        yield _compared(parameter, f"query {parameter.get('name', '')}", "presentMatch")
+    for key in sorted(set(match) - {*_PATHS, "headers", "queryParameters", "caseSensitive"}):
+        yield f"{key} {_plain(match[key])}"
+
+
+_PATHS: Final = {"prefix": "prefix", "path": "exact", "safeRegex": "regex", "pathSeparatedPrefix": "at or below"}
+
+
+def _compared(matcher: Mapping[str, Any], name: str, present: str) -> str:
+    """A condition on one value. Without anything to compare with, Envoy asks only whether the value is there."""
+    inverted = bool(matcher.get("invertMatch"))
+    match = matcher.get("stringMatch")
+    if not isinstance(match, Mapping):
+        odd = {key: value for key, value in matcher.items() if key not in {"name", present, "invertMatch", "treatMissingHeaderAsEmpty"}}
+        there = bool(matcher.get(present, True)) is not inverted
+        return f"{'not ' * inverted}{name} {_plain(odd)}" if odd else f"{name} {'present' if there else 'absent'}"
+    kind, value = next(((key, each) for key, each in match.items() if key != "ignoreCase"), ("", ""))
+    text = value.get("regex", _plain(value)) if isinstance(value, Mapping) else str(value)
+    words = f"{name} {'regex' if kind == 'safeRegex' else kind} {text}".rstrip()
+    return f"{'not ' * inverted}{words}{' in any case' * bool(match.get('ignoreCase'))}"
+
+
+def _plain(value: object) -> str:
+    return json.dumps(value, sort_keys=True)
+
+
+def _share(cluster: str, weight: int) -> Share:
+    _, _, subset, host = (*cluster.split("|"), "", "", "")[:4] if "|" in cluster else ("", "", "", cluster)
+    return Share(host, subset, weight)
+
+
+def _shares(found: list[Share]) -> tuple[Share, ...]:
+    """Without those of weight 0, and with one that has it all at weight 1, as Istio and Envoy both may write it either way."""
+    live = [share for share in found if share.weight > 0]
+    if len(live) == 1:
+        live = [Share(live[0].host, live[0].subset, 1)]
+    return tuple(sorted(live, key=lambda share: (share.host, share.subset)))

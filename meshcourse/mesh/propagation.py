@@ -1,0 +1,271 @@
+"""Has the mesh taken in what the API server holds? Waiting for istiod's push without guessing a delay.
+
+`kubectl apply` returns when the API server has stored an object. istiod then reads it, translates it and pushes it to the proxies; until an
+Envoy has acknowledged that it goes on as before, and so it does with a pod that has just become ready. What counts here is what istiod has
+read and what the Envoys have acknowledged, whatever the objects say; their text is read only to say why no Envoy would take them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final, Self
+
+from meshcourse.core import errors
+from meshcourse.kube import api_versions, pods, resources
+from meshcourse.kube.connection import Connection
+from meshcourse.mesh import described
+from meshcourse.mesh.described import Described
+from meshcourse.mesh.envoy import admin, config_dump
+from meshcourse.mesh.injection import sidecars
+from meshcourse.mesh.install import installation
+from meshcourse.mesh.istiod import Istiods, Seen
+from meshcourse.mesh.rules import bindings
+from meshcourse.mesh.rules.bindings import Name
+
+Json = dict[str, Any]
+MERGE_WINDOW: Final = 1.1
+"""Seconds, and a little more, for which Envoy may collect changes of health before its workers see them (update_merge_window, 1 s).
+
+istiod announces a pod before it is ready, as unhealthy; its getting ready is such a change, and Envoy's own listing shows it early.
+"""
+QUIET: Final = 0.35
+"""Seconds after which istiod has pushed what it has read: it collects changes for 0.1 s (PILOT_DEBOUNCE_AFTER), longer while more come."""
+GRACE: Final = 3.0
+"""Seconds for an Envoy that has acknowledged all and yet shows no route or port: a new listener asks for its routes afterwards."""
+INGRESS: Final = "ingressgateway"
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """`missing` names what the proxies do not hold yet (empty: all has arrived); `seconds` is how long was waited.
+
+    `unheld`: what no Envoy will hold as it is written, and why. `rejected`: Envoys that refuse what istiod sends, with their words.
+    `notes`: what is held but leads nowhere, such as a subset without a pod. Each of these three is a sentence.
+    """
+
+    seconds: float
+    virtual_services: tuple[str, ...]
+    missing: tuple[str, ...]
+    unheld: tuple[str, ...] = ()
+    rejected: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def wait(connection: Connection, namespace: str, *, timeout: float = 15.0) -> Arrival:
+    """Wait until the gateways and the namespace's sidecars hold what it describes, or `timeout` seconds have passed.
+
+    Ends at once when nothing is missing but what an Envoy rejects. Raises KubernetesError when there is no such namespace, MeshError when
+    istiod or a proxy cannot be asked.
+    """
+    found = described.read(connection, namespace)
+    with Lines(connection) as lines, Istiods(connection) as istiods:
+        return _Watch(lines, istiods, found).until(timeout)
+
+
+class _Watch:
+    """One wait: what was described at its beginning, and what istiod and the proxies have done since."""
+
+    def __init__(self, lines: Lines, istiods: Istiods, found: Described) -> None:
+        self._lines, self._istiods, self._found = lines, istiods, found
+        self._received = self._translated = -1.0
+        self._calm: float | None = None
+        """Since when istiod has read all, and no change has reached it."""
+
+    def until(self, timeout: float) -> Arrival:
+        """Look again and again. What an Envoy shows of its own counts once it has acknowledged all."""
+        started = time.monotonic()
+        acknowledged = complete = None
+        while True:
+            seen, every = self._istiods.look(), self._found.pods()
+            late = [*self._unread(seen), *self._behind(seen, every)]
+            rejected = {} if late else self._rejected(seen, every)
+            now = time.monotonic()
+            acknowledged = None if late else acknowledged or now
+            waited = now - acknowledged if acknowledged else 0.0
+            missing, unheld = late, list(bindings.unheld(self._found.world))
+            if not late:
+                missing = [*(name for names in rejected.values() for name in names), *self._endpoints(every)]
+                unshown = [] if rejected else list(self._unshown(every))
+                missing += [name for name, _ in unshown] if waited < GRACE else []
+                unheld += [f"{name}: {why}" for name, why in unshown] if waited >= GRACE else []
+            complete = None if missing else complete or now
+            settled = complete is not None and now - complete >= (MERGE_WINDOW if self._found.fresh(every) else 0.0)
+            if settled or rejected or now - started > timeout:
+                notes = tuple(described.nowhere(self._found, every)) if settled else ()
+                names = self._found.through_gateways()
+                return Arrival(now - started, names, tuple(missing), tuple(unheld), tuple(rejected), notes)
+            time.sleep(0.05)
+
+    # -- istiod ------------------------------------------------------------------------------------------------------------------------
+
+    def _unread(self, seen: list[Seen]) -> Iterator[str]:
+        """What istiod has not read, or may not have translated yet."""
+        unread = [
+            f"{kind} {name}"
+            for (kind, namespace, name), revision in self._found.revisions.items()
+            if not any(older(each.read.get((kind, namespace, name)), revision) is False for each in seen)
+            or any(older(each.read.get((kind, namespace, name)), revision) for each in seen)
+        ]
+        kinds = {kind for kind, _, _ in self._found.revisions}
+        unread += [
+            f"that {kind} {name} is deleted"
+            for each in seen
+            for kind, namespace, name in each.read
+            if namespace == self._found.namespace
+            and kind in kinds
+            and (kind, namespace, name) not in self._found.revisions
+            and not name.endswith(_MADE_BY_ISTIO)
+        ]
+        received, translated, now = sum(each.received for each in seen), min(each.translated for each in seen), time.monotonic()
+        if self._calm is None or unread:
+            self._calm, self._translated = (None if unread else now), translated
+        elif received != self._received:
+            self._calm = now
+        self._received = received
+        yield from unread
+        # Two translations that began since then are sure to hold it; where changes never end there is no quiet moment.
+        if self._calm is not None and now - self._calm < QUIET and translated < self._translated + 2:
+            yield "what istiod has just read"
+
+    # -- proxies -----------------------------------------------------------------------------------------------------------------------
+
+    def _concerned(self, every: list[Any]) -> dict[Name, tuple[str, ...]]:
+        """The proxies that must hold something, each with what: those of the namespace's pods, and of the gateways in its objects."""
+        world = self._found.world
+        inside = [f"VirtualService {bindings.name_of(item)[1]}" for item in world.own if bindings.for_sidecars(item)]
+        inside += [f"DestinationRule {bindings.name_of(rule)[1]}" for rule in self._found.own_rules()]
+        held: dict[Name, tuple[str, ...]] = {
+            (self._found.namespace, str(pod.metadata.name)): tuple(f"{each} in {pod.metadata.name}" for each in inside)
+            for pod in every
+            if pods.is_ready(pod) and sidecars.has_sidecar(pod)
+        }
+        for where, behind in world.gateway_pods.items():
+            for pod in behind:
+                own = (f"Gateway {where[1]}",) if where[0] == world.namespace else ()
+                services = tuple(
+                    f"VirtualService {bindings.name_of(item)[1]}" for item in world.own if where in bindings.held_by(item, world)
+                )
+                held[pod] = (*held.get(pod, ()), *own, *services)
+        return held
+
+    def _behind(self, seen: list[Seen], every: list[Any]) -> Iterator[str]:
+        """What proxies that are not connected, or have not acknowledged all, may not hold yet."""
+        connected = {(proxy.namespace, proxy.pod): proxy for each in seen for proxy in each.proxies}
+        for where, names in self._concerned(every).items():
+            proxy = connected.get(where)
+            if proxy is None or proxy.behind:
+                yield from names or (f"the proxy of pod {where[1]}",)
+
+    def _rejected(self, seen: list[Seen], every: list[Any]) -> dict[str, tuple[str, ...]]:
+        """Complaints of Envoys that reject their configuration, each with what is therefore not in force."""
+        concerned = self._concerned(every)
+        proxies = [proxy for each in seen for proxy in each.proxies if proxy.complaint]
+        return {proxy.complaint: concerned[where] for proxy in proxies if (where := (proxy.namespace, proxy.pod)) in concerned}
+
+    def _endpoints(self, every: list[Any]) -> Iterator[str]:
+        """Subsets and Services whose ready pods are not those that an Envoy holds as healthy: the ingress gateway's, else a sidecar's."""
+        wanted = list(self._found.subsets(every))
+        where = self._observer(every) if wanted else None
+        if where is None:
+            return
+        clusters = config_dump.healthy(self._lines.to(*where).addresses())
+        held = {(name.split("|")[3], name.split("|")[2]): found for name, found in clusters.items() if name.startswith("outbound|")}
+        for subset in wanted:
+            # A Service or subset that is not exported to this proxy is not among its clusters.
+            if held.get((subset.host, subset.name), subset.addresses) != subset.addresses:
+                service = subset.host.partition(".")[0]
+                yield f"subset {subset.name} of {service}" if subset.name else f"the pods of {service}"
+
+    def _observer(self, every: list[Any]) -> Name | None:
+        found = [(installation.NAMESPACE, name) for name in self._lines.gateways(INGRESS)]
+        found += [(self._found.namespace, str(pod.metadata.name)) for pod in every if pods.is_ready(pod) and sidecars.has_sidecar(pod)]
+        return next(iter(found), None)
+
+    def _unshown(self, every: list[Any]) -> Iterator[tuple[str, str]]:
+        """(what, why) for VirtualServices of which no Envoy shows a route though it should, and Gateways whose port is not open."""
+        world = self._found.world
+        for where, behind in world.gateway_pods.items():
+            if where[0] != world.namespace or not behind:
+                continue
+            line = self._lines.to(*behind[0])
+            wanted = described.ports(self._found.connection, world.gateways[where], behind[0])
+            if shut := wanted - line.ports():
+                said = f"the Envoy of {behind[0][1]} does not listen on port {', '.join(sorted(shut))}"
+                yield f"Gateway {where[1]}", said + described.secrets(self._found.connection, world.gateways[where], behind[0])
+        for item in world.own:
+            if not item.get("spec", {}).get("http") or not item["spec"].get("hosts"):
+                continue  # rules for TCP and TLS leave no name in an Envoy
+            name = bindings.name_of(item)[1]
+            for where, behind in bindings.held_by(item, world).items():
+                if not config_dump.read(self._lines.to(*behind[0]).routes(), world.namespace, name):
+                    yield f"VirtualService {name}", f"the Envoy of {behind[0][1]} has no route of it for Gateway {where[1]}; {ASK}"
+            if bindings.for_sidecars(item):
+                yield from ((f"VirtualService {name}", why) for why in self._in_no_sidecar(item, every))
+
+    def _in_no_sidecar(self, item: bindings.Json, every: list[Any]) -> Iterator[str]:
+        own = [str(pod.metadata.name) for pod in every if pods.is_ready(pod) and sidecars.has_sidecar(pod)]
+        namespace, name = bindings.name_of(item)
+        if not own or not bindings.exported_home(item):
+            return
+        if any(config_dump.read(self._lines.to(namespace, pod).routes(), namespace, name) for pod in own):
+            return
+        older_one = bindings.shadowed(item, self._found.world)
+        yield (
+            f"VirtualService {older_one}, which is older, has its host: sidecars read that one"
+            if older_one
+            else (f"no sidecar of this namespace has a route of it; {ASK}")
+        )
+
+
+ASK: Final = "`istioctl analyze` may say why"
+_MADE_BY_ISTIO: Final = "-istio-autogenerated-k8s-gateway"
+
+
+def older(held: str | None, wanted: str) -> bool | None:
+    """Whether a resourceVersion is older than the wanted one; None where there is none."""
+    if held is None:
+        return None
+    return int(held) < int(wanted) if held.isdigit() and wanted.isdigit() else held != wanted
+
+
+class Lines:
+    """A line to each proxy that is asked, kept open from one look to the next."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self._open: dict[tuple[str, str], admin.Line] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for line in self._open.values():
+            line.close()
+
+    def to(self, namespace: str, pod: str) -> admin.Line:
+        """The line to one pod's proxy."""
+        return self._open.setdefault((namespace, pod), admin.Line(self.connection, namespace, pod))
+
+    def gateways(self, role: str) -> list[str]:
+        """The ready pods of a gateway ("ingressgateway") that Istio's installation made."""
+        found = resources.read(self.connection.core().list_namespaced_pod, installation.NAMESPACE).items
+        return [str(pod.metadata.name) for pod in found if (pod.metadata.labels or {}).get("istio") == role and pods.is_ready(pod)]
+
+    def to_gateway(self, role: str) -> admin.Line:
+        """The line to a ready pod of a gateway ("ingressgateway"). Raises MeshError when there is none."""
+        names = self.gateways(role)
+        if not names:
+            raise errors.MeshError(
+                f"No pod of istio-{role} is ready.",
+                why="so nobody can say what it holds",
+                next=f"kubectl -n {installation.NAMESPACE} get pods",
+            )
+        return self.to(installation.NAMESPACE, names[0])
+
+
+def listed(connection: Connection, namespace: str, plural: str) -> list[Json]:
+    """The namespace's Istio networking objects of one kind; none when Istio's kinds are not installed."""
+    found = resources.read(connection.custom().list_namespaced_custom_object, *api_versions.networking(connection), namespace, plural)
+    return list(found["items"]) if found else []
