@@ -21,7 +21,7 @@ from meshcourse.measure.access_logs import Entry
 from meshcourse.measure.admin import Endpoint
 from meshcourse.measure.topology import OUTSIDE
 from meshcourse.mesh.envoy import config_dump
-from meshcourse.mesh.envoy.admin import Line
+from meshcourse.mesh.envoy.admin import AdminConnection
 from meshcourse.mesh.envoy.config_dump import Route
 from meshcourse.mesh.injection import sidecars
 
@@ -190,7 +190,7 @@ def read(connection: Connection, namespace: str, name: str) -> Workload:
     if not proxy:
         return Workload(namespace, name, pods)
     own_hosts = quote(rf"\.{namespace}\.svc\.")  # Envoy's filter is a regular expression
-    with Line(connection, namespace, proxy) as line:
+    with AdminConnection(connection, namespace, lambda: proxy) as line:
         page = json.loads(line.get(f"clusters?format=json&filter={own_hosts}"))
         tables = line.routes()
     log = access_logs.read(connection, namespace, f"pod/{proxy}")[-LAST:]

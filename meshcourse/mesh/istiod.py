@@ -15,7 +15,7 @@ from typing import Any, Final, Self
 from meshcourse.core import errors
 from meshcourse.kube import pods, resources
 from meshcourse.kube.connection import Connection
-from meshcourse.mesh.envoy.admin import Line
+from meshcourse.mesh.envoy.admin import AdminConnection
 from meshcourse.mesh.install import installation
 
 Json = Mapping[str, Any]
@@ -62,7 +62,7 @@ class Istiods:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._lines: list[Line] = []
+        self._lines: list[AdminConnection] = []
 
     def __enter__(self) -> Self:
         found = resources.read(self._connection.core().list_namespaced_pod, installation.NAMESPACE).items
@@ -73,7 +73,7 @@ class Istiods:
                 why="nobody translates rules and sends them to the Envoys: they go on with those that they hold",
                 next=f"kubectl -n {installation.NAMESPACE} get pods -l app=istiod",
             )
-        self._lines = [Line(self._connection, installation.NAMESPACE, name, port=PORT) for name in names]
+        self._lines = [_line(self._connection, name) for name in names]
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -93,8 +93,12 @@ class Istiods:
         return [proxy for line in self._lines for proxy in self._proxies(line)]
 
     @staticmethod
-    def _proxies(line: Line) -> tuple[Proxy, ...]:
+    def _proxies(line: AdminConnection) -> tuple[Proxy, ...]:
         return tuple(proxies(_json(line, "debug/syncz")))
+
+
+def _line(connection: Connection, pod: str) -> AdminConnection:
+    return AdminConnection(connection, installation.NAMESPACE, lambda: pod, port=PORT)
 
 
 def rejecting(connection: Connection) -> tuple[str, ...]:
@@ -103,7 +107,7 @@ def rejecting(connection: Connection) -> tuple[str, ...]:
         return tuple(sorted(filter(None, (proxy.complaint for proxy in istiods.proxies()))))
 
 
-def _json(line: Line, path: str) -> list[Json]:
+def _json(line: AdminConnection, path: str) -> list[Json]:
     page = line.get(path)
     try:
         found = json.loads(page or "[]")

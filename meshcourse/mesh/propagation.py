@@ -87,7 +87,8 @@ class _Watch:
             missing, unheld = late, list(bindings.unheld(self._found.world))
             if not late:
                 missing = [*(name for names in rejected.values() for name in names), *self._endpoints(every)]
-                unshown = [] if rejected else list(self._unshown(every))
+                told = {line.partition(":")[0] for line in unheld}
+                unshown = [] if rejected else [(name, why) for name, why in self._unshown(every) if name not in told]
                 missing += [name for name, _ in unshown] if waited < GRACE else []
                 unheld += [f"{name}: {why}" for name, why in unshown] if waited >= GRACE else []
             complete = None if missing else complete or now
@@ -207,7 +208,7 @@ class _Watch:
     def _in_no_sidecar(self, item: bindings.Json, every: list[Any]) -> Iterator[str]:
         own = [str(pod.metadata.name) for pod in every if pods.is_ready(pod) and sidecars.has_sidecar(pod)]
         namespace, name = bindings.name_of(item)
-        if not own or not bindings.exported_home(item):
+        if not own or not bindings.exported(item) & {"*", namespace}:
             return
         if any(config_dump.read(self._lines.to(namespace, pod).routes(), namespace, name) for pod in own):
             return
@@ -235,7 +236,7 @@ class Lines:
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
-        self._open: dict[tuple[str, str], admin.Line] = {}
+        self._open: dict[tuple[str, str], admin.AdminConnection] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -244,16 +245,16 @@ class Lines:
         for line in self._open.values():
             line.close()
 
-    def to(self, namespace: str, pod: str) -> admin.Line:
+    def to(self, namespace: str, pod: str) -> admin.AdminConnection:
         """The line to one pod's proxy."""
-        return self._open.setdefault((namespace, pod), admin.Line(self.connection, namespace, pod))
+        return self._open.setdefault((namespace, pod), admin.AdminConnection(self.connection, namespace, lambda: pod))
 
     def gateways(self, role: str) -> list[str]:
         """The ready pods of a gateway ("ingressgateway") that Istio's installation made."""
         found = resources.read(self.connection.core().list_namespaced_pod, installation.NAMESPACE).items
         return [str(pod.metadata.name) for pod in found if (pod.metadata.labels or {}).get("istio") == role and pods.is_ready(pod)]
 
-    def to_gateway(self, role: str) -> admin.Line:
+    def to_gateway(self, role: str) -> admin.AdminConnection:
         """The line to a ready pod of a gateway ("ingressgateway"). Raises MeshError when there is none."""
         names = self.gateways(role)
         if not names:

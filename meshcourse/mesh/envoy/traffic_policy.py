@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -33,31 +33,6 @@ def held(cluster: Json) -> Policy:
         int(limits.get("maxRequests", UNLIMITED)),
         int(limits.get("maxRetries", UNLIMITED)),
         None if outlier is None else int(outlier.get("consecutive5xx", 5) or 0),
-    )
-
-
-def described_by(rule: Json) -> Iterator[tuple[str, Policy]]:
-    """(subset, Policy) for the rule itself (subset "") and each of its subsets, which take from the rule what they do not say.
-
-    Policies by port are left out: the course's lessons use none.
-    """
-    spec = rule.get("spec", {})
-    whole = spec.get("trafficPolicy") or {}
-    yield "", _policy(whole)
-    for subset in spec.get("subsets") or ():
-        yield str(subset.get("name", "")), _policy({**whole, **(subset.get("trafficPolicy") or {})})
-
-
-def _policy(traffic: Json) -> Policy:
-    pool = traffic.get("connectionPool") or {}
-    tcp, http = pool.get("tcp") or {}, pool.get("http") or {}
-    outlier = traffic.get("outlierDetection")
-    return Policy(
-        int(tcp.get("maxConnections") or UNLIMITED),
-        int(http.get("http1MaxPendingRequests") or UNLIMITED),
-        int(http.get("http2MaxRequests") or UNLIMITED),
-        int(http.get("maxRetries") or UNLIMITED),
-        None if outlier is None else int(outlier.get("consecutive5xxErrors", 5)),
     )
 
 

@@ -66,10 +66,10 @@ def for_sidecars(virtual_service: Json) -> bool:
     return bool(spec.get("hosts")) and MESH in (spec.get("gateways") or (MESH,))
 
 
-def exported_home(virtual_service: Json) -> bool:
-    """Whether the sidecars of its own namespace may see a VirtualService."""
+def exported(virtual_service: Json) -> frozenset[str]:
+    """The namespaces whose proxies see a VirtualService; `*` for all."""
     namespace, _ = name_of(virtual_service)
-    return bool({"*", ".", namespace} & set(virtual_service.get("spec", {}).get("exportTo") or ("*",)))
+    return frozenset(namespace if each == "." else str(each) for each in virtual_service.get("spec", {}).get("exportTo") or ("*",))
 
 
 def full_host(host: str, namespace: str) -> str:
@@ -117,6 +117,8 @@ def _mistakes(item: Json, world: World) -> Iterator[str]:
         elif not world.gateway_pods.get(where):
             if where[0] != world.namespace:
                 yield f"Gateway {said}: {_nobody(gateway)}"
+        elif not exported(item) & {"*", *(pod[0] for pod in world.gateway_pods[where])}:
+            yield f"its exportTo leaves out the namespace of the pods of Gateway {said}, so they do not see it"
         elif not any(_opened(gateway, host, world.namespace) for host in hosts):
             yield f"its hosts ({', '.join(hosts)}) are not among those of Gateway {said} ({', '.join(_hosts(gateway))})"
 
@@ -127,7 +129,8 @@ def held_by(item: Json, world: World) -> dict[Name, tuple[Name, ...]]:
     found = {}
     for where in gateways_of(item):
         gateway, pods = world.gateways.get(where), world.gateway_pods.get(where, ())
-        if gateway is not None and pods and any(_opened(gateway, host, world.namespace) for host in hosts):
+        seen = exported(item) & {"*", *(pod[0] for pod in pods)}
+        if gateway is not None and seen and any(_opened(gateway, host, world.namespace) for host in hosts):
             found[where] = pods
     return found
 
