@@ -51,10 +51,8 @@ def no_pods(namespace: str, name: str, replicas: int | None) -> errors.Kubernete
     if not replicas:
         why, following = "it is scaled to 0 replicas", f"kubectl -n {namespace} scale deployment/{name} --replicas=1"
     else:
-        why, following = (
-            f"it wants {replicas}, and none could be made yet",
-            f"kubectl -n {namespace} describe deployment/{name} replicasets",
-        )
+        why = f"it wants {replicas}, and none could be made yet"
+        following = f"kubectl -n {namespace} describe deployment/{name} replicasets"
     return errors.KubernetesError(f"Deployment {name} has no pod in namespace {namespace}.", why=why, next=following)
 
 

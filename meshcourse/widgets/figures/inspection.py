@@ -115,26 +115,29 @@ def _decided(found: Inspection) -> str:
     if not found.steps:
         return f"The gateway has no route for this Host header: {_by_itself(found)}."
     if found.taken is None:
-        unsure = next((step for step in found.steps if step.verdict is Verdict.CANNOT_TELL), None)
-        if unsure is not None:
-            return f"Whether a route fits cannot be told before the gateway's log is there: {unsure.why}."
-        return f"None of the gateway's routes fits: {_by_itself(found)}."
+        unsure = next((step.why for step in found.steps if step.verdict is Verdict.CANNOT_TELL), "")
+        told = f"Whether a route fits cannot be told before the gateway's log is there: {unsure}."
+        return told if unsure else f"None of the gateway's routes fits: {_by_itself(found)}."
     number = found.steps.index(found.taken) + 1
     name = f", {found.taken.name}," if found.taken.name else ""
     first = "is the first whose conditions hold" if not found.taken.why else "was taken, says the gateway's log"
-    text = f"Route {number} of {len(found.steps)}{name} {first}"
-    if not found.passages:
-        return f"{text}."
+    return f"Route {number} of {len(found.steps)}{name} {first}{_went(found)}."
+
+
+def _went(found: Inspection) -> str:
+    """Where the request went by the gateway's log, or why it went nowhere."""
     if found.moved:
-        return f"{text}, but the gateway's log names another: the rules changed while the request was on its way."
+        return ", but the gateway's log names another: the rules changed while the request was on its way"
+    if not found.passages:
+        return ""
     entry = found.passages[0].entry
     place = found.chosen.place if found.chosen is not None else found.passages[0].place
-    total = sum(share.weight for share in found.taken.route.shares)
-    by = f", {found.chosen.weight} of {total} by weight" if found.chosen is not None and len(found.taken.route.shares) > 1 else ""
+    shares = found.taken.route.shares if found.taken is not None else ()
+    if found.chosen is not None and len(shares) > 1:
+        place += f", {found.chosen.weight} of {sum(share.weight for share in shares)} by weight"
     if not own_answers.by_itself(entry):
-        return f"{text}; the gateway's log says the same: it went to {place}{by}."
-    sent = f", on the way to {place}{by}" if place else ""
-    return f"{text}; the gateway answered by itself{sent}: {own_answers.why(entry)}."
+        return f"; the gateway's log says the same: it went to {place}"
+    return f"; the gateway answered by itself{f', on the way to {place}' if place else ''}: {own_answers.why(entry)}"
 
 
 def _by_itself(found: Inspection) -> str:
