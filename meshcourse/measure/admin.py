@@ -14,6 +14,7 @@ from urllib.parse import quote
 from meshcourse.kube.connection import Connection
 from meshcourse.measure import proxy_stats
 from meshcourse.mesh.envoy import admin
+from meshcourse.mesh.envoy.cluster_names import ClusterName
 from meshcourse.mesh.injection import sidecars
 
 Json = Mapping[str, Any]
@@ -48,7 +49,7 @@ class AdminLine(admin.AdminConnection):
 
 def _pattern(cluster: str) -> str:
     """Part of the name that is enough for Envoy's filter, a regular expression: the host, dots and all."""
-    return cluster.rpartition("|")[2].replace(".", r"\.")
+    return ClusterName.parse(cluster).host.replace(".", r"\.")
 
 
 def short_names(found: Mapping[str, int], cluster: str) -> dict[str, int]:

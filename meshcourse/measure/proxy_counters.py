@@ -19,6 +19,7 @@ from kubernetes.client.exceptions import ApiException
 
 from meshcourse.kube import api_versions, resources
 from meshcourse.kube.connection import Connection
+from meshcourse.mesh.envoy.cluster_names import ClusterName
 
 PATH: Final = "/api/v1/namespaces/{namespace}/pods/{pod}:15090/proxy/stats/prometheus"
 # `usedonly` leaves out what never happened: a few kilobytes a proxy in place of many.
@@ -28,7 +29,6 @@ _LINE: Final = re.compile(
     r"envoy_cluster_(upstream_rq|upstream_rq_cancelled|upstream_rq_total|upstream_rq_time_bucket|ssl_handshake)\{([^}]*)\} (\S+)$"
 )
 _LABEL: Final = re.compile(r'(\w+)="([^"]*)"')
-_PARTS: Final = 4
 Key = TypeVar("Key")
 
 
@@ -178,11 +178,11 @@ def parse(lines: Iterable[str]) -> Counts:
     for cluster in sorted({*codes, *cancelled, *begun}):
         numbers = (each.get(cluster, 0) for each in (begun, handshakes))
         calls = Calls(codes.get(cluster, {}), cancelled.get(cluster, 0), buckets.get(cluster, {}), *numbers)
-        direction, *rest = cluster.split("|")
-        if direction == "inbound":
+        name = ClusterName.parse(cluster)
+        if name.inward:
             inbound = plus(inbound, calls)
-        elif direction == "outbound" and len(rest) == _PARTS - 1:
-            destination = Destination(rest[2], rest[1])
+        elif name.direction == "outbound":
+            destination = Destination(name.host, name.subset)
             outbound[destination] = plus(outbound.get(destination, Calls()), calls)
     return Counts(inbound, outbound)
 

@@ -19,6 +19,7 @@ import re2
 from meshcourse.core import settings
 from meshcourse.measure.access_logs import Entry
 from meshcourse.mesh.envoy import config_dump
+from meshcourse.mesh.envoy.cluster_names import ClusterName
 from meshcourse.mesh.envoy.config_dump import Route
 
 Json = Mapping[str, Any]
@@ -107,9 +108,17 @@ def _logged(routes: list[Json], judged: list[Judged], entry: Entry) -> int | Non
     return None
 
 
-def names(held: Iterable[Step], entry: Entry) -> bool:
-    """Whether the route that a log line names is among those held: it is not when the rules changed in between."""
-    return "NR" in entry.flags or any((step.name or "-") == entry["route"] for step in held)
+def fits(held: Iterable[Step], entry: Entry) -> bool:
+    """Whether the routes held can have made a log line: its route is among them, and its destination one of that route's.
+
+    They cannot when the rules changed while the request was on its way.
+    """
+    if "NR" in entry.flags:
+        return True
+    name = ClusterName.parse(entry["upstream_cluster"])
+    taken = [step for step in held if step.verdict is Verdict.TAKEN and (step.name or "-") == entry["route"]]
+    shares = {(share.host, share.subset) for step in taken for share in step.route.shares}
+    return bool(taken) and (not name.direction or not shares or (name.host, name.subset) in shares)
 
 
 def _routes(held: Iterable[Json], host: str, tables: Iterable[str]) -> Iterable[Json]:

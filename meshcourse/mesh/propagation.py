@@ -18,6 +18,7 @@ from meshcourse.kube.connection import Connection
 from meshcourse.mesh import described
 from meshcourse.mesh.described import Described
 from meshcourse.mesh.envoy import admin, config_dump
+from meshcourse.mesh.envoy.cluster_names import ClusterName
 from meshcourse.mesh.injection import sidecars
 from meshcourse.mesh.install import installation
 from meshcourse.mesh.istiod import Istiods, Seen
@@ -172,7 +173,8 @@ class _Watch:
         if where is None:
             return
         clusters = config_dump.healthy(self._lines.to(*where).addresses())
-        held = {(name.split("|")[3], name.split("|")[2]): found for name, found in clusters.items() if name.startswith("outbound|")}
+        named = {ClusterName.parse(name): found for name, found in clusters.items()}
+        held = {(name.host, name.subset): found for name, found in named.items() if name.direction == "outbound"}
         for subset in wanted:
             # A Service or subset that is not exported to this proxy is not among its clusters.
             if held.get((subset.host, subset.name), subset.addresses) != subset.addresses:

@@ -43,6 +43,9 @@ def test_line_and_istioctl_tell_the_same(cluster: Any) -> None:
 
 @pytest.mark.cluster
 def test_pod_that_is_not_there_is_an_error_with_what_to_type(cluster: Any) -> None:
-    with admin.AdminConnection(cluster.connection, "istio-system", lambda: "absent") as line, pytest.raises(errors.KubernetesError) as caught:
+    with (
+        admin.AdminConnection(cluster.connection, "istio-system", lambda: "absent") as line,
+        pytest.raises(errors.KubernetesError) as caught,
+    ):
         line.get("ready")
     assert caught.value.next.startswith("kubectl -n istio-system get pods")

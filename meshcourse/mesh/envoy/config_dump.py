@@ -14,6 +14,7 @@ from typing import Any, Final
 from meshcourse.core import settings
 from meshcourse.kube.connection import Connection
 from meshcourse.mesh.envoy import route_actions
+from meshcourse.mesh.envoy.cluster_names import ClusterName
 from meshcourse.mesh.install import installation, istioctl
 
 INGRESS: Final = f"deploy/{installation.INGRESS}.{installation.NAMESPACE}"
@@ -144,8 +145,8 @@ def _plain(value: object) -> str:
 
 
 def _share(cluster: str, weight: int) -> Share:
-    _, _, subset, host = (*cluster.split("|"), "", "", "")[:4] if "|" in cluster else ("", "", "", cluster)
-    return Share(host, subset, weight)
+    name = ClusterName.parse(cluster)
+    return Share(name.host, name.subset, weight)
 
 
 def _shares(found: list[Share]) -> tuple[Share, ...]:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from meshcourse.mesh.envoy.cluster_names import ClusterName
+
 Json = Mapping[str, Any]
 _FAULT: Final = "envoy.filters.http.fault"
 # The conditions on which Istio 1.31 retries when a VirtualService names none, and how often (istio.io: HTTPRetry).
@@ -126,5 +128,5 @@ def _mirror(policy: Json) -> str:
 
 
 def _target(cluster: str) -> str:
-    _, _, subset, host = (*cluster.split("|"), "", "", "", "")[:4]
-    return subset or host.partition(".")[0]
+    name = ClusterName.parse(cluster)
+    return name.subset or name.service

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from meshcourse.mesh.envoy.cluster_names import ClusterName
+
 Json = Mapping[str, Any]
 UNLIMITED: Final = 2**32 - 1
 """What Istio writes into Envoy where nobody set a limit."""
@@ -39,7 +41,7 @@ def held(cluster: Json) -> Policy:
 def find(clusters: list[dict[str, Any]], host: str, subset: str) -> Json | None:
     """The outbound cluster of a Service's full name and subset, whatever its port; None when Envoy holds none."""
     for cluster in clusters:
-        parts = str(cluster.get("name", "")).split("|")
-        if len(parts) == 4 and parts[0] == "outbound" and parts[2] == subset and parts[3] == host:  # noqa: PLR2004 - direction|port|subset|host
+        name = ClusterName.parse(str(cluster.get("name", "")))
+        if (name.direction, name.subset, name.host) == ("outbound", subset, host):
             return cluster
     return None

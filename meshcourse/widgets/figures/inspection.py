@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from meshcourse.measure import own_answers
-from meshcourse.measure.passages import Passage
+from meshcourse.measure.request_hops import Hop
 from meshcourse.measure.route_matching import Step, Verdict
 from meshcourse.mesh.envoy.config_dump import Share
 from meshcourse.widgets import palette
@@ -30,7 +30,7 @@ class Inspection:
     status: int = 0
     seconds: float = 0.0
     fault: str = ""
-    passages: tuple[Passage, ...] = ()
+    hops: tuple[Hop, ...] = ()
     names: Mapping[str, str] = field(default_factory=dict)
     closed: bool = False
     moved: bool = False
@@ -43,9 +43,10 @@ class Inspection:
     @property
     def chosen(self) -> Share | None:
         """Which of the taken route's destinations Envoy chose, by the gateway's log; None when the log tells of none of them."""
-        if self.taken is None or not self.passages:
+        if self.taken is None or not self.hops:
             return None
-        return next((share for share in self.taken.route.shares if (share.host, share.subset) == self.passages[0].destination), None)
+        cluster = self.hops[0].cluster
+        return next((share for share in self.taken.route.shares if (share.host, share.subset) == (cluster.host, cluster.subset)), None)
 
 
 def routes(steps: Sequence[Step]) -> str:
@@ -72,17 +73,16 @@ def _verdict(step: Step) -> str:
     return f"{step.verdict.value}: {step.why}" if step.why else step.verdict.value
 
 
-def hops(passages: Sequence[Passage], names: Mapping[str, str]) -> str:
+def hops(passed: Sequence[Hop], names: Mapping[str, str]) -> str:
     """The proxies that the request passed, in the order of time."""
     rows = []
-    for passage in passages:
-        host, subset = passage.destination
-        stays = "no further" if passage.entry["upstream_host"] == "-" else ""
-        way = "in, to its own program" if passage.inward else stays or f"out, to {Share(host, subset, 1).place or host}"
-        sent = "" if passage.inward else names.get(passage.address, passage.address.strip("-"))
-        entry = passage.entry
+    for hop in passed:
+        entry = hop.entry
+        stays = "no further" if entry["upstream_host"] == "-" else ""
+        way = "in, to its own program" if hop.inward else stays or f"out, to {hop.cluster.place}"
+        sent = "" if hop.inward else names.get(hop.address, hop.address.strip("-"))
         decided = f"this proxy: {own_answers.why(entry)}" if own_answers.by_itself(entry) else entry["code_details"]
-        rows.append((passage.pod, way, sent, entry["code"], entry["flags"].strip("-"), f"{entry['duration']} ms", decided))
+        rows.append((hop.pod, way, sent, entry["code"], entry["flags"].strip("-"), f"{entry['duration']} ms", decided))
     return table(("proxy of", "way", "sent to pod", "status", "flags", "took", "who decided"), rows)
 
 
@@ -108,7 +108,7 @@ def describe(found: Inspection) -> str:
 def _unanswered(found: Inspection) -> str:
     if found.closed:
         return "The gateway does not listen on this port: no Gateway opens it, or its listener waits for its certificate."
-    return _decided(found) if found.taken is not None or found.passages else ""
+    return _decided(found) if found.taken is not None or found.hops else ""
 
 
 def _decided(found: Inspection) -> str:
@@ -128,20 +128,21 @@ def _went(found: Inspection) -> str:
     """Where the request went by the gateway's log, or why it went nowhere."""
     if found.moved:
         return ", but the gateway's log names another: the rules changed while the request was on its way"
-    if not found.passages:
+    if not found.hops:
         return ""
-    entry = found.passages[0].entry
-    place = found.chosen.place if found.chosen is not None else found.passages[0].place
+    entry = found.hops[0].entry
+    place = found.chosen.place if found.chosen is not None else found.hops[0].cluster.place
     shares = found.taken.route.shares if found.taken is not None else ()
     if found.chosen is not None and len(shares) > 1:
         place += f", {found.chosen.weight} of {sum(share.weight for share in shares)} by weight"
     if not own_answers.by_itself(entry):
-        return f"; the gateway's log says the same: it went to {place}"
+        same = "the gateway's log says the same: " if found.taken is not None and not found.taken.why else ""
+        return f"; {same}it went to {place}"
     return f"; the gateway answered by itself{f', on the way to {place}' if place else ''}: {own_answers.why(entry)}"
 
 
 def _by_itself(found: Inspection) -> str:
     """Who answered where no route was taken: the log says, 404 is what Envoy says without a route."""
-    if found.passages and own_answers.by_itself(entry := found.passages[0].entry) and "NR" not in entry.flags:
+    if found.hops and own_answers.by_itself(entry := found.hops[0].entry) and "NR" not in entry.flags:
         return f"it answered by itself, {own_answers.why(entry)}"
     return f"it says {found.status or 404} by itself"
