@@ -150,7 +150,10 @@ spec:
   hosts: [odd.example.com]
   gateways: [odd]
   http:
-  - {name: cut, match: [{uri: {prefix: /cut}}], fault: {abort: {httpStatus: 418, percentage: {value: 100}}}, route: &web [{destination: {host: web}}]}
+  - name: cut
+    match: [{uri: {prefix: /cut}}]
+    fault: {abort: {httpStatus: 418, percentage: {value: 100}}}
+    route: &web [{destination: {host: web}}]
   - {name: subset, match: [{uri: {prefix: /subset}}], route: [{destination: {host: web, subset: v9}}]}
   - {name: empty, match: [{uri: {prefix: /empty}}], route: [{destination: {host: nobody}}]}
   - {name: moved, match: [{uri: {prefix: /moved}}], redirect: {uri: /new, authority: b.example.com}}
