@@ -25,8 +25,11 @@ NAME = "real"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A wish of this folder's tests: in this order, since one of them takes a node down."""
-    items.sort(key=lambda item: "z_faults" in str(item.path))
+    """They are slow, and the last file's tests take the cluster down at their end."""
+    here = [item for item in items if item.path.parent == Path(__file__).parent]
+    for item in here:
+        item.add_marker(pytest.mark.slow)
+    items.sort(key=lambda item: item in here and "z_faults" in item.path.name)
 
 
 @pytest.fixture(scope="session", autouse=True)
