@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -75,7 +76,7 @@ def route(*destinations: dict[str, Any], **more: Any) -> dict[str, Any]:
 
 
 def said(panel: WeightPanel) -> str:
-    return f"{panel.widgets.rule.value} {panel.widgets.error.value}"
+    return html.unescape(f"{panel.widgets.rule.value} {panel.widgets.error.value}")
 
 
 @pytest.mark.cluster
@@ -112,7 +113,7 @@ def test_a_subset_whose_pods_call_themselves_by_the_other_name_is_not_mistaken(t
     try:
         panel = given(route(to("web", 90, "v1"), to("web", 10, "v2")))
         panel.start(rate=120)
-        until(lambda: "what the gateway's Envoy sent" in said(panel))
+        until(lambda: "The answers name other destinations than the gateway" in said(panel))
         assert panel.wait_observed("v1", 0.9, within=20).share > 0.5
     finally:
         target.cluster.kubectl(*rule, before)

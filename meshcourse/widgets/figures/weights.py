@@ -81,7 +81,7 @@ def layout(view: View) -> dict[str, Any]:
         "yaxis3": {**axis, "domain": [0.0, 0.4], "anchor": "x3", "range": [-3, 103], "title": {"text": "errors, %"}},
         "legend": {**legend, "xanchor": "left", "x": 0.0, "y": 1.1},  # a line of its own, as long as a narrow picture is wide
         "legend2": {**legend, "x": 1.0, "y": 1.02},
-        "legend3": {**legend, "x": 1.0, "y": 0.42},
+        "legend3": {**legend, "orientation": "v", "xanchor": "left", "x": 0.67, "yanchor": "top", "y": 0.4, "font": {"size": 11}},
     }
 
 

@@ -91,6 +91,8 @@ class Standing:
         """What the reader must know of the counts."""
         if self.source == ANSWERS:
             return ""
+        if self._strange:
+            return "The answers name other destinations than the gateway sent the requests to: what its Envoy sent to each is counted."
         said = f"The answers name {', '.join(sorted(self._told))}" if self._told else "The answers name no version"
         if not self._asked:
             return f"{said}: whose they are cannot be observed, since the gateway's Envoy could not be asked."

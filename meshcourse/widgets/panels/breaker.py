@@ -237,4 +237,4 @@ class BreakerPanel(LoadedPanel[Controls, Snapshot]):
         view = self._trail.view()
         picture.update(self.widgets.figure, view)
         self.widgets.numbers.value = breaker_controls.count(found, self._before)
-        self.widgets.alt.value = parts.caption(picture.describe(view))
+        self.widgets.alt.value = parts.aloud(picture.describe(view))

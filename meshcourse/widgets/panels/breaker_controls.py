@@ -68,7 +68,7 @@ def build(held: Breaker, *, failing: bool | None, callers: int, title: str, view
     switch.layout.width = "auto"
     steering = loaded.steering("Let the callers send")
     rule, numbers, error, alt = (parts.words(name) for name in ("mc-rule", "mc-numbers", "mc-error", "mc-alt"))
-    alt.value = parts.caption(picture.describe(view))
+    alt.value = parts.aloud(picture.describe(view))
     figure = live_figure.made(picture.figure(view))
     load = parts.row(*steering.inputs(), crowd, switch)
     rows = [parts.row(slider, notes[name]) for name, slider in sliders.items()]

@@ -169,7 +169,7 @@ class FaultPanel(LoadedPanel[Parts, Snapshot]):
         view = self._story.view()
         picture.update(self.figure, view)
         self._show_numbers(seen)
-        self.alt.value = parts.caption(picture.describe(view))
+        self.alt.value = parts.aloud(picture.describe(view))
 
     def _show_numbers(self, seen: Mapping[str, Summary]) -> None:
         lines = [

@@ -176,7 +176,7 @@ class InjectionPanel(Panel[Parts, Snapshot]):
     def _draw(self) -> None:
         view = View(tuple(NAMESPACES), tuple(PODS), self._chosen(), dict(self._proofs))
         self.table.value = picture.table(view)
-        self.alt.value = parts.caption(picture.describe(view))
+        self.alt.value = parts.aloud(picture.describe(view))
 
 
 def _line(text: str, command: str = "", *, strong: str = "") -> str:

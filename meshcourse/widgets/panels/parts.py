@@ -84,7 +84,7 @@ def remark(text: str) -> str:
 
 
 def caption(text: str) -> str:
-    """Plain text, small and pale: the picture in words, under it; a note beside a slider."""
+    """Plain text, small and pale: a note beside a slider, or under a picture."""
     return f'<span style="color:var(--jp-content-font-color2, {palette.INK});font-size:90%">{html.escape(text)}</span>'
 
 
@@ -115,6 +115,12 @@ def slider(  # noqa: PLR0913 - a slider's looks
     for name in names:
         made.add_class(name)
     return made
+
+
+def aloud(text: str) -> str:
+    """The picture in words, for a screen reader: those who see the picture do not see them."""
+    hidden = "position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%);white-space:nowrap"
+    return f'<span style="{hidden}">{html.escape(text)}</span>'
 
 
 def put(slider: Widget, value: float | None) -> str:

@@ -138,4 +138,4 @@ class PushPanel(Panel[Parts, Snapshot]):
     def _tell(self, text: str) -> None:
         self.said.value = html.escape(text)
         picture.update(self.figure, self._view())
-        self.alt.value = parts.caption(picture.describe(self._view()))
+        self.alt.value = parts.aloud(picture.describe(self._view()))

@@ -209,7 +209,7 @@ class RetryPanel(LoadedPanel[Parts, Snapshot]):
         view = self._story.view(summary)
         picture.update(self.figure, view)
         self._show_numbers(counts, summary)
-        self.alt.value = parts.caption(picture.describe(view))
+        self.alt.value = parts.aloud(picture.describe(view))
 
     def _show_numbers(self, counts: Counts, summary: Summary) -> None:
         self.numbers.value = parts.count(counts, summary)

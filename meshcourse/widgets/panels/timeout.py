@@ -252,7 +252,7 @@ class TimeoutPanel(Panel[Controls, Snapshot]):
             shown = tuple(self._journeys)
             picture.update(self._controls.figure, shown, self._places, self._worker)
             self._controls.words.value = picture.verdict(shown[-1])
-            self._controls.alt.value = parts.caption(picture.describe(shown))
+            self._controls.alt.value = parts.aloud(picture.describe(shown))
 
     def _show_repeat(self, *, running: bool) -> None:
         if self._controls is not None:

@@ -54,7 +54,7 @@ def build(delay: float, timeouts: Sequence[tuple[str, float]], *, title: str, fi
     repeat.add_class("mc-repeat")
     repeat.layout.width = "auto"
     words, error, alt = parts.words("mc-words"), parts.words("mc-error"), parts.words("mc-alt")
-    words.value, alt.value = "No request has been sent yet.", parts.caption(picture.describe(()))
+    words.value, alt.value = "No request has been sent yet.", parts.aloud(picture.describe(()))
     live = live_figure.made(figure)
     box = parts.boxed("mc-timeout-panel", parts.heading(title), waiting, *rows, parts.row(send, repeat), words, error, live, alt)
     made = Controls(box, live, waiting, limits, notes, send, repeat, words, error, alt)

@@ -282,7 +282,7 @@ class WeightPanel(LoadedPanel[Controls, Snapshot]):
         for version, text in self.widgets.observed.items():
             text.value = weight_controls.seen(version, found.summary)
         self.widgets.numbers.value = parts.count(found.counts, found.summary)
-        self.widgets.alt.value = parts.caption(picture.describe(view))
+        self.widgets.alt.value = parts.aloud(picture.describe(view))
         self._show_rule(self.widgets)
         self._show_error()
 
