@@ -6,6 +6,7 @@ gateway sent there, also those of other clients and other routes to the same des
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import time
@@ -15,11 +16,12 @@ from urllib.parse import quote
 
 from meshcourse.kube import pods
 from meshcourse.kube.connection import Connection
-from meshcourse.mesh.envoy import admin, config_dump
+from meshcourse.mesh.envoy import config_dump
+from meshcourse.mesh.envoy.admin import AdminConnection
+from meshcourse.mesh.envoy.cluster_names import ClusterName
 from meshcourse.mesh.install import installation
 from meshcourse.mesh.rules.weights import Destination, Split
 
-_CLUSTER: Final = re.compile(r"outbound\|(?P<port>\d*)\|(?P<subset>[^|]*)\|(?P<host>.+)")
 _FRESH: Final = 5.0
 """Seconds for which the gateway's pods are taken to be the same."""
 _NEAR: Final = 0.51
@@ -46,7 +48,7 @@ class Destinations:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._lines: dict[str, admin.Line] = {}
+        self._lines: dict[str, AdminConnection] = {}
         self._names: tuple[str, ...] = ()
         self._looked = -_FRESH
         self._counts: dict[tuple[str, str], dict[str, Sent]] = {}
@@ -86,11 +88,14 @@ class Destinations:
         for line in self._lines.values():
             line.close()
 
-    def _pods(self) -> dict[str, admin.Line]:
+    def _pods(self) -> dict[str, AdminConnection]:
         now = time.monotonic()
         if now - self._looked > _FRESH:
             self._names, self._looked = pods.ready(self._connection, installation.NAMESPACE, installation.INGRESS), now
-        return {name: self._lines.setdefault(name, admin.Line(self._connection, installation.NAMESPACE, name)) for name in self._names}
+        for name in self._names:
+            if name not in self._lines:
+                self._lines[name] = AdminConnection(self._connection, installation.NAMESPACE, functools.partial(str, name))
+        return {name: self._lines[name] for name in self._names}
 
 
 def _routes(configuration: list[dict[str, Any]], split: Split) -> list[config_dump.Route]:
@@ -103,12 +108,9 @@ def _routes(configuration: list[dict[str, Any]], split: Split) -> list[config_du
 
 
 def _leads(cluster: str, destination: Destination) -> bool:
-    found = _CLUSTER.fullmatch(cluster)
-    return (
-        found is not None
-        and (found["host"], found["subset"]) == (destination.host, destination.subset)
-        and destination.port in {None, int(found["port"] or 0)}
-    )
+    name = ClusterName.parse(cluster)
+    port = destination.port is None or name.port == str(destination.port)
+    return name.direction == "outbound" and (name.host, name.subset) == (destination.host, destination.subset) and port
 
 
 def _same(wanted: dict[tuple[str, str], float], route: config_dump.Route) -> bool:

@@ -48,8 +48,12 @@ def described_by(front: Json, middle: Json, back: Json) -> Retrying:
     """What the chain's VirtualServices say. Istio's own two retries, which no aborted request brings about, count as none."""
     abort = (_rule(back).get("fault") or {}).get("abort") or {}
     status = int(abort.get("httpStatus") or 0)
-    attempts = [_attempts(each, status or ABORT) for each in (front, middle)]
-    return Retrying(float((abort.get("percentage") or {}).get("value", 0)), *attempts, tuple(_unlike(front, middle, back, status)))
+    return Retrying(
+        _percent(abort),
+        _attempts(front, status or ABORT),
+        _attempts(middle, status or ABORT),
+        tuple(_unlike(front, middle, back, status)),
+    )
 
 
 def _unlike(front: Json, middle: Json, back: Json, status: int) -> Iterator[str]:
