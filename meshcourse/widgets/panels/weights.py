@@ -90,6 +90,7 @@ class WeightPanel(LoadedPanel[Controls, Snapshot]):
         self._routes: tuple[str, ...] = ()
         self._before: Split | None = None
         self._wished = self._counted = 0.0
+        self._counting: asyncio.Task[None] | None = None
         self._ruling: Split | None = None
         """The weights whose coming to the gateway's Envoy is awaited, or was last."""
         self._ruled: dict[str, float] = {}
@@ -116,8 +117,8 @@ class WeightPanel(LoadedPanel[Controls, Snapshot]):
     async def _beat(self) -> None:
         """Redraw while there is something new."""
         if self._load.fresh:
-            if self._load.running and time.monotonic() - self._counted > LOOK:
-                await self._count()
+            if self._load.running and time.monotonic() - self._counted > LOOK and (self._counting is None or self._counting.done()):
+                self._counting = asyncio.create_task(self._shown(self._count(), of="the gateway"))
             found = await self._snapshot()
             self._trail.add(Tick(self._now(), self._split.held.percent, found.summary))
             await asyncio.to_thread(self._draw, found, self._trail.view(tuple(self._standing.single)))
@@ -140,6 +141,7 @@ class WeightPanel(LoadedPanel[Controls, Snapshot]):
 
     async def _leave(self) -> None:
         await super()._leave()
+        await self._end(self._counting)
         if self._gateway is not None:
             await asyncio.to_thread(self._gateway.close)
 
@@ -250,7 +252,7 @@ class WeightPanel(LoadedPanel[Controls, Snapshot]):
     async def _await_rule(self, split: Split) -> None:
         """The count begins anew when Envoy holds the new weights: what it sent before says nothing of them."""
         ends = time.monotonic() + PUSH
-        while self._gateway is not None and self._ruling is split and time.monotonic() < ends:
+        while self._gateway is not None and split.listeners.patterns and self._ruling is split and time.monotonic() < ends:
             try:
                 if await asyncio.to_thread(self._gateway.hold, split):
                     break
@@ -267,6 +269,8 @@ class WeightPanel(LoadedPanel[Controls, Snapshot]):
         running = self.running
         await self._stop()
         self._load.target = replace(self._load.target, host=host)
+        if self._controls is not None:
+            self._show_rule(self._controls)
         if running:
             await self._start()
 
@@ -329,7 +333,9 @@ class WeightPanel(LoadedPanel[Controls, Snapshot]):
             built.sliders[version].value = percent
 
     def _show_rule(self, built: Controls) -> None:
-        said = [each for each in (weight_controls.written(self._split.held), self._standing.doubt) if each]
+        host = self._load.target.host
+        asked = f"The rule is for {host}: that is the host the requests ask for." if host and not self._host else ""
+        said = [each for each in (weight_controls.written(self._split.held), asked, self._standing.doubt) if each]
         built.rule.value = "<br>".join(map(parts.caption, said))
 
     def _begins(self) -> None:
