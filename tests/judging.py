@@ -12,7 +12,7 @@ def judged(witness: LiveWitness, number: str, *manifests: str) -> Outcome:
     """Apply a learner's manifests, and judge."""
     for manifest in manifests:
         resources.apply(witness.connection, manifest, namespace=witness.namespace)
-    return exercises.judge(chapters.EXERCISES[number], witness)
+    return judging.judge(chapters.EXERCISES[number], witness)
 
 
 def mistaken(found: Outcome, hint: str) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from meshcourse.core import errors
-from meshcourse.lab import chapters, session
+from meshcourse.lab import chapters, session, submissions
 from meshcourse.lab.start import say
 from meshcourse.measure import access_logs, proxy_stats
 from meshcourse.mesh import arrival, commands, installation, resources
@@ -58,10 +58,11 @@ def sh(command: str, *, timeout: float = 600.0) -> None:
 def apply(manifest: str | Path) -> None:
     """Apply YAML text, or a file of the chapter's manifests, and wait until the ingress gateway has taken it in.
 
-    Text that holds only comments applies nothing. Raises MeshError for broken YAML, KubernetesError when it is refused.
+    Text that holds only comments applies nothing; of several objects all are applied, or none. Raises MeshError for broken YAML,
+    KubernetesError when it is refused.
     """
     begun = session.current()
-    lines = resources.apply(begun.connection, _readable(manifest), namespace=begun.namespace)
+    lines = submissions.apply(begun.connection, _readable(manifest), namespace=begun.namespace)
     if not lines:
         say("○ nothing to apply yet: the manifest is empty")
         return

@@ -15,7 +15,7 @@ from typing import Any, Final
 from meshcourse.backends import chosen, learners
 from meshcourse.cluster import inotify
 from meshcourse.core import errors, settings
-from meshcourse.lab import beforehand, chapters, overview, passed, session
+from meshcourse.lab import beforehand, chapters, overview, passed, session, submissions
 from meshcourse.lab.chapters import Chapter
 from meshcourse.lab.session import Session
 from meshcourse.mesh import arrival, commands, fence, injection, installation, resources, versions
@@ -42,6 +42,7 @@ def chapter(key: str) -> None:
     if connection.learner:
         _must_be_shared(wanted)
     begun = session.begin(wanted.belonging_to(connection.learner), connection)
+    submissions.watch_cells()
     wanted = begun.chapter
     if wanted.profile:
         _istio(begun.connection, wanted)

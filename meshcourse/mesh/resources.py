@@ -58,6 +58,21 @@ def apply(connection: Connection, manifest: str | Path, *, namespace: str | None
     return tuple(done.stdout.splitlines())
 
 
+def rehearse(connection: Connection, manifest: str | Path, *, namespace: str | None = None) -> None:
+    """Ask the API server whether it would take every object of a manifest that has several; nothing is stored. Raises as `apply`.
+
+    A manifest that makes a namespace or a kind is not asked about: its other objects may need those first.
+    """
+    text, source = (manifest.read_text(encoding="utf-8"), str(manifest)) if isinstance(manifest, Path) else (manifest, "the manifest")
+    every = manifests.parse(text, source=source)
+    if len(every) < 2 or {str(each.get("kind")) for each in every} & {"Namespace", "CustomResourceDefinition"}:  # noqa: PLR2004 - several
+        return
+    arguments = ["kubectl", "apply", "--server-side", "--force-conflicts", f"--field-manager={FIELD_MANAGER}", "--dry-run=server", "-f", "-"]
+    done = commands.run(connection, [*arguments, *_in(namespace)], text=_as_served(connection, text), timeout=60.0)
+    if done.code != 0:
+        raise refusal(done, source)
+
+
 def delete(connection: Connection, manifest: str | Path, *, namespace: str | None = None) -> tuple[str, ...]:
     """Delete every object of `manifest` that is there and wait until it is gone; returns kubectl's lines. Raises as `apply`."""
     text, source = (manifest.read_text(encoding="utf-8"), str(manifest)) if isinstance(manifest, Path) else (manifest, "the manifest")

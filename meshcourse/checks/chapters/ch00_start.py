@@ -28,29 +28,26 @@ _ID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 def a_teapot(witness: Witness) -> Outcome:
     """0.1: a request for /status/418 went through the gateway to the application."""
-    number = "0.1"
     began = _began(witness)
     if began is None:
-        return _no_pod(number, witness)
+        return _no_pod(witness)
     arrived, unknown, elsewhere = _requests(witness, began)
     if arrived:
-        return outcome.passed(number, f"{HOST}{PATH} went through the gateway, and hello answered 418")
+        return outcome.passed(f"{HOST}{PATH} went through the gateway, and hello answered 418")
     expected = f"GET {PATH} for {HOST} reaches hello, which answers 418"
     if unknown:
         return outcome.not_yet(
-            number,
             seen=f"the gateway had no rule for the host {unknown[-1]['authority']} and said 404 itself",
             expected=expected,
             hint=f'tell the gateway which host you mean: curl -H "Host: {HOST}" ...',
         )
     if elsewhere:
         return outcome.not_yet(
-            number,
             seen=f"hello was asked for {elsewhere[-1]['path']} and answered {elsewhere[-1].code}",
             expected=expected,
             hint=f"the path is {PATH}",
         )
-    return outcome.not_attempted(number, f"no request for {PATH} has been logged yet")
+    return outcome.not_attempted(f"no request for {PATH} has been logged yet")
 
 
 def _requests(witness: Witness, began: str) -> tuple[list[Entry], list[Entry], list[Entry]]:
@@ -72,23 +69,22 @@ def _requests(witness: Witness, began: str) -> tuple[list[Entry], list[Entry], l
 
 def which_request(witness: Witness) -> Outcome:
     """0.2: the request id of a 418 in the sidecar's log."""
-    number = "0.2"
-    answer = witness.answer(number).strip("\"' ").lower()
+    answer = witness.answer("0.2").strip("\"' ").lower()
     if not answer:
-        return outcome.not_attempted(number, "there is no answer yet")
+        return outcome.not_attempted("there is no answer yet")
     if _began(witness) is None:
-        return _no_pod(number, witness)
+        return _no_pod(witness)
     entries = witness.log(SIDECAR)
     wanted = _teapots(entries)
     expected = f"the request id of a request for {PATH}"
     if not wanted:
         return outcome.not_yet(
-            number, seen=f"no request for {PATH} is in the log of hello's sidecar", expected=expected, hint="do exercise 0.1 first"
+            seen=f"no request for {PATH} is in the log of hello's sidecar", expected=expected, hint="do exercise 0.1 first"
         )
     if answer in {entry["request_id"] for entry in wanted}:
-        return outcome.passed(number, f"the request with id {answer} was answered with 418")
+        return outcome.passed(f"the request with id {answer} was answered with 418")
     seen, hint = _what_it_is(answer, entries)
-    return outcome.not_yet(number, seen=seen, expected=expected, hint=hint)
+    return outcome.not_yet(seen=seen, expected=expected, hint=hint)
 
 
 def _what_it_is(answer: str, entries: tuple[Entry, ...]) -> tuple[str, str]:
@@ -113,8 +109,8 @@ def _began(witness: Witness) -> str | None:
     return max(times, default=None)
 
 
-def _no_pod(number: str, witness: Witness) -> Outcome:
-    return outcome.not_attempted(number, f"there is no pod of hello in namespace {witness.namespace}: run section 3 first")
+def _no_pod(witness: Witness) -> Outcome:
+    return outcome.not_attempted(f"there is no pod of hello in namespace {witness.namespace}: run section 3 first")
 
 
 EXERCISES: Final = (

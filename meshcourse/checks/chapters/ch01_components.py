@@ -11,7 +11,7 @@ import uuid
 from collections import Counter
 from typing import Final
 
-from meshcourse.checks import doors, outcome
+from meshcourse.checks import outcome, reachability
 from meshcourse.checks.exercises import Exercise, Json, Witness
 from meshcourse.checks.outcome import Outcome
 from meshcourse.core import errors
@@ -29,27 +29,26 @@ _FULL: Final = "istio-egressgateway.istio-system.svc.cluster.local"
 
 def a_door_and_a_rule(witness: Witness) -> Outcome:
     """1.1: Gateway and VirtualService `hello` let hello.example.com through to web."""
-    number = "1.1"
     gateway, service = witness.object("gateway", "hello"), witness.virtual_service("hello")
     if gateway is None and service is None:
-        return outcome.not_attempted(number, f"there is no Gateway and no VirtualService `hello` in namespace {witness.namespace} yet")
+        return outcome.not_attempted(f"there is no Gateway and no VirtualService `hello` in namespace {witness.namespace} yet")
     expected = f"requests for {HELLO} are answered by web"
     wrong = _missing_half(gateway, service)
     if wrong or service is None:
-        return outcome.not_yet(number, seen=wrong[0], expected=expected, hint=wrong[1])
-    shut = doors.shut(number, witness, service, host=HELLO, gateway="hello")
-    if shut:
+        return outcome.not_yet(seen=wrong[0], expected=expected, hint=wrong[1])
+    shut = reachability.service(witness, "hello", host=HELLO, gateway="hello")
+    if isinstance(shut, Outcome):
         return shut
     codes = Counter(result.status for result in witness.send(FEW, host=HELLO, path="/get"))
     if set(codes) == {200}:
-        return outcome.passed(number, f"{FEW} of {FEW} requests for {HELLO} were answered with 200")
+        return outcome.passed(f"{FEW} of {FEW} requests for {HELLO} were answered with 200")
     if set(codes) == {0}:
-        return outcome.cannot_tell(number, "the ingress gateway does not answer", "kubectl get pods -n istio-system")
+        return outcome.cannot_tell("the ingress gateway does not answer", "kubectl get pods -n istio-system")
     hint = "is `destination: host:` the Service's name, web, and its port 80? 503 means that Envoy has nobody to send to"
     if codes.get(404):
         hint = "404 means that no rule fits: a rule without `match` takes every path"
     seen = ", ".join(f"{count} × {code or 'no answer'}" for code, count in sorted(codes.items()))  # noqa: RUF001 - times
-    return outcome.not_yet(number, seen=f"of {FEW} requests: {seen}", expected=expected, hint=hint)
+    return outcome.not_yet(seen=f"of {FEW} requests: {seen}", expected=expected, hint=hint)
 
 
 def _missing_half(gateway: Json | None, service: Json | None) -> tuple[str, ...]:
@@ -81,38 +80,35 @@ def _missing_half(gateway: Json | None, service: Json | None) -> tuple[str, ...]
 
 def count_the_envoys(witness: Witness) -> Outcome:
     """1.2: how many Envoys take their orders from istiod now."""
-    number = "1.2"
-    answer = witness.answer(number)
+    answer = witness.answer("1.2")
     if not answer:
-        return outcome.not_attempted(number, "there is no answer yet")
+        return outcome.not_attempted("there is no answer yet")
     told = istioctl.run(witness.connection, "proxy-status").stdout
     names = [line.split()[0] for line in told.splitlines()[1:] if line.strip()]
     expected = "the number of lines that `istioctl proxy-status` has below its heading"
     if not answer.isdigit():
-        return outcome.not_yet(number, seen=f"{answer} is no number", expected=expected, hint='lab.answer("1.2", 7), for example')
+        return outcome.not_yet(seen=f"{answer} is no number", expected=expected, hint='lab.answer("1.2", 7), for example')
     if int(answer) == len(names):
-        return outcome.passed(number, f"{len(names)} Envoys are connected: {', '.join(name.partition('.')[0] for name in names)}")
+        return outcome.passed(f"{len(names)} Envoys are connected: {', '.join(name.partition('.')[0] for name in names)}")
     gateways = [name for name in names if name.endswith(f".{_SYSTEM}")]
     hint = "each line below the heading is one Envoy; did pods come or go since you counted?"
     if int(answer) == len(names) - len(gateways):
         hint = "the gateways are Envoys too"
     elif int(answer) == len(names) + 1:
         hint = "the heading is no Envoy, and istiod is none either: it gives the orders. Or has a pod gone since you counted? Count again"
-    return outcome.not_yet(number, seen=f"your answer is {answer}", expected=expected, hint=hint)
+    return outcome.not_yet(seen=f"your answer is {answer}", expected=expected, hint=hint)
 
 
 def a_second_way_out(witness: Witness) -> Outcome:
     """1.3: client's requests for billing.partner.example pass the egress gateway."""
-    number = "1.3"
     services = [each for each in witness.objects("virtualservices") if BILLING in each.get("spec", {}).get("hosts", ())]
     if not services:
-        return outcome.not_attempted(number, f"no VirtualService in namespace {witness.namespace} is for the host {BILLING} yet")
+        return outcome.not_attempted(f"no VirtualService in namespace {witness.namespace} is for the host {BILLING} yet")
     expected = f"a request of client for {BILLING} is answered with 200, and the egress gateway has logged it"
     gateways = {name.rpartition("/")[2] for each in services for name in each["spec"].get("gateways") or ("mesh",)}
     for wanted, who in (("mesh", "the sidecars"), ("way-out", "the egress gateway")):
         if wanted not in gateways:
             return outcome.not_yet(
-                number,
                 seen=f"the VirtualService is bound to {', '.join(sorted(gateways))}: {who} do not read it".replace(
                     "gateway do", "gateway does"
                 ),
@@ -124,19 +120,18 @@ def a_second_way_out(witness: Witness) -> Outcome:
     code = _call(witness, mark)
     passed_by = _logged(witness, mark)
     if code == "200" and passed_by:
-        return outcome.passed(number, f"client got 200, and the egress gateway logged the request on its way to {passed_by}")
+        return outcome.passed(f"client got 200, and the egress gateway logged the request on its way to {passed_by}")
     if code == "200":
         return outcome.not_yet(
-            number,
             seen="client got 200, but the egress gateway saw nothing of it: the sidecar sent it straight to the outside",
             expected=expected,
             hint=f"the rule with `match: [{{gateways: [mesh]}}]` must send to {_FULL}",
         )
     if passed_by:
         hint = f"the rule with `match: [{{gateways: [way-out]}}]` must send to {BILLING}"
-        return outcome.not_yet(number, seen=f"the egress gateway got the request and answered {code}", expected=expected, hint=hint)
+        return outcome.not_yet(seen=f"the egress gateway got the request and answered {code}", expected=expected, hint=hint)
     hint = "what does client's own Envoy say? kubectl logs deploy/client -c istio-proxy --tail=2"
-    return outcome.not_yet(number, seen=f"client got {code}, and the egress gateway saw nothing of it", expected=expected, hint=hint)
+    return outcome.not_yet(seen=f"client got {code}, and the egress gateway saw nothing of it", expected=expected, hint=hint)
 
 
 def _call(witness: Witness, mark: str) -> str:

@@ -25,11 +25,10 @@ _PASSED_OVER: Final = {"kube-public", "kube-node-lease", "local-path-storage"}
 
 def leave_no_trace(witness: Witness) -> Outcome:
     """2.1: no config map of istiod's is left, and nothing else of Istio's either."""
-    number = "2.1"
     expected = "no config map of istiod's in any namespace, no istio-system, no kinds, no webhooks"
     if installation.status(witness.connection):
         seen = "Istio is installed: as long as istiod runs, it puts its config maps back"
-        return outcome.not_attempted(number, f"{seen}. Take it off first (section 5)")
+        return outcome.not_attempted(f"{seen}. Take it off first (section 5)")
     found = traces.find(witness.connection)
     if found.namespace or found.wide:
         seen = (
@@ -38,29 +37,28 @@ def leave_no_trace(witness: Witness) -> Outcome:
             else f"{len(found.wide)} objects of Istio's for the whole cluster are there"
         )
         hint = "section 5 has the two commands; a namespace takes some seconds to go"
-        return outcome.not_yet(number, seen=seen, expected=expected, hint=hint)
+        return outcome.not_yet(seen=seen, expected=expected, hint=hint)
     maps = [each for each in found.elsewhere if each.kind == "ConfigMap"]
     if not maps:
-        return outcome.passed(number, "no namespace holds a config map of istiod's, and nothing else of Istio's is there")
+        return outcome.passed("no namespace holds a config map of istiod's, and nothing else of Istio's is there")
     places = {name: {each.namespace for each in maps if each.name == name} for name in LEFT}
     namespaces = {str(each["metadata"]["name"]) for each in witness.objects("namespaces")} - _PASSED_OVER
     if all(places[name] >= namespaces for name in LEFT):
-        return outcome.not_attempted(number, f"the config maps are still in {', '.join(sorted(namespaces))}")
+        return outcome.not_attempted(f"the config maps are still in {', '.join(sorted(namespaces))}")
     where = sorted({each.namespace for each in maps})
     seen = f"{', '.join(sorted({each.name for each in maps}))} in {', '.join(where[:_FEW])}{' and others' if len(where) > _FEW else ''}"
     hint = "there are two of them in each namespace: istio-ca-root-cert and istio-ca-crl"
     if len({each.name for each in maps}) > 1:
         hint = "`kubectl delete` works on one namespace at a time: a loop over `kubectl get namespaces` reaches all"
-    return outcome.not_yet(number, seen=seen, expected=expected, hint=hint)
+    return outcome.not_yet(seen=seen, expected=expected, hint=hint)
 
 
 def a_choice_of_your_own(witness: Witness) -> Outcome:
     """2.2: istiod and the ingress gateway, no egress gateway, and the access log on."""
-    number = "2.2"
     expected = f"istiod and {installation.INGRESS} run, {installation.EGRESS} does not, and the mesh writes its access log to {LOG}"
     found = installation.status(witness.connection)
     if found is None:
-        return outcome.not_attempted(number, "Istio is not installed yet")
+        return outcome.not_attempted("Istio is not installed yet")
     ready = {name: have >= wanted for name, have, wanted in found.deployments}
     log = _access_log(witness)
     if installation.EGRESS in ready:
@@ -72,8 +70,8 @@ def a_choice_of_your_own(witness: Witness) -> Outcome:
     elif log != LOG:
         hint = f"add --set meshConfig.accessLogFile={LOG} to the same command: what it does not say goes back to the profile's choice"
     else:
-        return outcome.passed(number, f"{found}; access log: {log}")
-    return outcome.not_yet(number, seen=f"{found}; access log: {log or 'off'}", expected=expected, hint=hint)
+        return outcome.passed(f"{found}; access log: {log}")
+    return outcome.not_yet(seen=f"{found}; access log: {log or 'off'}", expected=expected, hint=hint)
 
 
 def _access_log(witness: Witness) -> str:

@@ -34,21 +34,20 @@ _GOOD: Final = 200
 
 def who_else_asks_for_ratings(witness: Witness) -> Outcome:
     """4.1: the one workload, besides reviews, that calls ratings itself."""
-    number = "4.1"
-    given = witness.answer(number).strip("\"' ").lower().removeprefix("deployment/").removeprefix("deploy/").removesuffix("-v1")
+    given = witness.answer("4.1").strip("\"' ").lower().removeprefix("deployment/").removeprefix("deploy/").removesuffix("-v1")
     if not given:
-        return outcome.not_attempted(number, "there is no answer yet")
+        return outcome.not_attempted("there is no answer yet")
     sample = call_counts.read(witness.connection, witness.namespace)
     called = callers(sample)
     others = {name for name in called.get("ratings", ()) if not name.startswith("reviews")}
     if not others:
         return outcome.cannot_tell(
-            number, "at present nobody but reviews calls ratings", "kubectl apply -f manifests/04_bookinfo/06-others.yaml"
+            "at present nobody but reviews calls ratings", "kubectl apply -f manifests/04_bookinfo/06-others.yaml"
         )
     if given in others:
-        return outcome.passed(number, f"the Envoy of {given} counts calls to ratings, and it is the only one besides those of reviews")
+        return outcome.passed(f"the Envoy of {given} counts calls to ratings, and it is the only one besides those of reviews")
     seen, hint = _not_the_caller(given, called, sample)
-    return outcome.not_yet(number, seen=seen, expected="a Deployment whose own Envoy calls ratings", hint=hint)
+    return outcome.not_yet(seen=seen, expected="a Deployment whose own Envoy calls ratings", hint=hint)
 
 
 def callers(sample: Sample) -> dict[str, set[str]]:
@@ -82,14 +81,13 @@ def _not_the_caller(given: str, called: Mapping[str, set[str]], sample: Sample) 
 
 def half_and_half_and_red_for_jason(witness: Witness) -> Outcome:
     """4.2: reviews v1 and v2 half and half for everybody; v3 for jason."""
-    number = "4.2"
     found = witness.virtual_service("reviews")
     if found is None:
-        return outcome.not_attempted(number, f"there is no VirtualService `reviews` in namespace {witness.namespace} yet")
-    return in_the_mesh(number, witness, found, "reviews") or _judged(number, witness)
+        return outcome.not_attempted(f"there is no VirtualService `reviews` in namespace {witness.namespace} yet")
+    return in_the_mesh(witness, found, "reviews") or _judged(witness)
 
 
-def _judged(number: str, witness: Witness) -> Outcome:
+def _judged(witness: Witness) -> Outcome:
     jason, jane, everybody = (reviews_of(witness, user, n) for user, n in (("jason", FEW), ("jane", FEW), ("", MANY)))
     red, half = expectations.share(jason, "v3", 1.0), expectations.share(everybody, "v2", 0.5)
     all_answered = "every request is answered"
@@ -102,8 +100,8 @@ def _judged(number: str, witness: Witness) -> Outcome:
     )
     for wrong, seen, expected, hint in findings:
         if wrong:
-            return outcome.not_yet(number, seen=seen, expected=expected, hint=hint)
-    return outcome.passed(number, f"{everybody}; as jason, {jason}", bound=half.bound)
+            return outcome.not_yet(seen=seen, expected=expected, hint=hint)
+    return outcome.passed(f"{everybody}; as jason, {jason}", bound=half.bound)
 
 
 _FAILED: Final = (
@@ -143,21 +141,19 @@ def ask(witness: Witness, path: str, user: str, n: int, *, mark: str = "") -> Se
     return witness.send(n, path=path, headers={**headers, "user-agent": mark} if mark else headers)
 
 
-def in_the_mesh(exercise: str, witness: Witness, found: Json, service: str) -> Outcome | None:
+def in_the_mesh(witness: Witness, found: Json, service: str) -> Outcome | None:
     """Why the sidecars do not act on VirtualService `found` for calls to `service`, or None when they do."""
     name, spec = found["metadata"]["name"], found.get("spec", {})
     hosts, gateways = list(spec.get("hosts", ())), list(spec.get("gateways", ()))
     full = f"{service}.{witness.namespace}.svc.cluster.local"
     if not {service, full} & set(hosts):
         return outcome.not_yet(
-            exercise,
             seen=f"VirtualService {name} is for the hosts {', '.join(hosts) or '(none)'}",
             expected=f"it is for {service}",
             hint=f"`hosts:` holds the name that the calling program uses: `hosts: [{service}]`",
         )
     if gateways and "mesh" not in gateways:
         return outcome.not_yet(
-            exercise,
             seen=f"VirtualService {name} is bound to {', '.join(gateways)}, so only that gateway reads it",
             expected="the sidecars read it",
             hint=f"the call to {service} is made inside the mesh, by a pod: leave out `gateways`",
@@ -165,7 +161,6 @@ def in_the_mesh(exercise: str, witness: Witness, found: Json, service: str) -> O
     missing = [line for line in witness.arrival().missing if line.startswith(f"VirtualService {name} ")]
     if missing:
         return outcome.not_yet(
-            exercise,
             seen=f"{missing[0]} has not arrived",
             expected="istiod pushes it within a second",
             hint="`istioctl analyze` names what does not fit together",
@@ -178,18 +173,16 @@ def in_the_mesh(exercise: str, witness: Witness, found: Json, service: str) -> O
 
 def a_bad_version_that_only_tess_meets(witness: Witness) -> Outcome:
     """4.3: ratings v2, which fails half of the time, for tess alone."""
-    number = "4.3"
     found = witness.virtual_service("ratings")
     if found is None:
-        return outcome.not_attempted(number, f"there is no VirtualService `ratings` in namespace {witness.namespace} yet")
+        return outcome.not_attempted(f"there is no VirtualService `ratings` in namespace {witness.namespace} yet")
     if witness.object("deployment", "ratings-v2") is None:
         return outcome.not_yet(
-            number,
             seen="there is no Deployment ratings-v2",
             expected="the version that is to be tested runs",
             hint="kubectl apply -f manifests/04_bookinfo/07-ratings-v2.yaml",
         )
-    unread = in_the_mesh(number, witness, found, "ratings")
+    unread = in_the_mesh(witness, found, "ratings")
     if unread:
         return unread
     for who, n in (("", TESTED), ("jason", FEW)):
@@ -197,20 +190,18 @@ def a_bad_version_that_only_tess_meets(witness: Witness) -> Outcome:
         if failed:
             hint = _EVERYBODY_ALL if failed == n else _EVERYBODY_SOME if not who else _JASON
             return outcome.not_yet(
-                number,
                 seen=f"as {who or 'nobody'}, {failed} of {n} requests failed",
                 expected="for everybody but tess none fails",
                 hint=hint,
             )
-    return _tess(number, witness)
+    return _tess(witness)
 
 
-def _tess(number: str, witness: Witness) -> Outcome:
+def _tess(witness: Witness) -> Outcome:
     mark = uuid.uuid4().hex
     failed = _failed(ask(witness, bookstore.RATINGS, "tess", TESTED, mark=mark))
     if failed in {0, TESTED}:
         return outcome.not_yet(
-            number,
             seen=f"as tess, {failed} of {TESTED} requests failed",
             expected="tess meets v2, which fails about half of the time",
             hint=_TESS_NONE if not failed else _TESS_ALL,
@@ -218,9 +209,9 @@ def _tess(number: str, witness: Witness) -> Outcome:
     by_v1 = _by_v1(witness, mark)
     if by_v1:
         return outcome.not_yet(
-            number, seen=f"as tess, v1 answered {by_v1} of {TESTED} requests", expected="tess meets v2 each time", hint=_TESS_SOME
+            seen=f"as tess, v1 answered {by_v1} of {TESTED} requests", expected="tess meets v2 each time", hint=_TESS_SOME
         )
-    return outcome.passed(number, f"as tess, {failed} of {TESTED} requests failed; as jason and as nobody, none of {FEW + TESTED}")
+    return outcome.passed(f"as tess, {failed} of {TESTED} requests failed; as jason and as nobody, none of {FEW + TESTED}")
 
 
 def _failed(found: Sequence[Result]) -> int:

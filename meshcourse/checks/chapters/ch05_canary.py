@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from meshcourse.checks import doors, expectations, outcome, statistics
+from meshcourse.checks import expectations, outcome, reachability, statistics
 from meshcourse.checks.exercises import Exercise, Witness
 from meshcourse.checks.expectations import Tally
 from meshcourse.checks.outcome import Outcome
@@ -26,12 +26,12 @@ _PARTNER: Final = {"x-team": "partner"}
 _ALARM: Final = statistics.FALSE_ALARM / 2
 
 
-def failing(exercise: str, found: Tally, which: str) -> Outcome | None:
+def failing(found: Tally, which: str) -> Outcome | None:
     """What failed requests mean, or None when all were answered."""
     if not found.failures:
         return None
     if not found.answered and all(not failure.isdigit() for failure in found.failures):
-        return outcome.cannot_tell(exercise, f"no request got an HTTP answer: {found}", "kubectl get pods -n istio-system")
+        return outcome.cannot_tell(f"no request got an HTTP answer: {found}", "kubectl get pods -n istio-system")
     hint = "look at the ingress gateway's access log: kubectl -n istio-system logs deploy/istio-ingressgateway --tail=3"
     if "503" in found.failures:
         hint = (
@@ -40,23 +40,19 @@ def failing(exercise: str, found: Tally, which: str) -> Outcome | None:
         )
     elif "404" in found.failures:
         hint = "404 means that no rule fits. A rule without `match` at the end takes all requests that are left"
-    return outcome.not_yet(exercise, seen=f"{which}: {found}", expected="every request is answered by v1 or v2", hint=hint)
+    return outcome.not_yet(seen=f"{which}: {found}", expected="every request is answered by v1 or v2", hint=hint)
 
 
 def ship_to_a_fifth_and_the_team(witness: Witness) -> Outcome:
     """5.1: 20 % of everyone on v2, and all of `x-team: internal`."""
-    number = "5.1"
-    found = witness.virtual_service("shop")
-    if found is None:
-        return outcome.not_attempted(number, f"there is no VirtualService `shop` in namespace {witness.namespace} yet")
-    unreachable = doors.shut(number, witness, found, host=SHOP, gateway="web")
-    if unreachable:
-        return unreachable
+    found = reachability.service(witness, "shop", host=SHOP, gateway="web")
+    if isinstance(found, Outcome):
+        return found
     got: dict[str, Tally] = {}
     # The few come first: where nothing answers at all, that is said at once.
     for which, n, headers in (("x-team: internal", FEW, _TEAM), ("x-team: partner", FEW, _PARTNER), ("no header", MANY, {})):
         got[which] = witness.ask(n, host=SHOP, headers=headers)
-        broken = failing(number, got[which], f"with {which}")
+        broken = failing(got[which], f"with {which}")
         if broken:
             return broken
     team, others, everyone = got.values()
@@ -68,8 +64,8 @@ def ship_to_a_fifth_and_the_team(witness: Witness) -> Outcome:
     )
     for which, finding, hint in judged:
         if not finding.ok:
-            return outcome.not_yet(number, seen=f"{which}, {finding.seen}", expected=finding.expected, hint=hint, bound=finding.bound)
-    return outcome.passed(number, f"{everyone}; with x-team: internal, {team}", bound=split.bound)
+            return outcome.not_yet(seen=f"{which}, {finding.seen}", expected=finding.expected, hint=hint, bound=finding.bound)
+    return outcome.passed(f"{everyone}; with x-team: internal, {team}", bound=split.bound)
 
 
 _OTHERS_HINT: Final = "match the header's value, not only its presence: `x-team: {exact: internal}`"
@@ -137,21 +133,17 @@ _VISITORS: Final[tuple[tuple[str, Mapping[str, str], str, str], ...]] = (
 
 def beta_testers_with_a_way_out(witness: Witness) -> Outcome:
     """5.2: the cookie beta=yes gives v2, unless the header x-version: v1 asks for the old page."""
-    number = "5.2"
-    found = witness.virtual_service("club")
-    if found is None:
-        return outcome.not_attempted(number, f"there is no VirtualService `club` in namespace {witness.namespace} yet")
-    unreachable = doors.shut(number, witness, found, host=CLUB, gateway="web")
-    if unreachable:
-        return unreachable
+    found = reachability.service(witness, "club", host=CLUB, gateway="web")
+    if isinstance(found, Outcome):
+        return found
     for who, headers, version, hint in _VISITORS:
         got = witness.ask(EACH, host=CLUB, headers=headers)
-        broken = failing(number, got, who)
+        broken = failing(got, who)
         if broken:
             return broken
         if got.of(version) != got.n:
-            return outcome.not_yet(number, seen=f"{who}, {got}", expected=f"{version} answers all of them", hint=hint)
-    return outcome.passed(number, f"all {len(_VISITORS)} kinds of visitors got the version that they should, {EACH} requests each")
+            return outcome.not_yet(seen=f"{who}, {got}", expected=f"{version} answers all of them", hint=hint)
+    return outcome.passed(f"all {len(_VISITORS)} kinds of visitors got the version that they should, {EACH} requests each")
 
 
 EXERCISES: Final = (

@@ -98,23 +98,21 @@ def counter(witness: Witness, service: str, stat: str) -> int:
     return sum(value for name, value in witness.stats(CALLER, f"{service}.{witness.namespace}.svc", stat).items() if name.endswith(stat))
 
 
-def unready(number: str, witness: Witness, service: str) -> Outcome | None:
+def unready(witness: Witness, service: str) -> Outcome | None:
     """*Not attempted* or *not yet* for a rule that is not there, is for another host, or has not arrived; None when it can be judged."""
     rule = witness.object("destinationrule", service)
     if rule is None:
-        return outcome.not_attempted(number, f"there is no DestinationRule `{service}` in namespace {witness.namespace} yet")
+        return outcome.not_attempted(f"there is no DestinationRule `{service}` in namespace {witness.namespace} yet")
     host = str(rule.get("spec", {}).get("host", ""))
     full = f"{service}.{witness.namespace}.svc.cluster.local"
     if host not in {service, f"{service}.{witness.namespace}", f"{service}.{witness.namespace}.svc", full}:
         return outcome.not_yet(
-            number,
             seen=f"DestinationRule {service} is for the host {host}",
             expected=f"it is for {service}",
             hint=f"`host:` names the Service that is called: `host: {service}`",
         )
     if any(line.startswith(f"DestinationRule {service} ") for line in witness.arrival().missing):
         return outcome.not_yet(
-            number,
             seen=f"not every sidecar holds DestinationRule {service} yet",
             expected="istiod pushes it within a second",
             hint="`istioctl analyze` names what does not fit together; run the check once more",
@@ -127,15 +125,14 @@ def unready(number: str, witness: Witness, service: str) -> Outcome | None:
 
 def two_at_work_three_waiting(witness: Witness) -> Outcome:
     """6.1: `reports` works on two requests at a time, three wait, the others are refused at once."""
-    number = "6.1"
-    early = unready(number, witness, "reports")
+    early = unready(witness, "reports")
     if early:
         return early
     url = f"http://reports:{PORT}"
     few = fortio(witness, f"{url}/get", connections=1, n=5)
     if few.good != few.n:
         hint = "`kubectl get pods`: is reports 2/2? Then let the check run once more"
-        return outcome.not_yet(number, seen=f"one caller alone, {few}", expected="all are answered", hint=hint)
+        return outcome.not_yet(seen=f"one caller alone, {few}", expected="all are answered", hint=hint)
     before = counter(witness, "reports", "upstream_rq_pending_overflow")
     many = fortio(witness, f"{url}/delay/0.4", connections=CROWD, n=CROWD)
     refused = counter(witness, "reports", "upstream_rq_pending_overflow") - before
@@ -147,9 +144,9 @@ def two_at_work_three_waiting(witness: Witness) -> Outcome:
     if wrong:
         limits = f"Envoy holds {_limit(found.max_connections)} connections and {_limit(found.max_pending_requests)} waiting requests"
         return outcome.not_yet(
-            number, seen=f"{seen}; {limits}", expected=f"{AT_WORK} connections, {WAITING} waiting requests, the rest refused", hint=wrong
+            seen=f"{seen}; {limits}", expected=f"{AT_WORK} connections, {WAITING} waiting requests, the rest refused", hint=wrong
         )
-    return outcome.passed(number, seen)
+    return outcome.passed(seen)
 
 
 def _limit(number: int) -> str:
@@ -173,14 +170,13 @@ def _limits_hint(found: policies.Policy) -> str:
 
 def put_out_the_broken_one(witness: Witness) -> Outcome:
     """6.2: `orders` loses its broken pod after three errors in a row, for 30 s or more, and never more than half of its pods."""
-    number = "6.2"
-    early = unready(number, witness, "orders")
+    early = unready(witness, "orders")
     if early:
         return early
     broken = _addresses(witness, "app=httpbin,version=faulty")
     if not broken:
         return outcome.cannot_tell(
-            number, "the broken replica is not running", "kubectl scale deployment/httpbin-faulty --replicas=1    # then check again"
+            "the broken replica is not running", "kubectl scale deployment/httpbin-faulty --replicas=1    # then check again"
         )
     url = f"http://orders:{PORT}/get"
     first = fortio(witness, url, connections=1, n=60)
@@ -190,7 +186,6 @@ def put_out_the_broken_one(witness: Witness) -> Outcome:
     if out != broken or others:
         states = ", ".join(f"{each.address} {'put out' if each.ejected else 'in'}" for each in now)
         return outcome.not_yet(
-            number,
             seen=f"{first}; then {states}",
             expected=f"{', '.join(sorted(broken))}, the broken pod, is put out, and no other",
             hint=_ejection_hint(outlier, len(now)),
@@ -198,7 +193,6 @@ def put_out_the_broken_one(witness: Witness) -> Outcome:
     wrong = _orders_hint(outlier or {})
     if wrong:
         return outcome.not_yet(
-            number,
             seen=f"the broken pod is out; Envoy holds {_in_words(outlier or {})}",
             expected=f"out after {MOST_ERRORS} errors in a row, for {LEAST_SECONDS} s or longer, and {HALF} % of the pods at most",
             hint=wrong,
@@ -206,8 +200,8 @@ def put_out_the_broken_one(witness: Witness) -> Outcome:
     rest = fortio(witness, url, connections=1, n=40)
     if rest.good != rest.n:
         hint = "was the broken pod let in again in between? It should stay out for 30 s at least. Run the check once more"
-        return outcome.not_yet(number, seen=f"with the broken pod out, {rest}", expected="all are answered", hint=hint)
-    return outcome.passed(number, f"first {first}; with {', '.join(sorted(broken))} put out, {rest}")
+        return outcome.not_yet(seen=f"with the broken pod out, {rest}", expected="all are answered", hint=hint)
+    return outcome.passed(f"first {first}; with {', '.join(sorted(broken))} put out, {rest}")
 
 
 def _addresses(witness: Witness, selector: str) -> set[str]:
@@ -251,8 +245,7 @@ def _in_words(outlier: Mapping[str, Any]) -> str:
 
 def better_the_ejected_than_nobody(witness: Witness) -> Outcome:
     """6.3: `tickets` puts pods out after two errors, all of them if need be, and then calls them nevertheless."""
-    number = "6.3"
-    early = unready(number, witness, "tickets")
+    early = unready(witness, "tickets")
     if early:
         return early
     url = f"http://tickets:{PORT}"
@@ -260,7 +253,6 @@ def better_the_ejected_than_nobody(witness: Witness) -> Outcome:
     now, before = endpoints(witness, "tickets"), counter(witness, "tickets", "lb_healthy_panic")
     if not now or not all(each.ejected for each in now):
         return outcome.not_yet(
-            number,
             seen=f"after six errors ({bad}) {sum(each.ejected for each in now)} of {len(now)} pods are put out",
             expected="two errors in a row put a pod out, and all of them may be out",
             hint=_tickets_hint(held(witness, "tickets").get("outlierDetection")),
@@ -269,7 +261,6 @@ def better_the_ejected_than_nobody(witness: Witness) -> Outcome:
     panics = counter(witness, "tickets", "lb_healthy_panic") - before
     if good.good != good.n:
         return outcome.not_yet(
-            number,
             seen=f"all pods are put out, and {good}",
             expected="with fewer than half of the pods left, callers try those that were put out: all are answered",
             hint="`minHealthPercent` is the share of pods below which Envoy ignores the ejections; Istio's own choice is 0: never",
@@ -285,12 +276,11 @@ def better_the_ejected_than_nobody(witness: Witness) -> Outcome:
     ):
         if wrong:
             return outcome.not_yet(
-                number,
                 seen=f"{errors_} errors in a row put a pod out for {seconds:g} s, and below {share:g} % Envoy calls all",
                 expected=f"{TWICE} errors, {A_MINUTE} s, {HALF} %",
                 hint=hint,
             )
-    return outcome.passed(number, f"{len(now)} of {len(now)} pods put out, and yet {good}; Envoy chose among the ejected {panics} times")
+    return outcome.passed(f"{len(now)} of {len(now)} pods put out, and yet {good}; Envoy chose among the ejected {panics} times")
 
 
 def _tickets_hint(outlier: Mapping[str, Any] | None) -> str:

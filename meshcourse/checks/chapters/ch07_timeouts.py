@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
 
-from meshcourse.checks import doors, outcome
+from meshcourse.checks import outcome, reachability
 from meshcourse.checks.exercises import Exercise, Witness
 from meshcourse.checks.outcome import Outcome
 from meshcourse.core import errors
@@ -91,8 +91,7 @@ def _reply(parts: Mapping[str, str]) -> Reply:
 
 def people_and_jobs(witness: Witness) -> Outcome:
     """7.1: whoever asks `orders` waits one second at most, nightly jobs (`x-client: batch`) three."""
-    number = "7.1"
-    early = _unread(number, witness)
+    early = _unread(witness)
     if early:
         return early
     url = "http://orders:8080/slow?seconds={}"
@@ -111,7 +110,6 @@ def people_and_jobs(witness: Witness) -> Outcome:
     if not wrong and limits != {"": f"timeout {PERSON:g} s", "job": f"timeout {JOB:g} s"}:
         held = f"{limits.get('', 'no timeout')} for people, {limits.get('job', 'no timeout')} for jobs"
         return outcome.not_yet(
-            number,
             seen=f"Envoy holds {held}",
             expected=f"timeout {PERSON:g} s for people, {JOB:g} s for jobs",
             hint="people wait `timeout: 1s`, jobs `timeout: 3s`",
@@ -119,19 +117,18 @@ def people_and_jobs(witness: Witness) -> Outcome:
     told = f"a page of 0.3 s {got['person-quick']}, one of 2 s {got['person-slow']}"
     told += f"; for jobs, 2.1 s {got['job-quick']}, 5 s {got['job-slow']}"
     if wrong:
-        return outcome.not_yet(number, seen=told, expected="people are cut off after 1 s, jobs after 3 s", hint=wrong)
-    return outcome.passed(number, told)
+        return outcome.not_yet(seen=told, expected="people are cut off after 1 s, jobs after 3 s", hint=wrong)
+    return outcome.passed(told)
 
 
-def _unread(number: str, witness: Witness) -> Outcome | None:
+def _unread(witness: Witness) -> Outcome | None:
     """Why no sidecar reads a VirtualService `orders` for the Service orders, or None when they do."""
     found = witness.virtual_service("orders")
     if found is None:
-        return outcome.not_attempted(number, f"there is no VirtualService `orders` in namespace {witness.namespace} yet")
+        return outcome.not_attempted(f"there is no VirtualService `orders` in namespace {witness.namespace} yet")
     hosts = [str(host) for host in found.get("spec", {}).get("hosts", ())]
     if not {"orders", f"orders.{witness.namespace}.svc.cluster.local"} & set(hosts):
         return outcome.not_yet(
-            number,
             seen=f"VirtualService orders is for the hosts {', '.join(hosts) or '(none)'}",
             expected="it is for orders",
             hint="inside the mesh `hosts:` names the Service that is called: orders, and there are no `gateways:`",
@@ -139,14 +136,13 @@ def _unread(number: str, witness: Witness) -> Outcome | None:
     gateways = [str(gateway) for gateway in found.get("spec", {}).get("gateways") or ("mesh",)]
     if "mesh" not in gateways:
         return outcome.not_yet(
-            number,
             seen=f"VirtualService orders is bound to the Gateway {', '.join(gateways)}, so no sidecar reads it",
             expected="the sidecars read it",
             hint="leave `gateways:` out: requests inside the mesh pass none",
         )
     if any(line.startswith("VirtualService orders in ") for line in witness.arrival().missing):
         hint = "`istioctl analyze` names what does not fit together; run the check once more"
-        return outcome.not_yet(number, seen="the sidecars do not hold its routes", expected="they get them within a second", hint=hint)
+        return outcome.not_yet(seen="the sidecars do not hold its routes", expected="they get them within a second", hint=hint)
     return None
 
 
@@ -176,12 +172,10 @@ def _limits(witness: Witness) -> dict[str, str]:
 
 def page_in_time(witness: Witness) -> Outcome:
     """7.2: productpage answers within 1.5 s however slow ratings are, and with reviews when they are quick."""
-    number = "7.2"
     if witness.virtual_service("reviews") is None:
-        return outcome.not_attempted(number, f"there is no VirtualService `reviews` in namespace {witness.namespace} yet")
+        return outcome.not_attempted(f"there is no VirtualService `reviews` in namespace {witness.namespace} yet")
     if any(line.startswith("VirtualService reviews in ") for line in witness.arrival().missing):
         return outcome.not_yet(
-            number,
             seen="the sidecars do not hold the routes of VirtualService reviews",
             expected="they get them within a second",
             hint="`istioctl analyze` names what does not fit together. Is `hosts: [reviews]` there, and no `gateways:`?",
@@ -191,7 +185,6 @@ def page_in_time(witness: Witness) -> Outcome:
     got = wget(witness, (Ask("ratings", "http://ratings:9080/ratings/0", cookie, at_most=2), Ask("slow", url, cookie, at_most=4)))
     if got["ratings"].seconds < PAGE:
         return outcome.not_yet(
-            number,
             seen=f"ratings are not slow: {got['ratings']}",
             expected="they still take seven seconds for the cookie speed=slow; the page must be quick all the same",
             hint="kubectl apply -f manifests/07_timeouts/08-virtualservice-ratings.yaml",
@@ -201,14 +194,13 @@ def page_in_time(witness: Witness) -> Outcome:
         hint = "productpage asks reviews twice when the first answer is bad, so the page takes two timeouts: allow half as much"
         if slow.seconds > 2 * PAGE + SLACK:
             hint = "whose waiting is it? productpage waits for reviews, so its rule is VirtualService `reviews`, with a `timeout`"
-        return outcome.not_yet(number, seen=f"with slow ratings, {slow}", expected=f"an answer within {PAGE:g} s", hint=hint)
+        return outcome.not_yet(seen=f"with slow ratings, {slow}", expected=f"an answer within {PAGE:g} s", hint=hint)
     quick = Reply(0, 0.0)
     for _ in range(_TRIES):  # a machine that is busy with something else may miss a short timeout once
         quick = wget(witness, (Ask("quick", url),))["quick"]
         if quick.status == GOOD:
-            return outcome.passed(number, f"with slow ratings, {slow}; with quick ones, {quick}")
+            return outcome.passed(f"with slow ratings, {slow}; with quick ones, {quick}")
     return outcome.not_yet(
-        number,
         seen=f"with slow ratings, {slow}; but with quick ones too, {quick}",
         expected="quick ratings still bring the reviews",
         hint="the timeout is so short that healthy reviews do not make it: half a second is plenty",
@@ -220,22 +212,17 @@ def page_in_time(witness: Witness) -> Outcome:
 
 def from_the_inside_out(witness: Witness) -> Outcome:
     """7.3: help.example.com shows nginx's own page when tomcat is slow, and nobody waits longer than three seconds for anything."""
-    number = "7.3"
-    found = witness.virtual_service("desk")
-    if found is None:
-        return outcome.not_attempted(number, f"there is no VirtualService `desk` in namespace {witness.namespace} yet")
-    closed = doors.shut(number, witness, found, host=DESK, gateway="front")
-    if closed:
-        return closed
+    found = reachability.service(witness, "desk", host=DESK, gateway="front")
+    if isinstance(found, Outcome):
+        return found
     (front,) = witness.send(1, host=DESK, path="/")
     if front.status != GOOD:
         hint = "503 or 404 at once: does `route:` send to `host: nginx`? And did nginx get manifests/07_timeouts/nginx-sorry.conf?"
-        return outcome.not_yet(number, seen=f"the front page: {_told(front)}", expected="200, tomcat's front page", hint=hint)
+        return outcome.not_yet(seen=f"the front page: {_told(front)}", expected="200, tomcat's front page", hint=hint)
     with ThreadPoolExecutor(max_workers=2) as both:
         (slow,), (archive,) = both.map(lambda path: witness.send(1, host=DESK, path=path), ("/slow?seconds=4", "/archive/slow?seconds=5"))
     if slow.status != SORRY:
         return outcome.not_yet(
-            number,
             seen=f"a page of 4 s: {_told(slow)}",
             expected="503 with nginx's own words, after a second",
             hint=_sorry_hint(witness, slow),
@@ -243,9 +230,9 @@ def from_the_inside_out(witness: Witness) -> Outcome:
     if archive.status != CUT or archive.latency > DESK_AT_MOST + SLACK:
         hint = "for the archive there is no other timeout than yours: give the route in VirtualService desk `timeout: 3s`"
         return outcome.not_yet(
-            number, seen=f"the archive, 5 s: {_told(archive)}", expected=f"504 after {DESK_AT_MOST:g} s at most", hint=hint
+            seen=f"the archive, 5 s: {_told(archive)}", expected=f"504 after {DESK_AT_MOST:g} s at most", hint=hint
         )
-    return outcome.passed(number, f"a page of 4 s: {_told(slow)}, from nginx; the archive, 5 s: {_told(archive)}, from the gateway")
+    return outcome.passed(f"a page of 4 s: {_told(slow)}, from nginx; the archive, 5 s: {_told(archive)}, from the gateway")
 
 
 def _told(result: Result) -> str:

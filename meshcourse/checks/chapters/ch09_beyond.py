@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from meshcourse.checks import callers, doors, outcome
+from meshcourse.checks import callers, outcome, reachability
 from meshcourse.checks.callers import FORBIDDEN, REFUSED, Call
 from meshcourse.checks.exercises import Exercise, Json, Witness
 from meshcourse.checks.outcome import Outcome
@@ -31,14 +31,13 @@ class Rule:
     hint: Callable[[Json, int], str]
 
 
-def judged(exercise: str, witness: Witness, found: Json, rules: tuple[Rule, ...]) -> Outcome | None:
+def judged(witness: Witness, found: Json, rules: tuple[Rule, ...]) -> Outcome | None:
     """The first rule that is broken, as an Outcome; None when all are kept."""
     answers = callers.settle(witness, {rule.call: rule.wanted for rule in rules})
     for rule in rules:
         got = answers[rule.call]
         if got not in rule.wanted:
             return outcome.not_yet(
-                exercise,
                 seen=f"{rule.call}: {callers.words(got)}",
                 expected=" or ".join(callers.words(each) for each in sorted(rule.wanted, reverse=True)),
                 hint=rule.hint(found, got),
@@ -56,10 +55,10 @@ def always(text: str) -> Callable[[Json, int], str]:
 
 def one_old_caller(witness: Witness) -> Outcome:
     """9.1: the namespace stays STRICT, and billing alone takes plaintext too."""
-    number, where = "9.1", f".{witness.namespace}:8000/get"
+    where = f".{witness.namespace}:8000/get"
     found = witness.object("peerauthentication", "billing")
     if found is None:
-        return outcome.not_attempted(number, f"there is no PeerAuthentication `billing` in namespace {witness.namespace} yet")
+        return outcome.not_attempted(f"there is no PeerAuthentication `billing` in namespace {witness.namespace} yet")
     rules = (
         Rule(Call("shop", f"http://orders{where}"), (GOOD,), always("the mesh itself must go on working: which policy did you change?")),
         Rule(Call("stranger", f"http://orders{where}", namespace=OUTSIDE), (REFUSED,), _still_strict),
@@ -68,19 +67,18 @@ def one_old_caller(witness: Witness) -> Outcome:
             Call("shop", f"http://billing{where}"), (GOOD,), always("billing refuses its friends: is there an AuthorizationPolicy on it?")
         ),
     )
-    broken = judged(number, witness, found, rules)
+    broken = judged(witness, found, rules)
     if broken:
         return broken
     headers = witness.run("kubectl", "exec", "deploy/shop", "--", "curl", "-s", "-m", "3", "http://billing:8000/headers")
     # A connection from before the policy keeps its certificate for a while, so what the policy says counts too.
     if CERTIFICATE not in headers.stdout or (found.get("spec", {}).get("mtls") or {}).get("mode") == "DISABLE":
         return outcome.not_yet(
-            number,
             seen="billing takes plaintext only now, from the shop too",
             expected="those who can, still use mutual TLS",
             hint="`DISABLE` switches TLS off for all callers of billing; `PERMISSIVE` takes both",
         )
-    return outcome.passed(number, "a stranger reaches billing and not orders; the shop reaches both, with its certificate")
+    return outcome.passed("a stranger reaches billing and not orders; the shop reaches both, with its certificate")
 
 
 _NO_SELECTOR: Final = (
@@ -115,10 +113,10 @@ def _plaintext_hint(found: Json, got: int) -> str:
 
 def only_the_shop_reads_bills(witness: Witness) -> Outcome:
     """9.2: the shop may GET /get at billing; nobody may do anything else there; orders is untouched."""
-    number, billing = "9.2", "http://billing:8000"
+    billing = "http://billing:8000"
     found = witness.object("authorizationpolicy", "billing")
     if found is None:
-        return outcome.not_attempted(number, f"there is no AuthorizationPolicy `billing` in namespace {witness.namespace} yet")
+        return outcome.not_attempted(f"there is no AuthorizationPolicy `billing` in namespace {witness.namespace} yet")
     rules = (
         Rule(Call("intern", f"http://orders.{witness.namespace}:8000/get"), (GOOD,), _orders_hint),
         Rule(Call("shop", f"{billing}/get"), (GOOD,), _shop_hint),
@@ -143,8 +141,8 @@ def only_the_shop_reads_bills(witness: Witness) -> Outcome:
             _entries("whoever has no certificate has no principal: `from: [{source: {principals: [...]}}]` keeps strangers out"),
         ),
     )
-    broken = judged(number, witness, found, rules)
-    return broken or outcome.passed(number, "of six kinds of calls exactly those go through that should")
+    broken = judged(witness, found, rules)
+    return broken or outcome.passed("of six kinds of calls exactly those go through that should")
 
 
 def _orders_hint(found: Json, got: int) -> str:
@@ -187,17 +185,16 @@ def _entries(text: str) -> Callable[[Json, int], str]:
 
 def one_door_and_one_corridor(witness: Witness) -> Outcome:
     """9.3: files.example is known to the mesh, its /public/ reachable, the rest of it answered by 403, and no other site let out."""
-    number = "9.3"
     if witness.object("serviceentry", "files") is None:
-        return outcome.not_attempted(number, f"there is no ServiceEntry `files` in namespace {witness.namespace} yet")
+        return outcome.not_attempted(f"there is no ServiceEntry `files` in namespace {witness.namespace} yet")
     found = witness.object("virtualservice", "files") or {}
     rules = (
         Rule(Call("shop", "http://files.example/public/prices"), (GOOD,), _door_hint),
         Rule(Call("shop", "http://evil.example/"), (BLOCKED,), _evil_hint(witness)),
         Rule(Call("shop", "http://files.example/private"), (FORBIDDEN,), _corridor_hint),
     )
-    broken = judged(number, witness, found, rules)
-    return broken or outcome.passed(number, "files.example/public/ is answered, the rest of it gets 403, evil.example is still shut out")
+    broken = judged(witness, found, rules)
+    return broken or outcome.passed("files.example/public/ is answered, the rest of it gets 403, evil.example is still shut out")
 
 
 def _door_hint(found: Json, got: int) -> str:
@@ -239,18 +236,17 @@ def _corridor_hint(found: Json, got: int) -> str:
 
 def four_mistakes(witness: Witness) -> Outcome:
     """9.4: Gateway and VirtualService `desk`, mended: analyze says nothing of them, and desk.example.com is answered."""
-    number = "9.4"
     gateway, found = witness.object("gateway", "desk"), witness.virtual_service("desk")
     if gateway is None and found is None:
-        return outcome.not_attempted(number, f"there is no Gateway and no VirtualService `desk` in namespace {witness.namespace} yet")
+        return outcome.not_attempted(f"there is no Gateway and no VirtualService `desk` in namespace {witness.namespace} yet")
     if gateway is None or found is None:
         lacking = "VirtualService" if found is None else "Gateway"
-        return outcome.not_yet(number, seen=f"there is no {lacking} `desk`", expected="both are there", hint="apply the mended file whole")
+        return outcome.not_yet(seen=f"there is no {lacking} `desk`", expected="both are there", hint="apply the mended file whole")
     left = tuple(line for line in _analysis(witness) if "/desk" in line)
     if left:
-        return outcome.not_yet(number, seen=left[0], expected="istioctl analyze says nothing of `desk`", hint=_analysis_hint(left[0]))
-    closed = doors.shut(number, witness, found, host=DESK, gateway="desk")
-    if closed:
+        return outcome.not_yet(seen=left[0], expected="istioctl analyze says nothing of `desk`", hint=_analysis_hint(left[0]))
+    closed = reachability.service(witness, "desk", host=DESK, gateway="desk")
+    if isinstance(closed, Outcome):
         return closed
     for path, hint in (
         ("/get", "every other path goes to `destination: {host: orders, subset: v1}`, the version that works"),
@@ -259,8 +255,8 @@ def four_mistakes(witness: Witness) -> Outcome:
         got = witness.send(4, host=DESK, path=path)
         if any(result.status != GOOD for result in got):
             code = next(result.code for result in got if result.status != GOOD)
-            return outcome.not_yet(number, seen=f"http://{DESK}{path}: {code}", expected=f"{GOOD} each time", hint=hint)
-    return outcome.passed(number, f"istioctl analyze finds nothing in `desk`, and http://{DESK} is answered")
+            return outcome.not_yet(seen=f"http://{DESK}{path}: {code}", expected=f"{GOOD} each time", hint=hint)
+    return outcome.passed(f"istioctl analyze finds nothing in `desk`, and http://{DESK} is answered")
 
 
 def _analysis(witness: Witness) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from meshcourse.checks import doors, outcome, statistics
+from meshcourse.checks import outcome, reachability, statistics
 from meshcourse.checks.exercises import Exercise, Json, Witness
 from meshcourse.checks.outcome import Outcome
 from meshcourse.core import background
@@ -41,22 +41,21 @@ _ALARM: Final = statistics.FALSE_ALARM / 3
 
 def stop_the_bleeding(witness: Witness) -> Outcome:
     """10.1: everybody is back on v1, and testers still reach v2."""
-    number = "10.1"
     found = witness.virtual_service("checkout")
     if found is None:
-        return outcome.not_attempted(number, "there is no VirtualService `checkout`: run section 1")
+        return outcome.not_attempted("there is no VirtualService `checkout`: run section 1")
     everybody = witness.ask(FEW, host=SHOP)
     if not everybody.of("v1") and everybody.of("v2"):
-        return outcome.not_attempted(number, f"everything still goes to v2; {everybody}")
-    closed = doors.shut(number, witness, found, host=SHOP, gateway=GATEWAY)
-    if closed:
+        return outcome.not_attempted(f"everything still goes to v2; {everybody}")
+    closed = reachability.service(witness, "checkout", host=SHOP, gateway=GATEWAY)
+    if isinstance(closed, Outcome):
         return closed
     everybody = witness.ask(MANY, host=SHOP)
     if everybody.of("v1") != everybody.n:
         hint = "`weight: 100` for v1 and `weight: 0` for v2 in the rule without `match`; pods that run need no users"
         if not everybody.answered:
             hint = "nobody is answered at all: does the last rule, without `match`, lead to `{host: checkout, subset: v1}`?"
-        return outcome.not_yet(number, seen=str(everybody), expected=f"v1 answers all {MANY}", hint=hint)
+        return outcome.not_yet(seen=str(everybody), expected=f"v1 answers all {MANY}", hint=hint)
     testers = witness.ask(TRIES, host=SHOP, headers=TESTER)
     if testers.of("v1") or not testers.of("v2"):
         hint = "put a rule above it: `match: [{headers: {x-tester: {exact: 'yes'}}}]`, to subset v2"
@@ -64,19 +63,18 @@ def stop_the_bleeding(witness: Witness) -> Outcome:
             hint = "the testers' rule needs one destination only, subset v2"
         elif not testers.of("v1"):
             hint = "the testers' rule leads nowhere: is its destination `{host: checkout, subset: v2}`?"
-        return outcome.not_yet(number, seen=f"with x-tester: yes, {testers}", expected="v2 gets all of them (it may fail some)", hint=hint)
-    return outcome.passed(number, f"{everybody}; with x-tester: yes, {testers}: v2 is as it was, and only testers meet it")
+        return outcome.not_yet(seen=f"with x-tester: yes, {testers}", expected="v2 gets all of them (it may fail some)", hint=hint)
+    return outcome.passed(f"{everybody}; with x-tester: yes, {testers}: v2 is as it was, and only testers meet it")
 
 
 def save_the_release(witness: Witness) -> Outcome:
     """10.2: half of the users on v2, and all four objectives hold."""
-    number = "10.2"
     found = witness.virtual_service("checkout")
     waiting = _not_begun(witness, found)
     if found is None or waiting:
-        return outcome.not_attempted(number, waiting)
-    closed = doors.shut(number, witness, found, host=SHOP, gateway=GATEWAY)
-    if closed:
+        return outcome.not_attempted(waiting)
+    closed = reachability.service(witness, "checkout", host=SHOP, gateway=GATEWAY)
+    if isinstance(closed, Outcome):
         return closed
     reading, busy = Reading(), ""
     for _ in range(PATIENCE):
@@ -85,16 +83,16 @@ def save_the_release(witness: Witness) -> Outcome:
         if not busy:
             break
     if reading.p95 is None:
-        return outcome.cannot_tell(number, "no request got an HTTP answer", "kubectl get pods -n istio-system")
+        return outcome.cannot_tell("no request got an HTTP answer", "kubectl get pods -n istio-system")
     if busy:
-        return outcome.cannot_tell(number, busy, "end what else runs on this machine, and check again")
+        return outcome.cannot_tell(busy, "end what else runs on this machine, and check again")
     marks = objectives.marks(reading, WANTED)
     words = "; ".join(f"{mark.title}: {mark.seen}" for mark in marks)
     failed = next((mark for mark in marks if mark.met is not True), None)
     if failed is None:
-        return outcome.passed(number, words, bound=how_sure())
+        return outcome.passed(words, bound=how_sure())
     hint = _hint(failed, reading, found, witness.object("destinationrule", "checkout") or {})
-    return outcome.not_yet(number, seen=words, expected=f"{failed.title}: {failed.wanted}", hint=hint, bound=how_sure())
+    return outcome.not_yet(seen=words, expected=f"{failed.title}: {failed.wanted}", hint=hint, bound=how_sure())
 
 
 def _not_begun(witness: Witness, found: Json | None) -> str:
