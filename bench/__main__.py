@@ -1,9 +1,4 @@
-"""Measure what the README claims: `make bench`, or `python -m bench`.
-
-Comes in: a built engine. Goes out: one line of JSON for each figure (JSON Lines on stdout), with the goal and whether it was met, and at
-the end all of them as a table (on stderr). It starts a cluster of its own in a state folder of its own, on free ports, and leaves nothing
-behind. Exit code 1 when a goal was missed.
-"""
+"""Measure what the README claims: `make bench`, or `python -m bench`."""
 
 from __future__ import annotations
 
@@ -26,8 +21,8 @@ from rich.table import Table
 from meshcourse.backends.programs import search_path
 from meshcourse.cluster import clusters
 from meshcourse.core import progress
-from meshcourse.mesh import installation
-from meshcourse.mesh.connection import Connection
+from meshcourse.kube.connection import Connection
+from meshcourse.mesh.install import installation
 
 ROOT = Path(__file__).parents[1]
 MANIFESTS = ROOT / "notebooks" / "manifests" / "05_canary"

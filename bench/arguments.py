@@ -1,8 +1,4 @@
-"""What a benchmark of a running cluster is told on its command line.
-
-Comes in: the docstring of the benchmark's module, whose first line `--help` shows. Goes out: a parser, and the Connection that its options
-name. Who runs it: the scripts of this folder, each by `python -m bench.NAME` from the repository's root.
-"""
+"""What a benchmark of a running cluster is told on its command line."""
 
 from __future__ import annotations
 
@@ -11,7 +7,7 @@ import os
 from pathlib import Path
 
 from meshcourse.backends.programs import search_path
-from meshcourse.mesh.connection import Connection
+from meshcourse.kube.connection import Connection
 
 
 def of_a_cluster(module: str | None) -> argparse.ArgumentParser:

@@ -1,11 +1,4 @@
-"""Learners who share one cluster, all at work at once: `python -m bench.classroom --learners 30` (some minutes; not part of `make bench`).
-
-Comes in: how many, and how fast each sends. Goes out: one line of JSON with what it took; exit code 1 when anybody saw what is another's. A
-host cluster starts on free ports in a state folder of its own. Each learner has a ServiceAccount with the rights of the README, a state
-folder, and a kernel (a process of this file, `--desk`) that does chapter 5 by lab's own calls: two versions whose pages name the learner, a
-Gateway, 90/10. All send at once, half of them then move their weights, and every share is compared with the learner's own weights. In
-the end each leaves, and the cluster is compared with what it was. Nothing is left behind.
-"""
+"""Learners who share one cluster, all at work at once (minutes; no part of `make bench`): `python -m bench.classroom --learners 30`."""
 
 from __future__ import annotations
 
@@ -32,15 +25,17 @@ from real_cluster import FENCE
 
 from bench.__main__ import MANIFESTS, ROOT, proportional_memory
 from meshcourse import lab
-from meshcourse.backends import learners, rights
+from meshcourse.backends import learners, rbac
 from meshcourse.backends.programs import search_path
-from meshcourse.checks.statistics import accepted
 from meshcourse.cluster import clusters
 from meshcourse.core import background, progress, settings
+from meshcourse.kube.connection import Connection
 from meshcourse.lab import session
 from meshcourse.measure import labels
-from meshcourse.mesh import arrival, installation, weights
-from meshcourse.mesh.connection import Connection
+from meshcourse.measure.binomial import accepted
+from meshcourse.mesh import propagation
+from meshcourse.mesh.install import installation
+from meshcourse.mesh.rules import weights
 from meshcourse.traffic import pacing, sender
 from meshcourse.traffic.targets import Target
 
@@ -68,7 +63,7 @@ class Host:
     def prepare(self) -> None:
         """Rights for accounts, and the policies that keep learners apart; waits until the API server acts by them."""
         self.kubectl("create", "namespace", ACCOUNTS)
-        self.kubectl("apply", "-f", str(rights.FILE), "-f", str(learners.FILE))
+        self.kubectl("apply", "-f", str(rbac.FILE), "-f", str(learners.FILE))
         self.kubectl("apply", "-f", "-", text=FENCE)
         group = f"--group=system:serviceaccounts:{ACCOUNTS}"
         for role in ("meshcourse", "meshcourse-fence"):
@@ -200,12 +195,12 @@ def desk(name: str) -> None:
             (manifest,) = MANIFESTS.glob(f"{number}-*.yaml")
             lab.apply(re.sub(r"This is version (v\d)", rf"This is \1 of {name}", manifest.read_text(encoding="utf-8")))
         lab.wait("web-v1", "web-v2")
-        return {"missing": arrival.wait(session.current().connection, session.current().namespace, timeout=60).missing}
+        return {"missing": propagation.wait(session.current().connection, session.current().namespace, timeout=60).missing}
 
     def move(v2: int) -> dict[str, object]:
         begun = session.current()
         weights.write(begun.connection, begun.namespace, "web", {"v1": 100 - v2, "v2": v2})
-        return {"missing": arrival.wait(begun.connection, begun.namespace, timeout=60).missing}
+        return {"missing": propagation.wait(begun.connection, begun.namespace, timeout=60).missing}
 
     def load(rate: float, requests: int) -> dict[str, object]:
         target = Target(session.current().connection.ingress_url + "/")

@@ -1,6 +1,5 @@
 """How many requests per second the load client makes on one core: closed loop, 8 connections, against nginx in a process of its own.
 
-Comes in: how long to measure (seconds, default 5). Goes out: one line of JSON. Who runs it: `make bench`, or `python -m bench.load_client`.
 The client is bound to one core and nginx, where there is another, to another. The figure is the median of three rounds.
 """
 

@@ -1,13 +1,9 @@
 """How soon a figure's change is seen: from the kernel, where a live panel has made it, to the painted frame in the browser.
 
-Comes in: the name of an embedded cluster. Goes out: one line of JSON with the median and the 95th percentile over 50 ticks of the weight
-panel's figure, shown by JupyterLab in headless Chromium while 50 requests per second run. Who runs it: `make bench`, or by hand:
-    python -m bench.paint --name CLUSTER
-A tick's time begins when the kernel's figure holds the new state and is about to send it. It ends in a task that the page posts from the
-first animation frame after plotly has drawn: by then that frame is painted (HTML standard, "update the rendering"). What is missing to
-light is the screen, at 60 frames a second up to 17 ms. Both clocks are this machine's. They are compared before and after by asking the
-page for its time: the time of the answer lies between the asking and the hearing, and half of that, the error of every figure here, is
-given as `clock_error_ms`. Ticks that the browser left out for newer ones are counted, not timed.
+It ends in a task that the page posts from the first animation frame after plotly has drawn: by then that frame is painted (HTML standard,
+"update the rendering"). What is missing to light is the screen, at 60 frames a second up to 17 ms. Both clocks are this machine's. They are
+compared before and after by asking the page for its time: the time of the answer lies between the asking and the hearing, and half of that,
+the error of every figure here, is given as `clock_error_ms`. Ticks that the browser left out for newer ones are counted, not timed.
 """
 
 from __future__ import annotations

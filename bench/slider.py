@@ -1,11 +1,6 @@
 """How soon traffic follows a moved weight: from the write to the first answer of the version that had no weight before.
 
-Comes in: a kubeconfig, the URL behind the gateway, and a VirtualService (namespace/name) whose two subsets answer `v1` and `v2`.
-Goes out: one line of JSON with the median and the 95th percentile of 50 flips 100/0 <-> 0/100, and where the mean of them went: the API
-server's write, istiod's debouncing and its push by istiod's own histograms, and the rest (the watch, Envoy, the next request). Who runs
-it: `make bench`, on the canary chapter's deployment:
-    python -m bench.slider --kubeconfig FILE --url http://127.0.0.1:31718/ --virtual-service NAMESPACE/web [--route split]
-The load runs at `--rate` (default 500) per second, so waiting for the next request adds about 1 ms. The write itself is part of the time.
+The write itself is part of the time.
 """
 
 from __future__ import annotations
@@ -18,9 +13,9 @@ import time
 from typing import Final
 
 from bench import arguments
+from meshcourse.kube.connection import Connection
 from meshcourse.measure import labels
-from meshcourse.mesh import weights
-from meshcourse.mesh.connection import Connection
+from meshcourse.mesh.rules import weights
 from meshcourse.traffic import pacing
 from meshcourse.traffic.results import Result
 from meshcourse.traffic.sender import Sender

@@ -1,6 +1,5 @@
 """A weight panel that runs for minutes: whether its memory stays flat, and how much of a core its kernel takes.
 
-Comes in: a canary behind a gateway, how long and how fast. Goes out: one line of JSON. Who runs it: `make bench`, or by hand (--help).
 A kernel with a live panel is this process: its load, its window, its figure four times a second. The figure's messages are made and
 counted, and no browser takes them. CPU is this process's own time by the clock on the wall, so that other work on the machine does not
 count as ours; memory is its resident set, read each second, and it is flat when the last quarter's median is not above the second's by more

@@ -1,12 +1,7 @@
 """How the topology panel grows with the mesh: 3, 10 and 30 small services, each with a sidecar, that call each other.
 
-Comes in: a kubeconfig and the gateway's URL. Goes out: one line of JSON: for each size the milliseconds of one refresh (asking every proxy,
-the model, the figure; medians and the 95th percentile), the pictures drawn per second, and the share of a core that a kernel takes with a
-live panel. Who runs it: `make bench`, or by hand:
-    python -m bench.topology --kubeconfig FILE --url http://127.0.0.1:31718 [--services 3 10 30]
-Each service is one fortio, which passes a request on to two others (a tree: service k calls 2k+1 and 2k+2), so one request at the gateway
-makes as many calls as there are services. Refreshes are timed one by one while that load runs; a kernel is this process, with no browser,
-as in soak.py, and it sends the load too. It makes a namespace of its own and deletes it.
+Refreshes are timed one by one while that load runs; a kernel is this process, with no browser, as in soak.py, and it sends the load too. It
+makes a namespace of its own and deletes it.
 """
 
 from __future__ import annotations
@@ -21,9 +16,10 @@ from typing import Final
 import psutil
 
 from bench import arguments, soak
-from meshcourse.measure import call_counts, topology
-from meshcourse.mesh import arrival, resources
-from meshcourse.mesh.connection import Connection
+from meshcourse.kube import resources
+from meshcourse.kube.connection import Connection
+from meshcourse.measure import proxy_counters, topology
+from meshcourse.mesh import propagation
 from meshcourse.traffic import pacing
 from meshcourse.traffic.sender import Sender
 from meshcourse.traffic.targets import Target
@@ -131,7 +127,7 @@ metadata:
 def _size(connection: Connection, services: int, options: argparse.Namespace) -> dict[str, float]:
     resources.apply(connection, tree(services), namespace=NAMESPACE)
     resources.wait_for_rollout(connection, NAMESPACE, [f"s{number}" for number in range(services)], timeout=300.0)
-    arrival.wait(connection, NAMESPACE, timeout=60.0)
+    propagation.wait(connection, NAMESPACE, timeout=60.0)
     refreshes = asyncio.run(_refreshes(connection, options.rounds))
     whole = sorted(map(sum, refreshes))
     asked, modelled, drawn = (statistics.median(each) for each in zip(*refreshes, strict=True))
@@ -153,11 +149,11 @@ async def _refreshes(connection: Connection, rounds: int) -> list[tuple[float, f
     async with Sender(target) as sender:
         load = asyncio.create_task(sender.run(pacing.constant(RATE), lambda _: None))
         try:
-            before = await asyncio.to_thread(call_counts.read, connection, NAMESPACE)
+            before = await asyncio.to_thread(proxy_counters.read, connection, NAMESPACE)
             live = live_figure.made(picture.figure(topology.between(before, before)))
             for _ in range(rounds):
                 began = time.perf_counter()
-                sample = await asyncio.to_thread(call_counts.read, connection, NAMESPACE)
+                sample = await asyncio.to_thread(proxy_counters.read, connection, NAMESPACE)
                 asked = time.perf_counter()
                 seen = topology.between(before, sample)
                 modelled = time.perf_counter()

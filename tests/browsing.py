@@ -24,8 +24,9 @@ import pytest
 from playwright.sync_api import TimeoutError, sync_playwright  # noqa: A004 - Playwright's own
 from real_cluster import RealCluster
 
-from meshcourse.lab import chapters
-from meshcourse.mesh import arrival, resources
+from meshcourse.course import chapters
+from meshcourse.kube import resources
+from meshcourse.mesh import propagation
 
 ARGUMENTS = [
     "--no-sandbox",
@@ -138,7 +139,7 @@ class Desk:
 
     def ready(self, namespace: str, *deployments: str) -> None:
         resources.wait_for_rollout(self.cluster.connection, namespace, list(deployments), timeout=120.0)
-        arrival.wait(self.cluster.connection, namespace)
+        propagation.wait(self.cluster.connection, namespace)
 
     def show(self, chapter: str, *codes: str, drawn: str = ".main-svg") -> Any:
         """Write a notebook whose cells each show one panel, open it, run it; the first one's panel."""

@@ -19,11 +19,11 @@ from typing import Any
 import pytest
 from real_cluster import RealCluster
 
-from meshcourse.backends import rights
+from meshcourse.backends import rbac
 from meshcourse.cluster import clusters
 from meshcourse.core import settings
 from meshcourse.core.errors import ClusterError
-from meshcourse.mesh import installation
+from meshcourse.mesh.install import installation
 
 LEARNERS = "meshcourse-learners"
 
@@ -113,7 +113,7 @@ def learner(cluster: Any, tmp_path_factory: pytest.TempPathFactory) -> Callable[
         path = folder / f"{name}.kubeconfig"
         account = f"--serviceaccount={LEARNERS}:{name}"
         if allowed:  # each time: chapter 2 takes istio-system away, and the Role and its binding with it
-            cluster.kubectl("apply", "-f", str(rights.FILE))
+            cluster.kubectl("apply", "-f", str(rbac.FILE))
             for words in (
                 ["create", "clusterrolebinding", name, "--clusterrole=meshcourse", account],
                 ["-n", "istio-system", "create", "rolebinding", name, "--role=meshcourse", account],

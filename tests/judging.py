@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from meshcourse.checks import chapters, exercises
+from meshcourse.checks import chapters, judging
 from meshcourse.checks.outcome import Outcome, Verdict
-from meshcourse.lab.witness import LiveWitness
-from meshcourse.mesh import resources
+from meshcourse.kube import resources
+from meshcourse.lab.cluster_view import LiveWitness
 
 
 def judged(witness: LiveWitness, number: str, *manifests: str) -> Outcome:

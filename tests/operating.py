@@ -1,6 +1,6 @@
 """What a person without a mouse does to a panel in a page, and what its figure then holds.
 
-Comes in: a panel's place in the page (browsing.Desk). Who runs it: the browser tests. Each waits for what it needs, and fails by itself.
+Each waits for what it needs, and fails by itself.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ import pytest
 
 from meshcourse.cluster.clusters import Cluster
 from meshcourse.engine import binaries
-from meshcourse.mesh.connection import Connection
+from meshcourse.kube.connection import Connection
 
 FENCE = """apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRole
@@ -23,7 +23,7 @@ rules:
 - {apiGroups: [""], resources: [resourcequotas], verbs: [get, create, patch]}
 - {apiGroups: [networking.k8s.io], resources: [networkpolicies], verbs: [get, create, patch]}
 """
-"""What a learner of a shared cluster may have besides the README's rights: the whole of mesh/fence.yaml."""
+"""What a learner of a shared cluster may have besides the README's rights: the whole of mesh/tenancy.yaml."""
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ import pytest
 from meshcourse.core.errors import EngineError
 from meshcourse.engine import binaries
 from meshcourse.engine.go_programs import CRANE
-from meshcourse.node.images.interpreter import loader
+from meshcourse.node.images.host_python import loader
 
 
 @dataclass

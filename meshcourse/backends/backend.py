@@ -1,7 +1,6 @@
 """What every kind of cluster can do, in one protocol.
 
-Comes in: nothing. Goes out: the types that the CLI is written against. Who runs it: each backend implements `Backend`;
-the CLI and lab pick one. Lessons see none of it: they hold a kubeconfig, an ingress URL and an environment.
+Lessons see none of it: they hold a kubeconfig, an ingress URL and an environment.
 """
 
 from __future__ import annotations

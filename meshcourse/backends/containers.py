@@ -1,8 +1,7 @@
 """Docker or Podman: which of them kind shall use, whether it answers, and what this machine lacks for kind's nodes.
 
-Comes in: PATH, KIND_EXPERIMENTAL_PROVIDER, /proc. Goes out: an Engine, or MissingPrerequisite; and the doctor's lines for the kind backend.
-Who runs it: kind.py and readiness.py. Nothing is started. inotify's limits are kind's own advice: below them pods fail with
-"too many open files" (kind.sigs.k8s.io, Known Issues).
+Nothing is started. inotify's limits are kind's own advice: below them pods fail with "too many open files" (kind.sigs.k8s.io, Known
+Issues).
 """
 
 from __future__ import annotations

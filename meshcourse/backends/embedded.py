@@ -1,6 +1,5 @@
 """The default backend: a cluster of upstream programs in namespaces of this machine, without Docker or root.
 
-Comes in: a cluster's name and the ports that it shall have. Goes out: what `backend.Backend` promises. Who runs it: the CLI.
 Everything real is done by meshcourse.cluster; this file says it in the protocol's words.
 """
 
@@ -19,7 +18,7 @@ from meshcourse.core import settings
 from meshcourse.core.errors import ClusterError
 from meshcourse.engine import build
 from meshcourse.engine.go_programs import CRANE
-from meshcourse.node.images import crane, pulled
+from meshcourse.node.pulling import crane, store
 
 
 @dataclass(frozen=True)
@@ -89,7 +88,7 @@ def _reach_istios_images() -> None:
     """Make sure, before anything starts, that Istio's images can be pulled or have been. Raises ClusterError."""
     for image in ("pilot", "proxyv2"):
         reference = f"{settings.ISTIO_HUB}/{image}:{settings.ISTIO}"
-        if pulled.named(reference) is None:
+        if store.named(reference) is None:
             try:
                 asyncio.run(crane.meaning(reference))
             except crane.PullFailed as failure:

@@ -1,8 +1,7 @@
 """The backend for a cluster that somebody else made and keeps: whatever a kubeconfig and a context name.
 
-Comes in: a kubeconfig, a context, a way to the ingress gateway. Goes out: what `backend.Backend` promises; a copy of that one context, so
-that the original is never written to. Who runs it: the CLI and lab. `up` looks, asks the API server what is allowed, and makes nothing in
-the cluster; lessons make namespaces and label them; `down` takes away what bears the label, and nothing else.
+`up` looks, asks the API server what is allowed, and makes nothing in the cluster; lessons make namespaces and label them; `down` takes away
+what bears the label, and nothing else.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ import yaml
 from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
 
-from meshcourse.backends import belongings, forwarding, ingress, learners, programs, records, rights
+from meshcourse.backends import cleanup, forwarding, ingress, learners, programs, rbac, records
 from meshcourse.backends.backend import Component, Report, Status
 from meshcourse.backends.records import Record
 from meshcourse.core import settings
@@ -70,7 +69,7 @@ class Existing:
         forwarding.stop(record.home)
         try:
             environment = self._environment(record)
-            belongings.remove(environment, belongings.find(environment, record.owner), report)
+            cleanup.remove(environment, cleanup.find(environment, record.owner), report)
         except ClusterError as error:
             raise ClusterError(
                 f"What lessons made in cluster {self.name} could not be taken away.",
@@ -177,11 +176,11 @@ class Existing:
     def _must_be_allowed(self, record: Record, report: Report) -> None:
         api = _api(record.kubeconfig)
         _ask(client.VersionApi(api).get_code)
-        needed = rights.needed()
+        needed = rbac.needed()
         report(f"asking the API server for {len(needed)} rights")
-        missing = rights.missing(api, (*needed, rights.ADMINISTRATOR) if self.installs else needed)
+        missing = rbac.missing(api, (*needed, rbac.ADMINISTRATOR) if self.installs else needed)
         if missing:
-            raise rights.lacking(missing, who=f"Context {record.context}")
+            raise rbac.lacking(missing, who=f"Context {record.context}")
 
     def _as_learner(self, record: Record, report: Report) -> Record:
         """With a port of the gateway that is that learner's alone."""
@@ -259,7 +258,7 @@ def _api(kubeconfig: Path) -> client.ApiClient:
 def _ask(call: Any, *arguments: Any) -> Any:  # noqa: ANN401 - the Kubernetes client is untyped
     """`call(*arguments)`, or None when the object is not there. Raises ClusterError when nobody answers or it is refused."""
     try:
-        return call(*arguments, _request_timeout=rights.PATIENCE)
+        return call(*arguments, _request_timeout=rbac.PATIENCE)
     except ApiException as error:
         if error.status == 404:  # noqa: PLR2004 - Not Found
             return None

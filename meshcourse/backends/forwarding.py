@@ -1,8 +1,6 @@
 """A port of this machine that leads to the ingress gateway through the API server, for clusters that offer no other way.
 
-Comes in: a cluster's folder with its kubeconfig, and a port. Goes out: `kubectl port-forward` on 127.0.0.1, begun again whenever it ends
-(with the first connection that the pod refuses, and with the pod). Who runs it: existing.py starts this module as a process of its own,
-which outlives the command; `down` ends it. It runs while its lock is held: it and its kubectl both hold it, so neither can be left behind.
+It runs while its lock is held: it and its kubectl both hold it, so neither can be left behind.
 """
 
 from __future__ import annotations

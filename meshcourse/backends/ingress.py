@@ -1,6 +1,5 @@
 """Where the ingress gateway of a cluster of somebody else's can be reached: its load balancer, a NodePort, or through the API server.
 
-Comes in: the gateway's Service and the nodes, as JSON, and the API server's address. Goes out: a `Door`. Who runs it: existing.py.
 Pure but for `answers`. A port counts when Istio's own status port beside it says ready: the gateway listens on port 80 only once a Gateway
 has been applied. Behind an API server on this machine's loopback, a node's address means nothing, so NodePorts are not tried there.
 """

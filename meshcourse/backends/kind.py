@@ -1,7 +1,7 @@
 """The backend for a kind cluster: nodes are containers of Docker or Podman, so it runs any image, and old versions of Kubernetes and Istio.
 
-Comes in: a pair of versions and kind-config.yaml. Goes out: what `backend.Backend` promises. Who runs it: the CLI and lab. Everything real
-is done by the programs `kind`, `docker` or `podman`, and by the istioctl of the pair's release, fetched from where Istio publishes it.
+Everything real is done by the programs `kind`, `docker` or `podman`, and by the istioctl of the pair's release, fetched from where Istio
+publishes it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any, Final
 
 import yaml
 
-from meshcourse.backends import containers, ingress, pairs, programs, records
+from meshcourse.backends import compatibility, containers, ingress, programs, records
 from meshcourse.backends.backend import Component, Report, Status
 from meshcourse.backends.containers import Engine
 from meshcourse.backends.records import Record
@@ -58,9 +58,9 @@ class Kind:
     def up(self, report: Report) -> Status:
         """Create it, or find it. Raises ClusterError, EngineError, MissingPrerequisite."""
         record = records.find(self.name)
-        asked = (pairs.minor(self.kubernetes), pairs.whole(self.istio))
+        asked = (compatibility.minor(self.kubernetes), compatibility.whole(self.istio))
         same = record is not None and asked[0] in {"", record.kubernetes} and asked[1] in {"", record.istio}
-        pair = pairs.choose(record.kubernetes, record.istio) if record and same else pairs.choose(*asked)
+        pair = compatibility.choose(record.kubernetes, record.istio) if record and same else compatibility.choose(*asked)
         if record and (record.kubernetes, record.istio) != (pair.kubernetes, pair.istio):
             raise ClusterError(
                 f'"{self.name}" has Kubernetes {record.kubernetes} and Istio {record.istio}.',
@@ -156,11 +156,11 @@ class Kind:
     def _clusters(kind: Path, engine: Engine) -> list[str]:
         return programs.run([kind, "get", "clusters"], engine.environment).split()
 
-    def _create(self, kind: Path, engine: Engine, pair: pairs.Pair, home: Path, report: Report) -> None:
+    def _create(self, kind: Path, engine: Engine, pair: compatibility.Pair, home: Path, report: Report) -> None:
         content = adapted(yaml.safe_load(config_file().read_text(encoding="utf-8")), lambda port: self.free(port, engine), report)
         config = home / CONFIG
         config.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
-        words: list[str | Path] = [kind, "create", "cluster", "--name", self.name, "--image", pairs.IMAGES[pair.kubernetes]]
+        words: list[str | Path] = [kind, "create", "cluster", "--name", self.name, "--image", compatibility.IMAGES[pair.kubernetes]]
         words += ["--config", config, "--kubeconfig", home / "kubeconfig", "--wait", READY_WITHIN]
         report(f"kind create cluster, Kubernetes {pair.kubernetes}, by {engine.name} (minutes the first time: the image is 0.4 GB)")
         try:

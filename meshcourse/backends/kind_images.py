@@ -1,7 +1,6 @@
 """Images for kind clusters: fetched beforehand, carried in a file, put into the nodes.
 
-Comes in: image names, an archive. Goes out: images in the container engine and, by `kind load`, in a cluster's nodes. Who runs it:
-`meshcourse images pull` and `meshcourse images load`. What Istio's own images are called is asked of its istioctl: names change.
+What Istio's own images are called is asked of its istioctl: names change.
 """
 
 from __future__ import annotations

@@ -1,6 +1,5 @@
 """Several learners on one cluster: a name that namespaces begin with, and a port of the shared ingress gateway that nobody else has.
 
-Comes in: a learner's name, and the namespaces that lessons made for learners. Goes out: that port. Pure. Who runs it: `up` of existing.py.
 What holds everybody to their own port is learners.yaml, which an administrator applies; lab.chapter tries it before anything is made.
 """
 

@@ -1,7 +1,6 @@
 """kubectl and istioctl: where they are, the PATH that has them, and running one.
 
-Comes in: this machine, an istioctl fetched for the cluster. Goes out: paths and what a program printed. Who runs it: every
-backend. The engine's programs and those of the Python packages come first, then whatever is on PATH: macOS has only these.
+The engine's programs and those of the Python packages come first, then whatever is on PATH: macOS has only these.
 """
 
 from __future__ import annotations

@@ -1,8 +1,4 @@
-"""Whether this machine can run a backend: what it has, what it lacks, and the command that mends each.
-
-Comes in: this machine. Goes out: one `Check` a line: the machine itself, the programs from Python packages, and the engine or the Go that
-can build it. Who runs it: `meshcourse doctor` and lab.doctor show them all; `meshcourse up` stops at the first that the machine lacks.
-"""
+"""Whether this machine can run a backend: what it has, what it lacks, and the command that mends each."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """Which backend a cluster's name stands for, and what that backend must remember between two commands.
 
-Comes in: a cluster's name and a few words. Goes out: backend.json in the cluster's folder, readable by its owner only. Who runs it: the
-backends `existing` and `kind`, and chosen.py. A name without a record is an embedded cluster: that backend needs no memory but its lock.
+A name without a record is an embedded cluster: that backend needs no memory but its lock.
 """
 
 from __future__ import annotations

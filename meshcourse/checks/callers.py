@@ -1,8 +1,7 @@
 """Calls that a check lets pods make: who may call whom, and what comes back.
 
-Comes in: Calls, each from a Deployment to a URL. Goes out: the HTTP status of each; 0 where no answer came. Who runs it: the checks of
-chapter 9. One `kubectl exec` for each caller, however many URLs. `settle` asks again until all is as expected: a policy takes about a
-second to reach the proxies, and an open connection may carry one more request by the old rules.
+One `kubectl exec` for each caller, however many URLs. `settle` asks again until all is as expected: a policy takes about a second to reach
+the proxies, and an open connection may carry one more request by the old rules.
 """
 
 from __future__ import annotations

@@ -140,7 +140,9 @@ def _nobody(around: Surroundings, name: str, subset: str, labels: Mapping[str, A
         seen, hint = f"{where} has {len(behind)} pods, and none is ready", f"kubectl describe pods -l {words.replace(' ', '')}"
     else:
         seen = f"{where} has no pod: none carries the labels {words}"
-        hint = "`kubectl get pods --show-labels` shows what the pods carry. Has a Deployment `replicas: 0`, or is a label spelled otherwise?"
+        hint = (
+            "`kubectl get pods --show-labels` shows what the pods carry. Has a Deployment `replicas: 0`, or is a label spelled otherwise?"
+        )
     yield Trouble("UH", seen, hint)
 
 

@@ -90,7 +90,13 @@ def _no_pod(name: str, deployment: Json | None, namespace: str) -> Outcome:
 
 
 def failed(
-    witness: Witness, route: Route, answers: Iterable[Result] | Mapping[str, int], *, which: str, expected: str, allowed: Collection[str] = ()
+    witness: Witness,
+    route: Route,
+    answers: Iterable[Result] | Mapping[str, int],
+    *,
+    which: str,
+    expected: str,
+    allowed: Collection[str] = (),
 ) -> Outcome | None:
     """What failed answers mean: 404, 502, 503, 504, or none at all; None when there are none of these, or only `allowed` ones.
 
@@ -209,7 +215,10 @@ def _no_answer_in_time(witness: Witness, route: Route) -> tuple[str, str]:
     if leads:
         return _trouble(leads[0])
     if any((rule.get("fault") or {}).get("delay") for rule in rules):
-        return "no answer within 10 s", "the rule delays requests by `fault: delay`: is `fixedDelay` as long as it should be (500ms, not 500s)?"
+        return (
+            "no answer within 10 s",
+            "the rule delays requests by `fault: delay`: is `fixedDelay` as long as it should be (500ms, not 500s)?",
+        )
     return "no answer within 10 s", "somebody on the way waits without a timeout: which pod is it? `kubectl get pods` and its log say more"
 
 

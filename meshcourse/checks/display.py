@@ -1,8 +1,4 @@
-"""An Outcome as a person sees it: HTML in a notebook, plain text in a terminal or an executed copy.
-
-Comes in: an Outcome. Goes out: text in both forms, from the same list of rows, so that neither says more than the other.
-Who runs it: lab.check, which hands the Card to IPython.
-"""
+"""An Outcome as a person sees it: HTML in a notebook, plain text in a terminal or an executed copy."""
 
 from __future__ import annotations
 

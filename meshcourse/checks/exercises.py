@@ -1,7 +1,6 @@
 """What an exercise is, and the list of all of them.
 
-Comes in: an exercise's number, such as "5.1". Goes out: its title, its hints in order, and its check, a function of a Witness.
-Who runs it: lab.check and lab.hint. A new exercise is a row in a chapter's `EXERCISES`; a new chapter is a row in `_CHAPTERS`.
+A new exercise is a row in a chapter's `EXERCISES`; a new chapter is a row in `_CHAPTERS`.
 """
 
 from __future__ import annotations
@@ -10,13 +9,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from meshcourse.checks.expectations import Tally
 from meshcourse.checks.outcome import Outcome
 from meshcourse.core import errors
+from meshcourse.kube.commands import Completed
+from meshcourse.kube.connection import Connection
 from meshcourse.measure.access_logs import Entry
-from meshcourse.mesh.arrival import Arrival
-from meshcourse.mesh.commands import Completed
-from meshcourse.mesh.connection import Connection
+from meshcourse.measure.tally import Tally
+from meshcourse.mesh.propagation import Arrival
 from meshcourse.traffic.results import Result
 
 Json = dict[str, Any]

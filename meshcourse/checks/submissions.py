@@ -1,7 +1,7 @@
 """The learner's newest answers, and which of them the cluster refused: so that a check says what it judges.
 
-A check looks at what is in the cluster. When the newest manifest was refused, that is an older answer, and the Outcome must say so. Known is
-only what this kernel applied by lab.apply, and cells with kubectl or istioctl that failed; what was typed in a terminal is not.
+A check looks at what is in the cluster. When the newest manifest was refused, that is an older answer, and the Outcome must say so.
+Known is only what this kernel applied by lab.apply, and cells with kubectl or istioctl that failed; what was typed in a terminal is not.
 """
 
 from __future__ import annotations

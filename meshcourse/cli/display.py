@@ -1,7 +1,4 @@
-"""How commands print: tables that a terminal's width fits, plain lines for a pipe, errors in three parts.
-
-Comes in: rows, errors, times. Goes out: text on stdout (results) or stderr (progress and errors). Who runs it: every command.
-"""
+"""How commands print: tables that a terminal's width fits, plain lines for a pipe, errors in three parts."""
 
 from __future__ import annotations
 

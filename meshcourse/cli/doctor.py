@@ -1,7 +1,4 @@
-"""`meshcourse doctor`: what this machine has and lacks, line by line, with the command that mends each.
-
-Comes in: this machine. Goes out: a table, exit code 1 when something is missing. `checked` is what `up` runs first.
-"""
+"""`meshcourse doctor`: what this machine has and lacks, line by line, with the command that mends each."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""`meshcourse down`: stop a cluster, or all of them.
-
-Comes in: a name or --all. Goes out: nothing is left of it but its logs; exit code 0 too when it did not run.
-"""
+"""`meshcourse down`: stop a cluster, or all of them."""
 
 from __future__ import annotations
 
@@ -28,14 +25,14 @@ def down(
     meshcourse down
     meshcourse down --all
     """  # noqa: D301 - \\b tells click to keep the lines
-    from meshcourse.backends import chosen
+    from meshcourse.backends import lookup
 
     if not every:
-        cluster = chosen.find(name)
+        cluster = lookup.find(name)
         stopped = cluster.down(display.report)
         display.done(_ended(cluster) if stopped else f"cluster {name} does not run")
         return
-    running, failed = chosen.running(), False
+    running, failed = lookup.running(), False
     for cluster in running:
         try:
             cluster.down(display.report)

@@ -1,7 +1,4 @@
-"""`meshcourse engine`: the upstream programs: which, where, building, packing, deleting old ones.
-
-Comes in: nothing but the package itself. Goes out: a folder of programs, or a wheel of them.
-"""
+"""`meshcourse engine`: the upstream programs: which, where, building, packing, deleting old ones."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""`meshcourse env`: what a shell needs so that kubectl and istioctl act on the cluster.
-
-Comes in: a name. Goes out: export lines for `eval`, and nothing else on stdout.
-"""
+"""`meshcourse env`: what a shell needs so that kubectl and istioctl act on the cluster."""
 
 from __future__ import annotations
 
@@ -19,7 +16,7 @@ def env(name: Name = DEFAULT_NAME) -> None:
     istioctl proxy-status
     curl -i "$INGRESS_URL"
     """  # noqa: D301 - \\b tells click to keep the lines
-    from meshcourse.backends import chosen
+    from meshcourse.backends import lookup
 
-    for variable, value in chosen.find(name).environment().items():
+    for variable, value in lookup.find(name).environment().items():
         print(f"export {variable}={shlex.quote(value)}")

@@ -1,8 +1,4 @@
-"""`meshcourse images`: which images the embedded node runs, and which it has pulled; and for kind, fetching all that lessons need.
-
-Comes in: the table of node/images, the cache of pulled images, the chapters' manifests, a container engine. Goes out: the two lists; or
-images in the engine, in a file, and in a kind cluster's nodes, so that a classroom without a network can work.
-"""
+"""`meshcourse images`: which images the embedded node runs, and which it has pulled; and for kind, fetching all that lessons need."""
 
 from __future__ import annotations
 
@@ -35,7 +31,8 @@ app = typer.Typer(
 def images(context: typer.Context) -> None:  # noqa: D103 - its help stands above
     if context.invoked_subcommand is not None:
         return
-    from meshcourse.node.images import TABLE, pulled
+    from meshcourse.node.images import TABLE
+    from meshcourse.node.pulling import store
 
     rows = [
         (name, ", ".join(f"{tag}*" for tag in image.tags) or "any", image.stand_in or image.identity)
@@ -47,7 +44,7 @@ def images(context: typer.Context) -> None:  # noqa: D103 - its help stands abov
         "A pod with any other image gets ErrImagePull; `meshcourse up --images registry` pulls it, the kind backend runs any image.",
         soft_wrap=True,
     )
-    if there := pulled.listed():
+    if there := store.listed():
         pulls = [
             (", ".join(names) or "(none any more)", each.digest[:19], f"{each.size / 1e6:.1f} MB", f"{display.age(each.time)} ago")
             for names, each in there
@@ -81,11 +78,15 @@ def pull(
     meshcourse images pull
     meshcourse images pull --k8s 1.23 --istio-version 1.13.1 --save course-images.tar
     """  # noqa: D301 - \\b tells click to keep the lines
-    from meshcourse.backends import kind_images, pairs
-    from meshcourse.lab import course_images
+    from meshcourse.authoring import course_images
+    from meshcourse.backends import compatibility, kind_images
 
-    pair = pairs.choose(k8s, istio_version)
-    wanted = (pairs.IMAGES[pair.kubernetes], *course_images.named([kind_images.istio_manifest(pair.istio)]), *course_images.of_chapters())
+    pair = compatibility.choose(k8s, istio_version)
+    wanted = (
+        compatibility.IMAGES[pair.kubernetes],
+        *course_images.named([kind_images.istio_manifest(pair.istio)]),
+        *course_images.of_chapters(),
+    )
     kind_images.pull(wanted, display.report)
     if save is not None:
         kind_images.save(wanted, save)
@@ -115,8 +116,8 @@ def load(file: Annotated[Path, typer.Argument(help="An archive that `images pull
 
 
 def _cluster(name: str) -> Kind | None:
-    from meshcourse.backends import chosen
+    from meshcourse.backends import lookup
     from meshcourse.backends.kind import Kind
 
-    found = chosen.find(name)
+    found = lookup.find(name)
     return found if isinstance(found, Kind) else None

@@ -1,8 +1,4 @@
-"""`meshcourse lab`: the notebooks in JupyterLab, with kubectl and istioctl at hand.
-
-Comes in: a cluster's name (started if it does not run) and a folder for the learner's copies. Goes out: a JupyterLab
-server until Ctrl-C; its URL is printed when it answers.
-"""
+"""`meshcourse lab`: the notebooks in JupyterLab, with kubectl and istioctl at hand."""
 
 from __future__ import annotations
 
@@ -24,7 +20,7 @@ import typer
 
 from meshcourse.cli import display, workbook
 from meshcourse.cli.options import DEFAULT_NAME, Name, named
-from meshcourse.core import paths, settings, startup
+from meshcourse.core import lean_imports, paths, settings
 from meshcourse.core.errors import MeshcourseError
 
 SETTINGS = Path(__file__).parent / "jupyter"
@@ -52,9 +48,9 @@ def lab(
     meshcourse lab
     meshcourse lab --folder ~/mesh --open
     """  # noqa: D301 - \\b tells click to keep the lines
-    from meshcourse.backends import chosen, records
+    from meshcourse.backends import lookup, records
     from meshcourse.cli import up
-    from meshcourse.lab import chapters
+    from meshcourse.course import chapters
 
     up.start(name, api_port=0, ingress_port=settings.INGRESS_NODE_PORT)
     own = (folder or paths.state() / "notebooks").expanduser().resolve()
@@ -67,7 +63,7 @@ def lab(
     # JupyterLab takes seconds to start, Istio too: they start side by side.
     known = records.find(name)
     theirs = known is not None and known.backend == records.EXISTING  # no Istio is put into a cluster of somebody else's without a question
-    with _server(own, port, token, dict(chosen.find(name).environment())) as server:
+    with _server(own, port, token, dict(lookup.find(name).environment())) as server:
         up.install(name, up.NO_ISTIO if theirs else istio)
         url = f"http://127.0.0.1:{_wait(server, token)}/lab/tree/{first(course)}?token={token}"
         display.done(f"JupyterLab runs; Ctrl-C stops it (the cluster is yours until `meshcourse down{named(name)}`)")
@@ -89,7 +85,7 @@ def first(course: Path) -> str:
 @contextlib.contextmanager
 def _server(folder: Path, port: int, token: str, environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
     """JupyterLab, until Ctrl-C or the block's end. Its token goes by the environment: argument lists can be read by every user."""
-    words = startup.module("jupyterlab", "--no-browser", "--ip=127.0.0.1")
+    words = lean_imports.module("jupyterlab", "--no-browser", "--ip=127.0.0.1")
     words += [f"--port={port or FIRST_PORT}", f"--ServerApp.port_retries={0 if port else RETRIES}"]
     words += [f"--ServerApp.root_dir={folder}", "--log-level=WARN", "--ServerApp.terminals_enabled=True"]
     words += ["--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]

@@ -1,7 +1,4 @@
-"""`meshcourse logs COMPONENT`: what a program of the control plane, or the node, has written.
-
-Comes in: a component's name. Goes out: its log's last lines, and with -f those that come. Works after `down` too: logs stay.
-"""
+"""`meshcourse logs COMPONENT`: what a program of the control plane, or the node, has written."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""`meshcourse`: the commands put together, and how an error looks in a terminal.
-
-Comes in: the words after `meshcourse`. Goes out: an exit code: 0, 1 for an error that says what, why and what to type next,
-2 for words that make no sense. MESHCOURSE_DEBUG=1 shows an error's traceback. Who runs it: the console script `meshcourse`.
-"""
+"""`meshcourse`: the commands put together, and how an error looks in a terminal."""
 
 from __future__ import annotations
 

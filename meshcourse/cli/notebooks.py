@@ -1,9 +1,4 @@
-"""`meshcourse notebooks`: make the learner's notebooks and their pictures from their sources, and execute them. For authors, in a checkout.
-
-Comes in: notebooks/source/NN_topic.py and notebooks/source/pictures/NN_topic.yaml. Goes out: notebooks/NN_topic.ipynb and
-notebooks/pictures/NN_topic.svg; `check` only says what differs; `run` executes them in build/notebooks and says what is wrong in them;
-`site` makes pages of what was executed. Exit code 1 when something differs or is wrong.
-"""
+"""`meshcourse notebooks`: make notebooks and their pictures from their sources, and execute them. For authors, in a checkout."""
 
 from __future__ import annotations
 
@@ -23,8 +18,8 @@ from meshcourse.cli import display
 from meshcourse.core.errors import CourseError
 
 if TYPE_CHECKING:
-    from meshcourse.lab.places import Place
-    from meshcourse.lab.rehearsal import Run
+    from meshcourse.authoring.clusters import Place
+    from meshcourse.authoring.rehearsal import Run
 
 
 Names = Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Only these, such as 05_canary or 5.")]
@@ -52,8 +47,8 @@ def _default(context: typer.Context) -> None:
 @app.command()
 def build(names: Names = None) -> None:
     """Write notebooks and pictures anew from their sources: all of them, or those named."""
-    from meshcourse.lab import notebooks as generator
-    from meshcourse.lab import pictures
+    from meshcourse.authoring import notebooks as generator
+    from meshcourse.authoring import pictures
 
     folder = _folder()
     made = generator.build(folder / "source", folder, names=names or ())
@@ -65,8 +60,8 @@ def build(names: Names = None) -> None:
 @app.command()
 def check() -> None:
     """Say which notebooks and pictures are not what their sources make; exit code 1 when there are any."""
-    from meshcourse.lab import notebooks as generator
-    from meshcourse.lab import pictures
+    from meshcourse.authoring import notebooks as generator
+    from meshcourse.authoring import pictures
 
     folder = _folder()
     complaints = generator.check(folder / "source", folder)
@@ -95,9 +90,9 @@ def run(  # noqa: PLR0913, PLR0917 - each is an option
     meshcourse notebooks run 05_canary --solutions -p seconds=4
     meshcourse notebooks run 5 --name my-mesh --no-compare
     """  # noqa: D301 - \\b tells click to keep the lines
-    from meshcourse.lab import notebooks as generator
-    from meshcourse.lab import rehearsal
-    from meshcourse.lab.executed import Variant
+    from meshcourse.authoring import notebooks as generator
+    from meshcourse.authoring import rehearsal
+    from meshcourse.authoring.transcript import Variant
 
     folder, given = _folder(), _parameters(parameter or ())
     stems = [path.stem for path in generator.chosen(folder / "source", "py", names or ())]
@@ -128,8 +123,8 @@ def site(
     out: Annotated[Path, typer.Option("--out", help="Where the site goes; emptied first.")] = Path("build/site"),
 ) -> None:
     """Make pages to read without a cluster of the solved copies that `run` has executed, and check their links."""
-    from meshcourse.lab import links
-    from meshcourse.lab import site as pages
+    from meshcourse.authoring import links
+    from meshcourse.authoring import site as pages
 
     written = pages.build(executed.resolve(), _folder(), out.resolve())
     complaints = links.check(out.resolve())
@@ -150,21 +145,21 @@ def _say(run: Run) -> None:
 @contextlib.contextmanager
 def _places(state: str, jobs: int, name: str | None, parameters: Mapping[str, str]) -> Iterator[Sequence[Place]]:
     """Where to execute. New clusters keep their state in a folder of the run's own, so no other cluster is in their way."""
-    from meshcourse.lab import places
+    from meshcourse.authoring import clusters
 
     existing = parameters.get("backend") == "existing"
     if (name or existing) and jobs > 1:
         raise CourseError("One cluster cannot take two chapters at a time.", why="they share its gateway", next="leave --jobs out")
     if name or existing:
-        yield [places.existing() if existing else places.running(str(name))]
+        yield [clusters.existing() if existing else clusters.running(str(name))]
         return
     os.environ["MESHCOURSE_STATE"] = state
-    with places.new(jobs, display.report) as made:
+    with clusters.new(jobs, display.report) as made:
         yield made
 
 
 def _parameters(given: Sequence[str]) -> dict[str, str]:
-    from meshcourse.lab import parameters
+    from meshcourse.course import parameters
 
     pairs = dict(word.partition("=")[::2] for word in given)
     unknown = sorted(set(pairs) - set(parameters.NAMES))

@@ -1,7 +1,4 @@
-"""Options that several commands share, spelled once.
-
-Comes in: nothing. Goes out: typer annotations. Who runs it: the commands.
-"""
+"""Options that several commands share, spelled once."""
 
 from __future__ import annotations
 

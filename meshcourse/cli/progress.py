@@ -1,8 +1,4 @@
-"""`meshcourse progress`: which exercises have passed, what is next, and beginning again.
-
-Comes in: the record that lab.check keeps, and names of chapters or exercises. Goes out: a table by chapter, or JSON; with --reset
-those marks are gone. Who runs it: the learner.
-"""
+"""`meshcourse progress`: which exercises have passed, what is next, and beginning again."""
 
 from __future__ import annotations
 
@@ -15,8 +11,8 @@ from meshcourse.cli import display
 from meshcourse.core.errors import CourseError
 
 if TYPE_CHECKING:
-    from meshcourse.lab.overview import Overview, Row
-    from meshcourse.lab.passed import Record
+    from meshcourse.course.passed import Record
+    from meshcourse.course.progress import Overview, Row
 
 What = Annotated[list[str] | None, typer.Argument(metavar="[CHAPTER|EXERCISE]...", help="Only these, such as 5, 05-canary or 5.1.")]
 Reset = Annotated[bool, typer.Option("--reset", help="Forget that these passed; everything when none is named. Asks first.")]
@@ -32,13 +28,13 @@ def progress(what: What = None, reset: Reset = False, yes: Yes = False, as_json:
     meshcourse progress 5
     meshcourse progress --reset 5.1     forget one exercise; a chapter; without a name, everything
     """  # noqa: D301 - \\b tells click to keep the lines
-    from meshcourse.lab import overview, passed
+    from meshcourse.course import passed, progress
 
     record = passed.read()
-    found = overview.of(record)
+    found = progress.of(record)
     if found.complaint:
         display.report(f"! {found.complaint}")
-    chosen = [overview.named(word, found) for word in what or ()]
+    chosen = [progress.named(word, found) for word in what or ()]
     if reset:
         _reset(record, chosen, yes=yes)
         return
@@ -77,7 +73,7 @@ def _content(found: Overview, rows: list[Row]) -> dict[str, object]:
 
 
 def _reset(record: Record, chosen: list[tuple[Row, str]], *, yes: bool) -> None:
-    from meshcourse.lab import passed
+    from meshcourse.course import passed
 
     whole = [row for row, number in chosen if not number]
     chapters = frozenset(row.chapter.key for row in whole) if chosen else frozenset(record.opened)

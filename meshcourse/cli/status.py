@@ -1,7 +1,4 @@
-"""`meshcourse status`: components, node, Istio and URLs of a running cluster.
-
-Comes in: a name. Goes out: tables, or with `--output json` one object; exit code 1 when the cluster does not run.
-"""
+"""`meshcourse status`: components, node, Istio and URLs of a running cluster."""
 
 from __future__ import annotations
 
@@ -17,7 +14,7 @@ from meshcourse.cli.options import DEFAULT_NAME, Name
 
 if TYPE_CHECKING:
     from meshcourse.backends.backend import Backend, Status
-    from meshcourse.mesh.installation import Installation
+    from meshcourse.mesh.install.installation import Installation
 
 
 _IMAGES = {
@@ -43,9 +40,9 @@ def status(
     meshcourse status
     meshcourse status --output json | jq -r .ingress_url
     """  # noqa: D301 - \\b tells click to keep the lines
-    from meshcourse.backends import chosen
+    from meshcourse.backends import lookup
 
-    cluster = chosen.find(name)
+    cluster = lookup.find(name)
     found = cluster.status()
     inside = _inside(cluster)
     if output is Output.JSON:
@@ -57,8 +54,9 @@ def status(
 def _inside(cluster: Backend) -> dict[str, Any]:
     """The nodes and Istio, as the API server tells them; `error` when it does not answer."""
     from meshcourse.core.errors import MeshcourseError
-    from meshcourse.mesh import installation, resources
-    from meshcourse.mesh.connection import Connection
+    from meshcourse.kube import resources
+    from meshcourse.kube.connection import Connection
+    from meshcourse.mesh.install import installation
 
     connection = Connection(cluster.kubeconfig(), cluster.ingress_url(), cluster.environment())
     try:

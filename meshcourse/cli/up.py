@@ -1,8 +1,4 @@
-"""`meshcourse up`: from nothing to a cluster with Istio, or a cluster of somebody else's made ready for lessons.
-
-Comes in: a name, a backend and its options, an Istio profile. Goes out: a cluster; its URLs on the terminal. Safe to run again: what is
-there is found, not made twice. A name keeps its backend until `down`.
-"""
+"""`meshcourse up`: from nothing to a cluster with Istio, or a cluster of somebody else's made ready for lessons."""
 
 from __future__ import annotations
 
@@ -18,7 +14,7 @@ from meshcourse.core.errors import ClusterError
 
 if TYPE_CHECKING:
     from meshcourse.backends.existing import Existing
-    from meshcourse.mesh.connection import Connection
+    from meshcourse.kube.connection import Connection
 
 NO_ISTIO = "none"
 
@@ -71,7 +67,7 @@ def up(  # noqa: PLR0913, PLR0917 - each is an option
     meshcourse up --name team --backend existing --kubeconfig ~/.kube/config --context team
     meshcourse up --name ada --backend existing --kubeconfig FILE --learner ada       one of thirty on one cluster
     """  # noqa: D301 - \\b tells click to keep the lines
-    from meshcourse.backends import chosen, pairs, records
+    from meshcourse.backends import compatibility, lookup, records
     from meshcourse.backends.existing import Existing
     from meshcourse.backends.kind import Kind
     from meshcourse.cluster import clusters
@@ -83,7 +79,7 @@ def up(  # noqa: PLR0913, PLR0917 - each is an option
     if whose := learner or (known.learner if known else ""):
         _check_learner(whose, wanted, istio or NO_ISTIO)
     if wanted is BackendName.EXISTING:
-        istioctl = str(releases.istioctl(pairs.whole(istio_version))) if istio_version else ""
+        istioctl = str(releases.istioctl(compatibility.whole(istio_version))) if istio_version else ""
         use(Existing(name, kubeconfig, context, ingress, istioctl=istioctl, learner=learner), profile=istio or NO_ISTIO, yes=yes)
     elif wanted is BackendName.KIND:
         found = Kind(name, k8s, istio_version).up(display.report)
@@ -93,7 +89,7 @@ def up(  # noqa: PLR0913, PLR0917 - each is an option
         start(name, api_port=api_port, ingress_port=ingress_port, images=images)
         install(name, istio or settings.DEFAULT_PROFILE)
     display.console.print(
-        f"Ingress gateway: {chosen.find(name).ingress_url()}\n"
+        f"Ingress gateway: {lookup.find(name).ingress_url()}\n"
         f"Notebooks:       meshcourse lab{named(name)}\n"
         f'This terminal:   eval "$(meshcourse env{named(name)})"    then kubectl and istioctl as usual',
         soft_wrap=True,
@@ -136,14 +132,14 @@ def _check_learner(learner: str, wanted: BackendName, profile: str) -> None:
 
 def start(name: str, *, api_port: int, ingress_port: int, images: ImageSource | None = None) -> None:
     """The cluster alone, for `lab` too; one of another backend must be in use. Raises MissingPrerequisite, EngineError, ClusterError."""
-    from meshcourse.backends import chosen
+    from meshcourse.backends import lookup
     from meshcourse.backends.embedded import Embedded
     from meshcourse.cli import doctor
     from meshcourse.cluster import clusters
 
     clusters.check_name(name)
-    if not isinstance(chosen.find(name), Embedded):
-        found = chosen.find(name).status()
+    if not isinstance(lookup.find(name), Embedded):
+        found = lookup.find(name).status()
         display.done(f"cluster {name}: {found.api_url} ({found.backend})")
         return
     cluster = Embedded(name, api_port, ingress_port, images or ImageSource.TABLE)
@@ -166,7 +162,8 @@ def use(cluster: Existing, *, profile: str, yes: bool) -> None:
     import dataclasses
 
     from meshcourse.backends import records
-    from meshcourse.mesh import injection, installation
+    from meshcourse.mesh.injection import namespaces
+    from meshcourse.mesh.install import installation
 
     if records.find(cluster.name) is None:
         context, api_url = cluster.target()
@@ -184,7 +181,7 @@ def use(cluster: Existing, *, profile: str, yes: bool) -> None:
         dataclasses.replace(cluster, installs=True).up(lambda _: None)
         _ask(f"Install Istio, profile {profile}, in {found.api_url}? It is for the whole cluster: kinds, webhooks, istio-system.", yes=yes)
         install(cluster.name, profile)
-        injection.mark(connection, installation.NAMESPACE, by="up")
+        namespaces.mark(connection, installation.NAMESPACE, by="up")
     elif istio is None:
         by = "an administrator installs it" if connection.learner else f"meshcourse up --name {cluster.name} --istio demo"
         display.report(f"Istio is not installed: {by}")
@@ -205,8 +202,8 @@ def install(name: str, profile: str) -> None:
     """Istio in a running cluster, unless it is there or `profile` is none. Raises MeshError."""
     if profile == NO_ISTIO:
         return
-    from meshcourse.backends import chosen
-    from meshcourse.mesh import installation
+    from meshcourse.backends import lookup
+    from meshcourse.mesh.install import installation
 
     connection = _connection(name)
     started = time.monotonic()
@@ -216,13 +213,13 @@ def install(name: str, profile: str) -> None:
         found = installation.install(connection, profile, report=display.report)
     elif not found.ready:
         found = installation.wait_until_ready(connection, report=display.report)
-    chosen.find(name).settle()
+    lookup.find(name).settle()
     display.done(f"{found} ({time.monotonic() - started:.1f} s)")
 
 
 def _connection(name: str) -> Connection:
-    from meshcourse.backends import chosen
-    from meshcourse.mesh.connection import Connection
+    from meshcourse.backends import lookup
+    from meshcourse.kube.connection import Connection
 
-    cluster = chosen.find(name)
+    cluster = lookup.find(name)
     return Connection(cluster.kubeconfig(), cluster.ingress_url(), cluster.environment())

@@ -1,8 +1,4 @@
-"""The learner's own copies of the notebooks.
-
-Comes in: the course's notebooks folder and the learner's. Goes out: copies where there are none, updates where the learner
-has changed nothing; a changed notebook is never touched, the new one is laid beside it. Who runs it: `meshcourse lab`.
-"""
+"""The learner's own copies of the notebooks."""
 
 from __future__ import annotations
 

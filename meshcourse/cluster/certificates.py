@@ -1,7 +1,6 @@
 """The cluster's certificates: one authority, and a key pair for each component, made anew at every start.
 
-Comes in: the names and addresses of the API server and the node. Goes out: PEM files in one folder, readable by
-their owner only. Who runs it: daemon.py. P-256 keys: making all of them takes a few milliseconds.
+P-256 keys: making all of them takes a few milliseconds.
 """
 
 from __future__ import annotations

@@ -1,9 +1,4 @@
-"""The embedded clusters of this user: start one, find it, stop it. What the CLI and the backends call.
-
-Comes in: names. Goes out: `Cluster` records read from each cluster's folder. Synchronous and blocking.
-A cluster runs while its lock is held; every process of its daemon holds it, so a record that a killed daemon left
-behind counts for nothing.
-"""
+"""The embedded clusters of this user: start one, find it, stop it. What the CLI and the backends call."""
 
 from __future__ import annotations
 

@@ -1,9 +1,4 @@
-"""Which programs make the control plane, and with which words they start. Pure.
-
-Comes in: a `Layout`, the cluster's names, addresses and folders. Goes out: a `Component` for each program.
-Who runs them: supervisor.py. Nothing here listens outside the cluster's own network namespace. Flags: each program's
---help, Kubernetes 1.36 and etcd 3.6.
-"""
+"""Which programs make the control plane, and with which words they start. Pure."""
 
 from __future__ import annotations
 

@@ -1,8 +1,5 @@
 """The daemon of one embedded cluster: `python -m meshcourse.cluster.daemon` (clusters.up starts it).
 
-Comes in: the cluster's name, folder and ports, and a pipe to report on. Goes out: a running cluster, a kubeconfig,
-status.json, and on the pipe one JSON line for each step, then {"ready": ...} or {"error": ...}. It stops at SIGTERM.
-
 Order, and why: the host's sockets first (they keep the host's network namespace), where images are pulled the process that
 does it (it stays in the host's network), then the namespaces (namespaces.py), then, inside, etcd and the API server together,
 the node once the API answers, the controllers once it lets them in, kube-proxy once it can read its Node. Heavy imports happen
@@ -158,7 +155,7 @@ def _fork_puller(end: socket.socket, not_its: tuple[socket.socket, ...], report:
     if os.fork():
         end.close()
         return
-    from meshcourse.node.images import puller  # noqa: PLC0415 - not in the guard
+    from meshcourse.node.pulling import puller  # noqa: PLC0415 - not in the guard
 
     report.close()
     for each in not_its:

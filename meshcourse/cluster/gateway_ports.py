@@ -1,8 +1,6 @@
 """Doors from the host's loopback into the cluster's network namespace.
 
-Comes in: listening sockets, opened on 127.0.0.1 before the namespaces were entered (a socket keeps the namespace that
-it was made in). Goes out: for each connection, one to `target` inside, with bytes copied both ways. Who runs it:
-daemon.py. A side that is slow makes the other wait (transport flow control); a half-closed side is half-closed on.
+A side that is slow makes the other wait (transport flow control); a half-closed side is half-closed on.
 """
 
 from __future__ import annotations

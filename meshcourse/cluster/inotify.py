@@ -1,8 +1,7 @@
 """The kernel's limit that a crowded cluster meets first: inotify instances for each user.
 
-Comes in: /proc. Goes out: how many more sidecars fit; as root, a higher limit. Who runs it: clusters.up, `meshcourse
-doctor`, and lab.chapter. A sidecar takes three instances (counted in /proc/PID/fd: pilot-agent has two, Envoy one), and an Envoy that gets
-none aborts: "Consider increasing value of fs.inotify.max_user_instances". In a cluster without root all pods count for one user.
+A sidecar takes three instances (counted in /proc/PID/fd: pilot-agent has two, Envoy one), and an Envoy that gets none aborts: "Consider
+increasing value of fs.inotify.max_user_instances". In a cluster without root all pods count for one user.
 """
 
 from __future__ import annotations

@@ -1,8 +1,4 @@
-"""Kubeconfig files, for the learner and for the components.
-
-Comes in: a server address, the authority and a client's pair. Goes out: one self-contained file (certificates inline),
-readable by its owner only, replaced in one step. Format: Kubernetes' "Organizing Cluster Access Using kubeconfig Files".
-"""
+"""Kubeconfig files, for the learner and for the components."""
 
 from __future__ import annotations
 

@@ -1,8 +1,5 @@
 """The namespaces that a cluster lives in, and the three processes that guard them.
 
-Comes in: a process with one thread that has already opened the host's sockets. Goes out: a process inside new user
-(when not root), mount, network, IPC, UTS and PID namespaces, as root there. Who runs it: daemon.py.
-
     guard   stays outside, waits; its death kills init (PR_SET_PDEATHSIG)
     init    PID 1 inside: reaps orphans; its death, by any signal, makes the kernel kill every process inside
     node    the program proper; when it ends, init ends

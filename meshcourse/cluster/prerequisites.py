@@ -1,7 +1,6 @@
 """What the embedded cluster needs of this machine, what is missing, and the exact command that brings it.
 
-Comes in: this machine (`facts`, the edge), as a `Facts`. Goes out: one `Check` a line (`judge`, pure). Who runs it:
-`meshcourse doctor` shows all, `meshcourse up` stops at the first that fails. Nothing is changed here.
+Nothing is changed here.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Deleting pulled images, by whoever may: `python -m meshcourse.cluster.pruning`, started by `prune`.
 
-Comes in: the cache (node/images/pulled.py). Goes out: how much was freed. Who runs it: `meshcourse images prune`. A process of its own,
-because an ordinary user can delete files of an image's other owners only as root of a user namespace, and one is entered without threads.
+A process of its own, because an ordinary user can delete files of an image's other owners only as root of a user namespace, and one is
+entered without threads.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import sys
 
 from meshcourse.cluster import namespaces
 from meshcourse.core.errors import ClusterError, MeshcourseError
-from meshcourse.node.images import pulled
+from meshcourse.node.pulling import store
 
 
 def prune() -> tuple[int, int]:
@@ -31,7 +31,7 @@ def main() -> int:
     except MeshcourseError as error:
         sys.stderr.write(f"{error}\n")
         return 1
-    sys.stdout.write(json.dumps(pulled.prune()))
+    sys.stdout.write(json.dumps(store.prune()))
     return 0
 
 

@@ -1,7 +1,6 @@
 """Keeps the control plane's programs running: starts them, restarts them with back-off, keeps their logs, knows their health.
 
-Comes in: components and the folder for logs. Goes out: `Health` of each, and a call after every change. Who runs it:
-daemon.py, inside the namespaces. A log that has grown past 20 MB is moved aside when its program starts again.
+A log that has grown past 20 MB is moved aside when its program starts again.
 """
 
 from __future__ import annotations

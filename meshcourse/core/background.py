@@ -1,7 +1,4 @@
-"""One event loop in one daemon thread, for the synchronous world (notebooks, widgets, the CLI).
-
-Comes in: coroutines. Goes out: their results, or Futures. Who runs it: the first caller starts the thread; it ends with the process.
-"""
+"""One event loop in one daemon thread, for the synchronous world (notebooks, widgets, the CLI)."""
 
 from __future__ import annotations
 

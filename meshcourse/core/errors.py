@@ -1,17 +1,14 @@
 """Every error that a learner can see, in one tree.
 
-    MeshcourseError            what happened, why, what to type next
-    ├── MissingPrerequisite    this machine lacks something (`meshcourse doctor` says the same)
-    ├── EngineError            the upstream programs cannot be built, found or packed
-    ├── ClusterError           a cluster does not start, is not there, or is another version's
-    ├── KubernetesError        the API server refused; keeps its Status
-    ├── MeshError              istioctl, a profile or a proxy said no
-    ├── TrafficError           load cannot be sent, saved or replayed
-    ├── PanelError             a widget was asked for something it cannot show
-    └── CourseError            a notebook source, an exercise or its check is wrong
-
-Comes in: facts about a failure. Goes out: text in three parts. In IPython an error shows short
-(`_render_traceback_`); `%tb` still shows the whole traceback.
+MeshcourseError            what happened, why, what to type next
+├── MissingPrerequisite    this machine lacks something (`meshcourse doctor` says the same)
+├── EngineError            the upstream programs cannot be built, found or packed
+├── ClusterError           a cluster does not start, is not there, or is another version's
+├── KubernetesError        the API server refused; keeps its Status
+├── MeshError              istioctl, a profile or a proxy said no
+├── TrafficError           load cannot be sent, saved or replayed
+├── PanelError             a widget was asked for something it cannot show
+└── CourseError            a notebook source, an exercise or its check is wrong
 """
 
 from __future__ import annotations

@@ -1,8 +1,4 @@
-"""Where meshcourse keeps things: the user's cache and state folders, never the checkout.
-
-Comes in: the environment (XDG variables; MESHCOURSE_CACHE, MESHCOURSE_STATE and MESHCOURSE_PROGRESS override them).
-Goes out: paths; nothing is created here.
-"""
+"""Where meshcourse keeps things: the user's cache and state folders, never the checkout."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""Progress that a person can watch and a CI log can keep.
-
-Comes in: steps with a name and, where known, a share done. Goes out: a live line on a terminal (rich), one plain
-line when a step begins and one when it has ended elsewhere (CI, papermill). Who runs it: whatever takes over two seconds.
-"""
+"""Progress that a person can watch and a CI log can keep."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""The versions that the lessons show and the few numbers that several packages share.
-
-Comes in: nothing. Goes out: constants. `tests/engine` checks the versions against engine/go.mod.
-"""
+"""The versions that the lessons show and the few numbers that several packages share."""
 
 from __future__ import annotations
 

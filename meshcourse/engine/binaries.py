@@ -1,9 +1,4 @@
-"""Where the upstream programs are.
-
-Comes in: the name of a program. Goes out: its path. Programs built by `meshcourse engine build` are looked for in
-`home()`; Envoy, kubectl, nginx and bubblewrap come from Python packages of the `embedded` extra. Nothing is built here.
-Who runs it: whatever starts an upstream program, and `meshcourse engine status`.
-"""
+"""Where the upstream programs are."""
 
 from __future__ import annotations
 

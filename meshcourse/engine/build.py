@@ -1,8 +1,5 @@
 """Building the upstream programs from their published Go modules, once per user and version.
 
-Comes in: go.mod, go.sum and two main.go of this folder, and a Go toolchain. Goes out: a folder in the user's cache with
-every program, Istio's bootstrap template and manifest.json. Who runs it: `meshcourse engine build` and `meshcourse up`.
-
 One `go build` makes all programs, so what they share is compiled once. Everything unfinished lies in `<key>.building`; it
 stays when the build is stopped, so that the next one goes on from there, and the finished folder appears by one rename.
 An interrupted, failed or doubled build can therefore never be taken for an engine. GOCACHE and GOMODCACHE, when set, are
@@ -27,7 +24,7 @@ from typing import Final
 
 from meshcourse.core import errors, progress
 from meshcourse.engine import binaries, toolchain
-from meshcourse.engine.compilation import LIST_FORMAT, Compilation, plan
+from meshcourse.engine.build_progress import LIST_FORMAT, Compilation, plan
 
 SPACE: Final = 7_000_000_000
 """Bytes that a build needs at its widest: 4 GB compiled, 1.1 GB of modules, 0.5 GB of programs, the linker's files."""

@@ -1,8 +1,6 @@
 """Programs that only some need: the one on PATH, else built from its Go module into the user's cache.
 
-Comes in: PATH and a Go toolchain. Goes out: a program's path. Who runs it: backends/kind.py for `kind`; the pulling of images, and
-`meshcourse up --images registry`, for `crane`. They are no part of the engine: their modules have versions of their own, and a plain
-embedded cluster needs neither.
+They are no part of the engine: their modules have versions of their own, and a plain embedded cluster needs neither.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """istioctl of any release, fetched as Istio documents it: the release's archive, held against the SHA-256 sum published beside it.
 
-Comes in: a version and this machine's platform. Goes out: the program in the user's cache; what is there is not fetched twice. Who runs it:
-the backends that meet other versions than the engine's. A download that breaks off goes on where it stopped, in this run and in the next.
-MESHCOURSE_ISTIO_RELEASES names a mirror with the same layout.
+A download that breaks off goes on where it stopped, in this run and in the next. MESHCOURSE_ISTIO_RELEASES names a mirror with the same
+layout.
 """
 
 from __future__ import annotations

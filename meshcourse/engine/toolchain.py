@@ -1,8 +1,4 @@
-"""The Go toolchain that builds the engine, and the environment that it runs in.
-
-Comes in: this process's environment and PATH. Goes out: a `Toolchain`, or EngineError saying how to get one; nothing is
-downloaded here. Who runs it: build.py, and `meshcourse doctor` for its line about the engine.
-"""
+"""The Go toolchain that builds the engine, and the environment that it runs in."""
 
 from __future__ import annotations
 

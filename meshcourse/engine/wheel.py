@@ -1,8 +1,5 @@
 """The engine as a wheel: a classroom installs it instead of building.
 
-Comes in: a folder with the engine's programs. Goes out: `meshcourse_engine-<version>-py3-none-<platform>.whl`, a package
-with `BIN` (its folder of programs) and `KEY`, which binaries.home() finds. Who runs it: `meshcourse engine wheel`.
-
 The programs are static (CGO_ENABLED=0), so the platform tag asks for Linux and a processor and no C library in particular.
 Source of the format: https://packaging.python.org/en/latest/specifications/binary-distribution-format/
 """

@@ -6,17 +6,15 @@ short error that says what happened, why, and what to type next.
 
 from __future__ import annotations
 
+from meshcourse.course.parameters import parametrise
+from meshcourse.course.progress import progress
 from meshcourse.lab.answers import answer
-from meshcourse.lab.attempts import amplification, attempts, with_retries
-from meshcourse.lab.bookstore import page, stars
-from meshcourse.lab.calls import call, certificate
-from meshcourse.lab.cleaning import clean_up
+from meshcourse.lab.bookinfo import page, stars
+from meshcourse.lab.cleanup import clean_up
 from meshcourse.lab.diagnosis import doctor
 from meshcourse.lab.exercises import check, hint, solution
-from meshcourse.lab.following import follow
-from meshcourse.lab.leftovers import traces
 from meshcourse.lab.log_lines import explain_log
-from meshcourse.lab.overview import progress
+from meshcourse.lab.mesh_diagram import mesh_map
 from meshcourse.lab.panels import (
     breaker_panel,
     fault_panel,
@@ -33,15 +31,17 @@ from meshcourse.lab.panels import (
     topology_panel,
     weight_panel,
 )
-from meshcourse.lab.parameters import parametrise
+from meshcourse.lab.pod_calls import call, certificate
 from meshcourse.lab.pods import diff_pods
-from meshcourse.lab.pushes import push_time
+from meshcourse.lab.push_timing import push_time
+from meshcourse.lab.remnants import traces
+from meshcourse.lab.request_path import follow
 from meshcourse.lab.requests import chance, how_many_requests, request, traffic
+from meshcourse.lab.retries import amplification, attempts, with_retries
 from meshcourse.lab.shell import access_log, apply, sh, stats, wait
 from meshcourse.lab.start import chapter
 from meshcourse.lab.stills import still
 from meshcourse.lab.topologies import topology
-from meshcourse.lab.wiring import mesh_map
 
 __all__ = [
     "access_log",

@@ -1,7 +1,6 @@
 """lab.answer: an exercise whose answer is something that the learner found, not something that they made.
 
-Comes in: an exercise's number and a number or a text. Goes out: what this kernel was told, for the Witness, so that a check can compare it
-with what the mesh says now. Who runs it: notebook cells. Answers live as long as the kernel; a passed check is kept by passed.py.
+Answers live as long as the kernel; a passed check is kept by passed.py.
 """
 
 from __future__ import annotations

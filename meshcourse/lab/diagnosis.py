@@ -1,7 +1,6 @@
 """lab.doctor: which cluster this course will use, and whether all that it needs is there.
 
-Comes in: the environment and this machine. Goes out: a Diagnosis that a cell shows as a table: one line for each thing, and for what is
-missing why it is needed and the command that brings it. Who runs it: chapter 0's first cell. Nothing is started or changed.
+Nothing is started or changed.
 """
 
 from __future__ import annotations
@@ -15,8 +14,8 @@ from pathlib import Path
 from meshcourse.backends import readiness
 from meshcourse.cluster.prerequisites import Check
 from meshcourse.core import errors, settings
-from meshcourse.mesh import resources
-from meshcourse.mesh.connection import Connection
+from meshcourse.kube import resources
+from meshcourse.kube.connection import Connection
 
 
 @dataclass(frozen=True)

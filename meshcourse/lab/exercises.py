@@ -1,7 +1,6 @@
 """lab.check, lab.hint, lab.solution.
 
-Comes in: an exercise's number, such as "5.1". Goes out: a Card, a hint, or the solution's cell. Who runs it: notebook cells. Hints
-come in order, one a call; how many were given is known to this kernel only.
+Hints come in order, one a call; how many were given is known to this kernel only.
 """
 
 from __future__ import annotations
@@ -14,10 +13,11 @@ from meshcourse.checks import submissions as answered
 from meshcourse.checks.display import Card
 from meshcourse.checks.exercises import Exercise
 from meshcourse.core import errors
-from meshcourse.lab import chapters, panels, passed, session, solutions, submissions, waiting
+from meshcourse.course import chapters, passed, solutions
+from meshcourse.lab import panels, session, submissions, waiting
+from meshcourse.lab.cluster_view import LiveWitness
 from meshcourse.lab.requests import Sentence
 from meshcourse.lab.start import say
-from meshcourse.lab.witness import LiveWitness
 
 _given: dict[str, int] = {}
 

@@ -1,7 +1,6 @@
 """lab.explain_log: one line of an Envoy's access log, field by field.
 
-Comes in: what the line holds, and whose log it is in. Goes out: an Explained, a table of field, value and meaning; `line["request_id"]` is
-one value. Who runs it: chapter 0, and whoever meets a line that says nothing to them. Envoy writes about once a second, so it waits.
+Envoy writes about once a second, so it waits.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from meshcourse.lab import session
 from meshcourse.lab.shell import FLUSH, RECENT
 from meshcourse.measure import access_logs
 from meshcourse.measure.access_logs import MEANING, Entry
-from meshcourse.mesh import installation
+from meshcourse.mesh.install import installation
 
 _LONGEST: Final = 58
 

@@ -1,8 +1,7 @@
 """lab.weight_panel, lab.breaker_panel and the others, lab.panel: live panels, set to this chapter's cluster and namespace.
 
-Comes in: the name of a VirtualService and of its route. Goes out: a widget. Who runs it: a notebook's cell. The panels made here are
-remembered, so that cleaning up can stop their load. Several may be open at once; one of the same kind for the same objects closes the
-one before it.
+The panels made here are remembered, so that cleaning up can stop their load. Several may be open at once; one of the same kind for the same
+objects closes the one before it.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 from meshcourse.core import errors
 from meshcourse.lab import session
 from meshcourse.lab.start import say
-from meshcourse.mesh import installation
+from meshcourse.mesh.install import installation
 
 if TYPE_CHECKING:
     from meshcourse.widgets.panels.breaker import BreakerPanel
@@ -163,7 +162,7 @@ def breaker_panel(service: str = "httpbin", *, port: int = 8000, path: str = "/d
 
 def timeout_panel(host: str = "slow.example.com", *, delay: float = 2.0) -> TimeoutPanel:
     """Sliders for how long chapter 7's tomcat takes and who waits how long, and a request hop by hop."""
-    from meshcourse.measure.journeys import Place  # noqa: PLC0415 - with the panel
+    from meshcourse.measure.request_hops import Place  # noqa: PLC0415 - with the panel
     from meshcourse.widgets.panels.timeout import Limit, TimeoutPanel  # noqa: PLC0415 - plotly takes a second; the first cell does not need it
 
     begun = session.current()
@@ -217,21 +216,21 @@ def profile_panel() -> ProfilePanel:
 
 def push_panel(virtual_service: str = "web", *workloads: str) -> PushPanel:
     """Give istiod orders and time them to the Envoys of `workloads`, all of the chapter's without any."""
-    from meshcourse.lab import pushes  # noqa: PLC0415 - only this panel needs it
+    from meshcourse.lab import push_timing  # noqa: PLC0415 - only this panel needs it
     from meshcourse.widgets.panels.pushes import PushPanel  # noqa: PLC0415 - plotly takes a second; the first cell does not need it
 
     begun = session.current()
-    panel = PushPanel(begun.connection, namespace=begun.namespace, virtual_service=virtual_service, proxies=pushes.places(*workloads))
+    panel = PushPanel(begun.connection, namespace=begun.namespace, virtual_service=virtual_service, proxies=push_timing.places(*workloads))
     _made.append(panel)
     return panel
 
 
 def replay(path: str | Path, *, speed: float = 1.0) -> Player:
     """A run that `panel.record(path)` saved: its figures and words again, without a cluster. Raises TrafficError for another file."""
-    from meshcourse.widgets import film  # noqa: PLC0415 - with the panel
+    from meshcourse.widgets import playback  # noqa: PLC0415 - with the panel
     from meshcourse.widgets.panels.player import Player  # noqa: PLC0415 - plotly takes a second; the first cell does not need it
 
-    made = Player(film.load(Path(path)), name=str(path), speed=speed)
+    made = Player(playback.load(Path(path)), name=str(path), speed=speed)
     _made.append(made)
     return made
 

@@ -1,7 +1,6 @@
 """lab.diff_pods: what a webhook made of the pod that a Deployment asked for.
 
-Comes in: a Deployment's name. Goes out: a Difference, its changes grouped by where in the pod they are. Who runs it: chapter 3. The
-Deployment's template is what you wrote, with Kubernetes' defaults filled in; the pod is what runs.
+The Deployment's template is what you wrote, with Kubernetes' defaults filled in; the pod is what runs.
 """
 
 from __future__ import annotations
@@ -11,9 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from meshcourse.core import errors
+from meshcourse.kube import commands, resources
 from meshcourse.lab import session
-from meshcourse.mesh import commands, pod_changes, resources
-from meshcourse.mesh.pod_changes import Change
+from meshcourse.mesh.injection import pod_changes
+from meshcourse.mesh.injection.pod_changes import Change
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,6 @@
 """Requests to the ingress gateway from a notebook: lab.request, lab.traffic, and what chance allows.
 
-Comes in: a path, headers, cookies, a number. Goes out: objects that show themselves in a cell. Who runs it: notebook cells, and the
-Witness through `answers`. The load client of meshcourse.traffic sends; nothing is kept between calls.
+The load client of meshcourse.traffic sends; nothing is kept between calls.
 """
 
 from __future__ import annotations
@@ -11,11 +10,11 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from meshcourse.checks import expectations, statistics
-from meshcourse.checks.expectations import Tally
 from meshcourse.core import background
 from meshcourse.lab import session
-from meshcourse.measure import labels
+from meshcourse.measure import binomial, labels
+from meshcourse.measure import tally as expectations
+from meshcourse.measure.tally import Tally
 from meshcourse.traffic import pacing, sender
 from meshcourse.traffic.results import Result
 from meshcourse.traffic.targets import Target
@@ -144,7 +143,7 @@ class Sentence:
 
 def chance(n: int, share: float) -> Sentence:
     """Which counts a wanted `share` (0 to 1) allows among `n` requests, by exact binomial bounds at one false alarm in 10,000."""
-    band = statistics.accepted(n, share)
+    band = binomial.accepted(n, share)
     low, high = band.low / n, band.high / n
     return Sentence(
         f"{n:,} requests at a weight of {share:.0%}: from {band.low:,} to {band.high:,} may be chance ({low:.1%} to {high:.1%})"
@@ -153,5 +152,5 @@ def chance(n: int, share: float) -> Sentence:
 
 def how_many_requests(wanted: float, other: float) -> Sentence:
     """How many requests tell a split of `wanted` from one of `other` (shares from 0 to 1)."""
-    n = statistics.requests_to_tell(wanted, other)
+    n = binomial.requests_to_tell(wanted, other)
     return Sentence(f"about {n:,} requests tell {wanted:.0%} from {other:.0%} (wrong once in 10,000 one way, once in 100 the other)")

@@ -1,6 +1,5 @@
 """The chapter that this kernel works on: its cluster, its namespace, and the environment of its shell cells.
 
-Comes in: `begin`, called once by lab.chapter. Goes out: the current Session, for every other part of lab. Who runs it: lab.
 A kernel has one session; it lives in this module, because a learner's cells call plain functions.
 """
 
@@ -13,9 +12,9 @@ from pathlib import Path
 import yaml
 
 from meshcourse.core import errors, paths
-from meshcourse.lab.chapters import Chapter
-from meshcourse.mesh import proxies
-from meshcourse.mesh.connection import Connection
+from meshcourse.course.chapters import Chapter
+from meshcourse.kube.connection import Connection
+from meshcourse.mesh.envoy import config_dump
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ def begin(chapter: Chapter, connection: Connection) -> Session:
         **connection.environment,
         "KUBECONFIG": str(kubeconfig),
         "INGRESS_URL": connection.ingress_url,
-        "INGRESS_PORT": proxies.tables(connection.gateway_port)[0].removeprefix(proxies.TABLE),
+        "INGRESS_PORT": config_dump.tables(connection.gateway_port)[0].removeprefix(config_dump.TABLE),
         "NAMESPACE": chapter.namespace,
     }
     _current = Session(chapter, Connection(kubeconfig, connection.ingress_url, environment))

@@ -1,7 +1,6 @@
 """Commands and manifests from a notebook: lab.sh, lab.apply, lab.wait, lab.access_log, lab.stats.
 
-Comes in: what a learner would type. Goes out: what the programs say, shown as it comes. Who runs it: notebook cells. A failure
-raises, so that a notebook that is executed by a machine stops there.
+A failure raises, so that a notebook that is executed by a machine stops there.
 """
 
 from __future__ import annotations
@@ -14,10 +13,13 @@ from pathlib import Path
 from typing import Final
 
 from meshcourse.core import errors
-from meshcourse.lab import chapters, session, submissions
+from meshcourse.course import chapters
+from meshcourse.kube import commands, resources
+from meshcourse.lab import session, submissions
 from meshcourse.lab.start import say
 from meshcourse.measure import access_logs, proxy_stats
-from meshcourse.mesh import arrival, commands, installation, resources
+from meshcourse.mesh import propagation
+from meshcourse.mesh.install import installation
 
 FLUSH: Final = 1.2
 """Seconds, and a little more, in which Envoy writes out the log lines that it has collected."""
@@ -88,7 +90,7 @@ def wait(*deployments: str) -> None:
     begun = session.current()
     if deployments:
         ready(deployments)
-    came = arrival.wait(begun.connection, begun.namespace)
+    came = propagation.wait(begun.connection, begun.namespace)
     for missing in came.missing:
         say(f"! Envoy does not hold {missing} after {came.seconds:.0f} s; `istioctl analyze` may say why")
     if not came.missing:

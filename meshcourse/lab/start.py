@@ -1,7 +1,6 @@
 """lab.chapter: bring the cluster to the state that a chapter needs, and say what that took.
 
-Comes in: a chapter's key. Goes out: a session; printed lines, one for each thing found or done. Who runs it: the first cell of a
-notebook. Safe to run again: what is there is found, not made twice.
+Safe to run again: what is there is found, not made twice.
 """
 
 from __future__ import annotations
@@ -12,14 +11,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from meshcourse.backends import chosen, learners
+from meshcourse.backends import learners, lookup
 from meshcourse.cluster import inotify
 from meshcourse.core import errors, settings
-from meshcourse.lab import beforehand, chapters, overview, passed, session, submissions
-from meshcourse.lab.chapters import Chapter
+from meshcourse.course import chapters, passed, progress
+from meshcourse.course.chapters import Chapter
+from meshcourse.kube import api_versions, commands, resources
+from meshcourse.kube.connection import Connection
+from meshcourse.lab import istio_before, session, submissions
 from meshcourse.lab.session import Session
-from meshcourse.mesh import arrival, commands, fence, injection, installation, resources, versions
-from meshcourse.mesh.connection import Connection
+from meshcourse.mesh import propagation, tenancy
+from meshcourse.mesh.injection import namespaces, sidecars
+from meshcourse.mesh.install import installation, versions
 
 _LARGEST: Final = 10
 """Sidecars of the largest chapter (4: Bookinfo's six, and four for its exercises)."""
@@ -57,10 +60,10 @@ def chapter(key: str) -> None:
     for line in crowded(begun.connection, inotify.limit()):
         say(line)
     if not wanted.profile:
-        beforehand.remember(begun)
+        istio_before.remember(begun)
     for rival in rivals(begun.connection, wanted.namespace):
         _put_aside(begun.connection, rival)
-    left = tuple(str(item["metadata"]["name"]) for item in arrival.listed(begun.connection, wanted.namespace, "virtualservices"))
+    left = tuple(str(item["metadata"]["name"]) for item in propagation.listed(begun.connection, wanted.namespace, "virtualservices"))
     if left:
         say(f"! VirtualService {', '.join(left)} is here from an earlier run: some results will differ from the text.")
         say("  To begin afresh: lab.clean_up(), then this cell again.")
@@ -73,7 +76,7 @@ def crowded(connection: Connection, instances: int | None) -> tuple[str, ...]:
     if instances is None or "//127.0.0.1:" not in str(connection.api().configuration.host):
         return ()
     found = resources.read(connection.core().list_pod_for_all_namespaces)
-    count, room = sum(arrival.has_sidecar(pod) for pod in (found.items if found else ())), inotify.sidecars(instances)
+    count, room = sum(sidecars.has_sidecar(pod) for pod in (found.items if found else ())), inotify.sidecars(instances)
     if count + _LARGEST <= room:
         return ()
     return (
@@ -86,7 +89,7 @@ def crowded(connection: Connection, instances: int | None) -> tuple[str, ...]:
 def _progress(wanted: Chapter) -> None:
     """Say how far the learner has come. A state folder that cannot be written must not stop the chapter."""
     try:
-        found = overview.of(passed.note_opened(wanted.key))
+        found = progress.of(passed.note_opened(wanted.key))
     except errors.CourseError as error:
         say(f"! {error.what} {error.why}")
         return
@@ -108,35 +111,35 @@ def _must_be_shared(wanted: Chapter) -> None:
 
 def _fence(begun: Session) -> None:
     """Nothing is made in a learner's namespace before the API server holds it to the learner's own port."""
-    fence.must_hold(begun.connection, begun.namespace, policies=learners.FILE)
-    for line in fence.put_up(begun.connection, begun.namespace):
+    tenancy.must_hold(begun.connection, begun.namespace, policies=learners.FILE)
+    for line in tenancy.put_up(begun.connection, begun.namespace):
         say(f"! {line}")
     say(f"✔ {begun.connection.learner}'s Gateways open port {begun.connection.gateway_port} of the ingress gateway, where the text says 80")
 
 
 def _namespace(connection: Connection, wanted: Chapter) -> str:
     if connection.learner:
-        fence.must_be_own(connection, wanted.namespace)
+        tenancy.must_be_own(connection, wanted.namespace)
     if not wanted.injected:
-        made = injection.create(connection, wanted.namespace, by=wanted.key)
+        made = namespaces.create(connection, wanted.namespace, by=wanted.key)
         return "made, without the label istio-injection" if made else "found"
     return {
-        injection.Change.CREATED: "made, with the label istio-injection=enabled: every pod in it gets a sidecar",
-        injection.Change.LABELLED: "found, and labelled istio-injection=enabled: every new pod in it gets a sidecar",
-        injection.Change.NOTHING: "found, with injection on",
-    }[injection.enable(connection, wanted.namespace, by=wanted.key)]
+        namespaces.Change.CREATED: "made, with the label istio-injection=enabled: every pod in it gets a sidecar",
+        namespaces.Change.LABELLED: "found, and labelled istio-injection=enabled: every new pod in it gets a sidecar",
+        namespaces.Change.NOTHING: "found, with injection on",
+    }[namespaces.enable(connection, wanted.namespace, by=wanted.key)]
 
 
 def _put_aside(connection: Connection, rival: str) -> None:
     """A Gateway of another chapter that takes every host would take this chapter's requests; one that is not ours is only named."""
     namespace, _, name = rival.partition("/")
     owner = next((each for each in chapters.CHAPTERS.values() if each.belonging_to(connection.learner).namespace == namespace), None)
-    if owner is None or injection.brought(connection, namespace, by=owner.key) is not injection.Change.CREATED:
+    if owner is None or namespaces.brought(connection, namespace, by=owner.key) is not namespaces.Change.CREATED:
         port = connection.gateway_port
         say(f"! Gateway {rival} answers for every host on port {port} too, and may take this chapter's requests: kubectl get gateways -A")
         return
     call = connection.custom().delete_namespaced_custom_object
-    resources.read(call, *versions.networking(connection), namespace, "gateways", name)
+    resources.read(call, *api_versions.networking(connection), namespace, "gateways", name)
     say(f"✔ took away Gateway {rival}, left by chapter {owner.number}: it answered for every host. Applying its manifest brings it back.")
 
 
@@ -158,8 +161,8 @@ def _named() -> tuple[str, str] | None:
 
 
 def _by_name(name: str) -> Connection:
-    cluster, started = chosen.find(name), time.monotonic()
-    if not chosen.runs(name):
+    cluster, started = lookup.find(name), time.monotonic()
+    if not lookup.runs(name):
         say(f"  cluster {name} does not run; starting it")
         cluster.up(lambda line: say(f"  {line}"))
         say(f"✔ cluster {name} is up ({time.monotonic() - started:.0f} s)")
@@ -177,9 +180,9 @@ def _istio(connection: Connection, wanted: Chapter) -> None:
         say(f"$ istioctl install --set profile={wanted.profile} -y")
         now = installation.install(connection, wanted.profile, report=lambda line: say(f"  {line}"))
         if found is None:
-            injection.mark(connection, installation.NAMESPACE, by=wanted.key)
+            namespaces.mark(connection, installation.NAMESPACE, by=wanted.key)
         if not _named():
-            chosen.find(os.environ.get("MESHCOURSE_CLUSTER", settings.DEFAULT_CLUSTER)).settle()
+            lookup.find(os.environ.get("MESHCOURSE_CLUSTER", settings.DEFAULT_CLUSTER)).settle()
         say(f"✔ {now} ({time.monotonic() - started:.0f} s)")
     else:
         if not found.ready:
@@ -190,13 +193,13 @@ def _istio(connection: Connection, wanted: Chapter) -> None:
 
 def _enough(connection: Connection, found: installation.Installation) -> bool:
     """Whether lessons can run on it. A cluster of somebody else's needs an ingress gateway; our own gets all that the demo profile has."""
-    theirs = _named() or injection.owned(connection)
-    return found.has_ingress if theirs else {name for name, _, _ in found.deployments} >= beforehand.WHOLE
+    theirs = _named() or namespaces.owned(connection)
+    return found.has_ingress if theirs else {name for name, _, _ in found.deployments} >= istio_before.WHOLE
 
 
 def _must_be_ours(connection: Connection, found: installation.Installation | None) -> None:
     """Istio is for a whole cluster: in one of somebody else's only `meshcourse up` installs it, when asked."""
-    if injection.owned(connection):
+    if namespaces.owned(connection):
         name = connection.environment["MESHCOURSE_CLUSTER"]
         raise errors.MeshError(
             "Istio is not installed in this cluster." if found is None else "Istio has no ingress gateway in this cluster.",
@@ -216,12 +219,14 @@ def _renew(connection: Connection, namespace: str) -> None:
 
 def outlived(pod: Any, home: Any) -> bool:  # noqa: ANN401 - the Kubernetes client is untyped
     """Whether a pod has a sidecar and was made before the namespace `home`."""
-    return arrival.has_sidecar(pod) and bool(pod.metadata.creation_timestamp < home.metadata.creation_timestamp)
+    return sidecars.has_sidecar(pod) and bool(pod.metadata.creation_timestamp < home.metadata.creation_timestamp)
 
 
 def rivals(connection: Connection, namespace: str) -> tuple[str, ...]:
     """Gateways of other namespaces that take every host on the ingress gateway's port 80, or on the learner's own."""
-    found = resources.read(connection.custom().list_cluster_custom_object, *versions.networking(connection), "gateways") or {"items": []}
+    found = resources.read(connection.custom().list_cluster_custom_object, *api_versions.networking(connection), "gateways") or {
+        "items": []
+    }
     return tuple(
         f"{item['metadata']['namespace']}/{item['metadata']['name']}"
         for item in found["items"]

@@ -1,7 +1,6 @@
 """lab.still: a panel as a picture that stays, for executed copies and the site.
 
-Comes in: a panel. Goes out: its words and control values as HTML, and each of its figures as plotly's own JSON. Who runs it: headless
-cells. A live widget shows nothing once its kernel is gone; a still does. Nothing here knows any one panel: it walks the widgets.
+A live widget shows nothing once its kernel is gone; a still does. Nothing here knows any one panel: it walks the widgets.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from typing import Any, Final
 
 import IPython.display
 
-from meshcourse.widgets.panels import filming
+from meshcourse.widgets.panels import capture
 
 PLOTLY: Final = "application/vnd.plotly.v1+json"
 Json = dict[str, Any]
@@ -26,9 +25,9 @@ def still(panel: Any) -> None:  # noqa: ANN401 - any panel
 def bundles(box: Any) -> tuple[Json, ...]:  # noqa: ANN401 - ipywidgets has no types
     """What a box shows, by MIME type: its words first, then each figure."""
     words, figures = [], []
-    for widget in filming.walk(box):
+    for widget in capture.walk(box):
         if hasattr(widget, "to_plotly_json"):
-            figures.append(filming.figure(widget))
+            figures.append(capture.figure(widget))
         else:
             words.append(_words(widget))
     lines = [line for line in words if line]

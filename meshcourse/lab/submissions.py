@@ -17,8 +17,9 @@ from meshcourse.checks import submissions
 from meshcourse.checks.exercises import Exercise, Witness
 from meshcourse.checks.submissions import Submission, Submissions
 from meshcourse.core import errors
-from meshcourse.mesh import refusals, resources
-from meshcourse.mesh.connection import Connection
+from meshcourse.kube import resources
+from meshcourse.kube.connection import Connection
+from meshcourse.mesh import refusals
 
 MADE: Final = Submissions()
 """What this kernel has handed in."""
@@ -54,9 +55,10 @@ def judged_at(exercise: Exercise, witness: Witness, made: Submissions = MADE) ->
         return known.at
     for each in exercise.objects:
         found = witness.object(*each.split("/", 1)) or {}
-        times = [str(one.get("time", "")) for one in found.get("metadata", {}).get("managedFields") or () if one.get("operation") == "Apply"]
-        if times and max(times):
-            return dt.datetime.fromisoformat(max(times).replace("Z", "+00:00")).astimezone().replace(tzinfo=None)
+        managers = found.get("metadata", {}).get("managedFields") or ()
+        newest = max((str(one.get("time", "")) for one in managers if one.get("operation") == "Apply"), default="")
+        if newest:
+            return dt.datetime.fromisoformat(newest).astimezone().replace(tzinfo=None)
     return None
 
 
@@ -76,7 +78,10 @@ def _after_cell(result: Any) -> None:  # noqa: ANN401 - IPython's ExecutionResul
         return
     named, now = submissions.objects(text), dt.datetime.now()  # noqa: DTZ005 - the clock on the learner's wall
     if failed:
-        why, hint = "the cell failed; what kubectl said stands under it", "mend what the message under the cell names, and run the cell again"
+        why, hint = (
+            "the cell failed; its message stands under it",
+            "mend what the message under the cell names, and run the cell again",
+        )
         MADE.note(Submission(now, named, "cell of commands", why, hint))
     elif named:
         MADE.note(Submission(now, named, "cell of commands"))

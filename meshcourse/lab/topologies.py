@@ -1,14 +1,11 @@
-"""lab.topology: who calls whom in the chapter's namespace, as a table.
-
-Comes in: seconds, a rate, a path. Goes out: a Topology, measured while requests of its own run. Who runs it: notebook cells; the live
-picture is lab.topology_panel.
-"""
+"""lab.topology: who calls whom in the chapter's namespace, as a table."""
 
 from __future__ import annotations
 
 from meshcourse.core import background
-from meshcourse.lab import parameters, session
-from meshcourse.measure import call_counts
+from meshcourse.course import parameters
+from meshcourse.lab import session
+from meshcourse.measure import proxy_counters
 from meshcourse.measure.topology import Topology, between
 from meshcourse.traffic import bookstore, pacing, sender
 from meshcourse.traffic.targets import Target
@@ -21,6 +18,6 @@ def topology(seconds: float = 4.0, *, rate: float = 10.0, path: str = "/productp
     """
     begun = session.current()
     target = Target(begun.connection.ingress_url + path, headers=bookstore.sign_in(begun.connection.ingress_url, user))
-    before = call_counts.read(begun.connection, begun.namespace)
+    before = proxy_counters.read(begun.connection, begun.namespace)
     background.run(sender.send(target, pacing.constant(rate, seconds=parameters.seconds(seconds))))
-    return between(before, call_counts.read(begun.connection, begun.namespace))
+    return between(before, proxy_counters.read(begun.connection, begun.namespace))

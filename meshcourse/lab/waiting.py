@@ -1,8 +1,6 @@
 """A bar for what takes longer than a person likes to wait without a sign.
 
-Comes in: work, its name, and how many seconds it should take. Goes out: what the work returns; meanwhile, in a notebook, a bar that fills.
-Who runs it: lab.check, for checks that watch traffic for over five seconds. At its end the bar reads the same whatever the work took, so
-that executed notebooks can be compared.
+At its end the bar reads the same whatever the work took, so that executed notebooks can be compared.
 """
 
 from __future__ import annotations

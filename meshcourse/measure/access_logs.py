@@ -1,7 +1,6 @@
 """Envoy's access log, as Istio's default format writes it: one line for each request, read into named fields.
 
-Comes in: lines of a proxy's log (`read` fetches them by kubectl; `parse` is pure). Goes out: Entry records. Who runs it: lab.access_log,
-checks, panels. The order of the fields is Istio 1.31's default `accessLogFormat` (istio.io: Envoy Access Logs).
+The order of the fields is Istio 1.31's default `accessLogFormat` (istio.io: Envoy Access Logs).
 """
 
 from __future__ import annotations
@@ -11,8 +10,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from meshcourse.mesh import commands, installation, resources
-from meshcourse.mesh.connection import Connection
+from meshcourse.kube import commands, resources
+from meshcourse.kube.connection import Connection
+from meshcourse.mesh.install import installation
 
 _TOKEN: Final = re.compile(r'"(?P<quoted>(?:[^"\\]|\\.)*)"|\[(?P<time>[^\]]*)\]|(?P<word>\S+)')
 MEANING: Final = {

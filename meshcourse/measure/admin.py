@@ -1,8 +1,6 @@
 """What a Deployment's proxy counts and knows, for what is asked several times a second.
 
-Comes in: a Connection, a namespace and a Deployment. Goes out: over an open line (mesh.admin), the proxy's counters and what it knows of
-a cluster's endpoints.
-Who runs it: panels, in a thread, since it blocks for some milliseconds. `proxy_stats` asks the same once, in the words a learner types.
+`proxy_stats` asks the same once, in the words a learner types.
 """
 
 from __future__ import annotations
@@ -13,8 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
+from meshcourse.kube import pods
 from meshcourse.measure import proxy_stats
-from meshcourse.mesh import admin, pods
+from meshcourse.mesh.envoy import admin
 
 Json = Mapping[str, Any]
 

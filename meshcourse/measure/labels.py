@@ -1,8 +1,4 @@
-"""Which version answered: labellers, the ways a response tells.
-
-Comes in: a response's status, headers and body. Goes out: a version label such as `v2`, or "" when it does not say.
-Pure. Who runs it: the sender, once a response, so each is a few microseconds.
-"""
+"""Which version answered: labellers, the ways a response tells."""
 
 from __future__ import annotations
 

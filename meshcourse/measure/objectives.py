@@ -1,9 +1,4 @@
-"""Service-level objectives of a release, and whether traffic meets them.
-
-Comes in: a window's Summary, or Results; and how many requests arrived at the release's pods. Goes out: one Mark for each objective, with
-the words for what was seen and what is wanted. Pure. Who runs it: the objective panel (the capstone's board) and the capstone's check,
-so that both judge alike.
-"""
+"""Service-level objectives of a release, and whether traffic meets them."""
 
 from __future__ import annotations
 

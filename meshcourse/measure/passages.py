@@ -1,8 +1,7 @@
 """One request through every proxy that it passed, wherever that was: the lines that their access logs have of it.
 
-Comes in: the mark that the request carried as its User-Agent. Goes out: Passages in the order of time. Who runs it: the inspector panel,
-in a thread. The gateway's line has the mark, and the X-Request-ID that Envoy gave the request; the sidecars' lines are found by that,
-for an application that hands it on. Envoy writes its log about once a second, so the search goes on until a second brought nothing new.
+The gateway's line has the mark, and the X-Request-ID that Envoy gave the request; the sidecars' lines are found by that, for an application
+that hands it on. Envoy writes its log about once a second, so the search goes on until a second brought nothing new.
 """
 
 from __future__ import annotations
@@ -12,10 +11,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from meshcourse.measure import journeys
+from meshcourse.kube import pods, resources
+from meshcourse.kube import pods as ready_pods
+from meshcourse.kube.connection import Connection
+from meshcourse.measure import request_hops
 from meshcourse.measure.access_logs import Entry
-from meshcourse.mesh import arrival, installation, pods, resources
-from meshcourse.mesh.connection import Connection
+from meshcourse.mesh.injection import sidecars
+from meshcourse.mesh.install import installation
 
 FLUSH: Final = 1.2
 """Seconds within which Envoy writes what it has logged, and a little more."""
@@ -52,11 +54,11 @@ def find(connection: Connection, namespace: str, mark: str, *, within: float = 8
     """
     gateways = [(installation.NAMESPACE, name) for name in pods.ready(connection, installation.NAMESPACE, installation.INGRESS)]
     every = resources.read(connection.core().list_namespaced_pod, namespace).items
-    sidecars = {str(pod.status.pod_ip): str(pod.metadata.name) for pod in every if arrival.has_sidecar(pod) and arrival.is_ready(pod)}
+    sidecars = {str(pod.status.pod_ip): str(pod.metadata.name) for pod in every if sidecars.has_sidecar(pod) and ready_pods.is_ready(pod)}
     places = [*gateways, *((namespace, name) for name in sidecars.values())]
     ends, found, news = time.monotonic() + within, tuple[Passage, ...](), time.monotonic()
     while time.monotonic() < ends:
-        logs = {name: journeys.logged(connection, where, name, round(within) + 5) for where, name in places}
+        logs = {name: request_hops.logged(connection, where, name, round(within) + 5) for where, name in places}
         seen = chosen(mark, logs)
         now = time.monotonic()
         news = now if len(seen) != len(found) else news

@@ -1,6 +1,5 @@
 """Envoy's own counters and gauges, asked of a running proxy in the words that a learner types.
 
-Comes in: a Connection, a workload and part of the names. Goes out: a mapping of stat name to value. Who runs it: lab.stats, checks, panels.
 It runs `pilot-agent request GET stats` in the proxy's container. Which stats a sidecar keeps is Istio's choice; the pod's annotation
 `sidecar.istio.io/statsInclusionPrefixes` (or proxyStatsMatcher in `proxy.istio.io/config`) adds others.
 """
@@ -9,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from meshcourse.mesh import commands, resources
-from meshcourse.mesh.connection import Connection
+from meshcourse.kube import commands, resources
+from meshcourse.kube.connection import Connection
 
 
 def command(namespace: str, workload: str, *, path: str = "stats") -> list[str]:

@@ -1,8 +1,7 @@
 """How long istiod takes from a stored VirtualService to the proxies that hold it.
 
-Comes in: a Connection, a VirtualService as JSON, the Deployments whose Envoys shall be watched. Goes out: a Push, seconds by proxy.
-Who runs it: lab.push_time, the push panel. Each Envoy is asked for its routes every few milliseconds through an open admin line; the clock
-is this machine's alone. The object goes straight to the API server: kubectl's own start takes longer than the push.
+Each Envoy is asked for its routes every few milliseconds through an open admin line; the clock is this machine's alone. The object goes
+straight to the API server: kubectl's own start takes longer than the push.
 """
 
 from __future__ import annotations
@@ -14,9 +13,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final
 
+from meshcourse.kube import api_versions, resources
+from meshcourse.kube.connection import Connection
 from meshcourse.measure.admin import AdminLine
-from meshcourse.mesh import resources, versions
-from meshcourse.mesh.connection import Connection
 
 Json = Mapping[str, Any]
 PLURAL: Final = "virtualservices"
@@ -64,7 +63,7 @@ def measure(connection: Connection, manifest: Json, namespace: str, deployments:
 def _store(connection: Connection, manifest: Json, namespace: str, name: str) -> bool:
     """Create the object or bring it up to date; says whether that changed anything."""
     api = connection.custom()
-    group = versions.networking(connection)
+    group = api_versions.networking(connection)
     found = resources.read(api.get_namespaced_custom_object, *group, namespace, PLURAL, name)
     if found is None:
         resources.read(api.create_namespaced_custom_object, *group, namespace, PLURAL, {**manifest, "apiVersion": "/".join(group)})

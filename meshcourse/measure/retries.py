@@ -1,7 +1,5 @@
 """What retries do by the book, and how many requests arrive at each hop in fact.
 
-Comes in: the chance that one try fails, and how many retries may follow; or a Deployment whose proxy keeps its inbound counters. Goes out:
-chances and means; a count. All but `arrived` is pure. Who runs it: lab.with_retries, lab.amplification, the retry panel, checks.
 Envoy's `num_retries` (Istio's `attempts`) counts the tries after the first: `attempts` retries are `attempts + 1` tries. Tries are taken to
 fail independently of each other, which injected faults do.
 """
@@ -12,8 +10,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from meshcourse.core import errors
+from meshcourse.kube.connection import Connection
 from meshcourse.measure import proxy_stats
-from meshcourse.mesh.connection import Connection
 
 INBOUND: Final = "cluster.inbound|"
 """What the names of the stats begin with that tell of a proxy's own application."""

@@ -1,9 +1,7 @@
 """How sure an observed share is.
 
-Comes in: counts. Goes out: a Share with its confidence band. Pure.
-Who runs it: windows, four times a second, so the band is Wilson's closed formula: it keeps its level well for small n and
-near 0 and 1, where the usual plus-minus formula gives bands of no width. Checks, which must not cry wolf, use the exact bound in
-`checks.statistics` instead. Source: E. B. Wilson, "Probable inference", JASA 22 (1927), pp. 209-212.
+Checks, which must not cry wolf, use the exact bound in `checks.statistics` instead. Source: E. B. Wilson, "Probable inference", JASA 22
+(1927), pp. 209-212.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Which TCP connections a pod has open right now, from the kernel's own table of its network namespace.
 
-Comes in: /proc/net/tcp and tcp6 of a pod, read by `kubectl exec`. Goes out: Sockets, (local, remote) addresses of established connections.
-`parse` is pure. Who runs it: lab.mesh_map. The table is the pod's, so one container's view shows the connections of all.
+The table is the pod's, so one container's view shows the connections of all.
 """
 
 from __future__ import annotations
@@ -11,8 +10,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from meshcourse.mesh import commands
-from meshcourse.mesh.connection import Connection
+from meshcourse.kube import commands
+from meshcourse.kube.connection import Connection
 
 _ESTABLISHED: Final = "01"
 _V4: Final = 8

@@ -1,8 +1,5 @@
 """Who calls whom, how often, how well and how fast: a graph made of two samples of a namespace's proxies.
 
-Comes in: two Samples (call_counts.py), some seconds apart. Goes out: a Topology, nodes for workloads and edges for calls, which prints as
-a table. Pure. Who runs it: the topology's panel and lab.topology.
-
 A caller's Envoy counts by Service and subset. Where that means one workload, the edge is what the caller saw. Where it means several (no
 rule chose between them), the calls are shared out by what each workload's own Envoy received, and errors and times are what that one
 saw. Calls into a workload that no sidecar of the namespace made come from `OUTSIDE`: the ingress gateway, another namespace.
@@ -15,8 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from meshcourse.measure import call_counts
-from meshcourse.measure.call_counts import Calls, Counts, Destination, Member, Sample
+from meshcourse.measure import proxy_counters
+from meshcourse.measure.proxy_counters import Calls, Counts, Destination, Member, Sample
 
 OUTSIDE: Final = "outside"
 # Samples of two proxies are taken some milliseconds apart, so that a busy edge may lack a few calls. Fewer than this share are none.
@@ -136,16 +133,16 @@ def _by_workload(members: Iterable[Member]) -> dict[str, list[Member]]:
 def _together(several: Iterable[Counts]) -> Counts:
     inbound, outbound = Calls(), dict[Destination, Calls]()
     for each in several:
-        inbound = call_counts.plus(inbound, each.inbound)
+        inbound = proxy_counters.plus(inbound, each.inbound)
         for destination, calls in each.outbound.items():
-            outbound[destination] = call_counts.plus(outbound.get(destination, Calls()), calls)
+            outbound[destination] = proxy_counters.plus(outbound.get(destination, Calls()), calls)
     return Counts(inbound, outbound)
 
 
 def _since(before: Counts | None, after: Counts) -> Counts:
     earlier = before or Counts()
-    outbound = {where: call_counts.since(earlier.outbound.get(where, Calls()), calls) for where, calls in after.outbound.items()}
-    return Counts(call_counts.since(earlier.inbound, after.inbound), outbound)
+    outbound = {where: proxy_counters.since(earlier.outbound.get(where, Calls()), calls) for where, calls in after.outbound.items()}
+    return Counts(proxy_counters.since(earlier.inbound, after.inbound), outbound)
 
 
 def _targets(sample: Sample, destination: Destination, workloads: Mapping[str, list[Member]]) -> list[str]:

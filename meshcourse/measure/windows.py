@@ -1,8 +1,7 @@
 """The last seconds of traffic: shares per version, latency percentiles, errors by code.
 
-Comes in: Results with the time at which they came, and the time now (any clock that does not go back). Goes out: a frozen Summary.
-Who runs it: panels, on the loop that sends. `add` and `advance` cost O(1) on average, since each result is counted once when it comes and
-once when it leaves; `summary` sorts the latencies of the window.
+`add` and `advance` cost O(1) on average, since each result is counted once when it comes and once when it leaves; `summary` sorts the
+latencies of the window.
 """
 
 from __future__ import annotations

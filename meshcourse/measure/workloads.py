@@ -1,8 +1,6 @@
 """One workload close up: its pods, what its Envoy holds of its namespace, and the last calls that its proxy logged.
 
-Comes in: a Connection, a namespace and a workload's name as call_counts.py gives it. Goes out: a Workload, which prints as tables, each
-under the command that a learner types for more. Who runs it: the topology panel when a node is chosen, in a thread, since it blocks for
-some tenths of a second. Of several pods the Envoy of one is asked, of a ready one where there is one. The reading of JSON is pure.
+Of several pods the Envoy of one is asked, of a ready one where there is one. The reading of JSON is pure.
 """
 
 from __future__ import annotations
@@ -15,14 +13,17 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from meshcourse.core import errors
-from meshcourse.measure import access_logs, admin, call_counts
+from meshcourse.kube import pods as ready_pods
+from meshcourse.kube import resources
+from meshcourse.kube.connection import Connection
+from meshcourse.measure import access_logs, admin, proxy_counters
 from meshcourse.measure.access_logs import Entry
 from meshcourse.measure.admin import Endpoint
 from meshcourse.measure.topology import OUTSIDE
-from meshcourse.mesh import arrival, proxies, resources
-from meshcourse.mesh.admin import Line
-from meshcourse.mesh.connection import Connection
-from meshcourse.mesh.proxies import Route
+from meshcourse.mesh.envoy import config_dump
+from meshcourse.mesh.envoy.admin import Line
+from meshcourse.mesh.envoy.config_dump import Route
+from meshcourse.mesh.injection import sidecars
 
 Json = Mapping[str, Any]
 LAST: Final = 5
@@ -175,7 +176,7 @@ def read(connection: Connection, namespace: str, name: str) -> Workload:
         return Workload(namespace, name)
     every = resources.read(connection.core().list_namespaced_pod, namespace).items
     own = sorted(
-        (pod for pod in every if call_counts.workload(pod.metadata.name, pod.metadata.labels or {}) == name),
+        (pod for pod in every if proxy_counters.workload(pod.metadata.name, pod.metadata.labels or {}) == name),
         key=lambda pod: pod.metadata.name,
     )
     if not own:
@@ -185,7 +186,7 @@ def read(connection: Connection, namespace: str, name: str) -> Workload:
             next=f"kubectl -n {namespace} get deployments,pods",
         )
     pods = tuple(Pod(str(pod.metadata.name), _ready(pod), str(pod.status.pod_ip or "none yet")) for pod in own)
-    proxy = next((str(pod.metadata.name) for pod in sorted(own, key=arrival.is_ready, reverse=True) if arrival.has_sidecar(pod)), "")
+    proxy = next((str(pod.metadata.name) for pod in sorted(own, key=ready_pods.is_ready, reverse=True) if sidecars.has_sidecar(pod)), "")
     if not proxy:
         return Workload(namespace, name, pods)
     own_hosts = quote(rf"\.{namespace}\.svc\.")  # Envoy's filter is a regular expression
@@ -217,7 +218,11 @@ def groups(page: Json, namespace: str) -> tuple[Group, ...]:
 def routes(tables: Iterable[Json], namespace: str) -> tuple[Held, ...]:
     """The routes to Services of the namespace in the JSON of `proxy-config routes`, each host's in the order in which Envoy tries them."""
     found = [
-        Held(f"{name.partition('.')[0]}:{name.rpartition(':')[2]}", proxies.from_envoy(route), proxies.origin(route).rpartition("/")[2])
+        Held(
+            f"{name.partition('.')[0]}:{name.rpartition(':')[2]}",
+            config_dump.from_envoy(route),
+            config_dump.origin(route).rpartition("/")[2],
+        )
         for table in tables
         for host in table.get("virtualHosts", ())
         if _of(name := str(host.get("name", "")), namespace)

@@ -11,7 +11,9 @@ from typing import Final
 
 from meshcourse.core import errors
 
-_GOT: Final = r"\.(?P<field>[\w.\[\]/-]+): expected (?P<wanted>\w+)[^,]*, got (?:&(?:value\.valueUnstructured)?\{(?:Value:)?)?(?P<value>[^}\n]*)"
+_GOT: Final = (
+    r"\.(?P<field>[\w.\[\]/-]+): expected (?P<wanted>\w+)[^,]*, got (?:&(?:value\.valueUnstructured)?\{(?:Value:)?)?(?P<value>[^}\n]*)"
+)
 _BARE: Final = "yes|no|on|off|true|false|y|n"
 _DURATIONS: Final = re.compile(r"(?:timeout|time|delay|interval|duration)$", re.IGNORECASE)
 
@@ -65,7 +67,9 @@ def _no_such_field(found: re.Match[str], text: str) -> str:  # noqa: ARG001 - a 
     path = re.sub(r"\[[^\]]*\]", "", found["field"]).strip(".")
     parent, _, leaf = path.rpartition(".")
     kind = found.groupdict().get("kind") or "virtualservice"
-    return f"there is no field `{leaf}` there: spelled otherwise, or indented too far or too little? kubectl explain {kind.lower()}.{parent}"
+    return (
+        f"there is no field `{leaf}` there: spelled otherwise, or indented too far or too little? kubectl explain {kind.lower()}.{parent}"
+    )
 
 
 def _weights(_found: re.Match[str], _text: str) -> str:

@@ -1,9 +1,5 @@
 """The node's agent: what a kubelet is, for the one node of an embedded cluster.
 
-Comes in: a `NodeConfig`. Goes out: a registered, Ready Node; every pod that the scheduler gives it run as local processes; and the
-kubelet API on the node's address, by which kube-apiserver fetches logs and opens exec, attach and port-forward. Who runs it: the cluster's
-daemon, inside the cluster's namespaces.
-
 Entering the agent touches nothing but its own folder; `run` begins and waits for the API server as long as it takes. Each pod has a task of
 its own; none of them can end the agent.
 """
@@ -16,21 +12,21 @@ import logging
 import shutil
 from typing import TYPE_CHECKING, Self
 
-from meshcourse.node import layers, sandbox
 from meshcourse.node.api import Api, client_tls
+from meshcourse.node.container import rootfs, sandbox
 from meshcourse.node.events import Events
-from meshcourse.node.images.puller import Puller
 from meshcourse.node.network import Network
-from meshcourse.node.objects import Objects
-from meshcourse.node.pods import Node, Pod
+from meshcourse.node.object_cache import Objects
+from meshcourse.node.pod.worker import Node, Pod
+from meshcourse.node.pulling.pull_policy import Supply
+from meshcourse.node.pulling.puller import Puller
 from meshcourse.node.registration import NodeConfig, Registration
 from meshcourse.node.streaming.runtime import LogSource
 from meshcourse.node.streaming.server import Server, server_tls
-from meshcourse.node.supply import Supply
 
 if TYPE_CHECKING:
     from meshcourse.node.api import Json
-    from meshcourse.node.processes import Process
+    from meshcourse.node.process.processes import Process
 
 __all__ = ["Agent", "NodeConfig"]
 
@@ -198,9 +194,9 @@ class Agent:
         shutil.rmtree(self._config.root / "pods", ignore_errors=True)
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        layers.prepare_base(folder, host)
+        rootfs.prepare_base(folder, host)
         if self._config.puller:
-            layers.prepare_entry(folder, host)
+            rootfs.prepare_entry(folder, host)
 
 
 async def _cancel(*tasks: asyncio.Task[None]) -> None:

@@ -1,9 +1,5 @@
 """The node's own client of the API server: plain JSON over one aiohttp session.
 
-Comes in: a server URL, a TLS context (a client certificate), paths such as `/api/v1/nodes/node`. Goes out: decoded JSON objects, or an
-`ApiError` that keeps the server's Status. `list_and_watch` is what client-go calls a reflector: it lists, watches from there, relists when
-the server has forgotten that point, and reconnects with back-off for ever. Everything on the node that follows a resource runs on it.
-
 A client of our own instead of a generated one: the node needs a dozen paths, and objects exactly as the API server sent them.
 """
 

@@ -1,8 +1,4 @@
-"""The wall clock as Kubernetes writes it.
-
-Comes in: nothing. Goes out: RFC 3339 texts in UTC: whole seconds for statuses (metav1.Time), microseconds for leases (metav1.MicroTime).
-Who asks: every part of the node that stamps something. Durations use time.monotonic instead.
-"""
+"""The wall clock as Kubernetes writes it."""
 
 from __future__ import annotations
 

@@ -1,8 +1,5 @@
 """Events: what `kubectl describe` tells about a pod's life.
 
-Comes in: `record(object, type, reason, message)` from any duty of the node, never blocking. Goes out: Event objects in the API server, in
-the namespace of the object they are about ("default" for Nodes), written one after another by a task of `Events`.
-
 `Correlator` is the pure part, with client-go's rules (tools/record/events_cache.go): the same event again raises `count` on the Event that
 is there; more than ten events that differ only by message become one "(combined from similar events)"; one object may send 25 events, then
 one each five minutes, so that a pod that fails for a day does not fill etcd.

@@ -1,8 +1,5 @@
 """Pod networking: one network namespace for each pod, joined to the node's by a routed veth pair.
 
-Comes in: the node's IP and the pods' CIDR; then keys of pods. Goes out: `PodNetns`, bound at /run/netns/<key> so that
-`nsenter --net` can join it. Who runs it: the agent, in the node's network and mount namespaces.
-
 Routed, not bridged: the pod's side has IP/32 and a default route via 169.254.1.1 (a neighbour entry that never
 expires stands for it, so no ARP is needed), the node's side a /32 route; replies then pass conntrack and kube-proxy's
 NAT works. All of it is forgotten by the kernel when the node's PID namespace ends.

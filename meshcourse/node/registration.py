@@ -1,7 +1,6 @@
 """The Node object and its Lease: how the cluster knows that this node is there and well.
 
-Comes in: the node's configuration and the API. Goes out: a registered Node, reported Ready at once, and then a Lease every 10 s and the
-Node's status every 5 minutes. Who runs it: agent.py. `node_object` and `node_status` are pure.
+`node_object` and `node_status` are pure.
 
 Without heartbeats the node controller marks every pod not ready after some 40 s and Services lose their endpoints. `declaredFeatures` makes
 kube-apiserver hand exec, attach and port-forward to the kubelet API as websockets.
@@ -19,8 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from meshcourse.engine import binaries
-from meshcourse.node import clock, fields
+from meshcourse.node import clock
 from meshcourse.node.api import ApiError
+from meshcourse.node.spec import downward_api
 
 if TYPE_CHECKING:
     from meshcourse.node.api import Api, Json
@@ -97,8 +97,8 @@ def node_status(config: NodeConfig, previous: Json, now: str) -> Json:
         )
     ]
     return {
-        "capacity": fields.allocatable(),
-        "allocatable": fields.allocatable(),
+        "capacity": downward_api.allocatable(),
+        "allocatable": downward_api.allocatable(),
         "addresses": [{"type": "InternalIP", "address": config.ip}, {"type": "Hostname", "address": config.name}],
         "conditions": conditions,
         "daemonEndpoints": {"kubeletEndpoint": {"Port": config.kubelet_port}},

@@ -1,7 +1,6 @@
 """Bookinfo as a visitor uses it: signing in, and the stars in an answer.
 
-Comes in: the ingress gateway's URL and a user's name; bodies of answers. Goes out: the session's cookie, which productpage turns into the
-header `end-user`; the stars' colour as a label. Who runs it: lab and the checks of chapter 4. It works the same on Istio's own images.
+It works the same on Istio's own images.
 """
 
 from __future__ import annotations

@@ -1,9 +1,4 @@
-"""When requests are due: the shapes of load.
-
-Comes in: rates in requests per second and lengths in seconds. Goes out: a Pacing, whose `offsets()` are the seconds from the
-start at which requests are meant to leave, in order. Pure: no clock is read here; the sender keeps the time. An open loop keeps
-its offsets however slow the answers are; `closed` has no offsets: each connection sends as soon as it has its answer.
-"""
+"""When requests are due: the shapes of load."""
 
 from __future__ import annotations
 

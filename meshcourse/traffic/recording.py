@@ -1,7 +1,5 @@
 """Runs kept in files, and played again.
 
-Comes in: a target's and a pacing's description, then Results. Goes out: JSON Lines (a header line, then one line per result),
-read back as a frozen Recording, or replayed with the gaps in which the results once ended. Who runs it: panels and lab.
 A file that cannot be read gives a TrafficError that names its line and the command that helps.
 """
 

@@ -1,7 +1,5 @@
 """What became of one request, and what became of all of them.
 
-Comes in: times, a status, a body from the sender. Goes out: one frozen Result per request, and the Counts of a run.
-Who runs it: the sender makes them; windows, recordings and panels read them.
 Times are seconds since the epoch, taken from a monotonic clock that was set once when the run began.
 """
 

@@ -1,8 +1,6 @@
 """The load client: sends a Target at a Pacing and hands on one Result per request.
 
-Comes in: a Target, a labeller, the most requests that may be in flight (also the most connections), and a Pacing. Goes out: Results,
-in the order of their ends, to a callback on the event loop; Counts at any moment. Who runs it: `async with Sender(...)`, on
-lab's background loop or in a test's. Leaving the context closes every socket; cancelling `run` ends it at once.
+Leaving the context closes every socket; cancelling `run` ends it at once.
 
 One worker at a time holds the clock and takes the next slot when the last one is due, so a Dial turned now counts from the next
 request. When all workers wait for answers, slots pass: they are sent late, or dropped when `patience` seconds old. Both are counted.
@@ -20,7 +18,7 @@ import aiohttp
 from yarl import URL
 
 from meshcourse.core import errors
-from meshcourse.traffic import faults, results
+from meshcourse.traffic import results, transport_errors
 from meshcourse.traffic.pacing import Crowd, Pacing
 from meshcourse.traffic.results import Counts, Labeller, Result
 from meshcourse.traffic.targets import Target
@@ -154,7 +152,7 @@ class Sender:
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             latency = time.monotonic() - intended
             self._failed += 1
-            fault, words = faults.explain(error, self.target)
+            fault, words = transport_errors.explain(error, self.target)
             return Result(self._epoch + intended, self._epoch + started, latency, 0, fault=fault, error=words)
         latency = time.monotonic() - intended
         self._answered += 1

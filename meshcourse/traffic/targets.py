@@ -1,8 +1,6 @@
 """What is asked of whom: one HTTP request, repeated.
 
-Comes in: a URL, method, headers, cookies, a Host that may differ from the URL's. Goes out: a frozen Target with the headers
-as they are sent. Who runs it: nobody; senders and recordings read it. Cookies are sent as given and never learnt from answers,
-so that each request is like the one before.
+Cookies are sent as given and never learnt from answers, so that each request is like the one before.
 """
 
 from __future__ import annotations

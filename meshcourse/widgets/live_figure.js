@@ -1,6 +1,5 @@
-// A plotly figure that follows its kernel. Comes in: the model of live_figure.py, with the whole figure and the text of plotly.js.
-// Goes out: the figure, drawn again whenever it changes; and the point that was clicked. The figure is state, not a stream of changes: a
-// browser that is slow, was reloaded or opened later shows what the kernel holds, and leaves out what it had no time for.
+// A plotly figure that follows its kernel: drawn again whenever the model of live_figure.py changes; the model hears of clicked points.
+// The figure is state, not a stream of changes: a browser that is slow, was reloaded or opened later shows what the kernel holds.
 const LIBRARY = Symbol.for("meshcourse.plotly");
 const CONFIG = { displaylogo: false, displayModeBar: false, responsive: false };
 

@@ -1,9 +1,8 @@
 """A live figure: what the kernel holds, the browser shows, also a slow one and one that was reloaded.
 
-Comes in: a figure as a plain dict. Goes out: a widget with `data`, `layout` and `batch_update`, as plotly's own FigureWidget has them,
-and `clicked`, the point that was clicked last. Who runs it: every panel. The end of a batch sends the whole figure as one piece of state;
-live_figure.js draws it. plotly's FigureWidget sends changes instead, and its view misses those that come while the browser still loads
-plotly (5 MB): on a busy machine it then shows empty axes, or stands still for good. Nothing here is lost that a later state does not bring.
+The end of a batch sends the whole figure as one piece of state; live_figure.js draws it. plotly's FigureWidget sends changes instead, and
+its view misses those that come while the browser still loads plotly (5 MB): on a busy machine it then shows empty axes, or stands still for
+good. Nothing here is lost that a later state does not bring.
 """
 
 from __future__ import annotations

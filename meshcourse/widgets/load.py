@@ -1,10 +1,4 @@
-"""The load that a panel starts and stops, and what came of it in the last seconds.
-
-Comes in: a Target, a labeller, a shape of load (by default a rate that may be turned), where to save the run; or a saved run in place
-of real load. `sort` may label a result anew, by its latency for example. Goes out: Counts, a Summary of the moving window, the last fault
-in words. Who runs it: a panel, on the background loop; `changed` hears on that loop when load begins and ends, `failed` what ended it
-too early.
-"""
+"""The load that a panel starts and stops, and what came of it in the last seconds."""
 
 from __future__ import annotations
 

@@ -1,6 +1,5 @@
 """Colours that colour-blind readers can tell apart, on JupyterLab's light and dark grounds.
 
-Comes in: how many series. Goes out: colours. Pure. Who runs it: the figures.
 Source: Okabe and Ito, "Color Universal Design" (2008), less its yellow, which vanishes on white, and its black, which vanishes on dark.
 """
 

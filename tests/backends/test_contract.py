@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from meshcourse.backends import chosen
+from meshcourse.backends import lookup
 from meshcourse.backends.backend import Backend
 from meshcourse.backends.embedded import Embedded
 from meshcourse.backends.existing import Existing
@@ -72,8 +72,8 @@ def test_environment_is_all_that_a_shell_needs(subject: Subject) -> None:
 
 
 def test_it_is_found_by_its_name(subject: Subject) -> None:
-    assert chosen.find(subject.backend.name).status() == subject.backend.status()
-    assert chosen.runs(subject.backend.name)
+    assert lookup.find(subject.backend.name).status() == subject.backend.status()
+    assert lookup.runs(subject.backend.name)
 
 
 @pytest.mark.parametrize("absent", [Embedded("absent"), Existing("absent")], ids=["embedded", "existing"])

@@ -18,8 +18,8 @@ from meshcourse.backends import forwarding, records
 from meshcourse.backends.existing import Existing, extract
 from meshcourse.core import settings
 from meshcourse.core.errors import ClusterError
-from meshcourse.mesh import injection
-from meshcourse.mesh.connection import Connection
+from meshcourse.kube.connection import Connection
+from meshcourse.mesh.injection import namespaces
 
 pytestmark = pytest.mark.cluster
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -81,9 +81,9 @@ def test_down_takes_away_what_lessons_made_and_nothing_else(existing: Existing, 
     existing.up(silent)
     cluster.kubectl("create", "namespace", "team")
     connection = Connection(existing.kubeconfig(), existing.ingress_url(), existing.environment())
-    injection.enable(connection, "lesson", by="05-canary")
-    injection.enable(connection, "team", by="05-canary")
-    injection.enable(Connection(cluster.kubeconfig, cluster.ingress_url, {**cluster.environment}), "ours", by="05-canary")
+    namespaces.enable(connection, "lesson", by="05-canary")
+    namespaces.enable(connection, "team", by="05-canary")
+    namespaces.enable(Connection(cluster.kubeconfig, cluster.ingress_url, {**cluster.environment}), "ours", by="05-canary")
     assert cluster.get("namespace", "lesson")["metadata"]["labels"][settings.OWNER_LABEL] == records.every()[0].owner
     home = existing.kubeconfig().parent
     assert existing.down()

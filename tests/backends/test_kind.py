@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from meshcourse.backends import chosen, containers, kind, kind_images, pairs, readiness, records
+from meshcourse.backends import compatibility, containers, kind, kind_images, lookup, readiness, records
 from meshcourse.backends.containers import Engine
 from meshcourse.backends.kind import Kind
 from meshcourse.backends.records import Record
@@ -85,15 +85,15 @@ def test_up_creates_with_the_image_the_config_and_a_kubeconfig_of_its_own(machin
     assert machine.said == [
         "docker info",
         "kind get clusters",
-        f"kind create cluster --name lab --image {pairs.IMAGES['1.28']} {files} --wait 180s",
+        f"kind create cluster --name lab --image {compatibility.IMAGES['1.28']} {files} --wait 180s",
         "docker info",
         "docker ps --all --filter label=io.x-k8s.kind.cluster=lab --format {{.Names}} {{.State}}",
     ]
     assert (found.backend, found.api_url, found.ingress_url) == ("kind", "https://127.0.0.1:40000", "http://127.0.0.1:31718")
     assert any("guide's newer track" in line for line in told)
     assert ports(yaml.safe_load((home / "kind-config.yaml").read_text())) == [31718]
-    assert chosen.find("lab") == Kind("lab")
-    assert chosen.runs("lab")
+    assert lookup.find("lab") == Kind("lab")
+    assert lookup.runs("lab")
 
 
 def test_the_fetched_istioctl_comes_first_on_path(machine: Machine, tmp_path: Path) -> None:
@@ -291,7 +291,7 @@ def test_pull_takes_the_node_istios_own_and_the_chapters_images(machine: Machine
     done = meshcourse("images", "pull", "--k8s", "1.28")
     assert done.returncode == 0, done.stderr
     pulled = {line.removeprefix("docker pull ") for line in machine.said if line.startswith("docker pull")}
-    assert {pairs.IMAGES["1.28"], "docker.io/istio/pilot:1.18.2"} < pulled
+    assert {compatibility.IMAGES["1.28"], "docker.io/istio/pilot:1.18.2"} < pulled
     assert any("examples-bookinfo-reviews" in image for image in pulled)
 
 

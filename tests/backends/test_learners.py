@@ -19,7 +19,7 @@ from meshcourse.backends import learners, records
 from meshcourse.backends.existing import Existing
 from meshcourse.core import settings
 from meshcourse.core.errors import ClusterError
-from meshcourse.lab import chapters
+from meshcourse.course import chapters
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 START = 'from meshcourse import lab\nlab.chapter("05-canary")\n'

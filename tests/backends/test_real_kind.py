@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from meshcourse.backends import kind, pairs
+from meshcourse.backends import compatibility, kind
 from meshcourse.engine.go_programs import KIND
 
 DOCKER = r"""#!/bin/sh
@@ -53,7 +53,7 @@ def create(tmp_path: Path) -> Create:
             "--name",
             "t",
             "--image",
-            pairs.IMAGES["1.36"],
+            compatibility.IMAGES["1.36"],
             "--kubeconfig",
             tmp_path / "k",
         ]
@@ -68,7 +68,7 @@ def test_kinds_own_loader_takes_the_config_and_maps_the_ports(create: Create, tm
     (run,) = re.findall(r"^run .*$", asked, re.MULTILINE)
     for mapping in ("31718:31718/TCP", "80:31718/TCP", "443:31719/TCP"):
         assert f"--publish=127.0.0.1:{mapping}" in run
-    assert run.endswith(pairs.IMAGES["1.36"])
+    assert run.endswith(compatibility.IMAGES["1.36"])
     assert kind.advice(ended.stderr) == "docker ps    # which container has the port?"
 
 

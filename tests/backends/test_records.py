@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from meshcourse.backends import chosen, records
+from meshcourse.backends import lookup, records
 from meshcourse.backends.embedded import Embedded
 from meshcourse.backends.existing import Existing
 from meshcourse.backends.records import Record
@@ -28,10 +28,10 @@ def test_a_record_is_read_back_as_it_was_written(state: Path) -> None:
 
 def test_a_name_without_a_record_is_an_embedded_cluster(state: Path) -> None:
     records.write(Record("team", records.EXISTING, 1.5))
-    assert chosen.find("other") == Embedded("other")
-    assert chosen.find("team") == Existing("team")
-    assert chosen.runs("team")
-    assert not chosen.runs("other")
+    assert lookup.find("other") == Embedded("other")
+    assert lookup.find("team") == Existing("team")
+    assert lookup.runs("team")
+    assert not lookup.runs("other")
 
 
 def test_forgetting_keeps_the_logs(state: Path) -> None:

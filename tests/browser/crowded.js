@@ -1,4 +1,4 @@
-// What is wrong with how a panel looks, as a list of sentences. Comes in: the panel's element. Run in the page by the browser tests.
+// What is wrong with how a panel looks, as a list of sentences. Run in the page, with the panel's element, by the browser tests.
 (panel) => {
   const wrong = [];
   const box = panel.getBoundingClientRect();

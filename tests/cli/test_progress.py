@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from meshcourse.lab import passed
+from meshcourse.course import passed
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from meshcourse.core.errors import CourseError
+from meshcourse.kube.connection import Connection
 from meshcourse.lab import answers
-from meshcourse.lab.witness import LiveWitness
-from meshcourse.mesh.connection import Connection
+from meshcourse.lab.cluster_view import LiveWitness
 
 WITNESS = LiveWitness(Connection(Path("absent"), "http://127.0.0.1:1"), "start")
 

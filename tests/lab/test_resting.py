@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from meshcourse.checks import chapters
+from meshcourse.kube.connection import Connection
 from meshcourse.lab import panels
-from meshcourse.mesh.connection import Connection
 from meshcourse.widgets.panels.objectives import ObjectivePanel
 
 CHECKS = Path(chapters.__file__).parent

@@ -8,7 +8,8 @@ import pytest
 import yaml
 
 from meshcourse.core import errors
-from meshcourse.lab import chapters, exercises, requests, session, start
+from meshcourse.course import chapters
+from meshcourse.lab import exercises, requests, session, start
 from meshcourse.traffic.targets import Target
 
 KUBECONFIG = {

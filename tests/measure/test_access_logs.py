@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from meshcourse.core import settings
+from meshcourse.kube.connection import Connection
 from meshcourse.measure import access_logs
-from meshcourse.mesh import installation
-from meshcourse.mesh.connection import Connection
+from meshcourse.mesh.install import installation
 
 LINE = (
     '[2026-11-25T09:00:00.123Z] "GET /a b?c=1 HTTP/1.1" 503 UO,UT upstream_reset - "TLS_error:|say \\"no\\"" 0 81 5 - "10.0.0.1" '

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from meshcourse.core.errors import KubernetesError
+from meshcourse.kube import manifests, resources
 from meshcourse.measure import pushes
-from meshcourse.mesh import manifests, resources
 
 MANIFESTS = Path(__file__).parents[2] / "notebooks" / "manifests" / "01_components"
 ORIGIN = "/apis/networking.istio.io/v1/namespaces/n/virtual-service/web"

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from meshcourse.checks import statistics as exact
+from meshcourse.measure import binomial as exact
 from meshcourse.measure import shares
 
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from meshcourse.measure import call_counts, topology
-from meshcourse.measure.call_counts import Calls, Counts, Destination, Member, Sample
+from meshcourse.measure import proxy_counters, topology
+from meshcourse.measure.proxy_counters import Calls, Counts, Destination, Member, Sample
 
 TEXT = """# TYPE envoy_cluster_upstream_rq counter
 envoy_cluster_upstream_rq{cluster_name="inbound|9080||",response_code="200"} 6
@@ -27,7 +27,7 @@ envoy_cluster_ssl_handshake{cluster_name="outbound|9080|v2|reviews.shop.svc.clus
 
 
 def test_envoys_text_becomes_calls_in_and_out() -> None:
-    counts = call_counts.parse(TEXT.splitlines())
+    counts = proxy_counters.parse(TEXT.splitlines())
     assert counts.inbound == Calls({200: 6}, 0, {5.0: 4, math.inf: 6})
     reviews = counts.outbound[Destination("reviews.shop.svc.cluster.local", "v2")]
     assert (reviews.total, reviews.failed, reviews.cancelled, reviews.handshakes) == (8, 3, 1, 3)
@@ -38,15 +38,15 @@ def test_envoys_text_becomes_calls_in_and_out() -> None:
 
 def test_calls_that_were_given_up_while_they_ran_have_begun_and_no_status() -> None:
     lines = [*TEXT.splitlines(), 'envoy_cluster_upstream_rq_total{cluster_name="inbound|9080||"} 9']
-    found = call_counts.parse(lines).inbound
+    found = proxy_counters.parse(lines).inbound
     assert (found.begun, found.total) == (9, 6)
-    assert call_counts.since(replace(found, begun=4), found).begun == 5
-    assert call_counts.plus(found, found).begun == 18
+    assert proxy_counters.since(replace(found, begun=4), found).begun == 5
+    assert proxy_counters.plus(found, found).begun == 18
 
 
 def test_proxy_that_began_anew_counts_from_nothing() -> None:
-    assert call_counts.since(Calls({200: 100}), Calls({200: 7})) == Calls({200: 7})
-    assert call_counts.since(Calls({200: 5, 503: 1}), Calls({200: 9, 503: 1})).total == 4
+    assert proxy_counters.since(Calls({200: 100}), Calls({200: 7})) == Calls({200: 7})
+    assert proxy_counters.since(Calls({200: 5, 503: 1}), Calls({200: 9, 503: 1})).total == 4
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_proxy_that_began_anew_counts_from_nothing() -> None:
     ],
 )
 def test_pods_are_called_by_their_deployment(pod: str, labels: dict[str, str], name: str) -> None:
-    assert call_counts.workload(pod, labels) == name
+    assert proxy_counters.workload(pod, labels) == name
 
 
 def calls(n: int, failed: int = 0, ms: float = 10.0) -> Calls:

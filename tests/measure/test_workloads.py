@@ -8,7 +8,7 @@ from meshcourse.measure import workloads
 from meshcourse.measure.access_logs import Entry
 from meshcourse.measure.admin import Endpoint
 from meshcourse.measure.workloads import Group, Held, Pod, Workload
-from meshcourse.mesh.proxies import Route, Share
+from meshcourse.mesh.envoy.config_dump import Route, Share
 
 
 def host(address: str, health: str = "HEALTHY", **more: bool) -> dict[str, Any]:

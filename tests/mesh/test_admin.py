@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from meshcourse.core import errors
-from meshcourse.mesh import admin, istioctl, proxies
+from meshcourse.mesh.envoy import admin, config_dump
+from meshcourse.mesh.install import istioctl
 
 
 def test_field_names_are_spelled_as_istioctl_prints_them_and_other_keys_stay() -> None:
@@ -32,8 +33,8 @@ def test_line_and_istioctl_tell_the_same(cluster: Any) -> None:
         assert {each["name"] for each in line.clusters()} <= named
         assert any("istiod.istio-system" in each["name"] for each in line.clusters())
         endpoints = istioctl.read_json(cluster.connection, "proxy-config", "endpoints", proxy)
-        assert proxies.healthy(line.addresses()).keys() >= proxies.healthy(endpoints).keys()
-        assert any(proxies.healthy(line.addresses()).values())
+        assert config_dump.healthy(line.addresses()).keys() >= config_dump.healthy(endpoints).keys()
+        assert any(config_dump.healthy(line.addresses()).values())
         assert isinstance(line.routes(), list)
         assert "15021" in line.ports()
         line.close()

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from meshcourse.core.errors import KubernetesError
-from meshcourse.mesh import breakers, replicas, timeouts
-from meshcourse.mesh.breakers import Breaker
+from meshcourse.kube import replicas
+from meshcourse.mesh.rules import breakers, timeouts
+from meshcourse.mesh.rules.breakers import Breaker
 
 RULE = """
 apiVersion: networking.istio.io/v1

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from meshcourse.mesh import istioctl
-from meshcourse.mesh.commands import Completed
+from meshcourse.kube.commands import Completed
+from meshcourse.mesh.install import istioctl
 
 SHIP = "|\\\n| \\\n|__\\____\n \\_____/\n\n"
 

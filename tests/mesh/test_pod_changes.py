@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from meshcourse.mesh import pod_changes
+from meshcourse.mesh.injection import pod_changes
 
 ASKED: dict[str, Any] = {
     "metadata": {"labels": {"app": "web", "old": "1"}},

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from meshcourse.core.errors import MeshError
-from meshcourse.mesh import profiles
-from meshcourse.mesh.profiles import Row
+from meshcourse.mesh.install import profiles
+from meshcourse.mesh.install.profiles import Row
 
 ONE = """apiVersion: apiextensions.k8s.io/v1
 kind: CustomResourceDefinition

@@ -12,9 +12,11 @@ from typing import Any
 import pytest
 
 from meshcourse.core import settings
-from meshcourse.lab import chapters
-from meshcourse.mesh import treatments, versions
-from meshcourse.mesh.connection import Connection
+from meshcourse.course import chapters
+from meshcourse.kube import api_versions
+from meshcourse.kube.connection import Connection
+from meshcourse.mesh.envoy import route_actions
+from meshcourse.mesh.install import versions
 
 MANIFESTS = Path(__file__).parents[2] / "notebooks" / "manifests"
 OLD = ("load balancing", "API version", "503 retried by default", "profiles", "proxy-status columns")
@@ -69,8 +71,8 @@ def test_a_version_is_read_from_any_tag(version: str, found: tuple[int, int]) ->
 def test_manifests_are_translated_in_nothing_but_istios_own_api_version() -> None:
     for path in sorted(MANIFESTS.rglob("*.yaml")):
         text = path.read_text()
-        old = versions.in_version(text, "v1beta1")
-        assert versions.in_version(text, "v1") == text
+        old = api_versions.in_version(text, "v1beta1")
+        assert api_versions.in_version(text, "v1") == text
         assert "istio.io/v1\n" not in old
         changed = [(a, b) for a, b in zip(text.splitlines(), old.splitlines(), strict=True) if a != b]
         assert all(b == a.replace("istio.io/v1", "istio.io/v1beta1") for a, b in changed)
@@ -79,8 +81,8 @@ def test_manifests_are_translated_in_nothing_but_istios_own_api_version() -> Non
 
 def test_words_that_only_look_like_it_stay() -> None:
     text = "apiVersion: apps/v1\nspec: {host: a}  # networking.istio.io/v1\napiVersion: networking.istio.io/v1beta1\n"
-    assert versions.in_version(text, "v1beta1") == text
-    assert versions.in_version('- apiVersion: "networking.istio.io/v1"\n', "v1beta1") == '- apiVersion: "networking.istio.io/v1beta1"\n'
+    assert api_versions.in_version(text, "v1beta1") == text
+    assert api_versions.in_version('- apiVersion: "networking.istio.io/v1"\n', "v1beta1") == '- apiVersion: "networking.istio.io/v1beta1"\n'
 
 
 @pytest.fixture
@@ -115,29 +117,29 @@ def api(tmp_path: Path) -> Iterator[tuple[Connection, set[str]]]:
 
 def test_the_cluster_itself_is_asked_and_istio_that_comes_later_is_found(api: tuple[Connection, set[str]]) -> None:
     connection, known = api
-    assert versions.networking(connection) == ("networking.istio.io", "v1")
+    assert api_versions.networking(connection) == ("networking.istio.io", "v1")
     known.add("v1beta1")
-    assert versions.networking(connection) == ("networking.istio.io", "v1beta1")
+    assert api_versions.networking(connection) == ("networking.istio.io", "v1beta1")
 
 
 def test_the_newest_that_is_served_is_taken(api: tuple[Connection, set[str]]) -> None:
     connection, known = api
     known |= {"v1", "v1beta1", "v1alpha3"}
-    assert versions.networking(connection)[1] == "v1"
+    assert api_versions.networking(connection)[1] == "v1"
 
 
 def test_a_cluster_that_does_not_answer_is_taken_for_todays(tmp_path: Path) -> None:
-    assert versions.networking(Connection(tmp_path / "absent", "http://127.0.0.1:1"))[1] == "v1"
+    assert api_versions.networking(Connection(tmp_path / "absent", "http://127.0.0.1:1"))[1] == "v1"
 
 
 @pytest.mark.cluster
 def test_the_real_one_serves_v1(cluster: Any) -> None:
-    assert versions.networking(cluster.connection)[1] == "v1"
+    assert api_versions.networking(cluster.connection)[1] == "v1"
 
 
 def test_default_retries_of_an_older_istio_are_unasked_too() -> None:
     conditions = "connect-failure,refused-stream,unavailable,cancelled,retriable-status-codes"
     policy = {"numRetries": 2, "retryOn": conditions, "retriableStatusCodes": [503]}
-    assert treatments.held({"route": {"retryPolicy": policy}}) == ()
-    asked = treatments.described_by({"route": [], "retries": {"attempts": 5}})
-    assert treatments.held({"route": {"retryPolicy": {**policy, "numRetries": 5}}}) == asked
+    assert route_actions.held({"route": {"retryPolicy": policy}}) == ()
+    asked = route_actions.described_by({"route": [], "retries": {"attempts": 5}})
+    assert route_actions.held({"route": {"retryPolicy": {**policy, "numRetries": 5}}}) == asked

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from meshcourse.mesh import trials, webhooks
-from meshcourse.mesh.webhooks import Requirement, Webhook
+from meshcourse.mesh.injection import dry_run, webhooks
+from meshcourse.mesh.injection.webhooks import Requirement, Webhook
 from meshcourse.widgets.panels.injection import NAMESPACES, PODS
 
 ASKED = Webhook(
@@ -51,10 +51,10 @@ def test_refusal_says_who_refused(namespace: dict[str, str], pod: dict[str, str]
 
 def test_native_sidecar_counts_as_running_and_init_container_does_not() -> None:
     containers = {"containers": [{"name": "a"}], "initContainers": [{"name": "i"}, {"name": "istio-proxy", "restartPolicy": "Always"}]}
-    found = trials.read("kubectl run", {"spec": containers})
+    found = dry_run.read("kubectl run", {"spec": containers})
     assert found.injected
     assert found.ready == "2/2"
-    assert not trials.read("kubectl run", {"spec": {"containers": [{"name": "a"}]}}).injected
+    assert not dry_run.read("kubectl run", {"spec": {"containers": [{"name": "a"}]}}).injected
 
 
 @pytest.mark.cluster
@@ -63,10 +63,10 @@ def test_every_combination_comes_out_as_istiods_webhooks_predict(cluster: Any) -
     names = {label: f"t-webhooks-{number}" for number, label in enumerate(NAMESPACES)}
     try:
         for label, name in names.items():
-            trials.prepare(cluster.connection, name, NAMESPACES[label], by="tests")
+            dry_run.prepare(cluster.connection, name, NAMESPACES[label], by="tests")
         made = {
             (namespace, pod): (
-                trials.attempt(cluster.connection, names[namespace], PODS[pod]).injected,
+                dry_run.attempt(cluster.connection, names[namespace], PODS[pod]).injected,
                 webhooks.decide(known, NAMESPACES[namespace], PODS[pod]).injected,
             )
             for namespace, pod in itertools.product(NAMESPACES, PODS)
@@ -80,4 +80,4 @@ def test_every_combination_comes_out_as_istiods_webhooks_predict(cluster: Any) -
 @pytest.mark.cluster
 def test_somebody_elses_namespace_is_not_used_for_trials(cluster: Any, injected: str) -> None:
     with pytest.raises(Exception, match="other labels"):
-        trials.prepare(cluster.connection, injected, {}, by="tests")
+        dry_run.prepare(cluster.connection, injected, {}, by="tests")

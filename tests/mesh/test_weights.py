@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from meshcourse.core.errors import KubernetesError, MeshError
-from meshcourse.mesh import weights
+from meshcourse.mesh.rules import weights
 
 SERVICE = """
 apiVersion: networking.istio.io/v1

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from meshcourse.node import admission
+from meshcourse.node.pod import admission
 
 
 def pod(container: dict[str, Any] | None = None, **spec: Any) -> dict[str, Any]:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from meshcourse.node import atomic_writer
-from meshcourse.node.atomic_writer import File
+from meshcourse.node.volume import atomic_writer
+from meshcourse.node.volume.atomic_writer import File
 
 
 def shown(folder: Path) -> dict[str, str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from meshcourse.node import environment
+from meshcourse.node.spec import environment
 
 Json = dict[str, Any]
 

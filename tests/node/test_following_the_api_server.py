@@ -12,9 +12,10 @@ from typing import Any, Self
 
 import pytest
 
-from meshcourse.node import events, tokens
+from meshcourse.node import events
 from meshcourse.node.api import Api, ApiError, client_tls
-from meshcourse.node.objects import Objects
+from meshcourse.node.object_cache import Objects
+from meshcourse.node.volume import tokens
 
 pytestmark = pytest.mark.cluster
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from aiohttp import web
 
-from meshcourse.node import hooks
+from meshcourse.node.container import hooks
 
 CONTAINER = {"name": "app", "ports": []}
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from meshcourse.node import logs
-from meshcourse.node.processes import Process
+from meshcourse.node.process import logs
+from meshcourse.node.process.processes import Process
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,9 +14,9 @@ import pytest
 from aiohttp import web
 
 from meshcourse.engine import binaries
-from meshcourse.node import grpc_health, probe_attempts, probes
-from meshcourse.node.probes import Tally, next_moment
-from meshcourse.node.processes import Process
+from meshcourse.node.probe import attempts, grpc_health, probes
+from meshcourse.node.probe.probes import Tally, next_moment
+from meshcourse.node.process.processes import Process
 
 Json = dict[str, Any]
 CONTAINER: Json = {"name": "app", "ports": [{"name": "web", "containerPort": 8080}], "env": [{"name": "WORD", "value": "hello"}]}
@@ -35,7 +35,7 @@ async def execute(command: list[str]) -> tuple[int, bytes]:
         process.close()
 
 
-async def check(probe: Json, run: probe_attempts.Exec = execute) -> probes.Outcome:
+async def check(probe: Json, run: attempts.Exec = execute) -> probes.Outcome:
     return await probes.check(probe, host_ip_of_pod="127.0.0.1", container=CONTAINER, exec=run)
 
 
@@ -220,7 +220,7 @@ async def test_an_open_port_is_enough_for_tcp(server: Any) -> None:
 
 @pytest.mark.parametrize(("port", "number"), [(8081, 8081), ("web", 8080), ("8082", 8082)])
 def test_ports_have_names_or_numbers(port: int | str, number: int) -> None:
-    assert probe_attempts.port_number(port, CONTAINER) == number
+    assert attempts.port_number(port, CONTAINER) == number
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from meshcourse.node.processes import Outputs, Process, StalledReader
+from meshcourse.node.process.processes import Outputs, Process, StalledReader
 
 pytestmark = pytest.mark.asyncio
 

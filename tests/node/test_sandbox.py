@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from meshcourse.core.errors import ClusterError
-from meshcourse.node import sandbox
+from meshcourse.node.container import sandbox
 from meshcourse.node.images import Image
 
 

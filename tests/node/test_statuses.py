@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from meshcourse.node import statuses
-from meshcourse.node.statuses import ContainerKind, ContainerRecord, PodRecord, Running, Terminated, Verdict, Waiting
+from meshcourse.node.status import statuses
+from meshcourse.node.status.statuses import ContainerKind, ContainerRecord, PodRecord, Running, Terminated, Verdict, Waiting
 
 NOW = "2026-01-01T00:00:10Z"
 EARLIER = "2026-01-01T00:00:00Z"

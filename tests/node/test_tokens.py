@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from meshcourse.node import tokens
+from meshcourse.node.volume import tokens
 
 POD = {"metadata": {"name": "web", "namespace": "shop", "uid": "u-1"}, "spec": {"serviceAccountName": "seller"}}
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from meshcourse.lab import places, rehearsal
-from meshcourse.lab.executed import Variant
-from meshcourse.lab.rehearsal import Rehearsal, Run
+from meshcourse.authoring import clusters, rehearsal
+from meshcourse.authoring.rehearsal import Rehearsal, Run
+from meshcourse.authoring.transcript import Variant
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 LIMIT = 900
@@ -32,8 +32,8 @@ def performed(
     """Wait for a chapter's run; every chapter is run once for each variant, whoever asks."""
     wanted, out, started = asked_for(request), tmp_path_factory.mktemp("executed"), time.monotonic()
     with contextlib.ExitStack() as ends:
-        others = ends.enter_context(places.new(1, lambda _: None)) if len(wanted) > 1 else ()
-        stage = Rehearsal(NOTEBOOKS, out, [places.Place(cluster.connection, cluster.environment), *others])
+        others = ends.enter_context(clusters.new(1, lambda _: None)) if len(wanted) > 1 else ()
+        stage = Rehearsal(NOTEBOOKS, out, [clusters.Place(cluster.connection, cluster.environment), *others])
         ends.callback(stage.close)
         for stem, variant in wanted:
             stage.submit(stem, variant)

@@ -12,10 +12,10 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from meshcourse.authoring import notebooks
+from meshcourse.authoring.rehearsal import Run, of
+from meshcourse.authoring.transcript import Variant
 from meshcourse.checks import chapters
-from meshcourse.lab import notebooks
-from meshcourse.lab.executed import Variant
-from meshcourse.lab.rehearsal import Run, of
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 

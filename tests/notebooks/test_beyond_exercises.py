@@ -12,8 +12,9 @@ from judging import judged, mistaken
 
 from meshcourse.checks.callers import Call, answers
 from meshcourse.checks.outcome import Verdict
-from meshcourse.lab.witness import LiveWitness
-from meshcourse.mesh import injection, resources
+from meshcourse.kube import resources
+from meshcourse.lab.cluster_view import LiveWitness
+from meshcourse.mesh.injection import namespaces
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
@@ -30,14 +31,14 @@ def thing(kind: str, name: str, spec: str, group: str = "networking") -> str:
 @pytest.fixture(scope="module")
 def beyond(cluster: Any) -> Iterator[LiveWitness]:
     """The chapter's services and callers, strict and shut in, in a namespace of its own; the outside is the chapter's."""
-    injection.enable(cluster.connection, SPACE, by="tests")
+    namespaces.enable(cluster.connection, SPACE, by="tests")
     for name in ("01-shop", "02-outside", "03-strict", "06-mirror", "07-v2", "08-registry-only"):
         resources.apply(cluster.connection, MANIFESTS / f"{name}.yaml", namespace="" if name == "02-outside" else SPACE)
     resources.wait_for_rollout(cluster.connection, SPACE, ["orders-v1", "orders-v2", "billing", "shop", "intern"])
     resources.wait_for_rollout(cluster.connection, "beyond-outside", ["stranger", "partner"])
     yield LiveWitness(cluster.connection, SPACE)
-    injection.undo(cluster.connection, SPACE, by="tests")
-    injection.undo(cluster.connection, "beyond-outside", by="09-beyond")
+    namespaces.undo(cluster.connection, SPACE, by="tests")
+    namespaces.undo(cluster.connection, "beyond-outside", by="09-beyond")
 
 
 @pytest.fixture

@@ -10,12 +10,14 @@ from typing import Any
 import pytest
 from judging import judged, mistaken
 
-from meshcourse.checks import chapters, exercises
+from meshcourse.checks import chapters, judging
 from meshcourse.checks.outcome import Outcome, Verdict
+from meshcourse.kube import resources
+from meshcourse.kube.connection import Connection
 from meshcourse.lab import answers
-from meshcourse.lab.witness import LiveWitness
-from meshcourse.mesh import arrival, injection, resources
-from meshcourse.mesh.connection import Connection
+from meshcourse.lab.cluster_view import LiveWitness
+from meshcourse.mesh import propagation
+from meshcourse.mesh.injection import namespaces
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
@@ -26,15 +28,15 @@ MANIFESTS = Path(__file__).parents[2] / "notebooks" / "manifests" / "04_bookinfo
 def shop(cluster: Any) -> Iterator[LiveWitness]:
     """The chapter's bookstore with all that its exercises bring in, in a namespace of its own."""
     namespace = f"bookinfo-exercises-{uuid.uuid4().hex[:6]}"
-    injection.enable(cluster.connection, namespace, by="tests")
+    namespaces.enable(cluster.connection, namespace, by="tests")
     for manifest in sorted(MANIFESTS.glob("*.yaml")):
         if manifest.stem not in {"04-reviews-v1", "05-reviews-jason-v2", "07-ratings-v2"}:
             resources.apply(cluster.connection, manifest, namespace=namespace)
     workloads = ["productpage-v1", "details-v1", "ratings-v1", "reviews-v1", "reviews-v2", "reviews-v3", "newsletter", "search"]
     resources.wait_for_rollout(cluster.connection, namespace, workloads)
-    assert not arrival.wait(cluster.connection, namespace).missing
+    assert not propagation.wait(cluster.connection, namespace).missing
     yield LiveWitness(cluster.connection, namespace)
-    injection.undo(cluster.connection, namespace, by="tests")
+    namespaces.undo(cluster.connection, namespace, by="tests")
 
 
 @pytest.fixture
@@ -202,6 +204,6 @@ def test_mistake_in_4_3_gets_its_hint(deployed: LiveWitness, manifest: str, hint
 def test_gateway_that_does_not_answer_is_the_clusters_trouble(witness: LiveWitness) -> None:
     resources.apply(witness.connection, reviews(JASON, HALF), namespace=witness.namespace)
     deaf = LiveWitness(Connection(witness.connection.kubeconfig, "http://127.0.0.1:1", witness.connection.environment), witness.namespace)
-    found = exercises.judge(chapters.EXERCISES["4.2"], deaf)
+    found = judging.judge(chapters.EXERCISES["4.2"], deaf)
     assert found.verdict is Verdict.CANNOT_TELL
     assert "refused" in found.seen

@@ -9,8 +9,8 @@ from typing import Any
 import nbformat
 import pytest
 
-from meshcourse.lab.executed import Variant
-from meshcourse.lab.rehearsal import Run
+from meshcourse.authoring.rehearsal import Run
+from meshcourse.authoring.transcript import Variant
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 

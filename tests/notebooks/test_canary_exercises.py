@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 from judging import judged, mistaken
 
-from meshcourse.checks import chapters, exercises
+from meshcourse.checks import chapters, judging
 from meshcourse.checks.outcome import Verdict
-from meshcourse.lab.witness import LiveWitness
-from meshcourse.mesh import arrival, injection, resources
-from meshcourse.mesh.connection import Connection
+from meshcourse.kube import resources
+from meshcourse.kube.connection import Connection
+from meshcourse.lab.cluster_view import LiveWitness
+from meshcourse.mesh import propagation
+from meshcourse.mesh.injection import namespaces
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
@@ -57,12 +59,12 @@ def service(name: str, *rules: str, host: str = "", gateway: str = "web") -> str
 def canary(cluster: Any) -> Iterator[Any]:
     """The chapter's two versions, in a namespace of their own."""
     namespace = "canary-exercises"
-    injection.enable(cluster.connection, namespace, by="tests")
+    namespaces.enable(cluster.connection, namespace, by="tests")
     for name in ("01-web", "02-service", "03-gateway", "05-destinationrule"):
         resources.apply(cluster.connection, MANIFESTS / f"{name}.yaml", namespace=namespace)
     resources.wait_for_rollout(cluster.connection, namespace, ["web-v1", "web-v2"])
     yield LiveWitness(cluster.connection, namespace)
-    injection.undo(cluster.connection, namespace, by="tests")
+    namespaces.undo(cluster.connection, namespace, by="tests")
 
 
 @pytest.fixture
@@ -124,22 +126,22 @@ def test_mistake_in_5_2_gets_its_hint(witness: LiveWitness, manifest: str, hint:
 def test_gateway_that_does_not_answer_is_the_clusters_trouble(witness: LiveWitness) -> None:
     resources.apply(witness.connection, service("shop", TEAM, SPLIT), namespace=witness.namespace)
     deaf = LiveWitness(Connection(witness.connection.kubeconfig, "http://127.0.0.1:1", witness.connection.environment), witness.namespace)
-    found = exercises.judge(chapters.EXERCISES["5.1"], deaf)
+    found = judging.judge(chapters.EXERCISES["5.1"], deaf)
     assert found.verdict is Verdict.CANNOT_TELL
     assert "refused" in found.seen
 
 
 def test_api_server_that_does_not_answer_is_the_clusters_trouble(tmp_path: Path) -> None:
-    found = exercises.judge(chapters.EXERCISES["5.1"], LiveWitness(Connection(tmp_path / "absent", "http://127.0.0.1:1"), "canary"))
+    found = judging.judge(chapters.EXERCISES["5.1"], LiveWitness(Connection(tmp_path / "absent", "http://127.0.0.1:1"), "canary"))
     assert found.verdict is Verdict.CANNOT_TELL
     assert found.hint
 
 
 def test_arrival_names_what_the_gateway_does_not_hold(witness: LiveWitness) -> None:
     resources.apply(witness.connection, service("shop", SPLIT, gateway="absent"), namespace=witness.namespace)
-    came = arrival.wait(witness.connection, witness.namespace, timeout=1.0)
+    came = propagation.wait(witness.connection, witness.namespace, timeout=1.0)
     assert came.missing == ("VirtualService shop",)
     resources.apply(witness.connection, service("shop", SPLIT), namespace=witness.namespace)
-    came = arrival.wait(witness.connection, witness.namespace)
+    came = propagation.wait(witness.connection, witness.namespace)
     assert came.missing == ()
     assert came.virtual_services == ("shop",)

@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 from judging import mistaken
 
-from meshcourse.checks import chapters, exercises
+from meshcourse.checks import chapters, judging
 from meshcourse.checks.outcome import Outcome, Verdict
-from meshcourse.lab.witness import LiveWitness
-from meshcourse.mesh import arrival, injection, resources
+from meshcourse.kube import resources
+from meshcourse.lab.cluster_view import LiveWitness
+from meshcourse.mesh import propagation
+from meshcourse.mesh.injection import namespaces
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
@@ -66,29 +68,29 @@ spec:
 def shop(cluster: Any) -> Iterator[LiveWitness]:
     """Both versions, in a namespace of their own."""
     namespace = "capstone-exercises"
-    injection.enable(cluster.connection, namespace, by="tests")
+    namespaces.enable(cluster.connection, namespace, by="tests")
     for file in sorted(MANIFESTS.glob("*.yaml")):
         resources.apply(cluster.connection, file, namespace=namespace)
     resources.wait_for_rollout(cluster.connection, namespace, ["checkout-v1", "checkout-v2-a", "checkout-v2-b"])
     yield LiveWitness(cluster.connection, namespace)
-    injection.undo(cluster.connection, namespace, by="tests")
+    namespaces.undo(cluster.connection, namespace, by="tests")
 
 
 @pytest.fixture
 def witness(shop: LiveWitness) -> LiveWitness:
     """Friday, five o'clock."""
     resources.apply(shop.connection, MANIFESTS / "03-incident.yaml", namespace=shop.namespace)
-    found = arrival.wait(shop.connection, shop.namespace)
+    found = propagation.wait(shop.connection, shop.namespace)
     assert not found.missing, found
     return shop
 
 
 def judged(witness: LiveWitness, number: str, manifest: str = "") -> Outcome:
     resources.apply(witness.connection, manifest, namespace=witness.namespace)
-    found = arrival.wait(witness.connection, witness.namespace)
+    found = propagation.wait(witness.connection, witness.namespace)
     assert not found.missing, found
     for _ in range(4):
-        verdict = exercises.judge(chapters.EXERCISES[number], witness)
+        verdict = judging.judge(chapters.EXERCISES[number], witness)
         if "too busy" not in verdict.seen:  # with the rest of a test run; that verdict has a test of its own
             break
     return verdict

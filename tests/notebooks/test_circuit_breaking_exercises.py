@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 from judging import judged, mistaken
 
-from meshcourse.checks import chapters, exercises
+from meshcourse.checks import chapters, judging
 from meshcourse.checks.chapters import ch06_circuit_breaking as chapter
 from meshcourse.checks.outcome import Verdict
-from meshcourse.lab.witness import LiveWitness
-from meshcourse.mesh import injection, replicas, resources
-from meshcourse.mesh.connection import Connection
-from meshcourse.mesh.policies import UNLIMITED, Policy
+from meshcourse.kube import replicas, resources
+from meshcourse.kube.connection import Connection
+from meshcourse.lab.cluster_view import LiveWitness
+from meshcourse.mesh.envoy.traffic_policy import UNLIMITED, Policy
+from meshcourse.mesh.injection import namespaces
 
 MANIFESTS = Path(__file__).parents[2] / "notebooks" / "manifests" / "06_circuit_breaking"
 RULES = {"6.1": "reports", "6.2": "orders", "6.3": "tickets"}
@@ -36,7 +37,7 @@ def rule(number: str, policy: str, *, host: str = "") -> str:
 def chapter_pods(cluster: Any) -> Iterator[LiveWitness]:
     """The chapter's pods and the exercises' Services, in a namespace of their own."""
     namespace = "breaking-exercises"
-    injection.enable(cluster.connection, namespace, by="tests")
+    namespaces.enable(cluster.connection, namespace, by="tests")
     for name in ("01-httpbin", "02-fortio", "05-faulty", "08-exercises"):
         resources.apply(cluster.connection, MANIFESTS / f"{name}.yaml", namespace=namespace)
     resources.wait_for_rollout(cluster.connection, namespace, ["httpbin", "httpbin-faulty", "fortio-deploy", "reports"])
@@ -147,7 +148,7 @@ def test_broken_replica_that_was_taken_away_is_nobodys_mistake(witness: LiveWitn
 
 def test_api_server_that_does_not_answer_is_the_clusters_trouble(tmp_path: Path) -> None:
     deaf = LiveWitness(Connection(tmp_path / "absent", "http://127.0.0.1:1"), "breaking")
-    assert exercises.judge(chapters.EXERCISES["6.1"], deaf).verdict is Verdict.CANNOT_TELL
+    assert judging.judge(chapters.EXERCISES["6.1"], deaf).verdict is Verdict.CANNOT_TELL
 
 
 def test_limits_are_told_apart_whatever_else_envoy_holds() -> None:

@@ -11,9 +11,11 @@ from judging import judged, mistaken
 from waiting import until
 
 from meshcourse.checks.outcome import Verdict
+from meshcourse.kube import resources
 from meshcourse.lab import answers
-from meshcourse.lab.witness import LiveWitness
-from meshcourse.mesh import arrival, injection, resources
+from meshcourse.lab.cluster_view import LiveWitness
+from meshcourse.mesh import propagation
+from meshcourse.mesh.injection import namespaces
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
@@ -32,16 +34,16 @@ SECRETARY = """
 def team(cluster: Any) -> Iterator[LiveWitness]:
     """client, web and the partner outside, with ServiceEntry and egress Gateway, in a namespace of their own."""
     namespace = "components-exercises"
-    injection.enable(cluster.connection, namespace, by="tests")
+    namespaces.enable(cluster.connection, namespace, by="tests")
     resources.apply(cluster.connection, MANIFESTS / "06-outside.yaml")
     for name in ("01-team", "07-serviceentry", "08-egress"):
         resources.apply(cluster.connection, MANIFESTS / f"{name}.yaml", namespace=namespace)
     resources.wait_for_rollout(cluster.connection, namespace, ["client", "web"])
     resources.wait_for_rollout(cluster.connection, "components-outside", ["partner"])
-    assert not arrival.wait(cluster.connection, namespace).missing
+    assert not propagation.wait(cluster.connection, namespace).missing
     yield LiveWitness(cluster.connection, namespace)
-    injection.undo(cluster.connection, "components-outside", by=KEY)
-    injection.undo(cluster.connection, namespace, by="tests")
+    namespaces.undo(cluster.connection, "components-outside", by=KEY)
+    namespaces.undo(cluster.connection, namespace, by="tests")
 
 
 @pytest.fixture

@@ -12,8 +12,9 @@ from judging import judged, mistaken
 
 from meshcourse.checks.chapters.ch03_injection import GUESTS, INJECT
 from meshcourse.checks.outcome import Verdict
-from meshcourse.lab.witness import LiveWitness
-from meshcourse.mesh import injection, resources
+from meshcourse.kube import resources
+from meshcourse.lab.cluster_view import LiveWitness
+from meshcourse.mesh.injection import namespaces
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
@@ -27,9 +28,9 @@ KEY = "03-injection"
 @pytest.fixture(scope="module")
 def labelled(cluster: Any) -> Iterator[LiveWitness]:
     """A namespace that orders sidecars, for exercise 3.1."""
-    injection.enable(cluster.connection, "injection-exercises", by="tests")
+    namespaces.enable(cluster.connection, "injection-exercises", by="tests")
     yield LiveWitness(cluster.connection, "injection-exercises")
-    injection.undo(cluster.connection, "injection-exercises", by="tests")
+    namespaces.undo(cluster.connection, "injection-exercises", by="tests")
 
 
 @pytest.fixture
@@ -38,7 +39,7 @@ def guests(cluster: Any, labelled: LiveWitness) -> Iterator[LiveWitness]:
     resources.apply(cluster.connection, MANIFESTS / "05-guests.yaml")
     resources.wait_for_rollout(cluster.connection, GUESTS, ["local", "guest", "veteran"])
     yield labelled
-    injection.undo(cluster.connection, GUESTS, by=KEY)
+    namespaces.undo(cluster.connection, GUESTS, by=KEY)
 
 
 def template(**labels: str) -> str:

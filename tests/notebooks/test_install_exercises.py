@@ -11,12 +11,14 @@ from judging import judged, mistaken
 
 from meshcourse.checks.outcome import Verdict
 from meshcourse.cluster import clusters
-from meshcourse.lab import beforehand
-from meshcourse.lab import chapters as course
+from meshcourse.course import chapters as course
+from meshcourse.kube import commands
+from meshcourse.kube.connection import Connection
+from meshcourse.lab import istio_before
+from meshcourse.lab.cluster_view import LiveWitness
 from meshcourse.lab.session import Session
-from meshcourse.lab.witness import LiveWitness
-from meshcourse.mesh import commands, injection, installation, istioctl
-from meshcourse.mesh.connection import Connection
+from meshcourse.mesh.injection import namespaces
+from meshcourse.mesh.install import installation, istioctl
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
@@ -30,7 +32,7 @@ def bare(cluster: Any) -> Iterator[LiveWitness]:
     name = f"bare-{os.getpid()}"
     started = clusters.up(name, ingress_port=0)
     connection = Connection(started.kubeconfig, started.ingress_url, {"PATH": cluster.environment["PATH"]})
-    injection.create(connection, "install", by="tests")
+    namespaces.create(connection, "install", by="tests")
     yield LiveWitness(connection, "install")
     clusters.down(name)
 
@@ -70,7 +72,7 @@ CHOICES = (
 
 def test_choice_is_judged_by_what_runs_and_the_cluster_is_left_as_it_was_found(bare: LiveWitness) -> None:
     begun = Session(course.find("02-install-uninstall"), bare.connection)
-    beforehand.remember(begun)
+    istio_before.remember(begun)
     for settings, hint in CHOICES:
         istioctl.run(bare.connection, "install", *(word for each in settings for word in ("--set", each)), "-y", timeout=120.0)
         found = judged(bare, "2.2")
@@ -80,12 +82,12 @@ def test_choice_is_judged_by_what_runs_and_the_cluster_is_left_as_it_was_found(b
         assert found.verdict is Verdict.NOT_YET, found
         assert hint in found.hint
     assert judged(bare, "2.1").verdict is Verdict.NOT_ATTEMPTED
-    beforehand.remember(begun)  # a second run of the first cell must not forget how it was
-    assert beforehand.recalled(begun) == "absent"
-    assert "gone again" in beforehand.restore(begun, "absent", report=lambda _: None)
+    istio_before.remember(begun)  # a second run of the first cell must not forget how it was
+    assert istio_before.recalled(begun) == "absent"
+    assert "gone again" in istio_before.restore(begun, "absent", report=lambda _: None)
     assert installation.status(bare.connection) is None
-    assert beforehand.recalled(begun) == ""
-    assert beforehand.restore(begun, "absent", report=lambda _: None) == ""
-    assert "here again" in beforehand.restore(begun, "installed", report=lambda _: None)
+    assert istio_before.recalled(begun) == ""
+    assert istio_before.restore(begun, "absent", report=lambda _: None) == ""
+    assert "here again" in istio_before.restore(begun, "installed", report=lambda _: None)
     assert installation.status(bare.connection) is not None
-    assert beforehand.restore(begun, "installed", report=lambda _: None) == ""
+    assert istio_before.restore(begun, "installed", report=lambda _: None) == ""

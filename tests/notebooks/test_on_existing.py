@@ -1,4 +1,4 @@
-"""A chapter on a cluster that the course has nothing of but a kubeconfig with the rights of rights.yaml, through a forwarded port.
+"""A chapter on a cluster that the course has nothing of but a kubeconfig with the rights of rbac.yaml, through a forwarded port.
 
 One chapter by default; `MESHCOURSE_TEST_ON_EXISTING=all`, or names such as `05_canary 06_circuit_breaking`, asks for others. Chapter 2
 takes Istio off and puts it on, so it is given the administrator's kubeconfig. `MESHCOURSE_TEST_LEARNER=ada` executes them as one of
@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
+from meshcourse.authoring import clusters, notebooks, rehearsal
+from meshcourse.authoring.rehearsal import Rehearsal
+from meshcourse.authoring.transcript import Variant
 from meshcourse.backends import learners
 from meshcourse.backends.existing import Existing
-from meshcourse.lab import notebooks, places, rehearsal
-from meshcourse.lab.executed import Variant
-from meshcourse.lab.rehearsal import Rehearsal
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
@@ -37,7 +37,7 @@ def rehearsed(stem: str, cluster: Any, learner: Callable[..., Path], tmp_path: P
     if LEARNER:
         cluster.kubectl("apply", "-f", str(learners.FILE))
     backend.up(lambda _: None)
-    stage = Rehearsal(NOTEBOOKS, tmp_path, [places.running(backend.name)], parameters={"seconds": "4"}, compare=False)
+    stage = Rehearsal(NOTEBOOKS, tmp_path, [clusters.running(backend.name)], parameters={"seconds": "4"}, compare=False)
     yield stage
     stage.close()
     backend.down()

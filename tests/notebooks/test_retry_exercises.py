@@ -10,8 +10,9 @@ import pytest
 from judging import judged, mistaken
 
 from meshcourse.checks.outcome import Verdict
-from meshcourse.lab.witness import LiveWitness
-from meshcourse.mesh import injection, resources
+from meshcourse.kube import resources
+from meshcourse.lab.cluster_view import LiveWitness
+from meshcourse.mesh.injection import namespaces
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
@@ -35,7 +36,7 @@ def patient(retries: str) -> str:
 def chain(cluster: Any) -> Iterator[LiveWitness]:
     """The chapter's chain, in a namespace of its own."""
     namespace = "retry-exercises"
-    injection.enable(cluster.connection, namespace, by="tests")
+    namespaces.enable(cluster.connection, namespace, by="tests")
     for name in ("02-door", "09-chain", "10-retries-everywhere"):
         resources.apply(cluster.connection, MANIFESTS / f"{name}.yaml", namespace=namespace)
     resources.read(
@@ -43,7 +44,7 @@ def chain(cluster: Any) -> Iterator[LiveWitness]:
     )
     resources.wait_for_rollout(cluster.connection, namespace, ["front", "middle", "back"])
     yield LiveWitness(cluster.connection, namespace)
-    injection.undo(cluster.connection, namespace, by="tests")
+    namespaces.undo(cluster.connection, namespace, by="tests")
 
 
 @pytest.fixture

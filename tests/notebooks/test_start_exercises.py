@@ -11,10 +11,12 @@ import pytest
 from judging import judged
 
 from meshcourse.checks.outcome import Verdict
+from meshcourse.kube import resources
 from meshcourse.lab import answers
-from meshcourse.lab.witness import LiveWitness
+from meshcourse.lab.cluster_view import LiveWitness
 from meshcourse.measure.access_logs import Entry
-from meshcourse.mesh import arrival, injection, resources
+from meshcourse.mesh import propagation
+from meshcourse.mesh.injection import namespaces
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
@@ -26,14 +28,14 @@ HOST = "start.example.com"
 def witness(cluster: Any) -> Iterator[LiveWitness]:
     """The chapter's application behind the gateway, with nothing asked of it yet."""
     namespace = "start-exercises"
-    injection.enable(cluster.connection, namespace, by="tests")
+    namespaces.enable(cluster.connection, namespace, by="tests")
     for name in ("01-hello", "02-route"):
         resources.apply(cluster.connection, MANIFESTS / f"{name}.yaml", namespace=namespace)
     resources.wait_for_rollout(cluster.connection, namespace, ["hello"])
-    assert not arrival.wait(cluster.connection, namespace).missing
+    assert not propagation.wait(cluster.connection, namespace).missing
     yield LiveWitness(cluster.connection, namespace)
     answers.answer("0.2")
-    injection.undo(cluster.connection, namespace, by="tests")
+    namespaces.undo(cluster.connection, namespace, by="tests")
 
 
 def written(witness: LiveWitness, workload: str, containing: str, namespace: str = "") -> tuple[Entry, ...]:

@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 from judging import judged, mistaken
 
-from meshcourse.checks import chapters, exercises
+from meshcourse.checks import chapters, judging
 from meshcourse.checks.chapters import ch07_timeouts as chapter
 from meshcourse.checks.outcome import Verdict
-from meshcourse.lab.witness import LiveWitness
-from meshcourse.mesh import injection, resources
-from meshcourse.mesh.connection import Connection
+from meshcourse.kube import resources
+from meshcourse.kube.connection import Connection
+from meshcourse.lab.cluster_view import LiveWitness
+from meshcourse.mesh.injection import namespaces
 
 MANIFESTS = Path(__file__).parents[2] / "notebooks" / "manifests" / "07_timeouts"
 NAMES = {"7.1": "orders", "7.2": "reviews", "7.3": "desk"}
@@ -47,7 +48,7 @@ GOOD = {
 def chapter_pods(cluster: Any) -> Iterator[LiveWitness]:
     """The chapter's pods, nginx with the exercise's configuration, in a namespace of their own."""
     namespace = "timeouts-exercises"
-    injection.enable(cluster.connection, namespace, by="tests")
+    namespaces.enable(cluster.connection, namespace, by="tests")
     for name in ("01-nginx-tomcat", "02-services", "04-door", "07-bookinfo", "09-exercises", *GIVEN):
         resources.apply(cluster.connection, MANIFESTS / f"{name}.yaml", namespace=namespace)
     resources.wait_for_rollout(cluster.connection, namespace, ["nginx", "tomcat", "client", "productpage-v1", "reviews-v2", "ratings-v1"])
@@ -126,7 +127,7 @@ def test_taking_the_cause_away_is_no_answer(witness: LiveWitness) -> None:
 
 def test_api_server_that_does_not_answer_is_the_clusters_trouble(tmp_path: Path) -> None:
     deaf = LiveWitness(Connection(tmp_path / "absent", "http://127.0.0.1:1"), "timeouts")
-    assert exercises.judge(chapters.EXERCISES["7.1"], deaf).verdict is Verdict.CANNOT_TELL
+    assert judging.judge(chapters.EXERCISES["7.1"], deaf).verdict is Verdict.CANNOT_TELL
 
 
 def test_what_wget_says_is_read() -> None:

@@ -15,7 +15,7 @@ from yarl import URL
 
 from meshcourse.core.errors import TrafficError
 from meshcourse.measure import labels
-from meshcourse.traffic import faults, pacing, results, sender
+from meshcourse.traffic import pacing, results, sender, transport_errors
 from meshcourse.traffic.results import Result
 from meshcourse.traffic.targets import Target
 
@@ -172,7 +172,7 @@ async def test_a_connection_cut_in_the_middle_is_a_reset(server: Any) -> None:
 def test_a_door_that_resets_before_the_connection_was_seen_to_be_open_is_a_reset() -> None:
     key = aiohttp.client_reqrep.ConnectionKey("127.0.0.1", 80, is_ssl=False, ssl=True, proxy=None, proxy_auth=None, proxy_headers_hash=None)
     error = aiohttp.ClientConnectorError(key, ConnectionResetError(errno.ECONNRESET, "Connect call failed"))
-    fault, words = faults.explain(error, Target("http://127.0.0.1:80"))
+    fault, words = transport_errors.explain(error, Target("http://127.0.0.1:80"))
     assert fault == results.RESET
     assert "ssl" not in words
 

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from meshcourse.mesh import arrival, resources
-from meshcourse.mesh.connection import Connection
+from meshcourse.kube import resources
+from meshcourse.kube.connection import Connection
+from meshcourse.mesh import propagation
 
 MANIFESTS = Path(__file__).parents[2] / "notebooks" / "manifests" / "05_canary"
 
@@ -25,7 +26,7 @@ class Canary:
     def reset(self) -> None:
         """Back to 90/10, known to the gateway."""
         resources.apply(self.connection, MANIFESTS / "04-virtualservice-90-10.yaml", namespace=self.namespace)
-        found = arrival.wait(self.connection, self.namespace)
+        found = propagation.wait(self.connection, self.namespace)
         assert not found.missing, found
 
     def held(self) -> dict[str, int]:

@@ -6,7 +6,7 @@ import sys
 import time
 from pathlib import Path
 
-from meshcourse.mesh.connection import Connection
+from meshcourse.kube.connection import Connection
 from meshcourse.widgets.panels.weights import WeightPanel
 
 panel = WeightPanel(Connection(Path(sys.argv[1]), sys.argv[2]), namespace=sys.argv[3], virtual_service="web")

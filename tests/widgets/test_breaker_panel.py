@@ -14,8 +14,10 @@ from waiting import until
 
 from meshcourse.core import background
 from meshcourse.core.errors import KubernetesError, PanelError
-from meshcourse.mesh import arrival, breakers, resources
-from meshcourse.widgets import breaking
+from meshcourse.kube import resources
+from meshcourse.mesh import propagation
+from meshcourse.mesh.rules import breakers
+from meshcourse.widgets.models import breaker
 from meshcourse.widgets.panels.breaker import BreakerPanel, kind
 
 MANIFESTS = Path(__file__).parents[2] / "notebooks" / "manifests" / "06_circuit_breaking"
@@ -40,7 +42,7 @@ def panel(cluster: Any, breaking_namespace: str) -> Iterator[BreakerPanel]:
     with made(cluster, breaking_namespace) as opened:
         opened.set_failing(False)
         opened.set_breaker(connections=0, waiting=0, errors=0)
-        assert not arrival.wait(cluster.connection, breaking_namespace).missing
+        assert not propagation.wait(cluster.connection, breaking_namespace).missing
         yield opened
 
 
@@ -65,20 +67,20 @@ def overflow(panel: BreakerPanel) -> list[int]:
 @pytest.mark.cluster
 def test_limits_refuse_and_envoy_counts_the_same(panel: BreakerPanel, cluster: Any, breaking_namespace: str) -> None:
     panel.start(callers=8)
-    panel.wait_seen(breaking.ANSWERED, at_least=20)
-    assert breaking.REFUSED not in panel.snapshot().summary.versions
+    panel.wait_seen(breaker.ANSWERED, at_least=20)
+    assert breaker.REFUSED not in panel.snapshot().summary.versions
     counted: list[int] = []
     until(lambda: counted.extend(overflow(panel)) or counted)
     panel.widgets.sliders["connections"].value = 1
     panel.widgets.sliders["waiting"].value = 1
-    panel.wait_seen(breaking.REFUSED, at_least=20)
+    panel.wait_seen(breaker.REFUSED, at_least=20)
     until(lambda: any(now >= counted[0] + 20 for now in overflow(panel)))
     until(lambda: "<b>open</b>" in panel.widgets.numbers.value)
     until(lambda: any(panel.widgets.figure.data[1].y))
     held = breakers.read(cluster.connection, breaking_namespace, "httpbin")
     assert (held.connections, held.waiting, held.errors) == (1, 1, 0)
     panel.set_breaker(connections=0, waiting=0)
-    until(lambda: breaking.REFUSED not in panel.snapshot().summary.versions)
+    until(lambda: breaker.REFUSED not in panel.snapshot().summary.versions)
     panel.stop()
     assert not panel.running
 
@@ -87,12 +89,12 @@ def test_limits_refuse_and_envoy_counts_the_same(panel: BreakerPanel, cluster: A
 def test_failing_replica_is_put_out(panel: BreakerPanel) -> None:
     panel.start(callers=4)
     panel.widgets.failing.value = True
-    panel.wait_seen(breaking.BROKEN)
+    panel.wait_seen(breaker.BROKEN)
     assert not [each for each in panel.snapshot().standings if each.endpoint.ejected]
     panel.set_breaker(errors=3, seconds=30)
     (out,) = panel.wait_ejected()
     assert out.name.startswith("httpbin-faulty ")
-    until(lambda: set(panel.snapshot().summary.versions) == {breaking.ANSWERED})
+    until(lambda: set(panel.snapshot().summary.versions) == {breaker.ANSWERED})
     until(lambda: "put out now: httpbin-faulty" in panel.widgets.alt.value)
     panel.widgets.failing.value = False
     until(lambda: len(panel.snapshot().standings) == 1)
@@ -123,9 +125,9 @@ def test_what_is_not_there_is_said(cluster: Any, breaking_namespace: str) -> Non
 @pytest.mark.cluster
 def test_stopping_and_closing_let_go_of_every_socket(panel: BreakerPanel, cluster: Any) -> None:
     panel.start()
-    panel.wait_seen(breaking.ANSWERED)
+    panel.wait_seen(breaker.ANSWERED)
     with pytest.raises(PanelError, match="No 5 requests were 'nobody left'"):
-        panel.wait_seen(breaking.NOBODY, within=0.2)
+        panel.wait_seen(breaker.NOBODY, within=0.2)
     with pytest.raises(PanelError, match="not 2, were put out"):
         panel.wait_ejected(number=2, within=0.2)
     port = urlsplit(cluster.connection.ingress_url).port
@@ -144,10 +146,10 @@ def test_stopping_and_closing_let_go_of_every_socket(panel: BreakerPanel, cluste
 
 
 def test_answers_are_told_apart_by_their_words() -> None:
-    assert kind(200, {}, b"{}") == breaking.ANSWERED
-    assert kind(503, {}, b"upstream connect error or disconnect/reset before headers. reset reason: overflow") == breaking.REFUSED
-    assert kind(503, {}, b"no healthy upstream") == breaking.NOBODY
-    assert kind(503, {}, b"this replica is broken\n") == breaking.BROKEN
+    assert kind(200, {}, b"{}") == breaker.ANSWERED
+    assert kind(503, {}, b"upstream connect error or disconnect/reset before headers. reset reason: overflow") == breaker.REFUSED
+    assert kind(503, {}, b"no healthy upstream") == breaker.NOBODY
+    assert kind(503, {}, b"this replica is broken\n") == breaker.BROKEN
     assert kind(504, {}, b"upstream request timeout") == ""
 
 

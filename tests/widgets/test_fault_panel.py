@@ -12,12 +12,15 @@ import pytest
 from waiting import until
 
 from meshcourse.core.errors import KubernetesError, PanelError
+from meshcourse.kube import resources
 from meshcourse.measure.windows import Summary
-from meshcourse.mesh import arrival, faults, resources
-from meshcourse.mesh.faults import Faults
-from meshcourse.widgets import faulting, live_figure
-from meshcourse.widgets.faulting import ABORTED, BOTH, CHOSEN, DELAYED, NEITHER, OTHERS, Story
+from meshcourse.mesh import propagation
+from meshcourse.mesh.rules import faults
+from meshcourse.mesh.rules.faults import Faults
+from meshcourse.widgets import live_figure
 from meshcourse.widgets.figures import faults as picture
+from meshcourse.widgets.models import faults as faulting
+from meshcourse.widgets.models.faults import ABORTED, BOTH, CHOSEN, DELAYED, NEITHER, OTHERS, Story
 from meshcourse.widgets.panels.faults import FaultPanel
 
 MANIFESTS = Path(__file__).parents[2] / "notebooks" / "manifests" / "08_faults_retries"
@@ -86,7 +89,7 @@ def panel(cluster: Any, injected: str) -> Iterator[FaultPanel]:
     for name in ("01-services", "02-door", "03-abort"):
         resources.apply(cluster.connection, MANIFESTS / f"{name}.yaml", namespace=injected)
     resources.wait_for_rollout(cluster.connection, injected, ["nginx", "tomcat"])
-    assert not arrival.wait(cluster.connection, injected).missing
+    assert not propagation.wait(cluster.connection, injected).missing
     with FaultPanel(cluster.connection, namespace=injected, virtual_service="tomcat", host="store.example.com") as made:
         yield made
 

@@ -7,29 +7,30 @@ import plotly.graph_objects as go
 import pytest
 
 from meshcourse.measure.windows import Latency, Summary
-from meshcourse.widgets import palette, trail
+from meshcourse.widgets import palette
 from meshcourse.widgets.figures import weights as picture
+from meshcourse.widgets.models import history
 
 
-def tick(at: float, v2: int, versions: dict[str, int], codes: dict[str, int] | None = None) -> trail.Tick:
+def tick(at: float, v2: int, versions: dict[str, int], codes: dict[str, int] | None = None) -> history.Tick:
     n = sum(versions.values())
     latency = Latency(0.002, 0.0045, 0.012) if n else Latency()
     codes = codes or ({"200": n} if n else {})
-    return trail.Tick(at, {"v1": 100 - v2, "v2": v2}, Summary(5.0, sum(codes.values()), versions, codes, latency))
+    return history.Tick(at, {"v1": 100 - v2, "v2": v2}, Summary(5.0, sum(codes.values()), versions, codes, latency))
 
 
 VIEWS = {
-    "before_load": trail.view(("v1", "v2"), ()),
-    "half_moved": trail.view(
+    "before_load": history.view(("v1", "v2"), ()),
+    "half_moved": history.view(
         ("v1", "v2"),
         (
-            trail.Tick(0.0, {"v1": 90, "v2": 10}, None),
+            history.Tick(0.0, {"v1": 90, "v2": 10}, None),
             tick(0.25, 10, {"v1": 9, "v2": 1}),
             tick(0.5, 50, {"v1": 40, "v2": 10}, {"200": 50, "503": 5, "timeout": 5}),
             tick(0.75, 50, {}),
         ),
     ),
-    "three_versions": trail.view(("v1", "v2", "v3"), (tick(70.0, 20, {"v1": 80, "v2": 20}),)),
+    "three_versions": history.view(("v1", "v2", "v3"), (tick(70.0, 20, {"v1": 80, "v2": 20}),)),
 }
 
 
@@ -58,7 +59,7 @@ def test_a_live_figure_moved_on_shows_what_a_new_one_would_and_keeps_its_traces(
 
 def test_band_ends_where_load_ends_and_begins_with_the_next_load() -> None:
     ticks = (tick(1.0, 10, {"v1": 9, "v2": 1}), tick(2.0, 10, {}), tick(9.0, 10, {"v1": 90, "v2": 10}))
-    low, high = picture.figure(trail.view(("v1", "v2"), ticks))["data"][:2]
+    low, high = picture.figure(history.view(("v1", "v2"), ticks))["data"][:2]
     assert low["x"] == high["x"] == [1.0, 1.0, 9.0, 9.0]
     widths = [above - below for below, above in zip(low["y"], high["y"], strict=True)]
     assert [width > 0 for width in widths] == [True, False, False, True]
@@ -67,16 +68,16 @@ def test_band_ends_where_load_ends_and_begins_with_the_next_load() -> None:
 def test_the_picture_is_told_in_words_too() -> None:
     words = picture.describe(VIEWS["half_moved"])
     assert "v2: 50 % wanted" in words
-    seen = picture.describe(trail.view(("v1", "v2"), (tick(1.0, 50, {"v1": 40, "v2": 10}, {"200": 50, "503": 50}),)))
+    seen = picture.describe(history.view(("v1", "v2"), (tick(1.0, 50, {"v1": 40, "v2": 10}, {"200": 50, "503": 50}),)))
     assert "v2: 50 % wanted, 20.0 % observed (95 % band 11.2 to 33.0)" in seen
     assert "5xx: 50.0 % of requests" in seen
     assert "No load has run yet" in picture.describe(VIEWS["before_load"])
 
 
 def test_only_the_last_minute_is_kept() -> None:
-    found = trail.Trail(("v1",))
+    found = history.Trail(("v1",))
     for second in range(200):
-        found.add(trail.Tick(float(second), {"v1": 100}, None))
+        found.add(history.Tick(float(second), {"v1": 100}, None))
     seen = found.view()
     assert seen.seconds[0] >= 138
     assert seen.range == (139.0, 199.0)

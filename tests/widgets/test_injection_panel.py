@@ -11,7 +11,7 @@ import pytest
 from waiting import until
 
 from meshcourse.core.errors import PanelError
-from meshcourse.mesh.connection import Connection
+from meshcourse.kube.connection import Connection
 from meshcourse.widgets.figures import injection as picture
 from meshcourse.widgets.figures.injection import Proof, View
 from meshcourse.widgets.panels.injection import NAMESPACES, PODS, SUFFIXES, InjectionPanel

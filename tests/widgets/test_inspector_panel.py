@@ -13,9 +13,9 @@ from waiting import until
 from meshcourse.core.errors import TrafficError
 from meshcourse.measure import access_logs
 from meshcourse.measure.access_logs import Entry
-from meshcourse.measure.decisions import Step, Verdict
 from meshcourse.measure.passages import Passage
-from meshcourse.mesh.proxies import Route, Share
+from meshcourse.measure.route_matching import Step, Verdict
+from meshcourse.mesh.envoy.config_dump import Route, Share
 from meshcourse.widgets.figures import inspection as picture
 from meshcourse.widgets.figures.inspection import Inspection
 from meshcourse.widgets.panels.inspector import InspectorPanel, typed

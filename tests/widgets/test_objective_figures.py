@@ -9,7 +9,7 @@ import pytest
 from meshcourse.measure.objectives import Objectives
 from meshcourse.measure.windows import Latency, Summary
 from meshcourse.widgets.figures import objectives as picture
-from meshcourse.widgets.scoring import Arrivals, Scoring
+from meshcourse.widgets.models.objectives import Arrivals, Scoring
 
 GOOD = Summary(5.0, 600, {"v1": 310, "v2": 290}, {"200": 599, "504": 1}, Latency(0.005, 0.274, 0.31))
 BAD = Summary(5.0, 600, {"v2": 600}, {"200": 280, "503": 320}, Latency(0.01, 1.21, 1.25))

@@ -10,7 +10,7 @@ import golden
 import pytest
 
 from meshcourse.core.errors import PanelError
-from meshcourse.mesh.profiles import Profile, Row
+from meshcourse.mesh.install.profiles import Profile, Row
 from meshcourse.widgets.figures import profiles as picture
 from meshcourse.widgets.panels.profiles import ProfilePanel
 

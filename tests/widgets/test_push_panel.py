@@ -12,7 +12,7 @@ import plotly.graph_objects as go
 import pytest
 
 from meshcourse.core.errors import PanelError
-from meshcourse.mesh import resources
+from meshcourse.kube import resources
 from meshcourse.widgets.figures import pushes as picture
 from meshcourse.widgets.figures.pushes import View
 from meshcourse.widgets.panels.pushes import HEADER, PushPanel

@@ -7,11 +7,11 @@ import plotly.graph_objects as go
 import pytest
 
 from meshcourse.measure.windows import Latency, Summary
-from meshcourse.mesh.retrying import Retrying
-from meshcourse.widgets import retrying
+from meshcourse.mesh.rules.retry_chain import Retrying
 from meshcourse.widgets.figures import retries as picture
+from meshcourse.widgets.models import retries
+from meshcourse.widgets.models.retries import Arrivals, Story
 from meshcourse.widgets.panels.retries import formula
-from meshcourse.widgets.retrying import Arrivals, Story
 
 
 def half_failing() -> picture.View:
@@ -62,7 +62,7 @@ def test_the_picture_is_told_in_words_too() -> None:
     ],
 )
 def test_the_prediction_multiplies_from_hop_to_hop(settings: Retrying, success: float, front: float, middle: float) -> None:
-    found = retrying.predicted(settings)
+    found = retries.predicted(settings)
     assert (found.success, found.front, found.middle) == pytest.approx((success, front, middle))
 
 
@@ -81,7 +81,7 @@ def test_what_arrived_under_other_settings_or_before_a_restart_does_not_count() 
 def test_few_requests_say_nothing_of_the_hops() -> None:
     story = Story(Retrying(50.0, 2, 0))
     story.arrived(Arrivals(0.0, 0, 0, 0))
-    story.arrived(Arrivals(1.0, retrying.ENOUGH - 1, 30, 30))
+    story.arrived(Arrivals(1.0, retries.ENOUGH - 1, 30, 30))
     assert story.hops() is None
 
 

@@ -11,8 +11,9 @@ import pytest
 from waiting import until
 
 from meshcourse.core.errors import KubernetesError, PanelError
-from meshcourse.mesh import arrival, resources
-from meshcourse.mesh.retrying import Retrying
+from meshcourse.kube import resources
+from meshcourse.mesh import propagation
+from meshcourse.mesh.rules.retry_chain import Retrying
 from meshcourse.widgets.panels.retries import RetryPanel
 
 pytestmark = pytest.mark.cluster
@@ -37,7 +38,7 @@ def chain(cluster: Any) -> Iterator[str]:
 def panel(cluster: Any, chain: str) -> Iterator[RetryPanel]:
     resources.apply(cluster.connection, MANIFESTS / "10-retries-everywhere.yaml", namespace=chain)
     # `nginx` of 02-door.yaml has no Service in this namespace; all that this test needs is there.
-    until(lambda: not [each for each in arrival.wait(cluster.connection, chain, timeout=1.0).missing if "nginx" not in each])
+    until(lambda: not [each for each in propagation.wait(cluster.connection, chain, timeout=1.0).missing if "nginx" not in each])
     with RetryPanel(cluster.connection, namespace=chain) as made:
         yield made
 

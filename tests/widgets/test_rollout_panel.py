@@ -10,12 +10,12 @@ import golden
 import pytest
 
 from meshcourse.core.errors import PanelError
+from meshcourse.kube import resources
 from meshcourse.measure.windows import Latency, Summary
-from meshcourse.mesh import resources
-from meshcourse.widgets import rollout
 from meshcourse.widgets.figures import rollout as picture
+from meshcourse.widgets.models import rollout
+from meshcourse.widgets.models.rollout import Plan, Step, Verdict
 from meshcourse.widgets.panels.rollout import RolloutPanel
-from meshcourse.widgets.rollout import Plan, Step, Verdict
 
 PLAN = Plan()
 

@@ -6,7 +6,7 @@ import golden
 import plotly.graph_objects as go
 import pytest
 
-from meshcourse.measure.journeys import Hop, Journey, Place
+from meshcourse.measure.request_hops import Hop, Journey, Place
 from meshcourse.widgets.figures import timeout as picture
 
 GATEWAY, NGINX, TOMCAT = (Place(name, "timeouts", name, inward=name == "tomcat") for name in ("gateway", "nginx", "tomcat"))

@@ -11,8 +11,10 @@ import pytest
 from waiting import until
 
 from meshcourse.core.errors import KubernetesError, PanelError
-from meshcourse.measure.journeys import Place
-from meshcourse.mesh import arrival, resources, timeouts
+from meshcourse.kube import resources
+from meshcourse.measure.request_hops import Place
+from meshcourse.mesh import propagation
+from meshcourse.mesh.rules import timeouts
 from meshcourse.widgets.panels.timeout import Limit, TimeoutPanel
 
 MANIFESTS = Path(__file__).parents[2] / "notebooks" / "manifests" / "07_timeouts"
@@ -39,7 +41,7 @@ def panel(cluster: Any, slow_namespace: str) -> Iterator[TimeoutPanel]:
     with made(cluster, slow_namespace) as opened:
         opened.set_timeout("slow", 0.0)
         opened.set_timeout("tomcat", 1.0)
-        assert not arrival.wait(cluster.connection, slow_namespace).missing
+        assert not propagation.wait(cluster.connection, slow_namespace).missing
         yield opened
 
 
@@ -74,7 +76,7 @@ def test_a_request_is_followed_through_every_hop_and_whoever_gives_up_is_named(
     assert 0.9 <= cut.quitter.seconds < 2.0, "after the timeout, not after the delay"
     assert cut.hops[-1].flags == ("DC",)
     panel.set_timeout("slow", 0.4)
-    assert not arrival.wait(cluster.connection, slow_namespace).missing
+    assert not propagation.wait(cluster.connection, slow_namespace).missing
     outer = panel.wait_journey(panel.send().number)
     assert outer.quitter is not None
     assert outer.quitter.place.name == "gateway"

@@ -11,8 +11,9 @@ import pytest
 from waiting import until
 
 from meshcourse.core.errors import ClusterError, KubernetesError, PanelError
-from meshcourse.mesh import arrival, resources
-from meshcourse.mesh.connection import Connection
+from meshcourse.kube import resources
+from meshcourse.kube.connection import Connection
+from meshcourse.mesh import propagation
 from meshcourse.widgets.panels.topology import TopologyPanel
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
@@ -38,7 +39,7 @@ def bookinfo(cluster: Any) -> Iterator[str]:
     resources.apply(cluster.connection, MANIFESTS / "01-bookinfo.yaml", namespace=name)
     resources.apply(cluster.connection, gateway, namespace=name)
     cluster.kubectl("-n", name, "wait", "--for=condition=Ready", "pod", "--all", "--timeout=60s", timeout=70)
-    assert not arrival.wait(cluster.connection, name).missing
+    assert not propagation.wait(cluster.connection, name).missing
     yield name
     cluster.kubectl("delete", "namespace", name, "--wait=false")
 
@@ -112,7 +113,7 @@ def test_a_node_is_read_by_call_by_click_and_from_the_list(panel: TopologyPanel,
 def test_a_rule_for_v1_makes_the_others_quiet_and_missing_pods_are_followed(panel: TopologyPanel, bookinfo: str, cluster: Any) -> None:
     for name in ("03-destinationrules", "04-reviews-v1"):
         resources.apply(cluster.connection, MANIFESTS / f"{name}.yaml", namespace=bookinfo)
-    assert not arrival.wait(cluster.connection, bookinfo).missing
+    assert not propagation.wait(cluster.connection, bookinfo).missing
     panel.start(rate=20)
     panel.wait_for("productpage-v1", "reviews-v1")
     until(lambda: busy(panel) == {("outside", "productpage-v1"), ("productpage-v1", "details-v1"), ("productpage-v1", "reviews-v1")})

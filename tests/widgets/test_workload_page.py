@@ -5,7 +5,7 @@ from __future__ import annotations
 from meshcourse.measure import workloads
 from meshcourse.measure.access_logs import Entry
 from meshcourse.measure.workloads import Held, Pod, Workload
-from meshcourse.mesh.proxies import Route, Share
+from meshcourse.mesh.envoy.config_dump import Route, Share
 from meshcourse.widgets.figures import workload as closeup
 
 SEEN = Workload(

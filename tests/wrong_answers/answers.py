@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 from meshcourse.checks.outcome import Verdict
-from meshcourse.lab import solutions
+from meshcourse.course import solutions
 
 HERE = Path(__file__).parent
 SOURCES = HERE.parents[1] / "notebooks" / "source"

@@ -14,12 +14,13 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from meshcourse.checks import display
-from meshcourse.checks.outcome import Outcome
-from meshcourse.lab import places
-from meshcourse.mesh.connection import Connection
 from wrong_answers import answers, stages
 from wrong_answers.answers import Answer
+
+from meshcourse.authoring import clusters
+from meshcourse.checks import display
+from meshcourse.checks.outcome import Outcome
+from meshcourse.kube.connection import Connection
 
 GOAL = 0.95
 
@@ -110,7 +111,7 @@ def main() -> int:
     chosen = _chosen(parser.parse_args().numbers)
     named = os.environ.get("MESHCOURSE_CLUSTER")
     with contextlib.ExitStack() as ends:
-        place = places.running(named) if named else ends.enter_context(places.new(1, print))[0]
+        place = clusters.running(named) if named else ends.enter_context(clusters.new(1, print))[0]
         return show(list(_all(place.connection, chosen)))
 
 

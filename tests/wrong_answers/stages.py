@@ -9,17 +9,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from wrong_answers.answers import Answer
+
 from meshcourse.checks import chapters, judging
 from meshcourse.checks.outcome import Outcome
 from meshcourse.checks.submissions import Submissions, remarked
 from meshcourse.core import errors
+from meshcourse.course.chapters import CHAPTERS
+from meshcourse.kube import manifests, resources
+from meshcourse.kube.connection import Connection
 from meshcourse.lab import answers as given
 from meshcourse.lab import submissions
-from meshcourse.lab.chapters import CHAPTERS
-from meshcourse.lab.witness import LiveWitness
-from meshcourse.mesh import arrival, injection, manifests, resources
-from meshcourse.mesh.connection import Connection
-from wrong_answers.answers import Answer
+from meshcourse.lab.cluster_view import LiveWitness
+from meshcourse.mesh import propagation
+from meshcourse.mesh.injection import namespaces
 
 MANIFESTS = Path(__file__).parents[2] / "notebooks" / "manifests"
 
@@ -43,7 +46,8 @@ SETTINGS = {
     4: Setting(
         ("01", "02", "03", "06", "07"),
         tuple(
-            f"{each}" for each in ("productpage-v1", "details-v1", "ratings-v1", "ratings-v2", "reviews-v1", "reviews-v2", "reviews-v3", "search")
+            f"{each}"
+            for each in ("productpage-v1", "details-v1", "ratings-v1", "ratings-v2", "reviews-v1", "reviews-v2", "reviews-v3", "search")
         ),
     ),
     5: Setting(("01", "02", "03", "05"), ("web-v1", "web-v2")),
@@ -79,7 +83,7 @@ class Stage:
 
     def begin(self) -> None:
         """Make the chapter's objects, and wait for them."""
-        injection.enable(self.witness.connection, self.namespace, by="tests")
+        namespaces.enable(self.witness.connection, self.namespace, by="tests")
         self._restore()
 
     def end(self) -> None:
@@ -102,7 +106,7 @@ class Stage:
             resources.wait_for_rollout(connection, where or self.namespace, [name])
         if self.setting.run:
             self._bash(self.setting.run)
-        arrival.wait(connection, self.namespace)
+        propagation.wait(connection, self.namespace)
 
     def _own(self) -> set[str]:
         """The objects of the setting, as kind/name."""
@@ -145,9 +149,15 @@ class Stage:
     def _bash(self, commands: str) -> None:
         if not commands.strip():
             return
-        words = f"kubectl() {{ command kubectl --namespace \"$NAMESPACE\" \"$@\"; }}; {commands}"
+        words = f'kubectl() {{ command kubectl --namespace "$NAMESPACE" "$@"; }}; {commands}'
         done = subprocess.run(
-            ["bash", "-c", words], env={**os.environ, **self.environment}, capture_output=True, text=True, timeout=180, check=False, cwd=MANIFESTS.parent
+            ["bash", "-c", words],
+            env={**os.environ, **self.environment},
+            capture_output=True,
+            text=True,
+            timeout=180,
+            check=False,
+            cwd=MANIFESTS.parent,
         )
         assert done.returncode == 0, f"{commands}\n{done.stdout}\n{done.stderr}"
 

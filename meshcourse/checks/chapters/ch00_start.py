@@ -1,8 +1,4 @@
-"""The exercises of chapter 0: one request through the gateway, and its line in the sidecar's log.
-
-Comes in: a Witness. Goes out: an Outcome for each exercise, from what the two Envoys logged since the pod `hello` began (a gateway's log is
-older than the chapter, and what an earlier run left in it must not count).
-"""
+"""The exercises of chapter 0: one request through the gateway, and its line in the sidecar's log."""
 
 from __future__ import annotations
 

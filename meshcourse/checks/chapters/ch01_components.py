@@ -1,8 +1,4 @@
-"""The exercises of chapter 1: a door and a rule of your own, the Envoys counted, and a second way out through the egress gateway.
-
-Comes in: a Witness. Goes out: an Outcome for each exercise, from requests that the check sends, from `istioctl proxy-status`, and from what
-the egress gateway logged of a request that only this check can have sent.
-"""
+"""The exercises of chapter 1: a door and a rule of your own, the Envoys counted, and a second way out through the egress gateway."""
 
 from __future__ import annotations
 
@@ -15,7 +11,7 @@ from meshcourse.checks import outcome, reachability
 from meshcourse.checks.exercises import Exercise, Json, Witness
 from meshcourse.checks.outcome import Outcome
 from meshcourse.core import errors
-from meshcourse.mesh import istioctl
+from meshcourse.mesh.install import istioctl
 
 HELLO: Final = "hello.example.com"
 BILLING: Final = "billing.partner.example"

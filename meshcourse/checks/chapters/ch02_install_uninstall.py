@@ -1,8 +1,4 @@
-"""The exercises of chapter 2: a cluster without a trace of Istio, and an installation of one's own choice.
-
-Comes in: a Witness. Goes out: an Outcome for each exercise, from what is in the cluster. The config maps that istiod leaves in every
-namespace say whether 2.1 was attempted: as long as each namespace has both, nobody has touched them.
-"""
+"""The exercises of chapter 2: a cluster without a trace of Istio, and an installation of one's own choice."""
 
 from __future__ import annotations
 
@@ -13,7 +9,7 @@ import yaml
 from meshcourse.checks import outcome
 from meshcourse.checks.exercises import Exercise, Witness
 from meshcourse.checks.outcome import Outcome
-from meshcourse.mesh import installation, traces
+from meshcourse.mesh.install import installation, remnants
 
 LEFT: Final = ("istio-ca-root-cert", "istio-ca-crl")
 WANTED: Final = {"istiod", installation.INGRESS}
@@ -29,7 +25,7 @@ def leave_no_trace(witness: Witness) -> Outcome:
     if installation.status(witness.connection):
         seen = "Istio is installed: as long as istiod runs, it puts its config maps back"
         return outcome.not_attempted(f"{seen}. Take it off first (section 5)")
-    found = traces.find(witness.connection)
+    found = remnants.find(witness.connection)
     if found.namespace or found.wide:
         seen = (
             "namespace istio-system is there"

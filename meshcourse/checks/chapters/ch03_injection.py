@@ -1,8 +1,4 @@
-"""The exercises of chapter 3: who gets a sidecar, and who does not.
-
-Comes in: a Witness. Goes out: an Outcome for each exercise, judged by the containers of the pods that run, and by what else was changed on
-the way. An exercise counts as attempted when its Deployment, one of its pods or its namespace differs from what the chapter made.
-"""
+"""The exercises of chapter 3: who gets a sidecar, and who does not."""
 
 from __future__ import annotations
 
@@ -126,9 +122,7 @@ def the_veteran(witness: Witness) -> Outcome:
         )
     if pod is None or not _has_sidecar(pod):
         return _no_pod(deployment, expected)
-    return outcome.passed(
-        f"the Deployment holds istio-proxy, pod {_name(pod)} runs {_count(pod)} containers, and nothing was labelled"
-    )
+    return outcome.passed(f"the Deployment holds istio-proxy, pod {_name(pod)} runs {_count(pod)} containers, and nothing was labelled")
 
 
 # -- pods -------------------------------------------------------------------------------------------------------------------------------

@@ -1,7 +1,6 @@
 """The exercises of chapter 4, Bookinfo.
 
-Comes in: a Witness. Goes out: an Outcome for each exercise. 4.1 compares the learner's answer with what the Envoys count now; 4.2 and 4.3
-sign in as several visitors, ask productpage, and judge which versions answered.
+4.1 compares the learner's answer with what the Envoys count now; 4.2 and 4.3 sign in as several visitors and judge which versions answered.
 """
 
 from __future__ import annotations
@@ -11,12 +10,12 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from meshcourse.checks import expectations, outcome
+from meshcourse.checks import outcome
 from meshcourse.checks.exercises import Exercise, Json, Witness
-from meshcourse.checks.expectations import Tally
 from meshcourse.checks.outcome import Outcome
-from meshcourse.measure import call_counts
-from meshcourse.measure.call_counts import Sample
+from meshcourse.measure import proxy_counters, tally
+from meshcourse.measure.proxy_counters import Sample
+from meshcourse.measure.tally import Tally
 from meshcourse.traffic import bookstore
 from meshcourse.traffic.results import Result
 
@@ -37,13 +36,11 @@ def who_else_asks_for_ratings(witness: Witness) -> Outcome:
     given = witness.answer("4.1").strip("\"' ").lower().removeprefix("deployment/").removeprefix("deploy/").removesuffix("-v1")
     if not given:
         return outcome.not_attempted("there is no answer yet")
-    sample = call_counts.read(witness.connection, witness.namespace)
+    sample = proxy_counters.read(witness.connection, witness.namespace)
     called = callers(sample)
     others = {name for name in called.get("ratings", ()) if not name.startswith("reviews")}
     if not others:
-        return outcome.cannot_tell(
-            "at present nobody but reviews calls ratings", "kubectl apply -f manifests/04_bookinfo/06-others.yaml"
-        )
+        return outcome.cannot_tell("at present nobody but reviews calls ratings", "kubectl apply -f manifests/04_bookinfo/06-others.yaml")
     if given in others:
         return outcome.passed(f"the Envoy of {given} counts calls to ratings, and it is the only one besides those of reviews")
     seen, hint = _not_the_caller(given, called, sample)
@@ -89,7 +86,7 @@ def half_and_half_and_red_for_jason(witness: Witness) -> Outcome:
 
 def _judged(witness: Witness) -> Outcome:
     jason, jane, everybody = (reviews_of(witness, user, n) for user, n in (("jason", FEW), ("jane", FEW), ("", MANY)))
-    red, half = expectations.share(jason, "v3", 1.0), expectations.share(everybody, "v2", 0.5)
+    red, half = tally.share(jason, "v3", 1.0), tally.share(everybody, "v2", 0.5)
     all_answered = "every request is answered"
     findings = (
         (bool(jason.failures), f"as jason, {jason}", all_answered, _FAILED),
@@ -132,7 +129,7 @@ def _half_hint(everybody: Tally) -> str:
 def reviews_of(witness: Witness, user: str, n: int) -> Tally:
     """Which versions of reviews answer `n` requests of one visitor."""
     found = ask(witness, bookstore.REVIEWS, user, n)
-    return expectations.tally((each.version or None, "no reviews" if each.ok else each.code) for each in found)
+    return tally.tally((each.version or None, "no reviews" if each.ok else each.code) for each in found)
 
 
 def ask(witness: Witness, path: str, user: str, n: int, *, mark: str = "") -> Sequence[Result]:

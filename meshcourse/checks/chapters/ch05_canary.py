@@ -1,19 +1,15 @@
-"""The exercises of chapter 5, canary releases.
-
-Comes in: a Witness. Goes out: an Outcome for each exercise, judged by the requests that the check sends itself. The learner's
-object (VirtualService `shop` or `club`) says whether the exercise was attempted; how it is written is never looked at where
-traffic can tell.
-"""
+"""The exercises of chapter 5, canary releases, judged by the requests that the check sends itself."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Final
 
-from meshcourse.checks import expectations, outcome, reachability, statistics
+from meshcourse.checks import outcome, reachability
 from meshcourse.checks.exercises import Exercise, Witness
-from meshcourse.checks.expectations import Tally
 from meshcourse.checks.outcome import Outcome
+from meshcourse.measure import binomial, tally
+from meshcourse.measure.tally import Tally
 
 SHOP: Final = "shop.example.com"
 CLUB: Final = "club.example.com"
@@ -23,7 +19,7 @@ EACH: Final = 40
 _TEAM: Final = {"x-team": "internal"}
 _PARTNER: Final = {"x-team": "partner"}
 # Exercise 5.1 asks chance twice; each may cry wolf half as often, so that the exercise as a whole keeps its promise.
-_ALARM: Final = statistics.FALSE_ALARM / 2
+_ALARM: Final = binomial.FALSE_ALARM / 2
 
 
 def failing(found: Tally, which: str) -> Outcome | None:
@@ -56,11 +52,11 @@ def ship_to_a_fifth_and_the_team(witness: Witness) -> Outcome:
         if broken:
             return broken
     team, others, everyone = got.values()
-    split = expectations.share(everyone, "v2", 0.2, false_alarm=_ALARM)
+    split = tally.share(everyone, "v2", 0.2, false_alarm=_ALARM)
     judged = (
         ("with no header", split, _split_hint(everyone)),
-        ("with x-team: internal", expectations.share(team, "v2", 1.0), _team_hint(team)),
-        ("with x-team: partner", expectations.share(others, "v2", 0.2, false_alarm=_ALARM), _OTHERS_HINT),
+        ("with x-team: internal", tally.share(team, "v2", 1.0), _team_hint(team)),
+        ("with x-team: partner", tally.share(others, "v2", 0.2, false_alarm=_ALARM), _OTHERS_HINT),
     )
     for which, finding, hint in judged:
         if not finding.ok:
@@ -73,7 +69,7 @@ _OTHERS_HINT: Final = "match the header's value, not only its presence: `x-team:
 
 def _split_hint(everyone: Tally) -> str:
     def fits(wanted: float) -> bool:
-        return expectations.share(everyone, "v2", wanted).ok
+        return tally.share(everyone, "v2", wanted).ok
 
     if fits(0.8):
         return "the weights are the wrong way round: v2 is the one that gets 20"
@@ -85,7 +81,7 @@ def _split_hint(everyone: Tally) -> str:
 
 
 def _team_hint(team: Tally) -> str:
-    if expectations.share(team, "v2", 0.2).ok:
+    if tally.share(team, "v2", 0.2).ok:
         return (
             "the team is treated like everyone: rules are tried from top to bottom and the first that fits decides, "
             "so the rule with `match` comes first"

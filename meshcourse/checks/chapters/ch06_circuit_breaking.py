@@ -1,9 +1,4 @@
-"""The exercises of chapter 6, circuit breaking.
-
-Comes in: a Witness. Goes out: an Outcome for each exercise, judged by load that the check sends from fortio and by what fortio's Envoy then
-counts, holds and has put out. Percentages of one run are never judged: how many of three racing requests get through depends on the
-machine. That the limits refuse at all is seen in the traffic, how high they are is read from Envoy.
-"""
+"""The exercises of chapter 6, circuit breaking."""
 
 from __future__ import annotations
 
@@ -17,10 +12,12 @@ from meshcourse.checks import outcome
 from meshcourse.checks.exercises import Exercise, Json, Witness
 from meshcourse.checks.outcome import Outcome
 from meshcourse.core import errors
+from meshcourse.kube import resources
 from meshcourse.measure import admin
 from meshcourse.measure.admin import Endpoint
-from meshcourse.mesh import istioctl, policies, resources, treatments
-from meshcourse.mesh.policies import UNLIMITED
+from meshcourse.mesh.envoy import route_actions, traffic_policy
+from meshcourse.mesh.envoy.traffic_policy import UNLIMITED
+from meshcourse.mesh.install import istioctl
 
 CALLER: Final = "deploy/fortio-deploy"
 PORT: Final = 8000
@@ -74,7 +71,7 @@ def held(witness: Witness, service: str) -> Json:
     """The Service's cluster as fortio's Envoy holds it."""
     proxy, host = f"{CALLER}.{witness.namespace}", f"{service}.{witness.namespace}.svc.cluster.local"
     clusters = istioctl.read_json(witness.connection, "proxy-config", "clusters", proxy, "--fqdn", host)
-    found = policies.find(clusters, host, "")
+    found = traffic_policy.find(clusters, host, "")
     if found is None:
         raise errors.MeshError(
             f"fortio's Envoy knows no Service {service}.",
@@ -137,7 +134,7 @@ def two_at_work_three_waiting(witness: Witness) -> Outcome:
     many = fortio(witness, f"{url}/delay/0.4", connections=CROWD, n=CROWD)
     refused = counter(witness, "reports", "upstream_rq_pending_overflow") - before
     seen = f"{CROWD} callers at once, {many}; Envoy counted {refused} as overflow"
-    found = policies.held(held(witness, "reports"))
+    found = traffic_policy.held(held(witness, "reports"))
     wrong = _limits_hint(found)
     if not wrong and refused == 0:
         wrong = "the limits are right and yet nobody was refused: run the check once more, and look at `kubectl get pods`"
@@ -153,7 +150,7 @@ def _limit(number: int) -> str:
     return "unlimited" if number == UNLIMITED else str(number)
 
 
-def _limits_hint(found: policies.Policy) -> str:
+def _limits_hint(found: traffic_policy.Policy) -> str:
     if (found.max_connections, found.max_pending_requests) == (AT_WORK, WAITING):
         return ""
     if (found.max_connections, found.max_pending_requests) == (WAITING, AT_WORK):
@@ -228,7 +225,7 @@ def _ejection_hint(outlier: Mapping[str, Any] | None, pods: int) -> str:
 def _orders_hint(outlier: Mapping[str, Any]) -> str:
     if int(outlier.get("consecutive5xx", 5)) != MOST_ERRORS:
         return "`consecutive5xxErrors` is how many errors in a row it takes: 3"
-    if treatments.seconds(outlier.get("baseEjectionTime", "30s")) < LEAST_SECONDS:
+    if route_actions.seconds(outlier.get("baseEjectionTime", "30s")) < LEAST_SECONDS:
         return "`baseEjectionTime` is how long a pod stays out the first time: 30s or longer"
     if int(outlier.get("maxEjectionPercent", 10)) != HALF:
         return "`maxEjectionPercent` is how many of the pods may be out at the same time: 50, so that one bad minute cannot take all"
@@ -267,7 +264,7 @@ def better_the_ejected_than_nobody(witness: Witness) -> Outcome:
         )
     cluster = held(witness, "tickets")
     outlier = cluster.get("outlierDetection") or {}
-    errors_, seconds = int(outlier.get("consecutive5xx", 5)), treatments.seconds(outlier.get("baseEjectionTime", "30s"))
+    errors_, seconds = int(outlier.get("consecutive5xx", 5)), route_actions.seconds(outlier.get("baseEjectionTime", "30s"))
     share = cluster.get("commonLbConfig", {}).get("healthyPanicThreshold", {}).get("value", 0)
     for wrong, hint in (
         (errors_ != TWICE, f"`consecutive5xxErrors: {TWICE}`"),

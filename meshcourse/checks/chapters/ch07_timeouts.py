@@ -1,8 +1,7 @@
 """The exercises of chapter 7, timeouts.
 
-Comes in: a Witness. Goes out: an Outcome for each exercise, judged by requests that the check sends: some that take shorter than they may
-and must be answered, some that take longer and must be cut short. Where a limit's exact height matters it is read from the Envoy
-that keeps it, since clocks of a busy machine are poor rulers.
+Judged by requests that take shorter than they may and must be answered, and some that take longer and must be cut short. A limit's exact
+height is read from the Envoy that keeps it, since clocks of a busy machine are poor rulers.
 """
 
 from __future__ import annotations
@@ -17,7 +16,8 @@ from meshcourse.checks import outcome, reachability
 from meshcourse.checks.exercises import Exercise, Witness
 from meshcourse.checks.outcome import Outcome
 from meshcourse.core import errors
-from meshcourse.mesh import proxies, timeouts
+from meshcourse.mesh.envoy import config_dump
+from meshcourse.mesh.rules import timeouts
 from meshcourse.traffic.results import Result
 
 CLIENT: Final = "deploy/client"
@@ -163,7 +163,7 @@ def _people_hint(got: Mapping[str, Reply]) -> str:
 
 def _limits(witness: Witness) -> dict[str, str]:
     """The timeouts that the client's Envoy holds: "" for everybody, "job" for the header's rule."""
-    held = proxies.of(witness.connection, witness.namespace, "orders", proxy=f"{CLIENT}.{witness.namespace}")
+    held = config_dump.of(witness.connection, witness.namespace, "orders", proxy=f"{CLIENT}.{witness.namespace}")
     return {"job" if route.conditions else "": line for route in held for line in route.treatment if line.startswith("timeout")}
 
 
@@ -229,9 +229,7 @@ def from_the_inside_out(witness: Witness) -> Outcome:
         )
     if archive.status != CUT or archive.latency > DESK_AT_MOST + SLACK:
         hint = "for the archive there is no other timeout than yours: give the route in VirtualService desk `timeout: 3s`"
-        return outcome.not_yet(
-            seen=f"the archive, 5 s: {_told(archive)}", expected=f"504 after {DESK_AT_MOST:g} s at most", hint=hint
-        )
+        return outcome.not_yet(seen=f"the archive, 5 s: {_told(archive)}", expected=f"504 after {DESK_AT_MOST:g} s at most", hint=hint)
     return outcome.passed(f"a page of 4 s: {_told(slow)}, from nginx; the archive, 5 s: {_told(archive)}, from the gateway")
 
 

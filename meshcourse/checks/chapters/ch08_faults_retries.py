@@ -12,12 +12,12 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Final
 
-from meshcourse.checks import diagnosis, outcome, reachability, statistics
+from meshcourse.checks import diagnosis, outcome, reachability
 from meshcourse.checks.diagnosis import Route
 from meshcourse.checks.exercises import Exercise, Json, Witness
 from meshcourse.checks.outcome import Outcome
-from meshcourse.measure import retries
-from meshcourse.mesh import treatments
+from meshcourse.measure import binomial, retries
+from meshcourse.mesh.envoy import route_actions
 from meshcourse.traffic.results import Result
 
 DOOR: Final = "door"
@@ -134,12 +134,12 @@ def _delay_by_rule(rule: Json) -> float | None:
         values = [dict(match.get("headers") or {}).get("x-chaos") or {} for match in each.get("match") or ()]
         delay = (each.get("fault") or {}).get("delay") or {}
         if {"exact": "delay"} in values and "fixedDelay" in delay:
-            return treatments.seconds(delay["fixedDelay"])
+            return route_actions.seconds(delay["fixedDelay"])
     return None
 
 
 def _everybody(witness: Witness, route: Route) -> Outcome:
-    trial = statistics.share_is(0.10, 0.15)
+    trial = binomial.share_is(0.10, 0.15)
     got = _ask(witness, trial.n, at_once=16)
     expected = f"10 % get {STRAY} ({trial.low} to {trial.high} of {trial.n:,}), all others {GOOD}"
     astray = diagnosis.failed(witness, route, got, which="without the header", expected=expected, allowed={str(ABORTED)})
@@ -238,7 +238,7 @@ def _tries_hint(found: Json, tries: float) -> str:
 
 
 def _fewer_than_one_in_a_hundred(witness: Witness, route: Route, tries: float) -> Outcome:
-    trial = statistics.share_at_most(0.01, 0.03)
+    trial = binomial.share_at_most(0.01, 0.03)
     n = trial.n if tries > 1 else 40
     got = witness.send(n, host=PATIENT, path=UNSTABLE, at_once=16)
     failed = [result for result in got if result.status != GOOD]
@@ -246,7 +246,7 @@ def _fewer_than_one_in_a_hundred(witness: Witness, route: Route, tries: float) -
     codes = diagnosis.told(Counter(result.code for result in failed))
     where = f"{tries:g} tries for a request that keeps failing; of {n:,} whose tries fail 3 times in 10, {len(failed)} failed"
     limits = [rule.get("retries", {}).get("perTryTimeout") or rule.get("timeout") for rule in route.rule["spec"].get("http") or ()]
-    short = next((each for each in limits if each and treatments.seconds(each) < _SHORTEST), "")
+    short = next((each for each in limits if each and route_actions.seconds(each) < _SHORTEST), "")
     if len(failed) not in trial or n != trial.n or short or tries < 4:  # noqa: PLR2004 - 0.3^4 is below a hundredth
         where += f" ({codes})" if failed else ""
         hint = _tries_hint(route.rule, tries)
@@ -323,11 +323,13 @@ def _storm_hint(tries: Mapping[str, float]) -> str:
     if len(loud) == 1:
         return f"one hop retries alone, but too often: {steps[loud[0]]:g} tries. `attempts: 3` in VirtualService {loud[0]} are four"
     words = " × ".join(f"{steps[hop]:g} tries for {hop}" for hop in loud)  # noqa: RUF001 - times
-    return f"more than one hop still retries, and tries multiply: {words}. Leave `retries` at one; the others get `retries: {{attempts: 0}}`"
+    return (
+        f"more than one hop still retries, and tries multiply: {words}. Leave `retries` at one; the others get `retries: {{attempts: 0}}`"
+    )
 
 
 def _still_nineteen_in_twenty(witness: Witness, tries: Mapping[str, float]) -> Outcome:
-    trial = statistics.share_at_most(0.05, 0.09)
+    trial = binomial.share_at_most(0.05, 0.09)
     n = trial.n if tries["back"] > 1 else 200
     got = witness.send(n, host=CHAIN, path=SEVEN_OF_TEN, at_once=16)
     failed = sum(result.status != GOOD for result in got)

@@ -1,8 +1,4 @@
-"""The exercises of chapter 9: mutual TLS, authorization, the way out, and mistakes to be found.
-
-Comes in: a Witness. Goes out: an Outcome for each exercise, judged by calls that the check lets the chapter's pods make: `shop` and
-`intern` in the mesh, `stranger` outside it. What the learner's objects say is read only where traffic cannot tell two mistakes apart.
-"""
+"""The exercises of chapter 9: mutual TLS, authorization, the way out, and mistakes to be found."""
 
 from __future__ import annotations
 

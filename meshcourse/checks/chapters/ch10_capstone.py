@@ -1,19 +1,17 @@
 """The exercises of chapter 10, the capstone: stop the bleeding, then save the release.
 
-Comes in: a Witness. Goes out: an Outcome for each exercise. The second is judged by the same objectives as the board shows
-(measure.objectives), over requests that the check sends itself at the given rate; what the learner's objects say is read only to choose
-the hint.
+The second is judged by the same objectives as the board shows (measure.objectives), over requests that the check sends at the given rate.
 """
 
 from __future__ import annotations
 
 from typing import Any, Final
 
-from meshcourse.checks import outcome, reachability, statistics
+from meshcourse.checks import outcome, reachability
 from meshcourse.checks.exercises import Exercise, Json, Witness
 from meshcourse.checks.outcome import Outcome
 from meshcourse.core import background
-from meshcourse.measure import call_counts, labels, objectives, windows
+from meshcourse.measure import binomial, labels, objectives, proxy_counters, windows
 from meshcourse.measure.objectives import LATENCY, LOAD, SHARE, SUCCESS, Mark, Objectives, Reading
 from meshcourse.traffic import pacing, sender
 from meshcourse.traffic.results import Result
@@ -35,7 +33,7 @@ PATIENCE: Final = 3
 """How often the load is sent while the machine is too busy to judge latency."""
 HARDLY_ANY: Final = 1.1
 """Tries per request below which v2's retries come to nothing."""
-_ALARM: Final = statistics.FALSE_ALARM / 3
+_ALARM: Final = binomial.FALSE_ALARM / 3
 """Three of the four objectives ask chance; each may cry wolf a third as often."""
 
 
@@ -131,7 +129,7 @@ def _load(target: Target, requests: int) -> tuple[Result, ...]:
 
 def _arrived(witness: Witness) -> int:
     """Requests that the release's pods have had."""
-    members = call_counts.read(witness.connection, witness.namespace).members
+    members = proxy_counters.read(witness.connection, witness.namespace).members
     return sum(member.counts.inbound.begun for member in members if RELEASE.items() <= member.labels.items())
 
 
@@ -149,7 +147,7 @@ def surely(n: int, most: int, *, false_alarm: float = _ALARM) -> float:
     low, high = 0.0, most / n
     for _ in range(40):
         middle = (low + high) / 2
-        if 1.0 - statistics.probability_between(n, middle, 0, most) <= false_alarm:
+        if 1.0 - binomial.probability_between(n, middle, 0, most) <= false_alarm:
             low = middle
         else:
             high = middle

@@ -1,8 +1,4 @@
-"""The images that this node can run: a table, and the search in it by reference.
-
-Comes in: a reference as a Pod spells it ("nginx:1.25", "registry.istio.io/release/proxyv2:1.31.0").
-Goes out: an `Image`, or `UnknownImage` with the message that ErrImagePull shows. Nothing is pulled here: supply.py decides.
-"""
+"""The images that this node can run: a table, and the search in it by reference."""
 
 from __future__ import annotations
 

@@ -9,13 +9,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from meshcourse.node.images import interpreter
+from meshcourse.node.images import host_python
 from meshcourse.node.images.image import Image, Program
 
 APPS: Final = Path(__file__).parent / "apps"
 HOME: Final = "/opt/microservices"
 HUBS: Final = ("docker.io/istio", "registry.istio.io/release", "gcr.io/istio-release")
-PROGRAMS: Final = (*interpreter.HERE.programs(), Program(lambda: APPS, f"{HOME}/apps"))
+PROGRAMS: Final = (*host_python.HERE.programs(), Program(lambda: APPS, f"{HOME}/apps"))
 # One arena of malloc for all threads: it keeps a service below 15 MB.
 ENVIRONMENT: Final = {"PYTHONPATH": HOME, "PYTHONDONTWRITEBYTECODE": "1", "MALLOC_ARENA_MAX": "1"}
 
@@ -38,7 +38,7 @@ def _image(service: str, version: str, environment: Mapping[str, str]) -> Image:
         environment={**ENVIRONMENT, **environment},
         working_dir=HOME,
         programs=PROGRAMS,
-        links=interpreter.HERE.links,
+        links=host_python.HERE.links,
         stand_in=f"meshcourse's own {service} {version}, with the interface of Istio's",
     )
 

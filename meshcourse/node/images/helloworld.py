@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from meshcourse.node.images import bookinfo, interpreter
+from meshcourse.node.images import bookinfo, host_python
 from meshcourse.node.images.image import Image
 
 IMAGES = tuple(
@@ -13,7 +13,7 @@ IMAGES = tuple(
         environment={**bookinfo.ENVIRONMENT, "SERVICE_VERSION": version},
         working_dir=bookinfo.HOME,
         programs=bookinfo.PROGRAMS,
-        links=interpreter.HERE.links,
+        links=host_python.HERE.links,
         stand_in=f"meshcourse's own helloworld {version}, with the interface of Istio's",
     )
     for version in ("v1", "v2")

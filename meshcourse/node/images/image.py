@@ -1,8 +1,5 @@
 """What an image is to this node: what an image's config says, and its files: a few over the host's /usr, or a whole root.
 
-Comes in: programs of the engine and small files of ours. Goes out: an `Image`, and its layer, a folder that
-layers.py puts under the container's root. Who runs it: layers.py asks once for each image (`build_layer`).
-
 A row of the table pulls no bytes. `stand_in` is empty when the program is the real one; otherwise it says what answers
 in its place, and `meshcourse images` and the pod's `imageID` show it. A pulled image (pulled.py) has a `root` instead.
 """

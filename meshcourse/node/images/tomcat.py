@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from meshcourse.node.images import bookinfo, interpreter
+from meshcourse.node.images import bookinfo, host_python
 from meshcourse.node.images.image import Image
 
 HOME = "/usr/local/tomcat"
@@ -15,7 +15,7 @@ IMAGES = (
         environment={**bookinfo.ENVIRONMENT, "CATALINA_HOME": HOME},
         working_dir=HOME,
         programs=bookinfo.PROGRAMS,
-        links=interpreter.HERE.links,
+        links=host_python.HERE.links,
         tree="tomcat",
         folders={f"{HOME}/logs": 0o755, f"{HOME}/conf": 0o755},
         stand_in="a small web server of meshcourse, no Tomcat: files of webapps/ROOT, and /slow?seconds=3; no servlets, no JSP",

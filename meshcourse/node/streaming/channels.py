@@ -1,8 +1,5 @@
 """The client of an exec or attach, whatever it speaks: numbered channels of bytes.
 
-Comes in: a websocket (`v5.channel.k8s.io`, `v4.channel.k8s.io`, `channel.k8s.io`: the first byte of a message is the channel)
-or a SPDY connection (`v4.channel.k8s.io`: a stream for each channel). Goes out: a `Client`, which `commands` talks to.
-
 Sources: k8s.io/apimachinery/pkg/util/remotecommand/constants.go, k8s.io/streaming/pkg/httpstream/wsstream.
 """
 

@@ -1,9 +1,5 @@
 """Port-forward: connections of a client's machine carried to 127.0.0.1 inside a pod.
 
-Comes in: a SPDY connection (`portforward.k8s.io`; for each forwarded connection an error stream and a data stream with the same
-requestID), or a websocket of the older kind (`v4.channel.k8s.io`; for port i, channel 2i carries data and 2i+1 errors, each
-opened by the port's number in two bytes). Goes out: bytes to and from the pod's port. The streaming server runs it.
-
 Source: k8s.io/client-go/tools/portforward, k8s.io/kubelet/pkg/cri/streaming/portforward.
 """
 

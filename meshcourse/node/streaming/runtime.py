@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from meshcourse.node.processes import Process
+from meshcourse.node.process.processes import Process
 
 
 class NotRunning(LookupError):  # noqa: N818 - reads as the sentence it is

@@ -1,9 +1,5 @@
 """The kubelet's HTTPS server: which request is for what, and which refusal it gets.
 
-Comes in: requests of kube-apiserver, over TLS with a client certificate (the context that is passed in demands it). Goes out:
-logs as text, exec, attach and port-forward as upgraded connections, the pod list. Refusals are plain text, as a kubelet's are;
-kube-apiserver hands them to the user. The agent runs one `Server` with itself as the `Runtime`.
-
 Paths and parameters: k8s.io/kubernetes/pkg/kubelet/server/server.go, facts of kube-apiserver 1.36.
 """
 
@@ -19,8 +15,8 @@ from typing import Any, Self, cast
 
 from aiohttp import web
 
-from meshcourse.node import logs
-from meshcourse.node.streaming import channels, commands, portforward, spdy, upgrades
+from meshcourse.node.process import logs
+from meshcourse.node.streaming import channels, exec_attach, portforward, spdy, upgrades
 from meshcourse.node.streaming.channels import ERROR, RESIZE, STDERR, STDIN, STDOUT, Client
 from meshcourse.node.streaming.runtime import NotRunning, Runtime
 
@@ -93,13 +89,13 @@ class Server:
         wanted, tty = _wanted(request)
         with _lookup():
             argv = self._runtime.enter(*_place(request), request.query.getall("command", []), tty)
-        return await _talk(request, wanted, lambda client: commands.execute(client, argv, tty=tty, stdin=STDIN in wanted))
+        return await _talk(request, wanted, lambda client: exec_attach.execute(client, argv, tty=tty, stdin=STDIN in wanted))
 
     async def _attach(self, request: web.Request) -> web.StreamResponse:
         wanted, _ = _wanted(request)
         with _lookup():
             process = self._runtime.attach(*_place(request))
-        return await _talk(request, wanted, lambda client: commands.attach(client, process, stdin=STDIN in wanted))
+        return await _talk(request, wanted, lambda client: exec_attach.attach(client, process, stdin=STDIN in wanted))
 
     async def _port_forward(self, request: web.Request) -> web.StreamResponse:
         namespace, pod = request.match_info["namespace"], request.match_info["pod"]

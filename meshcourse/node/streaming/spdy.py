@@ -1,10 +1,4 @@
-"""SPDY/3.1, as much of it as a kubelet speaks: many two-way streams over one connection, opened by the client.
-
-Comes in: bytes of a transport (an upgraded HTTP connection, or a websocket that tunnels). Goes out: `Stream` objects with the
-headers that the client opened them with. Written after the public SPDY/3.1 draft (frames in section 2, header compression
-and its dictionary in 2.6.10). As in Kubernetes' own implementation (moby/spdystream) there are no flow-control
-windows: a stream that is not read stops the connection's reading, and TCP slows the other side down.
-"""
+"""SPDY/3.1, as much of it as a kubelet speaks: many two-way streams over one connection, opened by the client."""
 
 from __future__ import annotations
 

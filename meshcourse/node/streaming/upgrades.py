@@ -1,8 +1,4 @@
-"""Leaving HTTP: a request becomes a websocket, or a SPDY/3.1 connection, with an agreed subprotocol.
-
-Comes in: a request of kube-apiserver that asks for an upgrade. Goes out: aiohttp's websocket, or a `spdy.Connection` over
-the raw connection or over a websocket (`SPDY/3.1+portforward.k8s.io`). The handlers of exec, attach and port-forward run it.
-"""
+"""Leaving HTTP: a request becomes a websocket, or a SPDY/3.1 connection, with an agreed subprotocol."""
 
 from __future__ import annotations
 

@@ -1,7 +1,5 @@
 """The breaker's picture: what callers got beside what Envoy counted, and under them which endpoints were in and which were put out.
 
-Comes in: a breaking.View. Goes out: a plotly figure as a plain dict, or the same traces of a live one moved on. Pure but for `update`,
-which mutates the figure it is given, in one batch. Who runs it: the breaker panel; tests/widgets pins the dict as golden JSON.
 The order of traces is the order of `series`, and never changes.
 """
 
@@ -10,18 +8,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-from meshcourse.widgets import breaking, palette
-from meshcourse.widgets.breaking import View
+from meshcourse.widgets import palette
 from meshcourse.widgets.figures import lines
+from meshcourse.widgets.models import breaker
+from meshcourse.widgets.models.breaker import View
 
 Points = tuple[float | str | None, ...]
 # One colour and one pattern for each kind, so that areas can be told apart without colours too.
 _LOOKS: Final = {
-    breaking.ANSWERED: (palette.series(0), ""),
-    breaking.REFUSED: (palette.series(1), "/"),
-    breaking.BROKEN: (palette.series(3), "x"),
-    breaking.NOBODY: (palette.series(4), "."),
-    breaking.OTHER: (palette.INK, "-"),
+    breaker.ANSWERED: (palette.series(0), ""),
+    breaker.REFUSED: (palette.series(1), "/"),
+    breaker.BROKEN: (palette.series(3), "x"),
+    breaker.NOBODY: (palette.series(4), "."),
+    breaker.OTHER: (palette.INK, "-"),
 }
 
 
@@ -39,9 +38,9 @@ def update(live: Any, view: View) -> None:  # noqa: ANN401 - a live figure: plot
 
 def series(view: View) -> Iterator[tuple[dict[str, Any], Points, Points]]:
     """(style, x, y) of each trace, in order."""
-    for kind in breaking.KINDS:
+    for kind in breaker.KINDS:
         yield _area(kind, "", shown=True), view.seconds, view.got[kind]
-    for kind in breaking.KINDS:
+    for kind in breaker.KINDS:
         yield _area(kind, "2", shown=False), view.seconds, view.counted[kind]
     yield _marks("in", palette.series(0), "square"), *_columns(view.inside)
     yield _marks("put out", palette.series(1), "x-thin"), *_columns(view.outside)

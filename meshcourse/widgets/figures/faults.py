@@ -1,19 +1,16 @@
-"""Injected faults over time: the share wanted and the share observed with its band, for callers with the header and without it.
-
-Comes in: a faulting.View. Goes out: a plotly figure as a plain dict, or the same traces of a live one moved on. Pure but for `update`,
-which mutates the figure it is given, in one batch. Who runs it: the fault panel; tests/widgets pins the dict as golden JSON.
-"""
+"""Injected faults over time: the share wanted and the share observed with its band, for callers with the header and without it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any, Final
 
-from meshcourse.widgets import faulting, palette
-from meshcourse.widgets.faulting import View
+from meshcourse.widgets import palette
 from meshcourse.widgets.figures import lines
+from meshcourse.widgets.models import faults
+from meshcourse.widgets.models.faults import View
 
-_COLOURS: Final = {faulting.ABORTED: palette.series(1), faulting.DELAYED: palette.series(0)}
+_COLOURS: Final = {faults.ABORTED: palette.series(1), faults.DELAYED: palette.series(0)}
 
 
 def figure(view: View) -> dict[str, Any]:
@@ -29,7 +26,7 @@ def update(live: Any, view: View) -> None:  # noqa: ANN401 - a live figure: plot
 
 def series(view: View) -> Iterator[lines.Trace]:
     """(style, x, y) of each trace, in order: the groups side by side, in each of them both faults."""
-    for number, group in enumerate(faulting.GROUPS):
+    for number, group in enumerate(faults.GROUPS):
         found = view.groups[group]
         axes = {} if number == 0 else {"xaxis": "x2", "yaxis": "y2"}
         for fault, band in found.versions.items():

@@ -1,8 +1,4 @@
-"""The decision table of sidecar injection: labels of the namespace down, labels of the pod across, what was proved so far in the cells.
-
-Comes in: a View. Goes out: an HTML table, text in every cell (colour is never alone). Pure. Who runs it: the injection panel; tests/widgets
-pins it as a golden file.
-"""
+"""The decision table of sidecar injection: labels of the namespace down, labels of the pod across, what was proved so far in the cells."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""One request inspected: the routes that the gateway tried, and the proxies that it passed.
-
-Comes in: Steps, Passages, what the sender got. Goes out: HTML tables and one sentence; a sign and a word stand in every row (colour is
-never alone). Pure. Who runs it: the inspector panel; tests/widgets pins it as a golden file.
-"""
+"""One request inspected: the routes that the gateway tried, and the proxies that it passed."""
 
 from __future__ import annotations
 
@@ -11,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from meshcourse.measure.decisions import Step, Verdict
 from meshcourse.measure.passages import Passage
-from meshcourse.mesh.proxies import Share
+from meshcourse.measure.route_matching import Step, Verdict
+from meshcourse.mesh.envoy.config_dump import Share
 from meshcourse.widgets import palette
 
 SIGNS: Final = {Verdict.TAKEN: "✔", Verdict.PASSED_OVER: "✘", Verdict.NOT_ASKED: "○", Verdict.CANNOT_TELL: "?"}

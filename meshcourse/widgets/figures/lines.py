@@ -1,7 +1,4 @@
-"""What the course's figures share: lines, lines with a confidence band, and the look of axes and ground.
-
-Comes in: names, colours, series. Goes out: pieces of plotly figures as plain dicts. Pure. Who runs it: the figures beside this file.
-"""
+"""What the course's figures share: lines, lines with a confidence band, and the look of axes and ground."""
 
 from __future__ import annotations
 
@@ -10,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from meshcourse.widgets import palette
-from meshcourse.widgets.trail import Band
+from meshcourse.widgets.models.history import Band
 
 Points = tuple[float | None, ...]
 Trace = tuple[dict[str, Any], tuple[float, ...], Points]

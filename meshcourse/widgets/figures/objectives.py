@@ -1,8 +1,4 @@
-"""The board's picture: one small chart for each service-level objective, with the zone in which it is met.
-
-Comes in: a View. Goes out: a plotly figure as a plain dict, or the same traces of a live one moved on. Pure but for `update`, which mutates
-the figure it is given, in one batch. Who runs it: the objective panel; tests/widgets pins the dict as golden JSON.
-"""
+"""The board's picture: one small chart for each service-level objective, with the zone in which it is met."""
 
 from __future__ import annotations
 
@@ -13,7 +9,7 @@ from typing import Any, Final
 from meshcourse.measure.objectives import LATENCY, LOAD, NAMES, SHARE, SUCCESS, Mark, Objectives
 from meshcourse.widgets import palette
 from meshcourse.widgets.figures import lines
-from meshcourse.widgets.trail import minute
+from meshcourse.widgets.models.history import minute
 
 _PLACES: Final = {SUCCESS: ([0.0, 0.46], [0.6, 1.0]), LATENCY: ([0.56, 1.0], [0.6, 1.0]), SHARE: ([0.0, 0.46], [0.0, 0.4])}
 _PLACES[LOAD] = ([0.56, 1.0], [0.0, 0.4])

@@ -1,8 +1,4 @@
-"""Two installation profiles side by side.
-
-Comes in: the names of two profiles, how many objects each makes, the rows of their comparison. Goes out: an HTML table; what differs comes
-first and is marked in words, not by colour alone. Pure. Who runs it: the profile panel; tests/widgets pins it as a golden file.
-"""
+"""Two installation profiles side by side."""
 
 from __future__ import annotations
 
@@ -10,7 +6,7 @@ import html
 from collections.abc import Sequence
 from typing import Final
 
-from meshcourse.mesh.profiles import Profile, Row
+from meshcourse.mesh.install.profiles import Profile, Row
 from meshcourse.widgets import palette
 
 _CELL: Final = "padding:2px 12px;text-align:left;border-bottom:1px solid rgba(128,128,128,0.3)"

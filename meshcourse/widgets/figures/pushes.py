@@ -1,8 +1,6 @@
 """The picture of istiod's pushes: for each order, how many milliseconds it took to each Envoy.
 
-Comes in: a View. Goes out: a plotly figure as a plain dict, or the same traces of a live one moved on. Pure but for `update`, which mutates
-the figure it is given, in one batch. Who runs it: the push panel; tests/widgets pins the dict as golden JSON. The number of traces depends
-only on the proxies.
+The number of traces depends only on the proxies.
 """
 
 from __future__ import annotations

@@ -1,8 +1,6 @@
 """The picture of retries: success beside what the formula says, the tries that requests needed, and the load at each hop.
 
-Comes in: a View. Goes out: a plotly figure as a plain dict, or the same traces of a live one moved on. Pure but for `update`, which
-mutates the figure it is given, in one batch. Who runs it: the retry panel; tests/widgets pins the dict as golden JSON. The number of traces
-never changes.
+The number of traces never changes.
 """
 
 from __future__ import annotations
@@ -11,8 +9,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from meshcourse.widgets import palette, trail
+from meshcourse.widgets import palette
 from meshcourse.widgets.figures import lines
+from meshcourse.widgets.models import history
 
 SUCCEEDED = "succeeded"
 """The one series of the trail."""
@@ -31,7 +30,7 @@ class Bar:
 class View:
     """`success` over the last minute, in per cent; `tries` in per cent of requests; `hops` in requests for each one that a user sent."""
 
-    success: trail.View
+    success: history.View
     tries: tuple[Bar, ...]
     hops: tuple[Bar, ...]
 

@@ -1,8 +1,4 @@
-"""The log of an automatic canary: its steps as rows, those to come included.
-
-Comes in: a Plan and the Steps so far. Goes out: an HTML table, with a sign and a word in every row (colour is never alone). Pure. Who runs
-it: the rollout panel; tests/widgets pins it as a golden file.
-"""
+"""The log of an automatic canary: its steps as rows, those to come included."""
 
 from __future__ import annotations
 
@@ -10,7 +6,7 @@ import html
 from collections.abc import Sequence
 from typing import Final
 
-from meshcourse.widgets.rollout import Plan, Step, Verdict
+from meshcourse.widgets.models.rollout import Plan, Step, Verdict
 
 SIGNS: Final = {Verdict.WATCH: "…", Verdict.PROMOTE: "✔", Verdict.ROLL_BACK: "✘"}
 _STYLE: Final = "border-spacing:14px 1px;margin-left:-14px;color:inherit;font-size:inherit;text-align:left"

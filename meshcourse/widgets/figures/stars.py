@@ -1,8 +1,4 @@
-"""Bookinfo's stars over many requests: one mark for each answer in its order, and how many of each kind there were.
-
-Comes in: the kinds in the order of the answers. Goes out: a plotly figure as a plain dict. Pure. Who runs it: lab.stars; tests/widgets
-pins it as golden JSON.
-"""
+"""Bookinfo's stars over many requests: one mark for each answer in its order, and how many of each kind there were."""
 
 from __future__ import annotations
 

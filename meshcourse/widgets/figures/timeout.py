@@ -1,8 +1,5 @@
 """One request as a waterfall, hop by hop, and beside it how long the last ones took.
 
-Comes in: Journeys, the newest last. Goes out: a plotly figure as a plain dict, or the same traces of a live one moved on. Pure but for
-`update`, which mutates the figure it is given, in one batch. Who runs it: the timeout panel; tests/widgets pins the dict as golden JSON.
-
 Times count from the moment the request was sent. The sender's clock may differ from the proxies', so its bar is laid around the first
 hop's, with as much before as after; the hops lie as their own clocks say.
 """
@@ -13,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from meshcourse.measure.journeys import Journey, Place
+from meshcourse.measure.request_hops import Journey, Place
 from meshcourse.widgets import palette
 from meshcourse.widgets.figures import lines
 

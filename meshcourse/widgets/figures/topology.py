@@ -1,7 +1,5 @@
 """The picture of who calls whom: workloads as circles, calls as arrows that grow with their number.
 
-Comes in: a Topology. Goes out: a plotly figure as a plain dict, or the same traces of a live one moved on. Pure but for `update`, which
-mutates the figure it is given, in one batch. Who runs it: the topology panel; tests/widgets pins the dict as golden JSON.
 There is a fixed number of traces: all lines of one width are one trace with gaps, so that edges may come and go in a live figure.
 """
 

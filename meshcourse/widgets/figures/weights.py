@@ -1,7 +1,5 @@
 """The canary's picture: shares per version beside the wanted ones, latency, errors.
 
-Comes in: a trail.View. Goes out: a plotly figure as a plain dict, or the same traces of a live one moved on. Pure but for `update`,
-which mutates the figure it is given, in one batch. Who runs it: the weight panel; tests/widgets pins the dict as golden JSON.
 The order of traces is the order of `series`; it depends only on the versions, so a live figure never gains or loses a trace.
 """
 
@@ -12,7 +10,7 @@ from typing import Any
 
 from meshcourse.widgets import palette
 from meshcourse.widgets.figures import lines
-from meshcourse.widgets.trail import View
+from meshcourse.widgets.models.history import View
 
 _PERCENTILES = {"p50": ("solid", 0), "p95": ("dash", 1), "p99": ("dot", 3)}
 _ERRORS = {"4xx": ("dot", 4), "5xx": ("solid", 1), "no answer": ("dash", 3)}

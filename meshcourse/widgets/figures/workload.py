@@ -1,7 +1,4 @@
-"""One workload in words: its pods, what its Envoy holds, its last calls, as HTML tables under the commands that show more.
-
-Comes in: a Workload. Goes out: HTML; all that came from the cluster is escaped. Pure. Who runs it: the topology panel, below its picture.
-"""
+"""One workload in words: its pods, what its Envoy holds, its last calls, as HTML tables under the commands that show more."""
 
 from __future__ import annotations
 

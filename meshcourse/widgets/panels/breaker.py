@@ -1,9 +1,4 @@
-"""The breaker panel: limits, ejection and load as sliders, beside what callers get and what their Envoy counts.
-
-Comes in: a Connection, a DestinationRule, the Deployment whose Envoy keeps the breaker, a URL that makes it call, and the Deployment of
-a replica that fails. Goes out: a widget; and the same by calls, for papermill and tests: `set_breaker`, `set_callers`, `set_failing`,
-`start`, `stop`, `wait_seen`, `wait_ejected`, `snapshot`. Who runs it: lab.breaker_panel.
-"""
+"""The breaker panel: limits, ejection and load as sliders, beside what callers get and what their Envoy counts."""
 
 from __future__ import annotations
 
@@ -15,18 +10,19 @@ from dataclasses import dataclass
 from typing import ClassVar, Final
 
 from meshcourse.core import errors
+from meshcourse.kube import replicas, resources
+from meshcourse.kube.connection import Connection
 from meshcourse.measure.admin import AdminLine
 from meshcourse.measure.windows import Summary
-from meshcourse.mesh import breakers, replicas, resources
-from meshcourse.mesh.breakers import Breaker
-from meshcourse.mesh.connection import Connection
+from meshcourse.mesh.rules import breakers
+from meshcourse.mesh.rules.breakers import Breaker
 from meshcourse.traffic import pacing
 from meshcourse.traffic.results import Counts
 from meshcourse.traffic.targets import Target
-from meshcourse.widgets import breaking
-from meshcourse.widgets.breaking import Standing, Tick, Trail
 from meshcourse.widgets.figures import breaker as picture
 from meshcourse.widgets.load import Load
+from meshcourse.widgets.models import breaker as breaking
+from meshcourse.widgets.models.breaker import Standing, Tick, Trail
 from meshcourse.widgets.panels import breaker_controls, controls
 from meshcourse.widgets.panels.breaker_controls import Controls, Widget
 from meshcourse.widgets.panels.panel import FOLLOW, PATIENCE, Panel

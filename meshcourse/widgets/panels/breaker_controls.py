@@ -1,8 +1,6 @@
 """The breaker panel's controls: which widgets there are, how they look and where they stand.
 
-Comes in: a Breaker, whether the failing replica is there, the first View. Goes out: Controls, a box to display and the widgets in it,
-each with a stable description and a CSS class (`mc-breaker-connections`, `mc-callers`, `mc-failing`, `mc-start`, ...), by which a
-browser test finds it. Who runs it: BreakerPanel. No callback is wired here.
+No callback is wired here.
 """
 
 from __future__ import annotations
@@ -15,11 +13,11 @@ from typing import Any, Final
 import ipywidgets
 
 from meshcourse.measure.windows import Summary
-from meshcourse.mesh.breakers import Breaker
+from meshcourse.mesh.rules.breakers import Breaker
 from meshcourse.traffic.results import Counts
 from meshcourse.widgets import live_figure
-from meshcourse.widgets.breaking import Standing, View
 from meshcourse.widgets.figures import breaker as picture
+from meshcourse.widgets.models.breaker import Standing, View
 from meshcourse.widgets.panels import controls
 
 Widget = Any  # ipywidgets has no types

@@ -1,8 +1,6 @@
 """The weight panel's controls: which widgets there are, how they look and where they stand.
 
-Comes in: versions and their weights. Goes out: Controls, a box to display and the widgets in it, each with a stable description and
-a CSS class (`mc-weight-v2`, `mc-observed-v2`, `mc-start`, ...), by which a browser test finds it.
-Who runs it: WeightPanel. No callback is wired here.
+No callback is wired here.
 """
 
 from __future__ import annotations
@@ -17,9 +15,10 @@ import ipywidgets
 
 from meshcourse.measure.windows import Summary
 from meshcourse.traffic.results import Counts
-from meshcourse.widgets import live_figure, palette, redistribution
+from meshcourse.widgets import live_figure, palette
 from meshcourse.widgets.figures import weights as picture
-from meshcourse.widgets.trail import View
+from meshcourse.widgets.models import weights as redistribution
+from meshcourse.widgets.models.history import View
 
 Widget = Any  # ipywidgets has no types
 MAX_RATE = 500

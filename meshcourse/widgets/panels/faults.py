@@ -1,8 +1,6 @@
 """The fault panel: delay and abort by share, for everybody or by header, beside what the callers then see.
 
-Comes in: a Connection, a namespace, the VirtualService that holds the faults, a URL whose requests meet it. Goes out: a widget; and the
-same by calls, for papermill and tests: `set_faults`, `start`, `stop`, `wait_wanted`, `snapshot`. Who runs it: lab.fault_panel. Half of the
-load carries the header and half does not, so that one look shows whom a fault hits.
+Half of the load carries the header and half does not, so that one look shows whom a fault hits.
 """
 
 from __future__ import annotations
@@ -18,16 +16,17 @@ from typing import Final
 import ipywidgets
 
 from meshcourse.core import errors
+from meshcourse.kube.connection import Connection
 from meshcourse.measure.windows import Summary
-from meshcourse.mesh import faults as mesh
-from meshcourse.mesh.connection import Connection
-from meshcourse.mesh.faults import Faults
+from meshcourse.mesh.rules import faults as mesh
+from meshcourse.mesh.rules.faults import Faults
 from meshcourse.traffic.results import Result
 from meshcourse.traffic.targets import Target
-from meshcourse.widgets import faulting, live_figure
-from meshcourse.widgets.faulting import CHOSEN, GROUPS, OTHERS, Story
+from meshcourse.widgets import live_figure
 from meshcourse.widgets.figures import faults as picture
 from meshcourse.widgets.load import Load
+from meshcourse.widgets.models import faults as faulting
+from meshcourse.widgets.models.faults import CHOSEN, GROUPS, OTHERS, Story
 from meshcourse.widgets.panels import controls
 from meshcourse.widgets.panels.panel import PATIENCE, Panel, Widget
 

@@ -1,7 +1,5 @@
 """The injection panel: choose labels, guess, and let the API server say whether a sidecar comes.
 
-Comes in: a Connection, a prefix for its trial namespaces, the chapter that they belong to. Goes out: a widget; and the same by calls, for
-papermill and tests: `choose`, `predict`, `guess`, `prove_all`, `snapshot`. Who runs it: lab.injection_panel.
 A prediction reads the cluster's own webhooks (mesh.webhooks); a proof is a dry-run create of a pod (mesh.trials): istiod is asked, and
 nothing is stored.
 """
@@ -17,10 +15,10 @@ from typing import Any, Final
 import ipywidgets
 
 from meshcourse.core import errors
-from meshcourse.mesh import trials, webhooks
-from meshcourse.mesh.connection import Connection
-from meshcourse.mesh.trials import Trial
-from meshcourse.mesh.webhooks import Decision
+from meshcourse.kube.connection import Connection
+from meshcourse.mesh.injection import dry_run, webhooks
+from meshcourse.mesh.injection.dry_run import Trial
+from meshcourse.mesh.injection.webhooks import Decision
 from meshcourse.widgets.figures import injection as picture
 from meshcourse.widgets.figures.injection import Place, Proof, View
 from meshcourse.widgets.panels import controls
@@ -168,9 +166,9 @@ class InjectionPanel(Panel):
     def _attempt(self, place: Place) -> Trial:
         name = f"{self._prefix}-{SUFFIXES[place[0]]}"
         if name not in self._ready:
-            trials.prepare(self._connection, name, NAMESPACES[place[0]], by=self._by)
+            dry_run.prepare(self._connection, name, NAMESPACES[place[0]], by=self._by)
             self._ready.add(name)
-        return trials.attempt(self._connection, name, PODS[place[1]])
+        return dry_run.attempt(self._connection, name, PODS[place[1]])
 
     # -- showing -----------------------------------------------------------------------------------------------------------------------
 

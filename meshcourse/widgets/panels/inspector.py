@@ -1,8 +1,7 @@
 """The inspector: send one request, and see which route the gateway took and why, and every proxy that it passed.
 
-Comes in: a Connection and a namespace; the hosts to choose from are those of its VirtualServices. Goes out: a widget; and the same by
-calls, for papermill and tests: `ask`, `snapshot`. Who runs it: lab.inspector_panel. The routes are read from the running gateway just
-before the request leaves; where it then went is read from the proxies' access logs. One request is on its way at a time.
+The routes are read from the running gateway just before the request leaves; where it then went is read from the proxies' access logs. One
+request is on its way at a time.
 """
 
 from __future__ import annotations
@@ -17,11 +16,13 @@ from typing import Any, Final
 import ipywidgets
 
 from meshcourse.core import errors
-from meshcourse.measure import decisions, passages
+from meshcourse.kube import resources
+from meshcourse.kube.connection import Connection
+from meshcourse.measure import passages, route_matching
 from meshcourse.measure.admin import AdminLine
-from meshcourse.measure.decisions import Asked
-from meshcourse.mesh import arrival, installation, resources
-from meshcourse.mesh.connection import Connection
+from meshcourse.measure.route_matching import Asked
+from meshcourse.mesh import propagation
+from meshcourse.mesh.install import installation
 from meshcourse.traffic import pacing, sender
 from meshcourse.traffic.targets import Target
 from meshcourse.widgets.figures import inspection as picture
@@ -45,7 +46,7 @@ class InspectorPanel(Panel):
         self._turn = asyncio.Lock()
 
     def _build(self) -> tuple[Widget, Widget]:
-        rules = arrival.listed(self._connection, self._namespace, "virtualservices")
+        rules = propagation.listed(self._connection, self._namespace, "virtualservices")
         hosts = sorted({str(host) for rule in rules for host in rule["spec"].get("hosts", ()) if "*" not in host})
         wide = ipywidgets.Layout(width="420px", max_width="100%")
         style = {"description_width": "80px"}
@@ -116,7 +117,7 @@ class InspectorPanel(Panel):
         target = Target(self._connection.ingress_url + path, host=host, headers={**headers, "User-Agent": mark})
         tables = await asyncio.to_thread(self._line.routes)
         sent = {name.lower(): value for name, value in target.sent_headers().items()}
-        steps = decisions.steps(tables, Asked(host or target.address, path, headers=sent), self._connection.gateway_port)
+        steps = route_matching.steps(tables, Asked(host or target.address, path, headers=sent), self._connection.gateway_port)
         (result,) = await sender.send(target, pacing.closed(requests=1), in_flight=1)
         words = f"GET {path} at {host or target.address}" + "".join(f", {name}: {value}" for name, value in headers.items())
         found = Inspection(words, steps, result.status, result.latency, result.fault)

@@ -1,7 +1,5 @@
 """The board of service-level objectives: a given load, and live whether the release holds what it must.
 
-Comes in: a Connection, a namespace, the labels of the release's pods, and the Objectives. Goes out: a widget; and the same by calls, for
-papermill and tests: `start`, `stop`, `wait_counted`, `wait_met`, `snapshot`. Who runs it: lab.objective_panel, in the capstone.
 The board changes nothing in the mesh: saving the release is the learner's work.
 """
 
@@ -18,18 +16,18 @@ from typing import Final
 import ipywidgets
 
 from meshcourse.core import errors
-from meshcourse.measure import call_counts
+from meshcourse.kube.connection import Connection
+from meshcourse.measure import proxy_counters
 from meshcourse.measure.objectives import Mark, Objectives
 from meshcourse.measure.windows import Summary
-from meshcourse.mesh.connection import Connection
 from meshcourse.traffic.results import Counts
 from meshcourse.traffic.targets import Target
 from meshcourse.widgets import live_figure
 from meshcourse.widgets.figures import objectives as picture
 from meshcourse.widgets.load import Load
+from meshcourse.widgets.models.objectives import Arrivals, Score, Scoring
 from meshcourse.widgets.panels import controls
 from meshcourse.widgets.panels.panel import Panel, Widget
-from meshcourse.widgets.scoring import Arrivals, Score, Scoring
 
 LOOK: Final = 1.0
 """Seconds between looks at the pods' counters."""
@@ -163,7 +161,7 @@ class ObjectivePanel(Panel):
         asked = sum(self._versions.values()) - sum(
             count for name, count in self._versions.items() if name not in {"", self._wanted.version}
         )
-        sample = await asyncio.to_thread(call_counts.read, self._connection, self._namespace)
+        sample = await asyncio.to_thread(proxy_counters.read, self._connection, self._namespace)
         ours = [member for member in sample.members if self._labels.items() <= member.labels.items()]
         self._scoring.arrived(Arrivals(self._now(), asked, sum(member.counts.inbound.begun for member in ours)))
 

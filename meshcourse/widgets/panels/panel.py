@@ -1,9 +1,7 @@
 """What every live panel has in common: it is opened once, redraws on a beat, shows its errors, and ends with its kernel.
 
-Comes in: a key (which cluster and objects a panel is about) and, from a subclass, `_build`, `_beat`, `_leave`, and `_latest` and `_follow`
-where it moves something. Goes out: a widget that a cell displays. Who runs it: the subclasses, one for each panel. A second panel with the
-same key closes the first, so that a cell can be run again. Callbacks run in the kernel's thread and never wait: what takes time is handed
-to the background loop.
+A second panel with the same key closes the first, so that a cell can be run again. Callbacks run in the kernel's thread and never wait:
+what takes time is handed to the background loop.
 """
 
 from __future__ import annotations
@@ -20,9 +18,9 @@ from typing import Any, ClassVar, Final, Self, TypeVar
 import IPython.display
 
 from meshcourse.core import background, errors
-from meshcourse.widgets.film import Camera
-from meshcourse.widgets.latest import Latest
-from meshcourse.widgets.panels import controls, filming
+from meshcourse.widgets.latest_only import Latest
+from meshcourse.widgets.panels import capture, controls
+from meshcourse.widgets.playback import Camera
 
 Widget = Any  # ipywidgets has no types
 T = TypeVar("T")
@@ -125,8 +123,8 @@ class Panel:
         Raises TrafficError when the file cannot be written.
         """
         box = self.box
-        camera = Camera(Path(path), type(self).__name__, filming.names(box))
-        camera.take(self._now(), filming.scene(box))
+        camera = Camera(Path(path), type(self).__name__, capture.names(box))
+        camera.take(self._now(), capture.scene(box))
         with self._lock:
             before, self._camera = self._camera, camera
         if before is not None:
@@ -143,7 +141,7 @@ class Panel:
     def _take(self) -> None:
         with self._lock:
             if self._camera is not None and self._box is not None:
-                self._camera.take(self._now(), filming.scene(self._box))
+                self._camera.take(self._now(), capture.scene(self._box))
 
     def __enter__(self) -> Self:
         return self.open()

@@ -1,7 +1,6 @@
 """A film of a panel, played: the same figures and words, with a slider for the moment, and no cluster.
 
-Comes in: a Film. Goes out: a widget; and the same by calls, for papermill and tests: `seek`, `play`, `stop`, `scene`. Who runs it:
-lab.replay. What the learner once moved is shown as words; nothing here reaches a mesh.
+What the learner once moved is shown as words; nothing here reaches a mesh.
 """
 
 from __future__ import annotations
@@ -14,10 +13,10 @@ from typing import Any, Final
 
 import ipywidgets
 
-from meshcourse.widgets import film, live_figure
-from meshcourse.widgets.film import Film, Scene
+from meshcourse.widgets import live_figure, playback
 from meshcourse.widgets.panels import controls
 from meshcourse.widgets.panels.panel import Panel, Widget
+from meshcourse.widgets.playback import Film, Scene
 
 STEP: Final = 0.25
 
@@ -129,7 +128,7 @@ def stepped(at: float) -> float:
     return math.ceil(at / STEP) * STEP
 
 
-def update(live: Any, wanted: film.Json) -> None:  # noqa: ANN401 - a live figure: plotly has no types
+def update(live: Any, wanted: playback.Json) -> None:  # noqa: ANN401 - a live figure: plotly has no types
     """Move a live figure on to a saved one of as many traces: one message to the browser."""
     with live.batch_update():
         for trace, given in zip(live.data, wanted["data"], strict=True):
@@ -137,6 +136,6 @@ def update(live: Any, wanted: film.Json) -> None:  # noqa: ANN401 - a live figur
         live.layout.update(wanted["layout"])
 
 
-def words(name: str, value: film.Json) -> str:
+def words(name: str, value: playback.Json) -> str:
     """A control's name and value; a line of words as it was."""
     return f"{html.escape(name)}: <b>{html.escape(str(value))}</b>" if name else str(value or "")

@@ -1,7 +1,6 @@
 """The profile panel: choose two of Istio's installation profiles and see how they differ.
 
-Comes in: a Connection (for istioctl; no cluster is asked). Goes out: a widget; and the same by calls, for papermill and tests: `choose`,
-`snapshot`. Who runs it: lab.profile_panel. A profile is generated once and kept; that takes a second, and is done on the background loop.
+A profile is generated once and kept; that takes a second, and is done on the background loop.
 """
 
 from __future__ import annotations
@@ -13,9 +12,9 @@ from typing import Any, Final
 import ipywidgets
 
 from meshcourse.core import errors
-from meshcourse.mesh import profiles
-from meshcourse.mesh.connection import Connection
-from meshcourse.mesh.profiles import Profile, Row
+from meshcourse.kube.connection import Connection
+from meshcourse.mesh.install import profiles
+from meshcourse.mesh.install.profiles import Profile, Row
 from meshcourse.widgets.figures import profiles as picture
 from meshcourse.widgets.panels import controls
 from meshcourse.widgets.panels.panel import Panel

@@ -1,8 +1,7 @@
 """The push panel: give istiod an order, and see how long it takes until every Envoy has it.
 
-Comes in: a Connection, a VirtualService, the (namespace, Deployment) of each proxy to watch. Goes out: a widget; and the same by calls, for
-papermill and tests: `push`, `snapshot`. Who runs it: lab.push_panel. An order is a small change: the header that the VirtualService
-gives to every answer gets the order's number. Orders are given one after the other, never two at once.
+An order is a small change: the header that the VirtualService gives to every answer gets the order's number. Orders are given one after the
+other, never two at once.
 """
 
 from __future__ import annotations
@@ -17,10 +16,10 @@ from typing import Any, Final
 import ipywidgets
 
 from meshcourse.core import errors
+from meshcourse.kube import api_versions, resources
+from meshcourse.kube.connection import Connection
 from meshcourse.measure import pushes
 from meshcourse.measure.pushes import Push
-from meshcourse.mesh import resources, versions
-from meshcourse.mesh.connection import Connection
 from meshcourse.widgets import live_figure
 from meshcourse.widgets.figures import pushes as picture
 from meshcourse.widgets.figures.pushes import View
@@ -108,7 +107,7 @@ class PushPanel(Panel):
 
     def _read(self) -> dict[str, Any]:
         namespace, name = self._where
-        group = versions.networking(self._connection)
+        group = api_versions.networking(self._connection)
         found = resources.read(self._connection.custom().get_namespaced_custom_object, *group, namespace, pushes.PLURAL, name)
         if not found or not found.get("spec", {}).get("http"):
             raise errors.PanelError(

@@ -1,8 +1,6 @@
 """The retry panel: fault and attempts as sliders, beside what requests then go through.
 
-Comes in: a Connection, a namespace with the chain of chapter 8 (front, middle, back), the URL to send load to. Goes out: a widget; and
-the same by calls, for papermill and tests: `set_retries`, `start`, `stop`, `wait_predicted`, `snapshot`. Who runs it: lab.retry_panel, in
-a notebook. The fault is injected between middle and back; the gateway retries, and with *every hop* the sidecar of front as well.
+The fault is injected between middle and back; the gateway retries, and with *every hop* the sidecar of front as well.
 """
 
 from __future__ import annotations
@@ -16,22 +14,22 @@ from typing import Final
 import ipywidgets
 
 from meshcourse.core import errors
+from meshcourse.kube.connection import Connection
 from meshcourse.measure import labels
 from meshcourse.measure.admin import AdminLine
 from meshcourse.measure.shares import Share
 from meshcourse.measure.windows import Summary
-from meshcourse.mesh import retrying as mesh
-from meshcourse.mesh.connection import Connection
-from meshcourse.mesh.retrying import Chain, Retrying
+from meshcourse.mesh.rules import retry_chain as mesh
+from meshcourse.mesh.rules.retry_chain import Chain, Retrying
 from meshcourse.traffic.results import Counts
 from meshcourse.traffic.targets import Target
 from meshcourse.widgets import live_figure
-from meshcourse.widgets import retrying as numbers
 from meshcourse.widgets.figures import retries as picture
 from meshcourse.widgets.load import Load
+from meshcourse.widgets.models import retries as numbers
+from meshcourse.widgets.models.retries import Arrivals, Story
 from meshcourse.widgets.panels import controls
 from meshcourse.widgets.panels.panel import PATIENCE, Panel, Widget
-from meshcourse.widgets.retrying import Arrivals, Story
 
 LOOK: Final = 1.0
 """Seconds between looks at the proxies' counters."""

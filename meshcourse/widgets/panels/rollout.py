@@ -1,8 +1,7 @@
 """The rollout panel: the weight panel, with somebody else at the slider.
 
-Comes in: what the weight panel takes, the version to roll out, a Plan. Goes out: a widget; and by calls, besides those of the weight
-panel: `begin`, `halt`, `wait_done`, `steps`. Who runs it: lab.rollout_panel. One step after the other it writes the weight, waits until
-the mesh has it, watches what users get, and goes on or goes back to the weights from before. `halt` stops where it is.
+One step after the other it writes the weight, waits until the mesh has it, watches what users get, and goes on or goes back to the weights
+from before. `halt` stops where it is.
 """
 
 from __future__ import annotations
@@ -15,12 +14,12 @@ from typing import Any, Final
 import ipywidgets
 
 from meshcourse.core import errors
-from meshcourse.mesh.connection import Connection
-from meshcourse.widgets import redistribution, rollout
+from meshcourse.kube.connection import Connection
 from meshcourse.widgets.figures import rollout as picture
+from meshcourse.widgets.models import rollout, weights
+from meshcourse.widgets.models.rollout import Plan, Step, Verdict
 from meshcourse.widgets.panels import controls
 from meshcourse.widgets.panels.weights import WeightPanel
-from meshcourse.widgets.rollout import Plan, Step, Verdict
 
 PUSH: Final = 0.5
 """Seconds that the mesh may take to follow a weight: what is sent meanwhile is not judged."""
@@ -106,7 +105,7 @@ class RolloutPanel(WeightPanel):
         self.go.disabled = True
         try:
             for weight in self._plan.steps:
-                await self._set(redistribution.moved(before, self._version, weight))
+                await self._set(weights.moved(before, self._version, weight))
                 step = await self._watch(weight)
                 if step.verdict is Verdict.ROLL_BACK:
                     await self._set(before)

@@ -1,9 +1,4 @@
-"""The timeout panel: how long a server takes and how long each hop waits, and where the time of one request goes.
-
-Comes in: a Connection, the URL of a page that takes as long as it is asked to (`{seconds}` stands for that), the places on the way to it,
-and the VirtualServices whose timeouts the sliders move, the first hop's first. Goes out: a widget; and the same by calls, for papermill
-and tests: `set_delay`, `set_timeout`, `send`, `start`, `stop`, `wait_journey`, `snapshot`. Who runs it: lab.timeout_panel.
-"""
+"""The timeout panel: how long a server takes and how long each hop waits, and where the time of one request goes."""
 
 from __future__ import annotations
 
@@ -16,10 +11,10 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, Final
 
 from meshcourse.core import errors
-from meshcourse.measure import journeys as travel
-from meshcourse.measure.journeys import Journey, Place
-from meshcourse.mesh import timeouts
-from meshcourse.mesh.connection import Connection
+from meshcourse.kube.connection import Connection
+from meshcourse.measure import request_hops as travel
+from meshcourse.measure.request_hops import Journey, Place
+from meshcourse.mesh.rules import timeouts
 from meshcourse.traffic import pacing, sender
 from meshcourse.traffic.targets import Target
 from meshcourse.widgets.figures import timeout as picture

@@ -1,8 +1,6 @@
 """The timeout panel's controls: which widgets there are, how they look and where they stand.
 
-Comes in: the delay, the timeouts that the mesh holds, the figure's first content. Goes out: Controls, a box to display and the widgets in
-it, each with a stable description and a CSS class (`mc-delay`, `mc-timeout-0`, `mc-send`, ...), by which a browser test finds it.
-Who runs it: TimeoutPanel. No callback is wired here.
+No callback is wired here.
 """
 
 from __future__ import annotations

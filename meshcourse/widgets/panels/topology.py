@@ -1,8 +1,5 @@
 """The topology panel: who calls whom in a namespace, drawn once a second from what every Envoy counts; and one workload close up.
 
-Comes in: a Connection, a namespace, a path for the load that its buttons send. Goes out: a widget; and the same by calls, for papermill and
-tests: `start`, `stop`, `snapshot`, `wait_for`, `inspect`. Who runs it: lab.topology_panel, in a notebook.
-
 Counting, load, redrawing and reading a workload run on the background loop, so no callback waits for the network. It looks while it is
 open: from its first use to `close()`, to another panel of the same namespace (the cell was run again), or to the end of the kernel.
 """
@@ -21,11 +18,11 @@ from typing import Any, Final
 import ipywidgets
 
 from meshcourse.core import errors
-from meshcourse.measure import call_counts, topology, workloads
-from meshcourse.measure.call_counts import Sample
+from meshcourse.kube.connection import Connection
+from meshcourse.measure import proxy_counters, topology, workloads
+from meshcourse.measure.proxy_counters import Sample
 from meshcourse.measure.topology import Topology
 from meshcourse.measure.workloads import Workload
-from meshcourse.mesh.connection import Connection
 from meshcourse.traffic.targets import Target
 from meshcourse.widgets import live_figure
 from meshcourse.widgets.figures import topology as picture
@@ -145,7 +142,7 @@ class TopologyPanel(Panel):
     # -- what Panel asks for -------------------------------------------------------------------------------------------------------
 
     def _build(self) -> tuple[Any, Any]:
-        self._samples.append(call_counts.read(self._connection, self._namespace))
+        self._samples.append(proxy_counters.read(self._connection, self._namespace))
         self._drawn = self._seen()
         built = self._controls = build(self._drawn, self._load.target.url)
         built.start.on_click(lambda _: self._later(self._load.start()))
@@ -162,7 +159,7 @@ class TopologyPanel(Panel):
         return () if made is None else (made.start, made.stop, made.rate, made.workload, made.again)
 
     async def _beat(self) -> None:
-        sample = await asyncio.to_thread(call_counts.read, self._connection, self._namespace)
+        sample = await asyncio.to_thread(proxy_counters.read, self._connection, self._namespace)
         with self._lock:
             self._samples.append(sample)
             # The oldest that stays is the newest of those that are a window old, unless there was a long gap after it.

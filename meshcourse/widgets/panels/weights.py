@@ -1,8 +1,5 @@
 """The weight panel: sliders that move real traffic, beside what the traffic then does.
 
-Comes in: a Connection, a VirtualService, the URL to send load to, and how answers tell their version. Goes out: a widget; and the same by
-calls, for papermill and tests: `set_weights`, `start`, `stop`, `wait_observed`, `snapshot`. Who runs it: lab.weight_panel, in a notebook.
-
 Patches, load and redrawing run on the background loop, so no callback waits for the network. A panel ends with `close()`, when
 another is opened for the same route (the cell was run again), and when the kernel exits.
 """
@@ -18,21 +15,21 @@ from pathlib import Path
 from typing import Any, Final
 
 from meshcourse.core import background, errors
+from meshcourse.kube.connection import Connection
 from meshcourse.measure import labels as labelling
 from meshcourse.measure.shares import Share
 from meshcourse.measure.windows import Summary
-from meshcourse.mesh import weights as route_weights
-from meshcourse.mesh.connection import Connection
+from meshcourse.mesh.rules import weights as route_weights
 from meshcourse.traffic import recording
 from meshcourse.traffic.results import Counts, Labeller
 from meshcourse.traffic.targets import Target
-from meshcourse.widgets import redistribution
 from meshcourse.widgets.figures import weights as picture
 from meshcourse.widgets.load import Load
+from meshcourse.widgets.models import weights as redistribution
+from meshcourse.widgets.models.history import Tick, Trail, View
 from meshcourse.widgets.panels import controls
 from meshcourse.widgets.panels.controls import Controls
 from meshcourse.widgets.panels.panel import PATIENCE, Panel
-from meshcourse.widgets.trail import Tick, Trail, View
 
 TICK: Final = 0.25
 GESTURE: Final = 2.0

@@ -12,10 +12,12 @@ from pathlib import Path
 import pytest
 
 from meshcourse.core.errors import ClusterError
-from meshcourse.node import images, instances, security
-from meshcourse.node.images import crane, pulled, unpacking
-from meshcourse.node.images.accounts import Accounts, inside
-from meshcourse.node.statuses import Identity
+from meshcourse.node import images
+from meshcourse.node.container import runs
+from meshcourse.node.images.passwd import Accounts, inside
+from meshcourse.node.pulling import crane, store, unpacking
+from meshcourse.node.spec import security_context
+from meshcourse.node.status.statuses import Identity
 
 DIGEST = "sha256:" + "5" * 64
 
@@ -28,33 +30,33 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_an_images_config_says_what_runs(cache: Path) -> None:
     config = {"Entrypoint": ["/a"], "Cmd": None, "Env": ["A=b=c"], "WorkingDir": "/w", "User": "u:g", "StopSignal": "SIGQUIT"}
-    image = pulled.Pulled(DIGEST, {"config": config}, 1, 0.0).image("example.com/x")
+    image = store.Pulled(DIGEST, {"config": config}, 1, 0.0).image("example.com/x")
     assert (image.entrypoint, image.command, image.environment, image.working_dir) == (("/a",), (), {"A": "b=c"}, "/w")
     assert (image.identity, image.user, image.root) == (f"example.com/x@{DIGEST}", "u:g", cache / ("5" * 64) / "root")
-    assert [instances.stop_signal(life, image).name for life in ({}, {"stopSignal": "SIGINT"})] == ["SIGQUIT", "SIGINT"]
-    assert pulled.Pulled(DIGEST, {}, 1, 0.0).image("x").working_dir == "/"
+    assert [runs.stop_signal(life, image).name for life in ({}, {"stopSignal": "SIGINT"})] == ["SIGQUIT", "SIGINT"]
+    assert store.Pulled(DIGEST, {}, 1, 0.0).image("x").working_dir == "/"
 
 
 def test_an_image_is_there_whole_or_not_at_all(cache: Path) -> None:
-    lock = pulled.hold(DIGEST, alone=True)
-    pulled.begin(DIGEST).joinpath("file").write_text("1234")
-    pulled.name("example.com/x:1", DIGEST)
-    assert (pulled.find(DIGEST), pulled.named("example.com/x:1"), pulled.listed()) == (None, None, ())
-    assert not pulled.begin(DIGEST).joinpath("file").exists()  # a pull that broke off leaves nothing to the next one
-    pulled.complete(DIGEST, {"config": {}}, 4)
-    found = pulled.named("example.com/x:1")
+    lock = store.hold(DIGEST, alone=True)
+    store.begin(DIGEST).joinpath("file").write_text("1234")
+    store.name("example.com/x:1", DIGEST)
+    assert (store.find(DIGEST), store.named("example.com/x:1"), store.listed()) == (None, None, ())
+    assert not store.begin(DIGEST).joinpath("file").exists()  # a pull that broke off leaves nothing to the next one
+    store.complete(DIGEST, {"config": {}}, 4)
+    found = store.named("example.com/x:1")
     assert found is not None
-    assert found == pulled.named(f"example.com/x@{DIGEST}")
-    assert pulled.listed() == ((("example.com/x:1",), found),)
-    assert pulled.prune() == (0, 1)
+    assert found == store.named(f"example.com/x@{DIGEST}")
+    assert store.listed() == ((("example.com/x:1",), found),)
+    assert store.prune() == (0, 1)
     os.close(lock)
-    assert pulled.prune()[1] == 0
-    assert pulled.listed() == ()
+    assert store.prune()[1] == 0
+    assert store.listed() == ()
 
 
 @pytest.mark.parametrize("digest", ["", "sha256:", "sha256:../../etc", "sha256:" + "Z" * 64, "5" * 64])
 async def test_what_is_no_digest_names_no_folder(cache: Path, digest: str) -> None:
-    assert pulled.find(digest) is None
+    assert store.find(digest) is None
     if digest:
         with pytest.raises(crane.PullFailed, match="is no sha256 digest"):
             await crane.pull(f"example.com/x@{digest}", lambda _: None)
@@ -82,14 +84,14 @@ def accounts(tmp_path: Path) -> Accounts:
 )
 def test_names_are_those_of_the_image(tmp_path: Path, user: str, context: dict[str, int], identity: Identity) -> None:
     pod = {"metadata": {"name": "p", "namespace": "n", "uid": "u"}, "spec": {"securityContext": context}}
-    assert security.security(pod, {"name": "c"}, user, accounts(tmp_path)).identity == identity
+    assert security_context.security(pod, {"name": "c"}, user, accounts(tmp_path)).identity == identity
 
 
 @pytest.mark.parametrize(("user", "words"), [("bob", "unable to find user bob"), ("ada:bobs", "unable to find group bobs")])
 def test_a_name_that_the_image_does_not_know_is_refused(tmp_path: Path, user: str, words: str) -> None:
     pod = {"metadata": {"name": "p", "namespace": "n", "uid": "u"}, "spec": {}}
-    with pytest.raises(security.InvalidSecurity, match=words):
-        security.security(pod, {"name": "c"}, user, accounts(tmp_path))
+    with pytest.raises(security_context.InvalidSecurity, match=words):
+        security_context.security(pod, {"name": "c"}, user, accounts(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -133,7 +135,7 @@ def test_an_archive_is_unpacked_into_its_folder_and_nowhere_else(tmp_path: Path)
             for field, value in more.items():
                 setattr(member, field, value)
             tar.addfile(member, io.BytesIO(b"abc"))
-    words = [sys.executable, "-m", "meshcourse.node.images.unpacking", str(root)]
+    words = [sys.executable, "-m", "meshcourse.node.pulling.unpacking", str(root)]
     done = subprocess.run(words, input=packed.getvalue(), capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
     assert done.stdout.split()[-1] == b"6"
@@ -153,7 +155,7 @@ def test_an_archive_that_cannot_be_unpacked_is_refused_in_one_line(tmp_path: Pat
         member = tarfile.TarInfo("file")
         member.pax_headers = {"mtime": "inf"}
         tar.addfile(member)
-    words = [sys.executable, "-m", "meshcourse.node.images.unpacking", str(tmp_path)]
+    words = [sys.executable, "-m", "meshcourse.node.pulling.unpacking", str(tmp_path)]
     done = subprocess.run(words, input=packed.getvalue(), capture_output=True, check=False)
     assert done.returncode == 1
     assert done.stderr.startswith(b"OverflowError: ")

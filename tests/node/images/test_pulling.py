@@ -28,8 +28,9 @@ from waiting import until
 
 from meshcourse.cluster import clusters
 from meshcourse.engine import binaries
-from meshcourse.node import entering, sandbox
-from meshcourse.node.images import pulled
+from meshcourse.node.container import sandbox
+from meshcourse.node.process import nsenter
+from meshcourse.node.pulling import store
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
@@ -184,7 +185,7 @@ def test_the_images_own_config_and_files_run(app: Pulling) -> None:
     assert app.kubectl("logs", "app") == "Hello, world, from /home/ada as 1000:1001\n"
     digest = app.registry.crane("digest", app.image)
     assert app.status("app")["imageID"] == f"{app.host}/course/app@{digest}"
-    assert re.search(rf"Successfully pulled .* Image size: {pulled.find(digest).size} bytes", app.event("app", "Pulled"))  # type: ignore[union-attr]
+    assert re.search(rf"Successfully pulled .* Image size: {store.find(digest).size} bytes", app.event("app", "Pulled"))  # type: ignore[union-attr]
 
 
 def test_exec_stands_where_the_container_stands(app: Pulling) -> None:
@@ -199,7 +200,7 @@ def test_exec_stands_where_the_container_stands(app: Pulling) -> None:
     assert "usr" not in said.split()  # nothing of the host is seen
     app.kubectl("exec", "app", "--", "touch", "/var/run/shared/it")
     assert "token" in app.kubectl("exec", "app", "--", "ls", "/run/secrets/kubernetes.io/serviceaccount")
-    assert not list(pulled.home().glob("*/root/home/ada/mine"))  # what a container writes is its own
+    assert not list(store.home().glob("*/root/home/ada/mine"))  # what a container writes is its own
 
 
 def test_the_pod_lays_its_words_over_the_images(app: Pulling) -> None:
@@ -222,7 +223,7 @@ def test_a_container_and_what_enters_it_have_the_same_capabilities_and_no_more(a
     app.run("rooted", app.image, securityContext={"runAsUser": 0, "capabilities": {"drop": ["NET_RAW"], "add": ["NET_ADMIN"]}})
     app.ready("rooted")
     wanted = sandbox.DEFAULT_CAPABILITIES - {"NET_RAW"} | {"NET_ADMIN"}
-    mask = sum(1 << number for number, name in enumerate(entering.CAPABILITIES) if name in wanted)
+    mask = sum(1 << number for number, name in enumerate(nsenter.CAPABILITIES) if name in wanted)
     lines = [f"CapInh:\t{0:016x}", *(f"{kind}:\t{mask:016x}" for kind in ("CapPrm", "CapEff", "CapBnd")), f"CapAmb:\t{0:016x}"]
     for process in ("2", "self"):  # the main process, and this one
         until(
@@ -275,7 +276,7 @@ def test_what_was_pulled_is_listed_kept_while_it_is_used_and_pruned_then(
 ) -> None:
     state = {"MESHCOURSE_STATE": os.environ["MESHCOURSE_STATE"]}
     assert json.loads(meshcourse("status", "--name", app.cluster.name, "-o", "json", environment=state).stdout)["images"] == "registry"
-    (broken := pulled.begin("sha256:" + "0" * 64)).joinpath("half").write_text("a pull that broke off")
+    (broken := store.begin("sha256:" + "0" * 64)).joinpath("half").write_text("a pull that broke off")
     listed = meshcourse("images", environment={"COLUMNS": "200"}).stdout
     assert re.search(rf"{re.escape(app.image)} +sha256:\w+ +\d+\.\d MB", listed)
     assert "1 kept" in meshcourse("images", "prune").stderr
@@ -296,7 +297,7 @@ def test_what_was_pulled_is_listed_kept_while_it_is_used_and_pruned_then(
     line.over.set()
     line.shutdown()
     line.server_close()
-    assert len(list(pulled.home().glob("*.part"))) == 1
+    assert len(list(store.home().glob("*.part"))) == 1
     assert "kept" not in meshcourse("images", "prune").stderr
-    assert pulled.listed() == ()
-    assert [path.name for path in pulled.home().iterdir() if path.name not in ("locks", "names")] == []
+    assert store.listed() == ()
+    assert [path.name for path in store.home().iterdir() if path.name not in ("locks", "names")] == []

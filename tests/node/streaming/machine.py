@@ -16,7 +16,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from meshcourse.node.processes import Process
+from meshcourse.node.process.processes import Process
 from meshcourse.node.streaming.runtime import LogSource, NotRunning
 from meshcourse.node.streaming.server import Server
 

@@ -21,8 +21,8 @@ import pytest
 from machine import Kubelet, Machine, contexts
 
 from meshcourse.cluster.certificates import Authority, Identity
-from meshcourse.node.logs import LogWriter
-from meshcourse.node.processes import Process
+from meshcourse.node.process.logs import LogWriter
+from meshcourse.node.process.processes import Process
 from meshcourse.node.streaming.server import Server, server_tls
 
 STDIN, STDOUT, STDERR, ERROR, RESIZE, CLOSE = 0, 1, 2, 3, 4, 255

@@ -19,7 +19,7 @@ import kubernetes
 import pytest
 from kubernetes.stream import portforward, stream
 
-from meshcourse.node.processes import Outputs, Process
+from meshcourse.node.process.processes import Outputs, Process
 
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("shell")]
 

@@ -1,7 +1,4 @@
-"""Calls from one service to the next, with the headers that must travel along.
-
-Comes in: a URL, headers, seconds. Goes out: an `Answer`, or `NoAnswer` saying why there is none. Who runs it: productpage and reviews.
-"""
+"""Calls from one service to the next, with the headers that must travel along."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""Bookinfo's details: what is known of a book, always the same. `python3 -m apps.details 9080`.
-
-Comes in: GET /details/NUMBER. Goes out: author, year and so on, as JSON. (The original can also ask a book service on the Internet,
-with ENABLE_EXTERNAL_BOOK_SERVICE; this one says on stdout that it cannot.)
-"""
+"""Bookinfo's details: what is known of a book, always the same. `python3 -m apps.details 9080`."""
 
 from __future__ import annotations
 

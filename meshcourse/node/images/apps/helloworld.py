@@ -1,8 +1,4 @@
-"""Istio's helloworld: says its version and its host. `python3 -m apps.helloworld 5000`.
-
-Comes in: GET /hello; SERVICE_VERSION. Goes out: one line. (The original also burns some processor time for each call, so that autoscaling
-has something to see; two cores have better uses for it.)
-"""
+"""Istio's helloworld: says its version and its host. `python3 -m apps.helloworld 5000`."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Bookinfo's pages as HTML: self-contained, with no script, no picture and nothing from elsewhere.
-
-Comes in: what the services said. Goes out: HTML text. Pure. Who runs it: productpage.
-"""
+"""Bookinfo's pages as HTML: self-contained, with no script, no picture and nothing from elsewhere."""
 
 from __future__ import annotations
 

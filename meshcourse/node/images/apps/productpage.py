@@ -1,9 +1,4 @@
-"""Bookinfo's productpage: the page that people see, made from details and reviews. `python3 -m apps.productpage 9080`.
-
-Comes in: requests from browsers. Goes out: HTML, or JSON below /api/v1. It waits 3 s for each service, asks reviews a second time
-when the first try fails (so a slow reviews costs 6 s), and shows an error in place of what it did not get. Signing in takes any name
-and any password; the name then goes to all services in the header `end-user`, which VirtualServices can match.
-"""
+"""Bookinfo's productpage: the page that people see, made from details and reviews. `python3 -m apps.productpage 9080`."""
 
 from __future__ import annotations
 

@@ -1,9 +1,4 @@
-"""Bookinfo's ratings: stars from two reviewers. `python3 -m apps.ratings 9080`.
-
-Comes in: GET /ratings/NUMBER, and POST to it, which keeps other stars in memory. Goes out: JSON. SERVICE_VERSION makes it bad on purpose,
-as in the original: v-faulty fails half of the time, v-delayed takes 7 s half of the time, v-unavailable is away every other minute,
-v-unhealthy every other quarter of an hour, and then fails its health check too. v2 wants a database that is not here, and says so.
-"""
+"""Bookinfo's ratings: stars from two reviewers. `python3 -m apps.ratings 9080`."""
 
 from __future__ import annotations
 

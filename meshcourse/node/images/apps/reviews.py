@@ -1,9 +1,4 @@
-"""Bookinfo's reviews: two opinions on a book, with stars if the version has them. `python3 -m apps.reviews 9080`.
-
-Comes in: GET /reviews/NUMBER. Goes out: JSON. One program for three images: v1 has ENABLE_RATINGS=false; v2 asks ratings and paints
-the stars black, v3 red (STAR_COLOR). How long it waits for ratings hangs on the colour, as in the original: 10 s if black, else 2.5 s.
-Istio's fault injection lesson lives on that difference.
-"""
+"""Bookinfo's reviews: two opinions on a book, with stars if the version has them. `python3 -m apps.reviews 9080`."""
 
 from __future__ import annotations
 

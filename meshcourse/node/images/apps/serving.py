@@ -1,7 +1,6 @@
 """The HTTP server below each program: one thread for each connection, HTTP/1.1 with connections kept open.
 
-Comes in: an `App`, a function from `Request` to `Reply`, and a port. Goes out: replies, and one line for each request on stdout.
-Who runs it: `run`, from each program's main. SIGTERM ends the process at once, since nothing here catches it.
+SIGTERM ends the process at once, since nothing here catches it.
 """
 
 from __future__ import annotations

@@ -1,8 +1,4 @@
-"""What stands in for Tomcat: a web server on port 8080 that says that it is no Tomcat, and that can be slow. `python3 -m apps.tomcat 8080`.
-
-Comes in: requests. Goes out: the files of /usr/local/tomcat/webapps/ROOT, as Tomcat serves them; /slow?seconds=3 answers after 3 s;
-DELAY_SECONDS delays every page. It runs no servlets and no JSP.
-"""
+"""A stand-in for Tomcat: a web server on port 8080 that says it is no Tomcat, and can be slow. `python3 -m apps.tomcat 8080`."""
 
 from __future__ import annotations
 

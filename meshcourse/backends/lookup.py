@@ -1,0 +1,28 @@
+"""Which backend a cluster's name stands for."""
+
+from __future__ import annotations
+
+from meshcourse.backends import embedded, records
+from meshcourse.backends.backend import Backend
+from meshcourse.backends.embedded import Embedded
+from meshcourse.backends.existing import Existing
+from meshcourse.backends.kind import Kind
+from meshcourse.core import settings
+
+
+def find(name: str = settings.DEFAULT_CLUSTER) -> Backend:
+    """The backend of the cluster `name`, whether it runs or not. Raises ClusterError when its record cannot be read."""
+    record = records.find(name)
+    if record is None:
+        return Embedded(name)
+    return Kind(name) if record.backend == records.KIND else Existing(name)
+
+
+def running() -> tuple[Backend, ...]:
+    """Every cluster of this user that runs or is in use; the own ones last, since one of the others may be in one of them."""
+    return (*(find(record.name) for record in records.every()), *embedded.running())
+
+
+def runs(name: str) -> bool:
+    """Whether the cluster `name` can be used as it is."""
+    return any(each.name == name for each in running())

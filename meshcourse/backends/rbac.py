@@ -1,0 +1,100 @@
+"""May this kubeconfig do what the course does? Asked of the API server itself, right by right, before anything is touched.
+
+The list is rbac.yaml, two roles that can be applied as they stand; README shows them, and a test keeps the two the same.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import urllib3
+import yaml
+from kubernetes import client
+from kubernetes.client.exceptions import ApiException
+
+from meshcourse.core.errors import ClusterError, KubernetesError
+
+FILE: Final = Path(__file__).with_name("rbac.yaml")
+PATIENCE: Final = 15.0
+AT_ONCE: Final = 8
+"""Questions under way at a time: a far API server takes its time for each."""
+
+
+@dataclass(frozen=True, order=True)
+class Right:
+    """One verb on one resource, in one namespace or (empty) in every one. `*` is all of them."""
+
+    group: str
+    resource: str
+    verb: str
+    namespace: str = ""
+
+    @property
+    def where(self) -> str:
+        """The resource as kubectl writes it, and the namespace if there is one."""
+        name = f"{self.resource}.{self.group}" if self.group else self.resource
+        return f"{name} in namespace {self.namespace}" if self.namespace else name
+
+    def review(self) -> dict[str, Any]:
+        """The SelfSubjectAccessReview that asks for it."""
+        resource, _, subresource = self.resource.partition("/")
+        asked = {"group": self.group, "resource": resource, "subresource": subresource, "verb": self.verb, "namespace": self.namespace}
+        return {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview", "spec": {"resourceAttributes": asked}}
+
+
+ADMINISTRATOR: Final = Right("*", "*", "*")
+"""What installing Istio takes: it makes roles, webhooks and kinds for the whole cluster."""
+
+
+def needed(path: Path = FILE) -> tuple[Right, ...]:
+    """Every right of the roles in `path`, in their order."""
+    roles = list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
+    return tuple(
+        Right(*each, role["metadata"].get("namespace", ""))
+        for role in roles
+        for rule in role["rules"]
+        for each in itertools.product(rule["apiGroups"], rule["resources"], rule["verbs"])
+    )
+
+
+def missing(api: client.ApiClient, asked: Iterable[Right]) -> tuple[Right, ...]:
+    """Those of `asked` that the API server would refuse. Raises KubernetesError when it does not answer at all."""
+    reviews = client.AuthorizationV1Api(api)
+
+    def refused(right: Right) -> bool:
+        body: Any = right.review()  # the client takes plain JSON as well
+        answer: Any = reviews.create_self_subject_access_review(body, _request_timeout=PATIENCE)
+        return not answer.status.allowed
+
+    asked = tuple(asked)
+    try:
+        with ThreadPoolExecutor(AT_ONCE) as several:
+            return tuple(right for right, is_refused in zip(asked, several.map(refused, asked), strict=True) if is_refused)
+    except ApiException as error:
+        status = {"status": "Failure", "code": int(error.status or 0), "reason": str(error.reason)}
+        why = f"{error.status} {error.reason}"
+        raise KubernetesError(
+            "The API server does not say what you may do.", why=why, next="kubectl auth can-i --list", status=status
+        ) from error
+    except (OSError, urllib3.exceptions.HTTPError) as error:
+        raise KubernetesError(
+            "The cluster does not answer.", why=str(error), next="kubectl version    # with the same kubeconfig"
+        ) from error
+
+
+def lacking(found: Iterable[Right], *, who: str) -> ClusterError:
+    """The error that names what is missing: one line for each resource."""
+    verbs: dict[str, list[str]] = {}
+    for right in found:
+        verbs.setdefault(right.where, []).append(right.verb)
+    lines = [f"{', '.join(names)}: {resource}" for resource, names in verbs.items()]
+    return ClusterError(
+        f"{who} may not do all that the course does.",
+        why="\n  ".join(["these rights are missing:", *lines]),
+        next=f"kubectl apply -f {FILE}    # for an administrator, who then binds both roles to you, as the file says",
+    )

@@ -1,0 +1,76 @@
+"""A diagram as its author means it: boxes, frames around them, arrows, notes. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+KINDS: Final = ("app", "proxy", "control", "person", "store")
+STYLES: Final = ("solid", "dashed", "failed")
+
+Spot = tuple[float, float]
+Lines = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Box:
+    """A thing: `at` is (column, row), `size` the least width and height in pixels."""
+
+    id: str
+    at: Spot
+    text: Lines
+    kind: str = "app"
+    size: Spot = (0, 0)
+
+
+@dataclass(frozen=True)
+class Group:
+    """A frame with a title around boxes and groups."""
+
+    id: str
+    title: str
+    around: Lines
+
+
+@dataclass(frozen=True)
+class Arrow:
+    """Who sends to whom."""
+
+    start: str
+    end: str
+    label: Lines = ()
+    style: str = "solid"
+    bend: float = 0.0
+    along: float | None = None
+
+
+@dataclass(frozen=True)
+class Note:
+    """A remark that stands by itself."""
+
+    at: Spot
+    text: Lines
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A whole picture as its author wrote it, every name in it known."""
+
+    title: str
+    describe: str
+    boxes: tuple[Box, ...]
+    groups: tuple[Group, ...] = ()
+    arrows: tuple[Arrow, ...] = ()
+    notes: tuple[Note, ...] = ()
+    gap: Spot = (60, 40)
+
+    def members(self, name: str) -> tuple[Box, ...]:
+        """The boxes of a box (itself) or of a group, however deep."""
+        for group in self.groups:
+            if group.id == name:
+                return tuple(box for inner in group.around for box in self.members(inner))
+        return tuple(box for box in self.boxes if box.id == name)
+
+
+class DiagramError(Exception):
+    """A diagram that cannot be drawn: its message says which parts are in each other's way."""

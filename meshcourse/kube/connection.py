@@ -1,0 +1,71 @@
+"""Where a mesh is: everything that is needed to talk to one cluster, whoever runs it.
+
+Making one does no I/O; the first client reads the kubeconfig.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from kubernetes import client, config
+
+from meshcourse.core import errors, settings
+
+
+@dataclass(frozen=True)
+class Connection:
+    """One cluster. `ingress_url` is where the ingress gateway's `gateway_port` answers on this machine, without a trailing slash."""
+
+    kubeconfig: Path
+    ingress_url: str
+    environment: Mapping[str, str] = field(default_factory=dict, hash=False, compare=False)
+    """PATH with kubectl and istioctl, and KUBECONFIG; laid over this process's own environment by `child_environment`."""
+
+    def api(self) -> client.ApiClient:
+        """The HTTP client under all the others. Raises ClusterError when the kubeconfig cannot be used."""
+        try:
+            return _api(self.kubeconfig, self.kubeconfig.stat().st_mtime_ns)
+        except (OSError, config.ConfigException) as error:
+            raise errors.ClusterError(
+                f"The kubeconfig {self.kubeconfig} cannot be used.",
+                why=str(error),
+                next="meshcourse status    # and `meshcourse up` if no cluster runs",
+            ) from error
+
+    def core(self) -> client.CoreV1Api:
+        """Pods, Services, Namespaces, ConfigMaps."""
+        return client.CoreV1Api(self.api())
+
+    def apps(self) -> client.AppsV1Api:
+        """Deployments and ReplicaSets."""
+        return client.AppsV1Api(self.api())
+
+    def custom(self) -> client.CustomObjectsApi:
+        """Istio's own kinds: VirtualService, DestinationRule, Gateway."""
+        return client.CustomObjectsApi(self.api())
+
+    @property
+    def learner(self) -> str:
+        """For which of several learners who share the cluster; empty where nobody shares it."""
+        return self.environment.get(settings.LEARNER_VARIABLE, "")
+
+    @property
+    def gateway_port(self) -> int:
+        """The port that Gateways of this connection open on the ingress gateway: 80, or a learner's own."""
+        return int(self.environment.get(settings.PORT_VARIABLE, settings.HTTP_PORT))
+
+    def child_environment(self) -> dict[str, str]:
+        """The environment for a kubectl, an istioctl or a shell that this process starts."""
+        return {**os.environ, **self.environment, "KUBECONFIG": str(self.kubeconfig)}
+
+
+@functools.lru_cache(maxsize=16)
+def _api(kubeconfig: Path, changed: int) -> client.ApiClient:  # noqa: ARG001 - `changed` makes a rewritten kubeconfig a new key
+    """Read once per kubeconfig: reading it writes certificates to temporary files, too slow for a slider's every move."""
+    configuration = client.Configuration()
+    config.load_kube_config(str(kubeconfig), client_configuration=configuration, persist_config=False)  # type: ignore[no-untyped-call]
+    return client.ApiClient(configuration)

@@ -1,0 +1,80 @@
+"""YAML read with care: where it is broken, the message shows the line and points at the place.
+
+Pure: no cluster, no files but `load`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from meshcourse.core import errors
+
+Json = dict[str, Any]
+
+
+def load(path: Path) -> tuple[Json, ...]:
+    """The objects in the file `path`. Raises CourseError when it cannot be read, else as `parse`."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise errors.CourseError(f"The manifest {path} cannot be read.", why=str(error), next="ls manifests/*") from error
+    return parse(text, source=str(path))
+
+
+def parse(text: str, *, source: str = "the manifest") -> tuple[Json, ...]:
+    """The objects in `text`, empty documents left out. Raises MeshError for broken YAML and for what is not a Kubernetes object."""
+    try:
+        documents = list(yaml.safe_load_all(text))
+    except yaml.MarkedYAMLError as error:
+        raise errors.MeshError(
+            f"{source} is not valid YAML.",
+            why=_explain(text, error),
+            next="indent with spaces, two for each level, and put one space after each colon; then run the cell again",
+        ) from error
+    except yaml.YAMLError as error:
+        raise errors.MeshError(
+            f"{source} is not valid YAML.", why=str(error), next="look for characters that do not belong there"
+        ) from error
+    objects = [document for document in documents if document is not None]
+    for found in objects:
+        _must_be_an_object(found, source)
+    return tuple(objects)
+
+
+def _explain(text: str, error: yaml.MarkedYAMLError) -> str:
+    problem = error.problem or "it cannot be parsed"
+    mark = error.problem_mark or error.context_mark
+    if mark is None:
+        return problem
+    lines = text.splitlines()
+    line = lines[mark.line] if mark.line < len(lines) else ""
+    shown = f"line {mark.line + 1}: {problem}\n    {line.replace(chr(9), '→   ')}\n    {' ' * _column(line, mark.column)}^"
+    if "\t" in line[: mark.column + 1]:
+        shown += "\n    The line holds a tab (shown as →). YAML is indented with spaces only."
+    return shown
+
+
+def _column(line: str, column: int) -> int:
+    return column + 3 * line[:column].count("\t")
+
+
+def _must_be_an_object(found: object, source: str) -> None:
+    if not isinstance(found, dict):
+        raise errors.MeshError(
+            f"{source} is valid YAML but not a Kubernetes object.",
+            why=f"it holds {type(found).__name__} {str(found)[:60]!r}, where a mapping with apiVersion, kind and metadata should be",
+            next="start with `apiVersion:` and `kind:` at the left margin",
+        )
+    metadata = found.get("metadata")
+    lacking = [key for key in ("apiVersion", "kind") if not isinstance(found.get(key), str)]
+    if not (isinstance(metadata, dict) and metadata.get("name")):
+        lacking.append("metadata.name")
+    if lacking:
+        raise errors.MeshError(
+            f"{source} is not a complete Kubernetes object.",
+            why=f"it has no {' and no '.join(lacking)}",
+            next="compare with a manifest that works: kubectl get virtualservice NAME -o yaml",
+        )

@@ -1,0 +1,28 @@
+"""How many pods a Deployment has: reading the number and setting it.
+
+Blocking; a few milliseconds.
+"""
+
+from __future__ import annotations
+
+import urllib3
+from kubernetes.client.exceptions import ApiException
+
+from meshcourse.kube import resources
+from meshcourse.kube.connection import Connection
+
+
+def read(connection: Connection, namespace: str, deployment: str) -> int | None:
+    """The wanted replicas; None when there is no such Deployment."""
+    found = resources.read(connection.apps().read_namespaced_deployment_scale, deployment, namespace)
+    return None if found is None else int(found.spec.replicas or 0)
+
+
+def write(connection: Connection, namespace: str, deployment: str, wanted: int) -> None:
+    """Set the wanted replicas. Raises KubernetesError when the API server refuses."""
+    try:
+        connection.apps().patch_namespaced_deployment_scale(deployment, namespace, {"spec": {"replicas": wanted}})
+    except ApiException as error:
+        raise resources.refused(error, f"Deployment {deployment} cannot be scaled to {wanted}.") from error
+    except (OSError, urllib3.exceptions.HTTPError) as error:
+        raise resources.unanswered(error) from error

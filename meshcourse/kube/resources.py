@@ -1,0 +1,212 @@
+"""Applying, deleting and awaiting Kubernetes objects through kubectl.
+
+Server-side apply, so that a panel and a learner may both own fields of one object.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import urllib3
+from kubernetes.client.exceptions import ApiException
+
+from meshcourse.core import errors
+from meshcourse.kube import api_versions, commands, manifests
+from meshcourse.kube.commands import Completed, Report
+from meshcourse.kube.connection import Connection
+
+FIELD_MANAGER: Final = "meshcourse"
+_APPLY: Final = ("kubectl", "apply", "--server-side", "--force-conflicts", f"--field-manager={FIELD_MANAGER}", "-f", "-")
+# kubectl prints a Status as `Error from server (Reason): message`; these are the codes that the reasons stand for.
+_CODES: Final = {
+    "BadRequest": 400,
+    "Unauthorized": 401,
+    "Forbidden": 403,
+    "NotFound": 404,
+    "AlreadyExists": 409,
+    "Conflict": 409,
+    "Invalid": 422,
+}
+_SERVER_SAID: Final = re.compile(r"Error from server(?: \((?P<reason>\w+)\))?: (?P<message>.*)", re.DOTALL)
+_INVALID: Final = re.compile(r"(?P<message>The .+ is invalid: .*)", re.DOTALL)
+# What kubectl prints when nobody answers it.
+_SILENT: Final = ("refused", "no such host", "handshake timeout", "i/o timeout", "connection reset", "failed to download openapi")
+_UNKNOWN: Final = re.compile(r'no matches for kind "[^"]*" in version "(?:(?P<group>[^"/]+)/)?')
+_WEBHOOK: Final = re.compile(r'admission webhook "(?P<hook>[^"]+)" denied the request: (?P<words>.*)', re.DOTALL)
+
+
+def apply(connection: Connection, manifest: str | Path, *, namespace: str | None = None) -> tuple[str, ...]:
+    """Apply `manifest` (YAML text, or the path of a file); returns kubectl's lines (`gateway.networking.istio.io/web serverside-applied`).
+
+    Raises MeshError for broken YAML (nothing is sent then) and KubernetesError when the API server or Istio's webhook refuses.
+    An empty manifest, only comments for example, applies nothing and returns nothing.
+    """
+    text, source = (manifest.read_text(encoding="utf-8"), str(manifest)) if isinstance(manifest, Path) else (manifest, "the manifest")
+    if not manifests.parse(text, source=source):
+        return ()
+    text = _as_served(connection, text)
+    done = commands.run(connection, [*_APPLY, *_in(namespace)], text=text, timeout=60.0)
+    if done.code != 0:
+        raise refusal(done, source)
+    return tuple(done.stdout.splitlines())
+
+
+def rehearse(connection: Connection, manifest: str | Path, *, namespace: str | None = None) -> None:
+    """Ask the API server whether it would take every object of a manifest that has several; nothing is stored. Raises as `apply`.
+
+    A manifest that makes a namespace or a kind is not asked about: its other objects may need those first.
+    """
+    text, source = (manifest.read_text(encoding="utf-8"), str(manifest)) if isinstance(manifest, Path) else (manifest, "the manifest")
+    every = manifests.parse(text, source=source)
+    if len(every) < 2 or {str(each.get("kind")) for each in every} & {"Namespace", "CustomResourceDefinition"}:  # noqa: PLR2004 - several
+        return
+    done = commands.run(connection, [*_APPLY, "--dry-run=server", *_in(namespace)], text=_as_served(connection, text), timeout=60.0)
+    if done.code != 0:
+        raise refusal(done, source)
+
+
+def delete(connection: Connection, manifest: str | Path, *, namespace: str | None = None) -> tuple[str, ...]:
+    """Delete every object of `manifest` that is there and wait until it is gone; returns kubectl's lines. Raises as `apply`."""
+    text, source = (manifest.read_text(encoding="utf-8"), str(manifest)) if isinstance(manifest, Path) else (manifest, "the manifest")
+    if not manifests.parse(text, source=source):
+        return ()
+    text = _as_served(connection, text)
+    done = commands.run(
+        connection, ["kubectl", "delete", "--ignore-not-found", "--wait", "-f", "-", *_in(namespace)], text=text, timeout=120.0
+    )
+    if done.code != 0:
+        raise refusal(done, source)
+    return tuple(done.stdout.splitlines())
+
+
+def _as_served(connection: Connection, text: str) -> str:
+    """`text` with Istio's kinds in the version that this cluster knows; a cluster is asked only if there are any."""
+    return api_versions.in_version(text, api_versions.networking(connection)[1]) if ".istio.io/v1" in text else text
+
+
+def _in(namespace: str | None) -> list[str]:
+    return ["--namespace", namespace] if namespace else []
+
+
+def refusal(done: Completed, source: str) -> errors.KubernetesError:
+    """The error for a kubectl that failed, from its words: who refused, why, and what to type next."""
+    words = done.complaint
+    said = _SERVER_SAID.search(words) or _INVALID.search(words)
+    message = said["message"].strip() if said else words
+    reason = (said.groupdict().get("reason") or ("Invalid" if "is invalid" in words else "")) if said else ""
+    hook = _WEBHOOK.search(message)
+    if hook:
+        what, why, following = f"Istio refused {source}.", hook["words"].strip(), "correct the field that it names and apply again"
+    elif said:
+        what, why, following = f"The API server refused {source}.", message, "correct what it names and apply again"
+    elif unknown := _UNKNOWN.search(words):
+        group = unknown["group"] or "''"
+        what, why, following = (
+            f"The cluster does not know a kind in {source}.",
+            words,
+            f"kubectl api-resources --api-group={group}    # how its kinds are spelled; are there none? Istio's come with its installation",
+        )
+    elif any(sign in words for sign in _SILENT):
+        what, why, following = "The cluster does not answer.", words, "meshcourse status    # and `meshcourse up` if it does not run"
+    else:
+        what, why, following = f"kubectl could not use {source}.", words, f"{done.command.replace(' -f -', ' -f FILE')}"
+    status = {"status": "Failure", "reason": reason, "message": message, "code": _CODES.get(reason, 0)}
+    return errors.KubernetesError(what, why=why, next=following, status=status)
+
+
+def wait_for_rollout(
+    connection: Connection, namespace: str, deployments: Sequence[str], *, report: Report | None = None, timeout: float = 120.0
+) -> None:
+    """Wait until every Deployment named has all its pods ready and no old one left.
+
+    `report` hears each change, such as `web-v1: 0 of 1 ready`. Raises KubernetesError after `timeout` seconds with what holds the
+    pods up (ImagePullBackOff and its message, for example).
+    """
+    ends, told = time.monotonic() + timeout, ""
+    while True:
+        states = {name: _progress(connection, namespace, name) for name in deployments}
+        text = ", ".join(f"{name}: {done} of {wanted} ready" for name, (done, wanted, _) in states.items())
+        if report is not None and text != told:
+            report(text)
+            told = text
+        if all(finished for _, _, finished in states.values()):
+            return
+        if time.monotonic() > ends:
+            late = [name for name, (_, _, finished) in states.items() if not finished]
+            raise errors.KubernetesError(
+                f"{', '.join(late)} did not become ready within {timeout:.0f} s.",
+                why=hold_up(connection, namespace) or "the pods say nothing about it",
+                next=f"kubectl -n {namespace} describe pods",
+            )
+        time.sleep(0.1)
+
+
+def _progress(connection: Connection, namespace: str, name: str) -> tuple[int, int, bool]:
+    """(ready pods, wanted pods, rolled out), by the rules of `kubectl rollout status`."""
+    found = read(connection.apps().read_namespaced_deployment, name, namespace)
+    if found is None:
+        return 0, 1, False
+    status, wanted = found.status, found.spec.replicas
+    ready, updated, every = (int(value or 0) for value in (status.available_replicas, status.updated_replicas, status.replicas))
+    current = (status.observed_generation or 0) >= found.metadata.generation
+    return ready, wanted, current and updated == wanted and every == wanted and ready == wanted
+
+
+def hold_up(connection: Connection, namespace: str) -> str:
+    """The first reason that a container of `namespace` gives for not running, or the last warning event, or nothing."""
+    core = connection.core()
+    for pod in read(core.list_namespaced_pod, namespace).items:
+        for state in [*(pod.status.init_container_statuses or []), *(pod.status.container_statuses or [])]:
+            waiting = state.state.waiting if state.state else None
+            if waiting is not None and waiting.reason not in (None, "PodInitializing", "ContainerCreating"):
+                return f"{pod.metadata.name}: {waiting.reason}: {waiting.message or ''}".rstrip(": ")
+    warnings = [event for event in read(core.list_namespaced_event, namespace).items if event.type == "Warning"]
+    return f"{warnings[-1].involved_object.name}: {warnings[-1].reason}: {warnings[-1].message}" if warnings else ""
+
+
+def read(call: Any, *arguments: Any) -> Any:  # noqa: ANN401 - the Kubernetes client is untyped
+    """`call(*arguments)`, or None when the object is not there. Raises KubernetesError for every other refusal."""
+    try:
+        return call(*arguments)
+    except ApiException as error:
+        if error.status == 404:  # noqa: PLR2004 - Not Found
+            return None
+        raise unanswered(error) from error
+    except (OSError, urllib3.exceptions.HTTPError) as error:
+        raise unanswered(error) from error
+
+
+def unanswered(error: Exception) -> errors.KubernetesError:
+    """The KubernetesError for an exception of the Kubernetes client."""
+    code = int(getattr(error, "status", 0) or 0)
+    if code:
+        status = {"status": "Failure", "code": code, "reason": getattr(error, "reason", ""), "message": str(getattr(error, "body", ""))}
+        return errors.KubernetesError(
+            "The API server refused.", why=f"{code} {status['reason']}", next="kubectl auth can-i --list", status=status
+        )
+    return errors.KubernetesError(
+        "The cluster does not answer.", why=str(error), next="meshcourse status    # and `meshcourse up` if it does not run"
+    )
+
+
+def refused(error: ApiException, what: str, following: str = "") -> errors.KubernetesError:
+    """The KubernetesError for a refusal, with the Status that the API server sent."""
+    try:
+        status = json.loads(error.body or "")
+    except (TypeError, ValueError):
+        status = {}
+    if not isinstance(status, dict) or status.get("kind") != "Status":
+        status = {
+            "kind": "Status",
+            "status": "Failure",
+            "code": error.status or 0,
+            "reason": error.reason or "",
+            "message": str(error.body or ""),
+        }
+    why = str(status.get("message") or status.get("reason") or f"HTTP {error.status}")
+    return errors.KubernetesError(what, why=why, next=following or "correct what it names and try again", status=status)

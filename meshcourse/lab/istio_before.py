@@ -1,0 +1,49 @@
+"""Was Istio there before a chapter that takes it off and puts it on again? The cluster is left as that chapter found it.
+
+The note survives a new kernel and a second run. Which profile there was is not known: the demo profile is what all other chapters need.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from meshcourse.core import settings
+from meshcourse.kube import resources
+from meshcourse.kube.commands import Report
+from meshcourse.lab.session import Session
+from meshcourse.mesh.install import installation
+
+NOTE: Final = "meshcourse.dev/istio-before"
+"""Annotation on the chapter's namespace: `installed` or `absent`."""
+WHOLE: Final = {"istiod", installation.INGRESS, installation.EGRESS}
+"""The Deployments of the demo profile."""
+
+
+def remember(begun: Session) -> None:
+    """Note whether Istio is there, unless an earlier run of the chapter has done so."""
+    core = begun.connection.core()
+    found = resources.read(core.read_namespace, begun.namespace)
+    if found is None or NOTE in (found.metadata.annotations or {}):
+        return
+    there = "installed" if installation.status(begun.connection) else "absent"
+    resources.read(core.patch_namespace, begun.namespace, {"metadata": {"annotations": {NOTE: there}}})
+
+
+def recalled(begun: Session) -> str:
+    """`installed`, `absent`, or empty when nothing was noted. To be asked before the namespace goes."""
+    found = resources.read(begun.connection.core().read_namespace, begun.namespace)
+    return "" if found is None else str((found.metadata.annotations or {}).get(NOTE, ""))
+
+
+def restore(begun: Session, before: str, *, report: Report) -> str:
+    """Bring Istio back to how it was `before`; returns what had to be done, in words, or nothing."""
+    core = begun.connection.core()
+    resources.read(core.patch_namespace, begun.namespace, {"metadata": {"annotations": {NOTE: None}}})
+    now = installation.status(begun.connection)
+    if before == "installed" and (now is None or not {name for name, _, _ in now.deployments} >= WHOLE):
+        report(f"$ istioctl install --set profile={settings.DEFAULT_PROFILE} -y")
+        return f"Istio was here before this chapter, and is here again: {installation.install(begun.connection)}"
+    if before == "absent" and now is not None:
+        installation.uninstall(begun.connection)
+        return "Istio was not here before this chapter, and is gone again"
+    return ""

@@ -1,0 +1,126 @@
+"""How often requests are tried: lab.attempts, lab.with_retries, lab.amplification.
+
+Which attempt an answer comes from is told by the service itself: Envoy puts `x-envoy-attempt-count` into each request that it sends on, and
+the chapter's nginx gives it back as `x-attempt`. How many requests reached each hop is told by the counters of the proxy that stands there.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from meshcourse.core import background
+from meshcourse.lab import session
+from meshcourse.lab.requests import IN_FLIGHT, Sentence
+from meshcourse.measure import binomial, labels, retries, shares
+from meshcourse.traffic import pacing, sender
+from meshcourse.traffic.results import Result
+from meshcourse.traffic.targets import Target
+
+HEADER: Final = "x-attempt"
+_BAR: Final = 30
+
+
+@dataclass(frozen=True)
+class Attempts:
+    """Requests counted by (status or fault, attempt); attempt 0: the answer does not say, since a proxy gave it and not the service."""
+
+    counts: Mapping[tuple[str, int], int]
+    seconds: float
+    slowest: float
+
+    @property
+    def n(self) -> int:
+        """All requests."""
+        return sum(self.counts.values())
+
+    @property
+    def answered_well(self) -> shares.Share:
+        """The share answered below 400, with its 95 % band."""
+        return shares.of(sum(count for (code, _), count in self.counts.items() if code.startswith(("2", "3"))), self.n)
+
+    @property
+    def tries(self) -> float:
+        """Tries per request, over those that say; 0 when none does."""
+        told = {attempt: count for (_, attempt), count in self.counts.items() if attempt}
+        return sum(attempt * count for attempt, count in told.items()) / sum(told.values()) if told else 0.0
+
+    def __repr__(self) -> str:
+        rows = [(_words(code, attempt), count) for (code, attempt), count in sorted(self.counts.items())]
+        wide = max(len(words) for words, _ in rows)
+        lines = [
+            f"  {words:<{wide}}  {count:>5,}  {count / self.n:>6.1%}  {'█' * round(_BAR * count / self.n)}".rstrip()
+            for words, count in rows
+        ]
+        good = self.answered_well
+        last = f"  answered well: {good.share:.1%} (95 % band {good.low:.1%} to {good.high:.1%})"
+        if self.tries:
+            last += f"; {self.tries:.2f} tries per request"
+        return "\n".join([f"{self.n:,} requests in {self.seconds:.1f} s, the slowest took {self.slowest:.2f} s", *lines, last])
+
+
+def _words(code: str, attempt: int) -> str:
+    return f"{code} on attempt {attempt}" if attempt else f"{code}, no attempt told"
+
+
+def attempts(n: int = 100, *, path: str = "/", host: str = "store.example.com") -> Attempts:
+    """Send `n` requests to the ingress gateway and count them by status and by the attempt that was answered."""
+    started = time.monotonic()
+    found = _send(n, _target(path, host))
+    counted = Counter((result.code, int(result.version) if result.version.isdigit() else 0) for result in found)
+    return Attempts(counted, time.monotonic() - started, max(result.latency for result in found))
+
+
+def with_retries(fail: float, attempts: int, *, n: int = 200) -> Sentence:
+    """What the formula says when each try fails with chance `fail` (0 to 1) and `attempts` retries follow the first try."""
+    tries = attempts + 1
+    success = retries.success(fail, attempts)
+    band = binomial.accepted(n, success)
+    return Sentence(
+        f"{tries} tries, each failing with chance {fail:g}: 1 - {fail:g}^{tries} = {success:.1%} of requests succeed; "
+        f"of {n} that is {band.low} to {band.high}, give or take chance"
+    )
+
+
+@dataclass(frozen=True)
+class Amplification:
+    """How many requests reached each hop because of `n` that users sent."""
+
+    n: int
+    codes: Mapping[str, int]
+    hops: Mapping[str, int]
+
+    def __repr__(self) -> str:
+        answers = ", ".join(f"{count} × {code}" for code, count in sorted(self.codes.items()))  # noqa: RUF001 - times
+        wide, most = max(map(len, ("users", *self.hops))), max(self.n, *self.hops.values())
+        rows = [("users", self.n), *self.hops.items()]
+        lines = [
+            f"  {name:<{wide}}  {count:>5,}  ×{count / self.n:<5.3g} {'█' * round(_BAR * count / most)}".rstrip()  # noqa: RUF001 - times
+            for name, count in rows
+        ]
+        return "\n".join([f"answers: {answers}; requests that arrived at each hop:", *lines])
+
+
+def amplification(
+    n: int = 1, *, path: str, host: str = "chain.example.com", hops: Sequence[str] = ("front", "middle", "back")
+) -> Amplification:
+    """Send `n` requests and count, in the proxy of each Deployment of `hops`, how many requests arrived there meanwhile.
+
+    Raises CourseError when a proxy does not keep that counter, KubernetesError when there is no such Deployment.
+    """
+    begun = session.current()
+    before = {hop: retries.arrived(begun.connection, begun.namespace, hop) for hop in hops}
+    found = _send(n, _target(path, host))
+    after = {hop: retries.arrived(begun.connection, begun.namespace, hop) for hop in hops}
+    return Amplification(n, Counter(result.code for result in found), {hop: after[hop] - before[hop] for hop in hops})
+
+
+def _send(n: int, target: Target) -> tuple[Result, ...]:
+    return background.run(sender.send(target, pacing.closed(requests=n), label=labels.header(HEADER), in_flight=min(IN_FLIGHT, n)))
+
+
+def _target(path: str, host: str) -> Target:
+    return Target(f"{session.current().connection.ingress_url}/{path.lstrip('/')}", host=host)

@@ -1,0 +1,219 @@
+"""How often each proxy of a namespace was called, and whom it called: read from every Envoy's own counters.
+
+It asks each pod's port 15090 through the API server, as Prometheus asks it from inside. A sidecar keeps these counters only where the pod's
+annotation `proxy.istio.io/config` has proxyStatsMatcher take them in: without `upstream_rq_` it shows no calls, without `ssl.handshake` no
+mutual TLS. Envoy brings its histograms up to date every 5 s, so times come a little later than counts. `parse` is pure.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeVar
+
+import urllib3
+from kubernetes.client.exceptions import ApiException
+
+from meshcourse.kube import api_versions, resources
+from meshcourse.kube.connection import Connection
+
+PATH: Final = "/api/v1/namespaces/{namespace}/pods/{pod}:15090/proxy/stats/prometheus"
+# `usedonly` leaves out what never happened: a few kilobytes a proxy in place of many.
+QUERY: Final = (("usedonly", ""), ("filter", r"cluster\.(in|out)bound.*(upstream_rq_(\d\d\d|time|cancelled|total)|ssl\.handshake)"))
+FAILED: Final = 500
+_LINE: Final = re.compile(
+    r"envoy_cluster_(upstream_rq|upstream_rq_cancelled|upstream_rq_total|upstream_rq_time_bucket|ssl_handshake)\{([^}]*)\} (\S+)$"
+)
+_LABEL: Final = re.compile(r'(\w+)="([^"]*)"')
+_PARTS: Final = 4
+Key = TypeVar("Key")
+
+
+@dataclass(frozen=True)
+class Calls:
+    """Calls since the proxy began: by HTTP status, given up before they were sent, and how many took at most so many milliseconds.
+
+    `begun` counts all that were sent, also those that the caller gave up while they ran: those have no status and stand nowhere else.
+    `handshakes` counts the connections for them that began with a TLS handshake; Istio's are mutual.
+    """
+
+    codes: Mapping[int, int] = field(default_factory=dict)
+    cancelled: int = 0
+    buckets: Mapping[float, int] = field(default_factory=dict)
+    begun: int = 0
+    handshakes: int = 0
+
+    @property
+    def total(self) -> int:
+        """All calls that have ended."""
+        return sum(self.codes.values()) + self.cancelled
+
+    @property
+    def failed(self) -> int:
+        """Those that ended with a status of 500 or more, or without any."""
+        return sum(count for code, count in self.codes.items() if code >= FAILED) + self.cancelled
+
+
+@dataclass(frozen=True)
+class Destination:
+    """Whom a proxy calls: a Service, and the subset of it that a route named (empty: none)."""
+
+    host: str
+    subset: str = ""
+
+
+@dataclass(frozen=True)
+class Counts:
+    """One proxy's calls: those that came in for its program, and those that its program sent out."""
+
+    inbound: Calls = field(default_factory=Calls)
+    outbound: Mapping[Destination, Calls] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Member:
+    """A pod with a sidecar. `workload` is its Deployment's name, or its own where it has none."""
+
+    pod: str
+    workload: str
+    labels: Mapping[str, str]
+    counts: Counts
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A namespace at one moment (`at`, in seconds of a clock that only goes forward)."""
+
+    at: float
+    namespace: str
+    members: tuple[Member, ...]
+    services: Mapping[str, Mapping[str, str]]
+    """A Service's name -> the labels that it selects."""
+    subsets: Mapping[Destination, Mapping[str, str]]
+    """A subset -> the labels that it adds."""
+
+
+def read(connection: Connection, namespace: str) -> Sample:
+    """Ask every sidecar of the namespace now. One that does not answer is left out.
+
+    Raises KubernetesError when the API server cannot be asked.
+    """
+    core = connection.core()
+    pods = [pod for pod in resources.read(core.list_namespaced_pod, namespace).items if _has_running_proxy(pod)]
+    services = {item.metadata.name: item.spec.selector or {} for item in resources.read(core.list_namespaced_service, namespace).items}
+    rules = resources.read(
+        connection.custom().list_namespaced_custom_object, *api_versions.networking(connection), namespace, "destinationrules"
+    ) or {"items": []}
+    at = time.monotonic()
+    with ThreadPoolExecutor(max_workers=4) as several:
+        texts = list(several.map(lambda pod: _ask(connection, namespace, pod.metadata.name), pods))
+    members = tuple(
+        Member(
+            pod.metadata.name, workload(pod.metadata.name, pod.metadata.labels or {}), pod.metadata.labels or {}, parse(text.splitlines())
+        )
+        for pod, text in zip(pods, texts, strict=True)
+        if text is not None
+    )
+    return Sample(at, namespace, members, services, dict(_subsets(rules["items"])))
+
+
+def _ask(connection: Connection, namespace: str, pod: str) -> str | None:
+    try:
+        answer: Any = connection.api().call_api(
+            *connection.api().param_serialize(
+                "GET", PATH.format(namespace=namespace, pod=pod), query_params=list(QUERY), auth_settings=["BearerToken"]
+            )
+        )
+    except (ApiException, urllib3.exceptions.HTTPError):
+        return None
+    return bytes(answer.read() or b"").decode("utf-8", "replace")
+
+
+def workload(pod: str, labels: Mapping[str, str]) -> str:
+    """The Deployment's name in a pod's: `reviews-v2` of `reviews-v2-55844bdb87-hbrgc`."""
+    template = labels.get("pod-template-hash")
+    return pod.partition(f"-{template}-")[0] if template else pod
+
+
+def _has_running_proxy(pod: Any) -> bool:  # noqa: ANN401 - the Kubernetes client is untyped
+    states = [*(pod.status.init_container_statuses or ()), *(pod.status.container_statuses or ())]
+    return any(state.name == "istio-proxy" and state.ready for state in states) and pod.metadata.deletion_timestamp is None
+
+
+def _subsets(rules: Iterable[Mapping[str, Any]]) -> Iterator[tuple[Destination, Mapping[str, str]]]:
+    for rule in rules:
+        host = str(rule["spec"].get("host", "")).partition(".")[0]
+        for subset in rule["spec"].get("subsets", ()):
+            yield Destination(host, subset["name"]), subset.get("labels") or {}
+
+
+def parse(lines: Iterable[str]) -> Counts:
+    """One proxy's counters in Prometheus' text form. `host` of a Destination is the whole name, `reviews.shop.svc.cluster.local`."""
+    codes: dict[str, dict[int, int]] = {}
+    cancelled: dict[str, int] = {}
+    buckets: dict[str, dict[float, int]] = {}
+    begun: dict[str, int] = {}
+    handshakes: dict[str, int] = {}
+    for line in lines:
+        found = _LINE.match(line)
+        if not found:
+            continue
+        labels = dict(_LABEL.findall(found[2]))
+        cluster, value = labels.get("cluster_name", "").rstrip(";"), int(float(found[3]))
+        if found[1] == "upstream_rq_cancelled":
+            cancelled[cluster] = value
+        elif found[1] == "upstream_rq_total":
+            begun[cluster] = value
+        elif found[1] == "ssl_handshake":
+            handshakes[cluster] = value
+        elif found[1] == "upstream_rq_time_bucket":
+            buckets.setdefault(cluster, {})[float(labels["le"].replace("+Inf", "inf"))] = value
+        elif labels.get("response_code", "").isdigit():
+            codes.setdefault(cluster, {})[int(labels["response_code"])] = value
+    inbound = Calls()
+    outbound: dict[Destination, Calls] = {}
+    for cluster in sorted({*codes, *cancelled, *begun}):
+        numbers = (each.get(cluster, 0) for each in (begun, handshakes))
+        calls = Calls(codes.get(cluster, {}), cancelled.get(cluster, 0), buckets.get(cluster, {}), *numbers)
+        direction, *rest = cluster.split("|")
+        if direction == "inbound":
+            inbound = plus(inbound, calls)
+        elif direction == "outbound" and len(rest) == _PARTS - 1:
+            destination = Destination(rest[2], rest[1])
+            outbound[destination] = plus(outbound.get(destination, Calls()), calls)
+    return Counts(inbound, outbound)
+
+
+def plus(one: Calls, other: Calls) -> Calls:
+    """Both together."""
+    return Calls(
+        _summed(one.codes, other.codes),
+        one.cancelled + other.cancelled,
+        _summed(one.buckets, other.buckets),
+        one.begun + other.begun,
+        one.handshakes + other.handshakes,
+    )
+
+
+def since(before: Calls, after: Calls) -> Calls:
+    """What came after `before`; all of `after` when the proxy has begun anew in between."""
+    if after.total < before.total:
+        return after
+    return Calls(
+        _less(after.codes, before.codes),
+        max(0, after.cancelled - before.cancelled),
+        _less(after.buckets, before.buckets),
+        max(0, after.begun - before.begun),
+        max(0, after.handshakes - before.handshakes),
+    )
+
+
+def _summed(one: Mapping[Key, int], other: Mapping[Key, int]) -> dict[Key, int]:
+    return {key: one.get(key, 0) + other.get(key, 0) for key in (*one, *(key for key in other if key not in one))}
+
+
+def _less(one: Mapping[Key, int], other: Mapping[Key, int]) -> dict[Key, int]:
+    return {key: max(0, value - other.get(key, 0)) for key, value in one.items()}

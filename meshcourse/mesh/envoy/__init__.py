@@ -1,0 +1,1 @@
+"""What an Envoy holds and does: its admin interface, its configuration dump, its certificates."""

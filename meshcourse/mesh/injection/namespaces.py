@@ -1,0 +1,90 @@
+"""Namespaces in which Istio puts a sidecar into every pod."""
+
+from __future__ import annotations
+
+import enum
+from typing import Final
+
+from meshcourse.core import settings
+from meshcourse.kube import commands, resources
+from meshcourse.kube.connection import Connection
+
+LABEL: Final = "istio-injection"
+NOTE: Final = settings.NOTE
+
+
+class Change(enum.Enum):
+    """What `enable` had to do."""
+
+    CREATED = "created"
+    LABELLED = "labelled"
+    NOTHING = "nothing"
+
+
+def enable(connection: Connection, namespace: str, *, by: str) -> Change:
+    """See to it that `namespace` exists and has istio-injection=enabled, and note on it what `by` (a chapter) had to do."""
+    found = resources.read(connection.core().read_namespace, namespace)
+    if found is None:
+        _create(connection, namespace, by, {LABEL: "enabled"})
+        return Change.CREATED
+    if (found.metadata.labels or {}).get(LABEL) == "enabled":
+        return Change.NOTHING
+    note = (found.metadata.annotations or {}).get(NOTE) or f"{by} {Change.LABELLED.value}"
+    body = {"metadata": {"labels": {LABEL: "enabled", **owned(connection)}, "annotations": {NOTE: note}}}
+    resources.read(connection.core().patch_namespace, namespace, body)
+    return Change.LABELLED
+
+
+def create(connection: Connection, namespace: str, *, by: str) -> bool:
+    """See to it that `namespace` exists, without touching its labels; says whether `by` (a chapter) made it now."""
+    if resources.read(connection.core().read_namespace, namespace) is not None:
+        return False
+    _create(connection, namespace, by, {})
+    return True
+
+
+def _create(connection: Connection, namespace: str, by: str, labels: dict[str, str]) -> None:
+    note = {NOTE: f"{by} {Change.CREATED.value}"}
+    body = {"metadata": {"name": namespace, "labels": {**labels, **owned(connection), **_learners(connection)}, "annotations": note}}
+    resources.read(connection.core().create_namespace, body)
+
+
+def owned(connection: Connection) -> dict[str, str]:
+    """The label of what is made in a cluster of somebody else's, by which `meshcourse down` finds it; nothing in a cluster of ours."""
+    owner = connection.environment.get(settings.OWNER_VARIABLE, "")
+    return {settings.OWNER_LABEL: owner} if owner else {}
+
+
+def _learners(connection: Connection) -> dict[str, str]:
+    """The labels of a namespace that is made for one of several learners, from its first moment on."""
+    if not connection.learner:
+        return {}
+    return {settings.LEARNER_LABEL: connection.learner, settings.PORT_LABEL: str(connection.gateway_port)}
+
+
+def mark(connection: Connection, namespace: str, *, by: str) -> None:
+    """Note on `namespace` that `by` created it, where something else than this module did: istioctl makes istio-system."""
+    body = {"metadata": {"labels": owned(connection), "annotations": {NOTE: f"{by} {Change.CREATED.value}"}}}
+    resources.read(connection.core().patch_namespace, namespace, body)
+
+
+def brought(connection: Connection, namespace: str, *, by: str) -> Change:
+    """What `by` once did to `namespace`, from the note on it."""
+    found = resources.read(connection.core().read_namespace, namespace)
+    note = "" if found is None else (found.metadata.annotations or {}).get(NOTE, "")
+    return next((change for change in Change if note == f"{by} {change.value}"), Change.NOTHING)
+
+
+def undo(connection: Connection, namespace: str, *, by: str) -> Change:
+    """Take back what `by` did: delete the namespace that it created (and wait until it is gone), or the label that it set."""
+    change = brought(connection, namespace, by=by)
+    if change is Change.CREATED:
+        # The namespace controller looks after five seconds, and again five seconds later if a pod is then still ending.
+        commands.run(connection, ["kubectl", "delete", "namespace", namespace, "--ignore-not-found", "--wait=false"], timeout=30.0)
+        pods = ["delete", "pods", "--all", "--grace-period=1", "--wait=false"]
+        commands.run(connection, ["kubectl", "-n", namespace, *pods], timeout=60.0)
+        resources.delete(connection, f"apiVersion: v1\nkind: Namespace\nmetadata:\n  name: {namespace}\n")
+    elif change is Change.LABELLED:
+        body = {"metadata": {"labels": {LABEL: None, settings.OWNER_LABEL: None}, "annotations": {NOTE: None}}}
+        resources.read(connection.core().patch_namespace, namespace, body)
+    return change

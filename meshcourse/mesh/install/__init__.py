@@ -1,0 +1,1 @@
+"""Istio itself: istioctl, profiles, versions, and what stays after an uninstallation."""

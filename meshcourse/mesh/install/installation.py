@@ -1,0 +1,95 @@
+"""Istio in a cluster: is it there, put it there, take it away. Always through the learner's own plain istioctl.
+
+No flags are passed but the profile: what the embedded cluster's Envoy needs is an admission policy there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from meshcourse.core import errors, settings
+from meshcourse.kube import resources
+from meshcourse.kube.commands import Report
+from meshcourse.kube.connection import Connection
+from meshcourse.mesh.install import istioctl
+
+NAMESPACE: Final = "istio-system"
+INGRESS: Final = "istio-ingressgateway"
+EGRESS: Final = "istio-egressgateway"
+
+
+@dataclass(frozen=True)
+class Installation:
+    """What runs in istio-system: the version tag of istiod, and (ready, wanted) pods for each Deployment."""
+
+    version: str
+    deployments: tuple[tuple[str, int, int], ...]
+
+    @property
+    def ready(self) -> bool:
+        """Whether istiod is there and every Deployment has all the pods it wants."""
+        return any(name == "istiod" for name, _, _ in self.deployments) and all(ready >= wanted for _, ready, wanted in self.deployments)
+
+    @property
+    def has_ingress(self) -> bool:
+        """Whether the ingress gateway is part of it (the `minimal` profile has none)."""
+        return any(name == INGRESS for name, _, _ in self.deployments)
+
+    def __str__(self) -> str:
+        return f"Istio {self.version}: " + ", ".join(f"{name} {ready}/{wanted}" for name, ready, wanted in self.deployments)
+
+
+def status(connection: Connection) -> Installation | None:
+    """The installation, or None when there is no istiod; what is on its way out does not count.
+
+    Raises KubernetesError when the cluster does not answer.
+    """
+    found = resources.read(connection.apps().list_namespaced_deployment, NAMESPACE)
+    rows = tuple(
+        sorted(
+            (item.metadata.name, int(item.status.available_replicas or 0), int(item.spec.replicas or 0))
+            for item in (found.items if found else ())
+            if item.metadata.deletion_timestamp is None
+        )
+    )
+    if not any(name == "istiod" for name, _, _ in rows):
+        return None
+    istiod = next(item for item in found.items if item.metadata.name == "istiod")
+    image = istiod.spec.template.spec.containers[0].image
+    return Installation(image.rpartition(":")[2], rows)
+
+
+def install(connection: Connection, profile: str = settings.DEFAULT_PROFILE, *, report: Report | None = None) -> Installation:
+    """Type `istioctl install --set profile=PROFILE -y` and wait until every pod is ready. Safe to run again.
+
+    Of what istioctl prints, `report` gets the steps that are done: not its ship, nor a line for each look at a pod.
+    Raises MeshError with istioctl's own words when it fails.
+    """
+
+    def finished(line: str) -> None:
+        if report and "\N{HEAVY CHECK MARK}" in line:
+            report(line)
+
+    istioctl.run(connection, "install", "--set", f"profile={profile}", "-y", report=finished)
+    return wait_until_ready(connection, report=report)
+
+
+def wait_until_ready(connection: Connection, *, report: Report | None = None, timeout: float = 180.0) -> Installation:
+    """Wait for every Deployment in istio-system. Raises MeshError when there is none, KubernetesError when one does not get ready."""
+    found = status(connection)
+    if found is None:
+        raise errors.MeshError(
+            "Istio is not installed in this cluster.", next=f"istioctl install --set profile={settings.DEFAULT_PROFILE} -y"
+        )
+    if not found.ready:
+        resources.wait_for_rollout(connection, NAMESPACE, [name for name, _, _ in found.deployments], report=report, timeout=timeout)
+        found = status(connection)
+        assert found is not None  # noqa: S101 - a Deployment that was ready a moment ago
+    return found
+
+
+def uninstall(connection: Connection, *, report: Report | None = None) -> None:
+    """Type `istioctl uninstall --purge -y`, then delete istio-system, as the guide does for a clean cluster."""
+    istioctl.run(connection, "uninstall", "--purge", "-y", report=report)
+    resources.delete(connection, f"apiVersion: v1\nkind: Namespace\nmetadata:\n  name: {NAMESPACE}\n")

@@ -1,0 +1,1 @@
+"""Istio's objects that lessons write: weights, limits, timeouts, faults, retries."""

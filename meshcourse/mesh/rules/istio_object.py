@@ -1,0 +1,57 @@
+"""One of Istio's networking objects, as a slider needs it: read whole, and changed by a patch.
+
+Blocking; a few milliseconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, Final, cast
+
+import urllib3
+from kubernetes.client.exceptions import ApiException
+
+from meshcourse.kube import api_versions, resources
+from meshcourse.kube.connection import Connection
+
+TIMEOUT: Final = 10.0
+_PATCH: Final = {list: "application/json-patch+json", dict: "application/merge-patch+json"}
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A VirtualService, or one of another kind. `made_by` is what to type when there is none; empty: look which there are."""
+
+    connection: Connection
+    namespace: str
+    name: str
+    kind: str = "VirtualService"
+    made_by: str = ""
+
+    def read(self) -> dict[str, Any]:
+        """The object. Raises KubernetesError when there is none, or nobody answers."""
+        return self._answer(self.connection.custom().get_namespaced_custom_object, f"{self.kind} {self.name} cannot be read.")
+
+    def patch(self, body: list[dict[str, Any]] | dict[str, Any], what: str) -> dict[str, Any]:
+        """Change `what` (such as `new weights`) by a JSON patch, which is a list, or a merge patch; returns the object as it then is.
+
+        Raises KubernetesError when the API server or Istio's webhook refuses.
+        """
+        call = self.connection.custom().patch_namespaced_custom_object
+        return self._answer(call, f"The {what} of {self.kind} {self.name} were refused.", body, _content_type=_PATCH[type(body)])
+
+    def _answer(self, call: object, refusal: str, *body: object, **options: object) -> dict[str, Any]:
+        plural = f"{self.kind.lower()}s"
+        try:
+            return cast("Callable[..., dict[str, Any]]", call)(
+                *api_versions.networking(self.connection), self.namespace, plural, self.name, *body, _request_timeout=TIMEOUT, **options
+            )
+        except ApiException as error:
+            if error.status != HTTPStatus.NOT_FOUND:
+                raise resources.refused(error, refusal) from error
+            absent = f"There is no {self.kind} {self.name} in namespace {self.namespace}."
+            raise resources.refused(error, absent, self.made_by or f"kubectl -n {self.namespace} get {plural}") from error
+        except (OSError, urllib3.exceptions.HTTPError) as error:
+            raise resources.unanswered(error) from error

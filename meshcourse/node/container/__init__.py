@@ -1,0 +1,1 @@
+"""Containers: their runs, their root file system, and the sandbox they run in."""

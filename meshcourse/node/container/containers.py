@@ -1,0 +1,277 @@
+"""One container of a pod, across its runs: first start, restarts with back-off, end.
+
+A run (instances.py) outlives the cancellation of `live`, so that a pod that is being deleted first cancels what would start more and then
+stops what runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from meshcourse.node.container.runs import Instance, StartFailed, log_path
+from meshcourse.node.pulling.pull_policy import Unavailable
+from meshcourse.node.spec import restart_policy
+from meshcourse.node.status.statuses import ContainerRecord, Running, Waiting
+from meshcourse.node.streaming.runtime import NotRunning
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from meshcourse.node.api import Json
+    from meshcourse.node.container.runs import Shared
+    from meshcourse.node.images import Image
+    from meshcourse.node.status.statuses import ContainerKind
+
+_SHOWN_SECONDS = 1.0  # how long an ended run or a failed pull shows as such before it shows as backing off
+_CONFIG_AGAIN_SECONDS = 1.0
+_CONFIG_AGAIN_LONGEST = 10.0
+
+
+def specs_of(pod: Json) -> Iterator[tuple[ContainerKind, Json]]:
+    """Give the pod's containers in their order, init containers first; one of those that restarts always is a sidecar."""
+    for spec in pod["spec"].get("initContainers") or []:
+        yield "sidecar" if spec.get("restartPolicy") == "Always" else "init", spec
+    for spec in pod["spec"]["containers"]:
+        yield "main", spec
+
+
+class Container:
+    """One container. `tried`: its first start has been tried, postStart hook included. `has_started`: it has passed its startup probe."""
+
+    def __init__(self, pod: Json, spec: Json, kind: ContainerKind, changed: Callable[[], None]) -> None:
+        self.spec = spec
+        self.kind = kind
+        waiting = "PodInitializing" if pod["spec"].get("initContainers") else "ContainerCreating"
+        self.record = ContainerRecord(name=spec["name"], kind=kind, image=spec["image"], state=Waiting(waiting))
+        self.instance: Instance | None = None
+        self.tried = asyncio.Event()
+        self.has_started = asyncio.Event()
+        self._changed = changed
+        self._pod = pod
+        self._previous: Instance | None = None
+        self._stopping = asyncio.Event()
+        self._respecified = asyncio.Event()
+
+    @property
+    def name(self) -> str:
+        """The container's name."""
+        return str(self.spec["name"])
+
+    def take_spec(self, pod: Json, spec: Json) -> None:
+        """Take a changed pod. Of a container only the image may change: what runs is then replaced."""
+        self._pod = pod
+        if spec["image"] == self.spec["image"]:
+            return
+        self.spec = spec
+        self._respecified.set()
+
+    def forbid(self, reason: str, message: str) -> None:
+        """Show why the container will not be started."""
+        self._record(state=Waiting(reason, message))
+
+    async def live(self, shared: Shared) -> None:
+        """Start the container, and again as its restart policy says, until it has ended for good or `stop` is called."""
+        backoff = restart_policy.Backoff()
+        number = self.record.restarts
+        while not self._stopping.is_set():
+            instance = await self._start(shared, number)
+            if instance is None:
+                return
+            await self._until_ended(instance)
+            code = instance.terminated.exit_code if instance.terminated is not None else 0
+            again = instance.restart or restart_policy.wanted(self._pod, self.spec, init=self.kind != "main", exit_code=code)
+            if self._stopping.is_set() or not again:
+                self._record(finished=True)
+                return
+            await self._back_off(shared, backoff)
+            backoff = backoff.attempted(time.monotonic())
+            number += 1
+
+    async def stop(self, grace: float) -> None:
+        """End it for good: what runs gets `grace` seconds."""
+        self._stopping.set()
+        if self.instance is not None:
+            await self.instance.stop(grace, f"Stopping container {self.name}")
+        self._record(finished=True)
+
+    def kill(self) -> None:
+        """End what runs at once, for good."""
+        self._stopping.set()
+        if self.instance is not None:
+            self.instance.kill()
+
+    async def close(self) -> None:
+        """Let go of everything; the logs stay."""
+        self.kill()
+        if self.instance is not None:
+            await self.instance.close()
+
+    def log(self, root: Path, *, previous: bool) -> tuple[Path, Callable[[], bool]]:
+        """Give the log of the present or last run, or of the one before, and a function that tells whether that run has ended.
+
+        Raises:
+            LookupError: there is none, in kubelet's words.
+        """
+        where = f'container "{self.name}" in pod "{self._pod["metadata"]["name"]}"'
+        instance = self.instance
+        if previous:
+            last = self.record.last
+            if instance is None or last is None:
+                raise NotRunning(f"previous terminated {where} not found")
+            # While the next run is awaited, the one that `kubectl logs` shows is the last one already.
+            earlier = self._previous if instance.terminated is not last and self._previous is not None else instance
+            return log_path(root, self.name, earlier.number), lambda: True
+        if instance is None or instance.running is None:
+            state = self.record.state
+            why = state.reason if isinstance(state, Waiting) else "ContainerCreating"
+            raise NotRunning(f"{where} is waiting to start: " + ("trying and failing to pull image" if "Image" in why else why))
+        return log_path(root, self.name, instance.number), instance.exited.is_set
+
+    def running(self) -> Instance:
+        """Give the run that goes on.
+
+        Raises:
+            LookupError: there is none.
+        """
+        if self.instance is None or self.instance.running is None or self.instance.exited.is_set():
+            raise NotRunning(f'container "{self.name}" of pod "{self._pod["metadata"]["name"]}" is not running')
+        return self.instance
+
+    async def _start(self, shared: Shared, number: int) -> Instance | None:
+        """Start one run, trying until it stands. None when `stop` came first."""
+        pause = _CONFIG_AGAIN_SECONDS
+        while not self._stopping.is_set():
+            image = await self._find_image(shared)
+            if image is None:
+                return None
+            instance = Instance(shared, self.spec, image, number, self._observe)
+            try:
+                await instance.start()
+            except StartFailed as failure:
+                self._wait(failure.reason, failure.message)
+                shared.tell(self.spec, "Warning", "Failed", f"Error: {failure.message}")
+            except BaseException:
+                self.tried.set()
+                raise
+            else:
+                shared.tell(self.spec, "Normal", "Created", f"Created container: {self.name}")
+                shared.tell(self.spec, "Normal", "Started", f"Started container {self.name}")
+                try:
+                    await instance.post_start()
+                finally:
+                    self.tried.set()
+                return instance
+            self.tried.set()
+            await self._pause(pause)
+            pause = min(pause * 2, _CONFIG_AGAIN_LONGEST)
+        return None
+
+    async def _find_image(self, shared: Shared) -> Image | None:
+        """Look the image up, as a kubelet pulls it: with back-off. None when `stop` came first."""
+        backoff = restart_policy.Backoff()
+        while not self._stopping.is_set():
+            reference = self.spec["image"]
+            policy = self.spec.get("imagePullPolicy", "IfNotPresent")
+            try:
+                image = await shared.supply.get(
+                    reference, policy, partial(shared.tell, self.spec), partial(self._wait, "ContainerCreating")
+                )
+            except Unavailable as error:
+                reason, why = error.reason, error.message
+            else:
+                if self.spec["image"] == reference:
+                    return image
+                continue
+            self._wait(reason, why)
+            self.tried.set()
+            never = reason == "ErrImageNeverPull"
+            shared.tell(self.spec, "Warning", reason if never else "Failed", why if never else f'Failed to pull image "{reference}": {why}')
+            shared.tell(self.spec, "Warning", "Failed", f"Error: {reason}")
+            backoff = backoff.attempted(time.monotonic())
+            await self._pause(_SHOWN_SECONDS)
+            if self._stopping.is_set() or self.spec["image"] != reference:
+                continue
+            if not never:
+                self._wait("ImagePullBackOff", f'Back-off pulling image "{reference}": {reason}: {why}')
+                shared.tell(self.spec, "Normal", "BackOff", f'Back-off pulling image "{reference}"')
+                shared.tell(self.spec, "Warning", "Failed", "Error: ImagePullBackOff")
+            await self._pause(backoff.delay)
+        return None
+
+    async def _until_ended(self, instance: Instance) -> None:
+        """Wait for the end of a run, and bring it about when the container has been given another image."""
+        while not instance.exited.is_set():
+            self._respecified.clear()
+            if instance.spec["image"] != self.spec["image"]:
+                instance.restart = True
+                grace = float(self._pod["spec"].get("terminationGracePeriodSeconds", 30))
+                await instance.stop(grace, f"Container {self.name} definition changed, will be restarted")
+            await _first(instance.exited, self._respecified)
+
+    async def _back_off(self, shared: Shared, backoff: restart_policy.Backoff) -> None:
+        ended = time.monotonic()
+        due = backoff.due(ended)
+        if due <= ended:
+            return
+        await self._pause(min(_SHOWN_SECONDS, due - ended))
+        metadata = self._pod["metadata"]
+        whole = f"{metadata['name']}_{metadata['namespace']}({metadata['uid']})"
+        text = restart_policy.duration(backoff.delay)
+        self._wait("CrashLoopBackOff", f"back-off {text} restarting failed container={self.name} pod={whole}")
+        shared.tell(self.spec, "Warning", "BackOff", f"Back-off restarting failed container {self.name} in pod {whole}")
+        await self._pause(due - time.monotonic())
+
+    async def _pause(self, seconds: float) -> None:
+        """Sleep, unless the container is stopped or respecified."""
+        self._respecified.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(max(0.0, seconds)):
+                await _first(self._stopping, self._respecified)
+
+    def _wait(self, reason: str, message: str) -> None:
+        if not self._stopping.is_set():
+            ended = self.instance.terminated if self.instance is not None else None
+            self._record(state=Waiting(reason, message), last=ended or self.record.last, started=False, ready=False)
+
+    def _observe(self, instance: Instance) -> None:
+        """Note what a run has become: running, started, ready, or ended."""
+        if instance is not self.instance:
+            self._previous, self.instance = self.instance, instance
+        if instance.terminated is not None:
+            self._record(state=instance.terminated, started=False, ready=False)
+            return
+        self._record(
+            image=instance.spec["image"],
+            image_id=instance.image.identity,
+            container_id=instance.id,
+            identity=instance.identity,
+            state=Running(instance.started_at),
+            last=None if self._previous is None else self._previous.terminated,
+            restarts=instance.number,
+            started=instance.started,
+            ready=instance.ready,
+            finished=False,
+        )
+        if instance.started:
+            self.has_started.set()
+
+    def _record(self, **changes: object) -> None:
+        record = replace(self.record, **changes)  # type: ignore[arg-type]  # the callers above name fields of ContainerRecord
+        if record != self.record:
+            self.record = record
+            self._changed()
+
+
+async def _first(*events: asyncio.Event) -> None:
+    waiting = [asyncio.ensure_future(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in waiting:
+            task.cancel()

@@ -1,0 +1,392 @@
+"""One run of one container: from its start to its exit.
+
+The exit is watched by a task of the instance's own, so that a run is recorded whoever stopped it and whatever else was going on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import secrets
+import shutil
+import signal
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from meshcourse.core.errors import MeshcourseError
+from meshcourse.node import clock
+from meshcourse.node.container import hooks, sandbox
+from meshcourse.node.images.passwd import Accounts
+from meshcourse.node.probe.probes import Prober
+from meshcourse.node.process import logs
+from meshcourse.node.process.processes import Process
+from meshcourse.node.spec import environment, restart_policy, security_context
+from meshcourse.node.status.statuses import Identity, Terminated
+from meshcourse.node.volume.volumes import Mount, Waiting, absolute
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Mapping
+    from pathlib import Path
+
+    from meshcourse.node.api import Json
+    from meshcourse.node.events import EventKind
+    from meshcourse.node.images import Image
+    from meshcourse.node.network import PodNetns
+    from meshcourse.node.object_cache import Objects
+    from meshcourse.node.pulling.pull_policy import Supply
+    from meshcourse.node.volume.volumes import Volumes
+
+_log = logging.getLogger(__name__)
+
+_SCHEME = "meshcourse://"
+_PROBES = ("startupProbe", "livenessProbe", "readinessProbe")
+_MINIMUM_GRACE = 2.0  # seconds that a container keeps when a preStop hook used up the rest, as kubelet gives them
+_MESSAGE_BYTES = 4096
+_MESSAGE_FROM_LOG_BYTES = 2048
+_MESSAGE_FROM_LOG_LINES = 80
+_EXEC_OUTPUT_BYTES = 10 * 1024
+_LAST_OUTPUT_SECONDS = 2.0
+_SETPRIV_FAILED = "setpriv: failed to execute "
+
+
+class StartFailed(Exception):  # noqa: N818 - reads as the sentence it is
+    """The container could not be started: `reason` and `message` are shown in its Waiting state."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What the containers of one pod share. `root` is the pod's folder; `tell` records an event about one of its containers."""
+
+    pod: Callable[[], Json]
+    objects: Objects
+    volumes: Volumes
+    netns: PodNetns
+    host_ip: str
+    hostname: str
+    root: Path
+    layers: Path
+    host: sandbox.Host
+    supply: Supply
+    tell: Callable[[Json, EventKind, str, str], None]
+
+
+def log_path(root: Path, container: str, number: int) -> Path:
+    """Where the log of run `number` of a container lies in its pod's folder."""
+    return root / "logs" / container / f"{number}.log"
+
+
+class Instance:
+    """One run. `terminated` is None until it has ended; `restart`: the node ended it so that another run follows."""
+
+    def __init__(self, shared: Shared, spec: Json, image: Image, number: int, changed: Callable[[Instance], None]) -> None:
+        self.id = _SCHEME + secrets.token_hex(32)
+        self.spec = spec
+        self.image = image
+        self.number = number
+        self.identity = Identity(0, 0)
+        self.running: sandbox.Running | None = None
+        self.started_at = ""
+        self.terminated: Terminated | None = None
+        self.exited = asyncio.Event()
+        self.restart = False
+        self._shared = shared
+        self._on_change = changed
+        self._scratch = shared.root / "containers" / spec["name"] / str(number)
+        self._prober: Prober | None = None
+        self._stopping = False
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def log(self) -> Path:
+        """Where the log of this run lies."""
+        return log_path(self._shared.root, self.spec["name"], self.number)
+
+    @property
+    def started(self) -> bool:
+        """Whether the startup probe has passed (at once, when there is none)."""
+        return self.running is not None and (self._prober is None or self._prober.started)
+
+    @property
+    def ready(self) -> bool:
+        """Whether the readiness probe says that it may receive traffic."""
+        return self.started and (self._prober is None or self._prober.ready)
+
+    async def start(self) -> None:
+        """Start the container's process, its log and its probes.
+
+        Raises:
+            StartFailed: nothing runs then.
+        """
+        described = self._describe()
+        await asyncio.to_thread(self._make_folders)
+        starting = asyncio.ensure_future(sandbox.start(described, self._shared.host))
+        try:
+            self.running = await asyncio.shield(starting)
+        except asyncio.CancelledError:  # never leave a process behind that nobody knows
+            await asyncio.wait([starting])
+            if starting.exception() is None:
+                starting.result().kill()
+                starting.result().process.close()
+            raise
+        except MeshcourseError as error:
+            raise StartFailed("RunContainerError", " ".join(str(error).split())) from error
+        except (OSError, ValueError) as error:
+            raise StartFailed("CreateContainerError", str(error)) from error
+        self.started_at = clock.now()
+        self.running.process.stdin_once = bool(self.spec.get("stdinOnce"))
+        if any(self.spec.get(kind) for kind in _PROBES):
+            self._prober = self._make_prober()
+        writing = self._in_background(self._write_log(self.running.process))
+        probing = self._in_background(self._prober.run()) if self._prober is not None else None
+        self._in_background(self._watch(self.running, writing, probing))
+        self._changed()
+
+    async def post_start(self) -> None:
+        """Run the postStart hook, if there is one, until it or the container ends. When it fails the container is ended."""
+        handler = (self.spec.get("lifecycle") or {}).get("postStart")
+        if not handler:
+            return
+        failure = await self._hook(handler, None)
+        if failure and not self._stopping:
+            self._shared.tell(self.spec, "Warning", "FailedPostStartHook", f"PostStartHook failed: {failure}")
+            await self.stop(self._grace(), "FailedPostStartHook")
+
+    async def stop(self, grace: float, why: str) -> None:
+        """End the run: preStop hook, SIGTERM, and SIGKILL when `grace` seconds have passed. Returns when it has ended."""
+        if self.running is None or self.exited.is_set():
+            return
+        first, self._stopping = not self._stopping, True
+        if self._prober is not None:
+            self._prober.terminating()
+        if first:
+            self._shared.tell(self.spec, "Normal", "Killing", why)
+        deadline = time.monotonic() + grace
+        lifecycle = self.spec.get("lifecycle") or {}
+        if first and grace > 0 and lifecycle.get("preStop"):
+            failure = await self._hook(lifecycle["preStop"], grace)
+            if failure:
+                self._shared.tell(self.spec, "Warning", "FailedPreStopHook", f"PreStopHook failed: {failure}")
+        if grace > 0 and not self.exited.is_set():
+            self.running.signal(stop_signal(lifecycle, self.image))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(max(deadline - time.monotonic(), min(grace, _MINIMUM_GRACE))):
+                    await self.exited.wait()
+        self.kill()
+        await self.exited.wait()
+
+    def kill(self) -> None:
+        """End every process of it at once."""
+        if self.running is not None and not self.exited.is_set():
+            self._stopping = True
+            self.running.kill()
+
+    async def execute(self, command: list[str]) -> tuple[int, bytes]:
+        """Run a command in the container and return its exit code and the first 10 KiB it says. Ended when cancelled."""
+        if self.running is None or self.exited.is_set():
+            return 137, b"container not running"
+        try:
+            process = await Process.start(self.running.enter(command))
+        except (LookupError, OSError) as error:
+            return 126, str(error).encode()
+        said = bytearray()
+        try:
+            async for _, chunk in process.outputs():
+                said += chunk[: _EXEC_OUTPUT_BYTES - len(said)]
+            return await process.wait(), bytes(said)
+        finally:
+            process.signal(signal.SIGKILL, group=True)
+            process.close()
+
+    async def close(self) -> None:
+        """End it at once and let go of everything it holds; its log stays."""
+        self.kill()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _describe(self) -> sandbox.Spec:
+        pod, spec, shared = self._shared.pod(), self.spec, self._shared
+        accounts = Accounts.of(self.image.root) if self.image.root else Accounts()
+        try:
+            variables = environment.resolve(pod, spec, shared.objects, pod_ip=shared.netns.ip, host_ip=shared.host_ip)
+            secured = security_context.security(pod, spec, self.image.user, accounts)
+            mounts = shared.volumes.mounts(spec, variables)
+        except (environment.MissingReference, security_context.InvalidSecurity, Waiting) as error:
+            raise StartFailed("CreateContainerConfigError", str(error)) from error
+        self.identity = secured.identity
+        known = accounts.user(str(self.identity.uid))
+        home = known[3] if known else "/root" if self.identity.uid == 0 else "/"
+        variables = {"HOME": home, **self.image.environment, "HOSTNAME": shared.hostname, **variables}
+        message = Mount(self._message_file, absolute(spec.get("terminationMessagePath") or "/dev/termination-log"), read_only=False)
+        return sandbox.Spec(
+            key=f"{pod['metadata']['name']}/{spec['name']}",
+            netns=shared.netns.path,
+            image=self.image,
+            argv=arguments(spec, self.image, variables),
+            environment=variables,
+            etc=shared.root / "etc",
+            scratch=self._scratch,
+            layers=shared.layers,
+            working_dir=absolute(spec.get("workingDir") or self.image.working_dir),
+            uid=self.identity.uid,
+            gid=self.identity.gid,
+            groups=self.identity.groups,
+            add_capabilities=secured.add_capabilities,
+            drop_capabilities=secured.drop_capabilities,
+            mounts=(*mounts, message),
+            read_only_root=secured.read_only_root,
+            hostname=shared.hostname,
+            tty=bool(spec.get("tty")),
+            stdin=bool(spec.get("stdin")),
+        )
+
+    @property
+    def _message_file(self) -> Path:
+        path: Path = self._scratch / "termination-log"
+        return path
+
+    def _make_folders(self) -> None:
+        shutil.rmtree(self._scratch, ignore_errors=True)
+        self._scratch.mkdir(parents=True)
+        self._message_file.touch()
+        self._message_file.chmod(0o666)  # whoever the container runs as writes to it
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        logs.delete(log_path(self._shared.root, self.spec["name"], self.number - 2))  # kubelet keeps one old log too
+
+    def _make_prober(self) -> Prober:
+        def liveness_failed(why: str) -> None:
+            probe = (self._prober.failed_probe if self._prober is not None else None) or {}
+            self.restart = restart_policy.after_probe(self._shared.pod(), self.spec)
+            why += ", will be restarted" * self.restart
+            self._in_background(self.stop(float(probe.get("terminationGracePeriodSeconds") or self._grace()), why))
+
+        def event(kind: EventKind, reason: str, message: str, /) -> None:
+            self._shared.tell(self.spec, kind, reason, message)
+
+        return Prober(
+            self.spec,
+            pod_ip=self._shared.netns.ip,
+            exec=self.execute,
+            on_change=self._changed,
+            on_liveness_failed=liveness_failed,
+            on_event=event,
+        )
+
+    async def _write_log(self, process: Process) -> None:
+        await logs.LogWriter(self.log).copy(process.outputs())
+
+    async def _watch(self, running: sandbox.Running, writing: asyncio.Task[None], probing: asyncio.Task[None] | None) -> None:
+        code = await running.process.wait()
+        finished = clock.now()
+        running.kill()  # what the main process left behind ends with it
+        if probing is not None:
+            probing.cancel()
+        await asyncio.wait([writing], timeout=_LAST_OUTPUT_SECONDS)
+        never_ran = start_error(code, await asyncio.to_thread(last_words, self.log)) if code else ""
+        message = never_ran or await asyncio.to_thread(self._message, code)
+        reason = "StartError" if never_ran else "Error" if code else "Completed"
+        self.terminated = Terminated(code, reason, self.started_at, finished, self.id, message)
+        self.exited.set()
+        self._changed()
+        await asyncio.to_thread(shutil.rmtree, self._scratch, ignore_errors=True)
+
+    def _message(self, code: int) -> str:
+        """Read what the container left as its termination message, by its terminationMessagePolicy."""
+        try:
+            text = self._message_file.read_bytes()[:_MESSAGE_BYTES].decode(errors="replace")
+        except OSError:
+            text = ""
+        if text or code == 0 or self.spec.get("terminationMessagePolicy") != "FallbackToLogsOnError":
+            return text
+        return last_words(self.log)
+
+    def _changed(self) -> None:
+        self._on_change(self)
+
+    def _grace(self) -> float:
+        return float(self._shared.pod()["spec"].get("terminationGracePeriodSeconds", 30))
+
+    async def _hook(self, handler: Json, seconds: float | None) -> str:
+        """Run a hook until it, the container or the time ends. Returns why it failed, or ""."""
+        hook = asyncio.ensure_future(hooks.run(handler, self.spec, pod_ip=self._shared.netns.ip, execute=self.execute))
+        ended = asyncio.ensure_future(self.exited.wait())
+        try:
+            await asyncio.wait({hook, ended}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+            if hook.done():
+                error = hook.exception()
+                return "" if error is None else str(error)
+            return "the container ended first" if ended.done() else "it took longer than the grace period"
+        finally:
+            hook.cancel()
+            ended.cancel()
+
+    def _in_background(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work, name=f"container {self.spec['name']}")
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+        return task
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("%s: %s", task.get_name(), error, exc_info=error)
+
+
+def arguments(spec: Json, image: Image, variables: Mapping[str, str]) -> tuple[str, ...]:
+    """Give the command line: `command` replaces the image's entrypoint and its arguments, `args` its arguments; $(NAME) is expanded.
+
+    Raises:
+        StartFailed: neither says what to run.
+    """
+    command, args = (tuple(environment.expand(word, variables) for word in spec.get(name) or ()) for name in ("command", "args"))
+    words = (*command, *args) if command else (*image.entrypoint, *(args or image.command))
+    if not words:
+        raise StartFailed("CreateContainerError", "no command specified")
+    return words
+
+
+def stop_signal(lifecycle: Json, image: Image) -> signal.Signals:
+    """What asks the container to end: the pod's stopSignal, else the image's (a name or a number), else SIGTERM.
+
+    >>> from meshcourse.node.images import Image
+    >>> stop_signal({}, Image(names=("nginx",), identity="", stop_signal="SIGQUIT")).name
+    'SIGQUIT'
+    """
+    wanted = str(lifecycle.get("stopSignal") or image.stop_signal)
+    try:
+        return signal.Signals(int(wanted)) if wanted.isdigit() else signal.Signals["SIG" + wanted.removeprefix("SIG")]
+    except (KeyError, ValueError):
+        return signal.SIGTERM
+
+
+def start_error(code: int, words: str) -> str:
+    r"""Tell from a log's end whether the program never ran: what bubblewrap or setpriv said in its place, or "".
+
+    >>> start_error(127, "setpriv: failed to execute nonesuch: No such file or directory\n")
+    'failed to start container: exec: "nonesuch": No such file or directory'
+    """
+    if words.count("\n") > 1:  # they say one line and end
+        return ""
+    if code in (126, 127) and words.startswith(_SETPRIV_FAILED):
+        program, _, why = words.strip().removeprefix(_SETPRIV_FAILED).rpartition(": ")
+        return f'failed to start container: exec: "{program}": {why}'
+    if code == 1 and words.startswith("bwrap: "):
+        return f"failed to create container: {words.strip()}"
+    return ""
+
+
+def last_words(log: Path) -> str:
+    """Give the end of a log, without its timestamps: at most 80 lines and 2048 bytes, as FallbackToLogsOnError wants."""
+    try:
+        lines = log.read_bytes().splitlines()[-_MESSAGE_FROM_LOG_LINES:]
+    except OSError:
+        return ""
+    text = b"".join(line.split(b" ", 3)[-1] + b"\n" for line in lines)
+    return text[-_MESSAGE_FROM_LOG_BYTES:].decode(errors="replace")

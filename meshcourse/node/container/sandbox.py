@@ -1,0 +1,277 @@
+"""A container: a process under bubblewrap, in its pod's network namespace.
+
+`arguments` is pure; `start` is the edge.
+
+The root is an overlay of layers (layers.py), written to a tmpfs that goes with the container. PID, IPC and UTS namespaces are the
+container's own (a kubelet's pod shares the last two).
+The main process is PID 2, under bubblewrap's reaper, so that a SIGTERM that it does not handle ends it.
+Resource limits are not enforced: there are no cgroups here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from meshcourse.core.errors import ClusterError, MissingPrerequisite
+from meshcourse.engine import binaries
+from meshcourse.node import images
+from meshcourse.node.container import rootfs
+from meshcourse.node.images.host_python import loader
+from meshcourse.node.images.passwd import inside
+from meshcourse.node.process import nsenter as entering
+from meshcourse.node.process.processes import Process
+from meshcourse.node.volume.volumes import Mount
+
+# What Docker and containerd leave to a container's root user.
+DEFAULT_CAPABILITIES = frozenset(
+    {"CHOWN", "DAC_OVERRIDE", "FSETID", "FOWNER", "MKNOD", "NET_RAW", "SETGID", "SETUID", "SETFCAP", "SETPCAP"}
+    | {"NET_BIND_SERVICE", "SYS_CHROOT", "KILL", "AUDIT_WRITE"}
+)
+HOST_ROOTS = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
+DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+# What setpriv must be able to do, besides what the container may: a foreign image could have a say in how setpriv is loaded.
+_FOR_SETPRIV = ("SETUID", "SETGID", "SETPCAP")
+_FORK_LOOK_SECONDS = 0.004
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A container to run. `etc` holds the pod's hosts, hostname and resolv.conf; `scratch` is this instance's own folder."""
+
+    key: str
+    netns: Path
+    image: images.Image
+    argv: tuple[str, ...]
+    environment: Mapping[str, str]
+    etc: Path
+    scratch: Path
+    layers: Path
+    working_dir: str = "/"
+    uid: int = 0
+    gid: int = 0
+    groups: tuple[int, ...] = ()
+    add_capabilities: tuple[str, ...] = ()
+    drop_capabilities: tuple[str, ...] = ()
+    mounts: tuple[Mount, ...] = ()
+    read_only_root: bool = False
+    hostname: str = "pod"
+    tty: bool = False
+    stdin: bool = False
+
+
+@dataclass(frozen=True)
+class Host:
+    """The host's programs that make a container, and the folders of the host that it sees."""
+
+    nsenter: str
+    setpriv: str
+    bubblewrap: str
+    # "bin" -> "usr/bin" where the host's /bin is a link, "bin" -> "" where it is a folder
+    roots: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def found(cls) -> Host:
+        """Look for them.
+
+        Raises:
+            MissingPrerequisite: one is not installed.
+        """
+        programs = {name: shutil.which(name) for name in ("nsenter", "setpriv")}
+        for name, path in programs.items():
+            if path is None:
+                raise MissingPrerequisite(f"{name} is not installed.", next="sudo apt install util-linux")
+        roots: dict[str, str] = {}
+        for name in HOST_ROOTS:
+            folder = Path("/") / name
+            if folder.is_symlink():
+                roots[name] = str(folder.readlink()).lstrip("/")
+            elif folder.is_dir():
+                roots[name] = ""
+        return cls(str(programs["nsenter"]), str(programs["setpriv"]), str(binaries.bubblewrap()), roots)
+
+
+def capabilities(spec: Spec) -> list[str]:
+    """The names that remain, as a runtime computes them: the default set, less `drop`, plus `add`; "ALL" is all.
+
+    >>> from pathlib import Path
+    >>> p = Path()
+    >>> capabilities(Spec("k", p, images.TABLE[0], (), {}, p, p, p, drop_capabilities=("ALL",), add_capabilities=("NET_ADMIN",)))
+    ['NET_ADMIN']
+    """
+    dropped = {name.upper().removeprefix("CAP_") for name in spec.drop_capabilities}
+    added = {name.upper().removeprefix("CAP_") for name in spec.add_capabilities}
+    kept = frozenset[str]() if "ALL" in dropped else DEFAULT_CAPABILITIES - dropped
+    return sorted(kept | added)
+
+
+def privileges(spec: Spec, host: Host) -> list[str]:
+    """The words of setpriv that turn the sandbox's root into the container's user."""
+    names = capabilities(spec)
+    bounding = "+all" if "ALL" in names else ",".join(["-all", *(f"+{name.lower()}" for name in names)])
+    groups = ["--groups", ",".join(str(group) for group in spec.groups)] if spec.groups else ["--clear-groups"]
+    return [
+        *_loaded(spec, host.setpriv),
+        *("--reuid", str(spec.uid), "--regid", str(spec.gid)),
+        *groups,
+        "--no-new-privs",
+        "--inh-caps=-all",
+        f"--bounding-set={bounding}",
+        "--",
+    ]
+
+
+def arguments(spec: Spec, host: Host, present: Iterable[str] = rootfs.HOST_ETC) -> list[str]:
+    """What bubblewrap is told, but for the command: namespaces, root, devices, mounts, environment."""
+    words = ["--unshare-pid", "--unshare-ipc", "--unshare-uts", "--hostname", spec.hostname]
+    words += [] if spec.tty else ["--new-session"]  # in a session of its own a terminal would control nothing: no Ctrl-C, no job control
+    own = spec.scratch / "layer"
+    if spec.image.root is not None:
+        words += ["--cap-drop", "ALL"]
+        for name in {*capabilities(spec), *_FOR_SETPRIV}:
+            words += ["--cap-add", name if name == "ALL" else f"CAP_{name}"]
+        words += _overlay(spec, "/", spec.image.root, spec.layers / "entry", own)
+        words += ["--proc", "/proc", "--dev", "/dev"]
+    else:
+        image_layer = rootfs.layer_of(spec.layers, spec.image)
+        words += _overlay(spec, "/", spec.layers / "base", image_layer, own)
+        words += _overlay(spec, "/usr", Path("/usr"), image_layer / "usr", own / "usr")
+        for name, link in host.roots.items():
+            if not link:
+                words += ["--ro-bind", f"/{name}", f"/{name}"]
+        words += ["--proc", "/proc", "--dev", "/dev"]
+        for name in present:
+            words += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
+        for program in spec.image.programs:
+            words += ["--ro-bind", str(program.find()), program.target]
+    for name in rootfs.POD_ETC:
+        words += ["--bind", str(spec.etc / name), target(spec, f"/etc/{name}")]
+    # A mount below another one must come after it.
+    for mount in sorted(spec.mounts, key=lambda each: each.target.count("/")):
+        words += ["--ro-bind" if mount.read_only else "--bind", str(mount.source), target(spec, mount.target)]
+    words += ["--clearenv"]
+    for name, value in {"PATH": DEFAULT_PATH, **spec.environment}.items():
+        words += ["--setenv", name, value]
+    return [*words, "--chdir", spec.working_dir]
+
+
+def _overlay(spec: Spec, where: str, *folders: Path) -> list[str]:
+    sources = [word for folder in folders for word in ("--overlay-src", str(folder))]
+    return [*sources, "--ro-overlay" if spec.read_only_root else "--tmp-overlay", where]
+
+
+def _loaded(spec: Spec, setpriv: str) -> list[str]:
+    """The words that run setpriv inside: as it is, or by the loader that stands beside it."""
+    if spec.image.root is None:
+        return [setpriv]
+    name = f"{rootfs.ENTRY}/{Path(setpriv).name}"
+    return [f"{rootfs.ENTRY}/loader", "--library-path", rootfs.ENTRY, name] if loader(Path(setpriv)) != Path(setpriv) else [name]
+
+
+def target(spec: Spec, path: str) -> str:
+    """Where to mount in this container: a pulled image may have links on the way (/var/run), which bubblewrap would follow outside."""
+    root = spec.image.root
+    return path if root is None else f"/{inside(root, path).relative_to(root)}"
+
+
+@dataclass
+class Running:
+    """A container that runs. `reaper` is PID 1 of its PID namespace as the agent sees it."""
+
+    spec: Spec
+    process: Process
+    reaper: int
+
+    @property
+    def pid(self) -> int:
+        """The main process, as the agent sees it; 0 once it has ended."""
+        try:
+            children = Path(f"/proc/{self.reaper}/task/{self.reaper}/children").read_text(encoding="ascii").split()
+        except OSError:
+            return 0
+        return int(children[0]) if children else 0
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the main process; nothing happens when it has ended."""
+        if pid := self.pid:
+            _send(pid, number)
+
+    def kill(self) -> None:
+        """End every process of the container at once."""
+        _send(self.reaper, signal.SIGKILL)
+
+    def enter(self, command: list[str], *, tty: bool = False) -> list[str]:
+        """The words that run `command` in this container, as its user, in its environment and its working directory.
+
+        Raises:
+            LookupError: the container has ended.
+        """
+        if not (pid := self.pid):
+            raise LookupError(f"container {self.spec.key} is not running")
+        spec = self.spec
+        environment = {"PATH": DEFAULT_PATH, **({"TERM": "xterm"} if tty else {}), **spec.environment}
+        program = (sys.executable, "-I", "-S", entering.__file__, str(self.reaper), str(pid))
+        who = (str(spec.uid), str(spec.gid), ",".join(map(str, spec.groups)), ",".join(capabilities(spec)))
+        return [*program, *who, json.dumps(environment), "--", *command]
+
+
+def _send(pid: int, number: int) -> None:
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return
+
+
+async def start(spec: Spec, host: Host) -> Running:
+    """Start the container and wait until its namespaces stand.
+
+    Raises:
+        ClusterError: bubblewrap could not make them; `why` has its words.
+    """
+    await asyncio.to_thread(rootfs.prepare, spec)
+    words = os.memfd_create(f"args-{spec.key}"[:200], 0)
+    info_read, info_write = os.pipe()
+    try:
+        os.write(words, b"\0".join(word.encode() for word in arguments(spec, host)) + b"\0")
+        os.lseek(words, 0, os.SEEK_SET)
+        argv = [host.nsenter, f"--net={spec.netns}", "--", host.bubblewrap, "--args", str(words), "--info-fd", str(info_write)]
+        argv += ["--", *privileges(spec, host), *spec.argv]
+        process = await Process.start(argv, tty=spec.tty, stdin=spec.stdin, owner=(spec.uid, spec.gid), pass_fds=(words, info_write))
+    except BaseException:
+        os.close(info_read)
+        raise
+    finally:
+        os.close(words)
+        os.close(info_write)
+    text = await _read_all(info_read)
+    if not text:
+        try:
+            said = b"".join([chunk async for _, chunk in process.outputs()]).decode(errors="replace").strip()
+            why = f"{said or 'bubblewrap said nothing'} (exit code {await process.wait()})"
+            raise ClusterError(f"container {spec.key} could not be made", why=why)
+        finally:
+            process.close()
+    running = Running(spec, process, int(json.loads(text)["child-pid"]))
+    # The reaper mounts first and forks then: until it has, there is nothing to signal or to enter.
+    while not running.pid and process.returncode is None:  # noqa: ASYNC110 - the kernel tells nobody of a fork
+        await asyncio.sleep(_FORK_LOOK_SECONDS)
+    return running
+
+
+async def _read_all(descriptor: int) -> bytes:
+    """Read a pipe to its end without blocking the loop."""
+    reader = asyncio.StreamReader()
+    transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(descriptor, "rb", buffering=0)
+    )
+    try:
+        return await reader.read()
+    finally:
+        transport.close()

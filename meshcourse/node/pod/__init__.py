@@ -1,0 +1,1 @@
+"""Pods: whether this node takes one, and the worker that runs it."""

@@ -1,0 +1,401 @@
+"""One pod on this node, from the moment it is assigned to the moment it is deleted.
+
+Order, as a kubelet keeps it: refuse what cannot be run; network and volumes; init containers one after another (a sidecar is passed once
+it has started); then the main containers, each after the postStart hook of the one before. At the end main containers first, then sidecars
+in reverse order. A failure that nobody foresaw ends the containers, is logged and recorded, and the pod begins again after a pause.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from meshcourse.node import clock, events
+from meshcourse.node.api import ApiError
+from meshcourse.node.container.containers import Container, specs_of
+from meshcourse.node.container.runs import Shared
+from meshcourse.node.pod import admission
+from meshcourse.node.spec import dns, restart_policy
+from meshcourse.node.status import statuses
+from meshcourse.node.status.patches import Report
+from meshcourse.node.status.statuses import PodRecord, Verdict
+from meshcourse.node.volume import volumes
+
+if TYPE_CHECKING:
+    from meshcourse.node.api import Api, Json
+    from meshcourse.node.container.sandbox import Host
+    from meshcourse.node.events import EventKind, Events
+    from meshcourse.node.network import Network, PodNetns
+    from meshcourse.node.object_cache import Change, Objects
+    from meshcourse.node.pulling.pull_policy import Supply
+    from meshcourse.node.status.statuses import ContainerKind
+
+_log = logging.getLogger(__name__)
+
+_SANDBOX_AGAIN_SECONDS = 2.0
+_VOLUMES_AGAIN_SECONDS = 0.25  # and twice that each time; what a pod waits for comes within a second or two
+_VOLUMES_AGAIN_LONGEST = 5.0
+_BEGIN_AGAIN_SECONDS = 1.0
+_BEGIN_AGAIN_LONGEST = 60.0
+_DELETE_AGAIN_SECONDS = 1.0
+_GONE = (404, 409, 410)
+_REPLACED_BY = ("ReplicaSet", "ReplicationController", "StatefulSet", "DaemonSet")
+
+
+@dataclass(frozen=True)
+class Node:
+    """What the node offers to its pods. `refusals`: how long the next refused pod of an owner stays Pending, by the owner's uid."""
+
+    api: Api
+    objects: Objects
+    events: Events
+    network: Network
+    host: Host
+    ip: str
+    root: Path
+    layers: Path
+    cluster_dns: str
+    cluster_domain: str
+    supply: Supply
+    refusals: dict[str, restart_policy.Backoff]
+
+
+class Pod:
+    """One pod. `manifest` is its newest form as the API server sent it; `gone`: there is no Pod object any more."""
+
+    def __init__(self, manifest: Json, node: Node) -> None:
+        self.manifest = manifest
+        self.uid: str = manifest["metadata"]["uid"]
+        self.root = node.root / "pods" / self.uid
+        self.netns: PodNetns | None = None
+        self._node = node
+        self._report = Report(node.api, manifest, self.record)
+        self._changed = self._report.changed
+        self.containers = [Container(manifest, spec, kind, self._changed) for kind, spec in specs_of(manifest)]
+        self._volumes = volumes.Volumes(node.api, node.objects, self.root, lambda reason, text: self._tell("Warning", reason, text))
+        self._keeping: asyncio.Task[None] | None = None
+        self._began = (manifest.get("status") or {}).get("startTime") or clock.now()
+        self._pod_ip = ""
+        self._ready_to_start = self._initialized = self._ended = self.gone = False
+        self._verdict: Verdict | None = None
+        self._ending = asyncio.Event()
+        self._granted = float("inf")  # the shortest grace period that a deletion has asked for
+        self._kill_at: asyncio.TimerHandle | None = None
+        self._ephemeral: set[str] = set()
+        self.update(manifest)
+
+    def record(self) -> PodRecord:
+        """Give what is known of the pod now."""
+        spec = self.manifest["spec"]
+        return PodRecord(
+            host_ip=self._node.ip,
+            started_at=self._began,
+            containers=tuple(container.record for container in self.containers),
+            pod_ip=self._pod_ip,
+            networked=self._ready_to_start and self.netns is not None,
+            initialized=self._initialized,
+            ended=self._ended,
+            verdict=self._verdict,
+            readiness_gates=tuple(gate["conditionType"] for gate in spec.get("readinessGates") or []),
+            generation=self.manifest["metadata"].get("generation", 0),
+        )
+
+    def update(self, manifest: Json) -> None:
+        """Take a newer form of the pod: labels, an image, readiness gates, a deletion that is asked for."""
+        older, self.manifest = self.manifest, manifest
+        specs = {spec["name"]: spec for _, spec in specs_of(manifest)}
+        for container in self.containers:
+            container.take_spec(manifest, specs.get(container.name, container.spec))
+        self._volumes.pod_changed(manifest)
+        self._report.observe(manifest)
+        if older["metadata"].get("generation") != manifest["metadata"].get("generation"):
+            self._changed()
+        for ephemeral in manifest["spec"].get("ephemeralContainers") or []:
+            if ephemeral["name"] not in self._ephemeral:
+                self._ephemeral.add(ephemeral["name"])
+                why = f'ephemeral container "{ephemeral["name"]}" is not started: this node runs none; use kubectl exec, or a kind cluster'
+                self._tell("Warning", "EphemeralContainersNotSupported", why)
+        if manifest["metadata"].get("deletionTimestamp"):
+            if self._ending.is_set() and self._grace() < self._granted:
+                # A second deletion may shorten the time that is left.
+                self._kill_at = asyncio.get_running_loop().call_later(self._grace(), self._kill)
+            self._granted = min(self._granted, self._grace())
+            self._ending.set()
+
+    def removed(self) -> None:
+        """Take note that the Pod object is gone: everything ends at once."""
+        self.gone = True
+        self._ending.set()
+        self._kill()
+
+    def container(self, name: str) -> Container:
+        """Find a container; without a name, the first one.
+
+        Raises:
+            LookupError: the pod has none of this name.
+        """
+        for container in self.containers:
+            if container.name == name or (not name and container.kind == "main"):
+                return container
+        raise LookupError(f'container "{name}" not found in pod "{self.manifest["metadata"]["name"]}"')
+
+    async def run(self) -> None:
+        """Run the pod to its end and delete the Pod object when that is asked for."""
+        try:
+            async with self._report:
+                if (self.manifest.get("status") or {}).get("phase") not in statuses.TERMINAL:
+                    self._report.changed()
+                    await self._attend()
+                    await self._release()
+                    if not self.gone:
+                        await self._report.flush()
+                await self._ending.wait()
+                await self._delete()
+        finally:
+            await self._release()
+            await asyncio.to_thread(shutil.rmtree, self.root, ignore_errors=True)
+
+    async def _attend(self) -> None:
+        """Run the containers until all have ended for good, deletion is asked for, or the pod's deadline is over."""
+        pause = _BEGIN_AGAIN_SECONDS
+        deadline = self.manifest["spec"].get("activeDeadlineSeconds")
+        left = None if deadline is None else time.monotonic() + deadline
+        while True:
+            life = asyncio.create_task(self._life(), name=f"pod {self._name}")
+            ending = asyncio.create_task(self._ending.wait())
+            try:
+                await asyncio.wait({life, ending}, timeout=left and left - time.monotonic(), return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                ending.cancel()
+                finished = life.done() and not life.cancelled()
+                life.cancel()
+                await asyncio.gather(life, return_exceptions=True)
+            error = life.exception() if finished else None
+            if error is None:
+                break
+            _log.error("pod %s", self._name, exc_info=error)
+            self._tell("Warning", "FailedSync", f"error running pod, beginning again in {pause:.0f} s: {_text(error)}")
+            await self._clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._ending.wait()
+            pause = min(pause * 2, _BEGIN_AGAIN_LONGEST)
+        if not finished and not self._ending.is_set():
+            message = "Pod was active on the node longer than the specified deadline"
+            self._tell("Normal", "DeadlineExceeded", message)
+            await self._stop_all(self._grace())
+            self._verdict = Verdict("DeadlineExceeded", message)
+        elif not finished:
+            await self._stop_all(self._grace())
+        self._ended = True
+        self._changed()
+
+    async def _life(self) -> None:
+        """Do everything from admission to the last container's end."""
+        verdict = admission.verdict(self.manifest)
+        if verdict is not None:
+            await self._refuse(verdict)
+            return
+        netns = await self._network()
+        try:
+            await self._prepare_volumes()
+        except volumes.Refused as refused:
+            await self._refuse(Verdict(refused.reason, f"Pod was rejected: {refused.message}"))
+            return
+        shared = self._shared(netns)
+        self._pod_ip, self._ready_to_start = netns.ip, True
+        self._changed()
+        async with asyncio.TaskGroup() as group:
+            if await self._initialize(group, shared):
+                self._initialized = True
+                self._changed()
+                await self._run_main(group, shared)
+            for sidecar in reversed(self._of("sidecar")):
+                await sidecar.stop(self._grace())
+
+    async def _refuse(self, verdict: Verdict) -> None:
+        """Fail the pod. An owner that replaces failed pods at once gets its answer later each time, or it would make thousands."""
+        self._tell("Warning", verdict.reason, verdict.message)
+        owner = next((o for o in self.manifest["metadata"].get("ownerReferences") or [] if o.get("controller")), None)
+        for container in self.containers:
+            container.forbid(verdict.reason, verdict.message)
+        if owner is not None and owner["kind"] in _REPLACED_BY:
+            backoff = self._node.refusals.get(owner["uid"], restart_policy.Backoff()).attempted(time.monotonic())
+            self._node.refusals[owner["uid"]] = backoff
+            await asyncio.sleep(backoff.delay)
+        self._verdict = verdict
+
+    async def _network(self) -> PodNetns:
+        while True:
+            try:
+                self.netns = await self._node.network.add(self.uid)
+                sysctls = (self.manifest["spec"].get("securityContext") or {}).get("sysctls") or []
+                await self._node.network.configure(self.netns, {each["name"]: each["value"] for each in sysctls})
+            except OSError as error:
+                self._tell("Warning", "FailedCreatePodSandBox", f"Failed to create pod sandbox: {error}")
+                _log.warning("pod %s: no network: %s", self._name, error)
+                await asyncio.sleep(_SANDBOX_AGAIN_SECONDS)
+            else:
+                return self.netns
+
+    async def _prepare_volumes(self) -> None:
+        pause = _VOLUMES_AGAIN_SECONDS
+        async with self._node.objects.subscribe() as changes:
+            while True:
+                try:
+                    await self._volumes.prepare(self.manifest)
+                except volumes.Waiting as waiting:
+                    self._tell("Warning", waiting.reason, waiting.message)
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(pause):
+                            await _change_in(changes, self.manifest["metadata"]["namespace"])
+                    pause = min(pause * 2, _VOLUMES_AGAIN_LONGEST)
+                else:
+                    break
+        if self._keeping is None:
+            self._keeping = asyncio.create_task(self._keep_volumes(), name=f"volumes of {self._name}")
+
+    async def _keep_volumes(self) -> None:
+        while True:
+            try:
+                await self._volumes.run()
+            except Exception:  # noqa: BLE001 - a pod runs on with the files that it has
+                _log.exception("pod %s: its volumes are not kept current; again in a while", self._name)
+                await asyncio.sleep(_BEGIN_AGAIN_LONGEST)
+
+    def _shared(self, netns: PodNetns) -> Shared:
+        node, domain = self._node, self._node.cluster_domain
+        theirs = Path("/etc/resolv.conf")
+        node_conf = theirs.read_text(encoding="utf-8") if theirs.exists() else ""
+        etc = self.root / "etc"
+        etc.mkdir(parents=True, exist_ok=True)
+        for name, text in dns.files(self.manifest, netns.ip, node.cluster_dns, domain, node_conf).items():
+            (etc / name).write_text(text, encoding="utf-8")
+            (etc / name).chmod(0o644)
+        return Shared(
+            pod=lambda: self.manifest,
+            objects=node.objects,
+            volumes=self._volumes,
+            netns=netns,
+            host_ip=node.ip,
+            hostname=dns.hostname(self.manifest, domain),
+            root=self.root,
+            layers=node.layers,
+            host=node.host,
+            supply=node.supply,
+            tell=self._tell_of_container,
+        )
+
+    async def _initialize(self, group: asyncio.TaskGroup, shared: Shared) -> bool:
+        """Run the init containers. False when one has failed for good."""
+        for container in self.containers:
+            if container.kind == "init":
+                await container.live(shared)
+                if not statuses.complete(container.record):
+                    return False
+            elif container.kind == "sidecar":
+                group.create_task(container.live(shared), name=f"{self._name}/{container.name}")
+                await container.has_started.wait()
+                await container.tried.wait()
+        return True
+
+    async def _run_main(self, group: asyncio.TaskGroup, shared: Shared) -> None:
+        lives = []
+        for container in self._of("main"):
+            lives.append(group.create_task(container.live(shared), name=f"{self._name}/{container.name}"))
+            if (container.spec.get("lifecycle") or {}).get("postStart"):
+                await container.tried.wait()
+        await asyncio.gather(*lives)
+
+    async def _stop_all(self, grace: float) -> None:
+        """Stop main and init containers together, then sidecars one by one, within `grace` seconds in all."""
+        deadline = time.monotonic() + grace
+        if self.gone:
+            self._kill()
+        await asyncio.gather(*(container.stop(0 if self.gone else grace) for container in self.containers if container.kind != "sidecar"))
+        for sidecar in reversed(self._of("sidecar")):
+            await sidecar.stop(0 if self.gone else max(deadline - time.monotonic(), 2.0 if grace else 0.0))
+
+    def _kill(self) -> None:
+        for container in self.containers:
+            container.kill()
+
+    async def _clear(self) -> None:
+        """Forget what has been run, so that the pod can begin again."""
+        for container in self.containers:
+            await container.close()
+        self.containers = [Container(self.manifest, spec, kind, self._changed) for kind, spec in specs_of(self.manifest)]
+        self._ready_to_start = self._initialized = False
+        self._changed()
+
+    async def _release(self) -> None:
+        """Give back what the pod holds of the node; its logs stay until it is deleted."""
+        if self._kill_at is not None:
+            self._kill_at.cancel()
+        if self._keeping is not None:
+            self._keeping.cancel()
+            await asyncio.gather(self._keeping, return_exceptions=True)
+            self._keeping = None
+        for container in self.containers:
+            await container.close()
+        if self.netns is not None:
+            self.netns = None
+            try:
+                await self._node.network.remove(self.uid)
+            except Exception:  # noqa: BLE001 - the kernel takes the namespace back when its last process has ended
+                _log.exception("pod %s: its network is not removed", self._name)
+            self._changed()
+        await asyncio.to_thread(self._volumes.remove)
+
+    async def _delete(self) -> None:
+        """Delete the Pod object: nothing of it is left on the node."""
+        metadata = self.manifest["metadata"]
+        options: Json = {"kind": "DeleteOptions", "apiVersion": "v1", "gracePeriodSeconds": 0, "preconditions": {"uid": self.uid}}
+        while not self.gone:
+            try:
+                await self._node.api.delete(f"/api/v1/namespaces/{metadata['namespace']}/pods/{metadata['name']}", options)
+            except ApiError as error:
+                if error.code in _GONE:
+                    return
+                _log.info("pod %s is not deleted yet: %s", self._name, error.what)
+                await asyncio.sleep(_DELETE_AGAIN_SECONDS)
+            else:
+                return
+
+    def _of(self, kind: ContainerKind) -> list[Container]:
+        return [container for container in self.containers if container.kind == kind]
+
+    def _grace(self) -> float:
+        seconds = self.manifest["metadata"].get("deletionGracePeriodSeconds")
+        return float(self.manifest["spec"].get("terminationGracePeriodSeconds", 30) if seconds is None else seconds)
+
+    @property
+    def _name(self) -> str:
+        return f"{self.manifest['metadata']['namespace']}/{self.manifest['metadata']['name']}"
+
+    def _tell(self, kind: EventKind, reason: str, message: str) -> None:
+        self._node.events.record(self.manifest, kind, reason, message)
+
+    def _tell_of_container(self, spec: Json, kind: EventKind, reason: str, message: str) -> None:
+        init = any(spec["name"] == other["name"] for other in self.manifest["spec"].get("initContainers") or [])
+        path = f"spec.{'initContainers' if init else 'containers'}{{{spec['name']}}}"
+        self._node.events.record(events.reference(self.manifest, path), kind, reason, message)
+
+
+async def _change_in(changes: asyncio.Queue[Change], namespace: str) -> None:
+    """Wait until an object of this namespace changes."""
+    while (await changes.get())[1] != namespace:
+        pass
+
+
+def _text(error: BaseException) -> str:
+    """Give the innermost error of a group in one line."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return f"{type(error).__name__}: {error}"

@@ -1,0 +1,1 @@
+"""Processes of containers: start, log, and entry from outside."""

@@ -1,0 +1,1 @@
+"""Images from registries: the policy, the pull, the store."""

@@ -1,0 +1,1 @@
+"""What a Pod's manifest asks for, read without the API server."""

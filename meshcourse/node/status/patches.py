@@ -1,0 +1,122 @@
+"""What the node says about one pod to the API server: its status, soon, and never lost.
+
+Changes that come while a patch is on its way are sent together by the next one. A patch that fails is sent again with back-off until it
+succeeds or the pod is gone. Patches are strategic merges with the pod's uid, as a kubelet sends them: conditions of others stay, and a new
+pod of the same name is never touched.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Self
+
+from meshcourse.node import clock
+from meshcourse.node.api import ApiError
+from meshcourse.node.status import statuses
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from meshcourse.node.api import Api, Json
+    from meshcourse.node.status.statuses import PodRecord
+
+_log = logging.getLogger(__name__)
+
+_NOT_FOUND = 404
+_CONFLICT = 409
+_INVALID = 422
+_FIRST_PAUSE = 0.1
+_LONGEST_PAUSE = 5.0
+
+
+class Report:
+    """Keeps one pod's status current. Use as an async context manager."""
+
+    def __init__(self, api: Api, pod: Json, record: Callable[[], PodRecord]) -> None:
+        self._api = api
+        self._path = f"/api/v1/namespaces/{pod['metadata']['namespace']}/pods/{pod['metadata']['name']}/status"
+        self._uid = pod["metadata"]["uid"]
+        self._record = record
+        self._there: Json = pod.get("status") or {}
+        self._version = 0
+        self._sent: Json = {}
+        self._due = asyncio.Event()
+        self._settled = asyncio.Event()
+        self._writer: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        self._writer = asyncio.create_task(self._write_all(), name=f"status {self._path}")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._writer is not None:
+            self._writer.cancel()
+            await asyncio.gather(self._writer, return_exceptions=True)
+
+    def changed(self) -> None:
+        """Say that the record is another one now. Never blocks."""
+        self._settled.clear()
+        self._due.set()
+
+    def observe(self, pod: Json) -> None:
+        """Take the pod as the API server shows it: readiness gates of others, and what somebody else wrote over ours."""
+        before, self._there = self._there, pod.get("status") or {}
+        theirs, ours = (_values(status) for status in (self._there, self._sent))
+        overwritten = int(pod["metadata"]["resourceVersion"]) > self._version and any(theirs.get(kind) != ours[kind] for kind in ours)
+        if overwritten:
+            self._sent = {}
+        if overwritten or _values(before) != theirs:
+            self.changed()
+
+    async def flush(self) -> None:
+        """Return once the API server holds the present record, or the pod is gone."""
+        self.changed()
+        settled = asyncio.ensure_future(self._settled.wait())
+        try:
+            await asyncio.wait([settled, *([self._writer] if self._writer is not None else [])], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            settled.cancel()
+
+    async def _write_all(self) -> None:
+        """Write what has changed, until the pod is gone."""
+        pause = _FIRST_PAUSE
+        while True:
+            await self._due.wait()
+            self._due.clear()
+            try:
+                await self._write()
+            except ApiError as error:
+                if error.code in (_NOT_FOUND, _CONFLICT):  # gone; 409: another pod has its name now
+                    return
+                if error.code == _INVALID:  # saying the same again changes nothing: wait for the next change
+                    _log.error("%s: %s", self._path, error)
+                    self._settled.set()
+                    continue
+                _log.info("%s: %s; again in %.1f s", self._path, error.what, pause)
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, _LONGEST_PAUSE)
+                self._due.set()
+            except Exception:  # noqa: BLE001 - no failure may stop what is told of a pod
+                _log.exception("%s: not written; again in %.1f s", self._path, _LONGEST_PAUSE)
+                await asyncio.sleep(_LONGEST_PAUSE)
+                self._due.set()
+            else:
+                pause = _FIRST_PAUSE
+                if not self._due.is_set():
+                    self._settled.set()
+
+    async def _write(self) -> None:
+        conditions = [condition for condition in self._there.get("conditions") or [] if condition["type"] not in _values(self._sent)]
+        previous = {"conditions": [*conditions, *(self._sent.get("conditions") or [])]}
+        status = statuses.status(self._record(), previous, clock.now())
+        if status == self._sent:
+            return
+        body = {"metadata": {"uid": self._uid}, "status": status}
+        answer = await self._api.patch(self._path, body, "application/strategic-merge-patch+json")
+        self._version = int(answer["metadata"]["resourceVersion"])
+        self._sent = status
+
+
+def _values(status: Json) -> dict[str, str]:
+    return {condition["type"]: condition["status"] for condition in status.get("conditions") or []}

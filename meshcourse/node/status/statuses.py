@@ -1,0 +1,258 @@
+"""What a pod's status says: a function of what the node knows about its containers.
+
+Phases and conditions follow kubelet's getPhase and pkg/kubelet/status/generate.go, with their words for reasons and messages, because
+kubectl, controllers and people match on them. The QoS class and PodScheduled belong to the API server and the scheduler and are left alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from meshcourse.node.api import Json
+
+ContainerKind = Literal["init", "sidecar", "main"]
+TERMINAL = ("Succeeded", "Failed")
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """Not running, and why: the word that `kubectl get pods` shows."""
+
+    reason: str
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class Running:
+    """Running since `started_at` (RFC 3339)."""
+
+    started_at: str
+
+
+@dataclass(frozen=True)
+class Terminated:
+    """One run of a container that has ended. `exit_code` is 128 + n after signal n."""
+
+    exit_code: int
+    reason: str
+    started_at: str
+    finished_at: str
+    container_id: str
+    message: str = ""
+
+
+State = Waiting | Running | Terminated
+
+
+@dataclass(frozen=True)
+class Identity:
+    """The user that a container's first process runs as."""
+
+    uid: int
+    gid: int
+    groups: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class ContainerRecord:
+    """What the node knows of one container.
+
+    `ready` and `started` are the probes' verdicts. `finished`: it has ended and nothing will start it again.
+    """
+
+    name: str
+    kind: ContainerKind
+    image: str
+    state: State
+    image_id: str = ""
+    container_id: str = ""
+    last: Terminated | None = None
+    restarts: int = 0
+    started: bool = False
+    ready: bool = False
+    finished: bool = False
+    identity: Identity | None = None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Why the node has ended or refused a pod: status.reason and status.message."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True)
+class PodRecord:
+    """What the node knows of one pod.
+
+    `containers` are in the order of the spec, init containers first. `networked`: its network namespace is there. `initialized`: the main
+    containers may start. `ended`: the node has stopped it for good.
+    """
+
+    host_ip: str
+    started_at: str
+    containers: tuple[ContainerRecord, ...] = ()
+    pod_ip: str = ""
+    networked: bool = False
+    initialized: bool = False
+    ended: bool = False
+    verdict: Verdict | None = None
+    readiness_gates: tuple[str, ...] = ()
+    generation: int = 0
+
+
+def phase(pod: PodRecord) -> str:
+    """Say where the pod is in its life, as kubelet's getPhase does."""
+    if pod.verdict is not None:
+        return "Failed"
+    mains = [record for record in pod.containers if record.kind == "main"]
+    anything_runs = any(isinstance(record.state, Running) for record in pod.containers)
+    if any(_hopeless(record) for record in pod.containers):
+        return "Pending" if anything_runs else "Failed"
+    if pod.ended and not anything_runs:
+        return "Succeeded" if mains and all(_succeeded(record) for record in mains) else "Failed"
+    if not pod.initialized or any(isinstance(record.state, Waiting) and record.last is None for record in mains):
+        return "Pending"
+    if anything_runs or not all(record.finished for record in mains):
+        return "Running"
+    return "Succeeded" if all(_succeeded(record) for record in mains) else "Failed"
+
+
+def complete(record: ContainerRecord) -> bool:
+    """Whether an init container no longer holds up the ones after it: it has succeeded or, as a sidecar, has started."""
+    if record.kind == "sidecar":
+        return record.started and isinstance(record.state, Running)
+    return _succeeded(record)
+
+
+def status(pod: PodRecord, previous: Json, now: str) -> Json:
+    """Build the status for a strategic merge patch. `previous` is the status that the API server holds; `now` is RFC 3339."""
+    built: Json = {
+        "phase": phase(pod),
+        "hostIP": pod.host_ip,
+        "hostIPs": [{"ip": pod.host_ip}],
+        "startTime": pod.started_at,
+        "conditions": _conditions(pod, previous, now),
+    }
+    if pod.generation:
+        built["observedGeneration"] = pod.generation
+    if pod.pod_ip:
+        built["podIP"] = pod.pod_ip
+        built["podIPs"] = [{"ip": pod.pod_ip}]
+    if pod.verdict is not None:
+        built["reason"] = pod.verdict.reason
+        built["message"] = pod.verdict.message
+    before = [container_status(record) for record in pod.containers if record.kind != "main"]
+    if before:
+        built["initContainerStatuses"] = before
+    main = [container_status(record) for record in pod.containers if record.kind == "main"]
+    if main:
+        built["containerStatuses"] = main
+    return built
+
+
+def container_status(record: ContainerRecord) -> Json:
+    """Give one entry of containerStatuses or initContainerStatuses."""
+    runs = isinstance(record.state, Running)
+    built: Json = {
+        "name": record.name,
+        "image": record.image,
+        "imageID": record.image_id,
+        "state": _state(record.state),
+        "lastState": {} if record.last is None else _state(record.last),
+        "restartCount": record.restarts,
+        "started": runs and record.started and record.kind != "init",
+        "ready": _succeeded(record) if record.kind == "init" else runs and record.started and record.ready,
+    }
+    if record.container_id:
+        built["containerID"] = record.container_id
+    if record.identity is not None and runs:
+        who = record.identity
+        built["user"] = {"linux": {"uid": who.uid, "gid": who.gid, "supplementalGroups": list(who.groups)}}
+    return built
+
+
+def _state(state: State) -> Json:
+    if isinstance(state, Waiting):
+        return {"waiting": {"reason": state.reason, **({"message": state.message} if state.message else {})}}
+    if isinstance(state, Running):
+        return {"running": {"startedAt": state.started_at}}
+    ended: Json = {
+        "exitCode": state.exit_code,
+        "reason": state.reason,
+        "startedAt": state.started_at,
+        "finishedAt": state.finished_at,
+        "containerID": state.container_id,
+    }
+    if state.message:
+        ended["message"] = state.message
+    return {"terminated": ended}
+
+
+def _succeeded(record: ContainerRecord) -> bool:
+    return isinstance(record.state, Terminated) and record.state.exit_code == 0
+
+
+def _hopeless(record: ContainerRecord) -> bool:
+    return record.kind == "init" and record.finished and not _succeeded(record)
+
+
+def _conditions(pod: PodRecord, previous: Json, now: str) -> list[Json]:
+    there = {condition["type"]: condition for condition in previous.get("conditions") or []}
+    holds = {
+        "PodReadyToStartContainers": (pod.networked, "", ""),
+        "Initialized": _initialized(pod),
+        "ContainersReady": _containers_ready(pod),
+    }
+    holds["Ready"] = _ready(pod, holds["ContainersReady"], there)
+    built = []
+    for kind, (value, reason, message) in holds.items():
+        text = str(value)
+        old = there.get(kind, {})
+        since = old.get("lastTransitionTime", now) if old.get("status") == text else now
+        # Null, not an absent key: a strategic merge patch would keep the old words.
+        condition: Json = {"type": kind, "status": text, "lastTransitionTime": since, "reason": reason or None, "message": message or None}
+        if pod.generation:
+            condition["observedGeneration"] = pod.generation
+        built.append(condition)
+    return built
+
+
+def _initialized(pod: PodRecord) -> tuple[bool, str, str]:
+    now = phase(pod)
+    if now == "Succeeded":
+        return True, "PodCompleted", ""
+    left = [record.name for record in pod.containers if record.kind != "main" and not complete(record)]
+    if left and not pod.initialized:
+        return False, "ContainersNotInitialized", f"containers with incomplete status: [{' '.join(left)}]"
+    return True, "", ""
+
+
+def _containers_ready(pod: PodRecord) -> tuple[bool, str, str]:
+    now = phase(pod)
+    if now == "Succeeded":
+        return False, "PodCompleted", ""
+    if now == "Failed":
+        return False, "PodFailed", ""
+    unready = [record.name for record in pod.containers if record.kind != "init" and not container_status(record)["ready"]]
+    if unready:
+        return False, "ContainersNotReady", f"containers with unready status: [{' '.join(unready)}]"
+    return True, "", ""
+
+
+def _ready(pod: PodRecord, containers: tuple[bool, str, str], there: dict[str, Json]) -> tuple[bool, str, str]:
+    if not containers[0]:
+        return containers
+    unmet = []
+    for gate in pod.readiness_gates:
+        found = there.get(gate)
+        if found is None:
+            unmet.append(f'corresponding condition of pod readiness gate "{gate}" does not exist.')
+        elif found.get("status") != "True":
+            unmet.append(f'the status of pod readiness gate "{gate}" is not "True", but {found.get("status")}')
+    if unmet:
+        return False, "ReadinessGatesNotReady", ", ".join(unmet)
+    return True, "", ""

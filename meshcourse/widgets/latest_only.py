@@ -1,0 +1,62 @@
+"""Latest wins: work that is done for the newest value only, one at a time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import Generic, Self, TypeVar
+
+T = TypeVar("T")
+
+
+class Latest(Generic[T]):
+    """Calls `work(value)` for the newest value offered. `work` must deal with its own failures."""
+
+    def __init__(self, work: Callable[[T], Awaitable[None]]) -> None:
+        self._work = work
+        self._value: list[T] = []
+        self._working = False
+        self._offered = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        self._loop = asyncio.get_running_loop()
+        if self._value:  # offered before there was a loop to hear of it
+            self._offered.set()
+        self._task = asyncio.create_task(self._run())
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether a newer value waits."""
+        return bool(self._value)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a value waits or is being worked on."""
+        return bool(self._value) or self._working
+
+    def offer(self, value: T) -> None:
+        """Ask for work on `value`, forgetting what waits. Returns at once; callable from any thread."""
+        self._value = [value]
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._offered.set)
+
+    async def _run(self) -> None:
+        while True:
+            await self._offered.wait()
+            self._offered.clear()
+            while self._value:
+                self._working = True
+                value, self._value = self._value[0], []
+                try:
+                    await self._work(value)
+                finally:
+                    self._working = False

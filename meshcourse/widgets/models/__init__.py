@@ -1,0 +1,1 @@
+"""What panels show: states computed from requests and counters, without any drawing."""

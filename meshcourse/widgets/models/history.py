@@ -1,0 +1,100 @@
+"""The last minute, tick by tick: what a live figure is drawn from.
+
+Pure but for the deque inside Trail.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from meshcourse.measure.windows import Summary
+
+KINDS = ("4xx", "5xx", "no answer")
+SPAN = 60.0
+"""Seconds shown."""
+
+
+@dataclass(frozen=True)
+class Tick:
+    """One moment. A `summary` of None is a gap: no load ran."""
+
+    at: float
+    wanted: Mapping[str, float]
+    summary: Summary | None
+
+
+@dataclass(frozen=True)
+class Band:
+    """One version's lines in per cent; None where nothing is known."""
+
+    wanted: tuple[float, ...]
+    observed: tuple[float | None, ...]
+    low: tuple[float | None, ...]
+    high: tuple[float | None, ...]
+
+
+@dataclass(frozen=True)
+class View:
+    """Series over `seconds` since the panel began: shares by version (per cent), latencies (ms) and error rates (per cent)."""
+
+    seconds: tuple[float, ...]
+    versions: Mapping[str, Band]
+    latencies: Mapping[str, tuple[float | None, ...]]
+    errors: Mapping[str, tuple[float | None, ...]]
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """The part of the time axis to show."""
+        return minute(self.seconds)
+
+
+def minute(seconds: Sequence[float]) -> tuple[float, float]:
+    """The last minute of a series, or the first while it is shorter."""
+    end = max(SPAN, seconds[-1] if seconds else 0.0)
+    return end - SPAN, end
+
+
+class Trail:
+    """Keeps the ticks of the last minute."""
+
+    def __init__(self, versions: Iterable[str]) -> None:
+        self._versions = tuple(versions)
+        self._ticks: deque[Tick] = deque()
+
+    def add(self, tick: Tick) -> None:
+        """Take in the newest tick and let go of those that have left the picture."""
+        self._ticks.append(tick)
+        while self._ticks[0].at < tick.at - SPAN - 1.0:
+            self._ticks.popleft()
+
+    def view(self) -> View:
+        """All of it, ready to draw."""
+        return view(self._versions, tuple(self._ticks))
+
+
+def view(versions: tuple[str, ...], ticks: tuple[Tick, ...]) -> View:
+    """Series from ticks."""
+    summaries = [tick.summary for tick in ticks]
+    return View(
+        tuple(round(tick.at, 2) for tick in ticks),
+        {version: _band(version, ticks) for version in versions},
+        {name: tuple(_milliseconds(summary, name) for summary in summaries) for name in ("p50", "p95", "p99")},
+        {kind: tuple(None if each is None or not each.n else round(100 * each.part(kind), 2) for each in summaries) for kind in KINDS},
+    )
+
+
+def _band(version: str, ticks: tuple[Tick, ...]) -> Band:
+    found = [tick.summary.share(version) if tick.summary is not None and tick.summary.labelled else None for tick in ticks]
+    return Band(
+        tuple(float(tick.wanted.get(version, 0)) for tick in ticks),
+        tuple(None if share is None else round(100 * share.share, 2) for share in found),
+        tuple(None if share is None else round(100 * share.low, 2) for share in found),
+        tuple(None if share is None else round(100 * share.high, 2) for share in found),
+    )
+
+
+def _milliseconds(summary: Summary | None, name: str) -> float | None:
+    seconds = None if summary is None else getattr(summary.latency, name)
+    return None if seconds is None else round(1000 * seconds, 3)

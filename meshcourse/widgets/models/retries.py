@@ -1,0 +1,123 @@
+"""What retries should come to, and what they do come to: from numbers to the retry panel's picture."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import deque
+from dataclasses import dataclass
+from typing import Final
+
+from meshcourse.measure import retries, shares
+from meshcourse.measure.shares import Share
+from meshcourse.measure.windows import Summary
+from meshcourse.mesh.rules.retry_chain import Retrying
+from meshcourse.widgets.figures.retries import SUCCEEDED, Bar, View
+from meshcourse.widgets.models import history
+
+SPREAD: Final = 6.0
+"""Seconds over which arrivals are compared with what users sent."""
+ENOUGH: Final = 20
+"""Requests of users from which on that is said."""
+MOST: Final = 10
+"""The most retries that the panel's slider allows."""
+
+
+@dataclass(frozen=True)
+class Arrivals:
+    """At one moment: how many requests users have had answered, and how many have arrived at each of the two hops, all since some start."""
+
+    at: float
+    users: int
+    front: int
+    middle: int
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the formula says of some settings: the share that succeeds (0 to 1), and requests per user's request at each hop."""
+
+    success: float
+    front: float
+    middle: float
+
+
+def predicted(settings: Retrying) -> Prediction:
+    """Each try of the first service at middle fails with the fault's chance; each try of the gateway when all of those fail."""
+    fail = settings.fault / 100
+    inner = 1.0 - retries.success(fail, settings.first)
+    front = retries.tries(inner, settings.gateway)
+    return Prediction(retries.success(inner, settings.gateway), front, front * retries.tries(fail, settings.first))
+
+
+def success(summary: Summary) -> Share:
+    """The share of requests answered below 400."""
+    return shares.of(_good(summary), summary.n)
+
+
+def _good(summary: Summary) -> int:
+    return summary.n - sum(summary.errors().values())
+
+
+class Story:
+    """Keeps the last minute of success, and the last seconds of arrivals. `settings` may be set anew at any time."""
+
+    def __init__(self, settings: Retrying) -> None:
+        self.settings = settings
+        self._trail = history.Trail((SUCCEEDED,))
+        self._arrivals: deque[Arrivals] = deque()
+
+    def turn(self, settings: Retrying) -> None:
+        """Go on with other settings: what arrived under the old ones says nothing about the new."""
+        if settings != self.settings:
+            self.settings = settings
+            self._arrivals.clear()
+
+    def add(self, at: float, summary: Summary | None) -> None:
+        """Take in a window; None is a gap."""
+        wanted = {SUCCEEDED: 100.0 * predicted(self.settings).success}
+        counted = None if summary is None else dataclasses.replace(summary, versions={SUCCEEDED: _good(summary)} | _failed(summary))
+        self._trail.add(history.Tick(at, wanted, counted))
+
+    def arrived(self, sample: Arrivals) -> None:
+        """Take in what has arrived. Counters that have gone back (a pod began anew) start a new count."""
+        last = self._arrivals[-1] if self._arrivals else sample
+        if min(sample.users - last.users, sample.front - last.front, sample.middle - last.middle) < 0:
+            self._arrivals.clear()
+        self._arrivals.append(sample)
+        while self._arrivals[0].at < sample.at - SPREAD:
+            self._arrivals.popleft()
+
+    def hops(self) -> tuple[float, float] | None:
+        """Requests at front and at middle for each request of a user; None while too few were sent."""
+        if not self._arrivals:
+            return None
+        first, last = self._arrivals[0], self._arrivals[-1]
+        users = last.users - first.users
+        return None if users < ENOUGH else ((last.front - first.front) / users, (last.middle - first.middle) / users)
+
+    def view(self, summary: Summary | None) -> View:
+        """All of it, ready to draw."""
+        foreseen, hops = predicted(self.settings), self.hops()
+        front, middle = hops if hops is not None else (None, None)
+        bars = (
+            Bar("user", 1.0 if hops is not None else None, 1.0),
+            Bar("front", front, foreseen.front),
+            Bar("middle", middle, foreseen.middle),
+        )
+        return View(self._trail.view(), tries(self.settings, summary), bars)
+
+
+def _failed(summary: Summary) -> dict[str, int]:
+    return {"failed": summary.n - _good(summary)}
+
+
+def tries(settings: Retrying, summary: Summary | None) -> tuple[Bar, ...]:
+    """How many tries requests took at the gateway, in per cent, beside the formula's."""
+    inner = 1.0 - retries.success(settings.fault / 100, settings.first)
+    foreseen = retries.last_tries(inner, settings.gateway)
+    told = {} if summary is None else {int(label): count for label, count in summary.versions.items() if label.isdigit()}
+    n = sum(told.values())
+    return tuple(
+        Bar(str(number), 100.0 * told.get(number, 0) / n if n else None, 100.0 * foreseen[number] if number in foreseen else None)
+        for number in range(1, MOST + 2)
+    )

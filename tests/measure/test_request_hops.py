@@ -1,0 +1,62 @@
+"""Hops of one request from the lines of several proxies' logs."""
+
+from __future__ import annotations
+
+from meshcourse.measure import access_logs, request_hops
+from meshcourse.measure.request_hops import Hop, Journey, Place
+
+GATEWAY = Place("the gateway to nginx", "istio-system", "istio-ingressgateway")
+INWARD = Place("nginx's Envoy, in", "timeouts", "nginx", inward=True)
+OUTWARD = Place("nginx's Envoy to tomcat", "timeouts", "nginx")
+MARK = "meshcourse-journey/ab12"
+# As Istio 1.31's default format writes them.
+LINE = (
+    '[2026-11-25T10:02:00.{ms}Z] "GET /slow?seconds=3 HTTP/1.1" {code} {flags} {details} - "-" 0 24 {duration} - "-" "{agent}" "9c94a42f" '
+    '"tomcat:8080" "10.244.0.33:8080" {cluster} 10.244.0.32:42818 10.96.131.151:8080 10.244.0.32:45226 - pages'
+)
+
+
+def entries(*lines: str) -> tuple[access_logs.Entry, ...]:
+    return tuple(access_logs.parse(lines))
+
+
+def line(ms: int, code: int, flags: str, duration: int, cluster: str, agent: str = MARK) -> str:
+    details = "response_timeout" if flags == "UT" else "via_upstream"
+    return LINE.format(ms=f"{ms:03}", code=code, flags=flags, details=details, duration=duration, cluster=cluster, agent=agent)
+
+
+LOGGED = {
+    GATEWAY: entries(line(100, 504, "-", 1010, "outbound|80||nginx"), line(900, 200, "-", 3, "outbound|80||nginx", agent="curl/8")),
+    INWARD: entries(line(102, 504, "-", 1006, "inbound|80||")),
+    OUTWARD: entries(line(104, 504, "UT", 1000, "outbound|8080||tomcat")),
+}
+
+
+def test_a_request_is_found_by_its_mark_in_each_place_in_order() -> None:
+    found = request_hops.hops(MARK, LOGGED)
+    assert [(hop.place.name, hop.code, hop.flags, hop.seconds) for hop in found] == [
+        ("the gateway to nginx", 504, (), 1.01),
+        ("nginx's Envoy, in", 504, (), 1.006),
+        ("nginx's Envoy to tomcat", 504, ("UT",), 1.0),
+    ]
+    assert round(found[2].started - found[0].started, 3) == 0.004
+    assert request_hops.hops("another", LOGGED) == ()
+
+
+def test_a_line_that_has_not_come_yet_is_left_out() -> None:
+    assert [hop.place for hop in request_hops.hops(MARK, {**LOGGED, INWARD: ()})] == [GATEWAY, OUTWARD]
+
+
+def test_an_answer_that_never_went_back_has_status_zero() -> None:
+    (hop,) = request_hops.hops(MARK, {INWARD: entries(line(1, 0, "DC", 995, "inbound|8080||"))})
+    assert (hop.code, hop.flags) == (0, ("DC",))
+
+
+def test_who_gave_up_and_how_long_the_wait_should_be() -> None:
+    hops = request_hops.hops(MARK, LOGGED)
+    journey = Journey(1, 3.0, (0.0, 1.0), 504, 1.02, hops)
+    assert journey.quitter == Hop(OUTWARD, hops[2].started, 1.0, 504, ("UT",))
+    assert journey.expected == 1.0
+    assert Journey(1, 3.0, (0.0, 0.0), 200, 3.0).expected == 3.0
+    assert Journey(1, 0.5, (2.0, 1.0), 200, 0.5).expected == 0.5
+    assert Journey(1, 3.0, (), 200, 3.0).quitter is None
