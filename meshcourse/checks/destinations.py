@@ -109,7 +109,7 @@ def _wrong(around: Surroundings, destination: Json) -> Iterator[Trouble]:
             yield Trouble(
                 "NC",
                 f"no DestinationRule for {name} defines the subset `{subset}`; {known}",
-                f"a subset that no DestinationRule defines answers 503. Spell `subset:` as the DestinationRule of {name} does, or define it",
+                f"a subset that no DestinationRule defines answers 503. Spell it as the DestinationRule of {name} does, or define it there",
             )
             return
         labels |= every[subset].get("labels") or {}

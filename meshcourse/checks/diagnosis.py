@@ -240,5 +240,5 @@ def _line(witness: Witness, route: Route, code: str) -> Entry | None:
 
 
 def told(counts: Mapping[Any, int]) -> str:
-    """`12 × 200, 3 × 503`."""
+    """How many of each code, the codes in order."""
     return ", ".join(f"{n} × {code}" for code, n in sorted(counts.items(), key=lambda each: str(each[0])))  # noqa: RUF001 - times

@@ -12,7 +12,8 @@ from typing import Final
 from meshcourse.core import errors
 
 _GOT: Final = (
-    r"\.(?P<field>[\w.\[\]/-]+): expected (?P<wanted>\w+)[^,]*, got (?:&(?:value\.valueUnstructured)?\{(?:Value:)?)?(?P<value>[^}\n]*)"
+    r"\.(?P<field>[\w.\[\]/-]+): expected (?P<wanted>\w+)[^,]*, "
+    r"got (?:&(?:value\.valueUnstructured)?\{(?:Value:)?)?(?P<value>[^}\n]*)"
 )
 _BARE: Final = "yes|no|on|off|true|false|y|n"
 _DURATIONS: Final = re.compile(r"(?:timeout|time|delay|interval|duration)$", re.IGNORECASE)
@@ -53,23 +54,20 @@ def _of_another_type(found: re.Match[str], text: str) -> str:
         return f"`{field}` wants text, and {value} is a number: write it in quotes, `{field}: '{value}'`"
     if field == "percentage":
         return "a percentage is written `percentage: {value: 10}`"
-    if wanted in {"numeric", "integer", "number"}:
-        number = re.search(r"-?\d+", value)
-        return f"`{field}` wants a number alone, without quotes, unit or %: `{field}: {number[0] if number else 1}`"
-    if wanted == "list":
-        return f"`{field}` is a list: each entry stands on a line of its own and begins with `- `"
-    if wanted == "map":
-        return f"`{field}` holds fields of its own: `{field}: {{...}}`, or indented lines below it"
-    return ""
+    number = re.search(rf"\b{re.escape(field)}:\s*['\"]?(?P<number>-?\d+)", text)
+    return {
+        "numeric": f"`{field}` wants a number alone, without quotes, unit or %: `{field}: {number['number'] if number else 1}`",
+        "list": f"`{field}` is a list: each entry stands on a line of its own and begins with `- `, or all stand in brackets, `[...]`",
+        "map": f"`{field}` holds fields of its own: `{field}: {{...}}`, or indented lines below it",
+    }.get(wanted, "")
 
 
 def _no_such_field(found: re.Match[str], text: str) -> str:  # noqa: ARG001 - a cure
     path = re.sub(r"\[[^\]]*\]", "", found["field"]).strip(".")
     parent, _, leaf = path.rpartition(".")
     kind = found.groupdict().get("kind") or "virtualservice"
-    return (
-        f"there is no field `{leaf}` there: spelled otherwise, or indented too far or too little? kubectl explain {kind.lower()}.{parent}"
-    )
+    where = f"kubectl explain {kind.lower()}.{parent}"
+    return f"there is no field `{leaf}` there: is it spelled otherwise, or indented too far or too little? `{where}` lists the fields"
 
 
 def _weights(_found: re.Match[str], _text: str) -> str:
@@ -101,7 +99,23 @@ _CURES: Final[tuple[tuple[str, str | Callable[[re.Match[str], str], str]], ...]]
         "a time is a number with a unit: `500ms`, `2s`, `1m`; it must be at least 1ms",
     ),
     (r"namespaces? \"[\w-]+\" not found", "the namespace is gone: run the chapter's first cell again"),
-    (r"percentage .*not in range|must be (?:in range|between) 0.*100", "a percentage lies between 0 and 100"),
+    (r"percentage \S+ is neither|must be (?:in range|between) 0.*100", "a percentage lies between 0 and 100"),
+    (r"HTTP status \S+ is not in range", "an injected status lies between 200 and 599"),
+    (r"weight -\d+ < 0", "a weight is 0 or more"),
+    (r"attempts cannot be negative", "`attempts` is 0 or more; 0 means no retries"),
+    (
+        r"is not a valid retryOn policy",
+        "`retryOn` names conditions such as `5xx`, `gateway-error`, `reset`, `connect-failure`, or a status in quotes, '503'",
+    ),
+    (
+        r"HTTP route, redirect or direct_response is required",
+        "each rule needs a `route:` with a destination, indented as far as its `match:`",
+    ),
+    (r"a lowercase RFC 1123", "names have small letters, digits and hyphens only"),
+    (
+        r"Unsupported value: \S+ supported values: (?P<values>[^\n]*)",
+        lambda found, _text: f"one of these words is wanted: {found['values']}",
+    ),
     (r"failed calling webhook", "istiod does not answer, so nothing can be checked: kubectl get pods -n istio-system"),
     (r"field is immutable", "this field of an object cannot be changed: delete the object, then apply it again"),
 )

@@ -46,7 +46,7 @@ class Tried:
     @property
     def meant(self) -> bool:
         """Whether the card says what it should."""
-        words = " ".join((self.found.note, self.found.seen, self.found.hint)) if self.found else ""
+        words = f"{self.found.note} {self.found.seen} {self.found.hint}" if self.found else ""
         return bool(self.found and self.found.verdict is self.answer.verdict and self.answer.hint in words)
 
 

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Final
 
-from meshcourse.checks import diagnosis, outcome, reachability
+from meshcourse.checks import destinations, diagnosis, outcome, reachability
 from meshcourse.checks.diagnosis import Route
 from meshcourse.checks.exercises import Exercise, Json, Witness
 from meshcourse.checks.outcome import Outcome
@@ -265,8 +265,7 @@ _SHORTEST: Final = 0.01
 
 def calm_the_storm(witness: Witness) -> Outcome:
     """8.3: a failing request reaches back four times at most, and nineteen requests in twenty succeed all the same."""
-    found = witness.virtual_service("front")
-    if found is None:
+    if witness.virtual_service("front") is None:
         return outcome.not_attempted("the chain is not there: apply 09-chain.yaml and 10-retries-everywhere.yaml (section 7)")
     found = reachability.service(witness, "front", host=CHAIN, gateway=DOOR)
     if isinstance(found, Outcome):
@@ -309,8 +308,8 @@ def _chain(witness: Witness, tries: Mapping[str, float]) -> Outcome | None:
         if tries[hop]:
             continue
         held = witness.virtual_service(hop)
-        around = diagnosis.destinations.surroundings(witness)
-        leads = diagnosis.destinations.troubles(around, held) if held else ()
+        around = destinations.surroundings(witness)
+        leads = destinations.troubles(around, held) if held else ()
         why = f"; {leads[0].seen}" if leads else ""
         hint = leads[0].hint if leads else f"does VirtualService {hop} still lead to `destination: {{host: {hop}}}`?"
         return outcome.not_yet(seen=f"{caller} reaches no pod of {hop}{why}", expected="requests pass front, middle and back", hint=hint)
