@@ -26,15 +26,29 @@ FORBIDDEN: Final = 403
 
 @dataclass(frozen=True)
 class Call:
-    """From Deployment `caller` (of the chapter's namespace, or of `namespace`) to `url`."""
+    """From Deployment `caller` (of the chapter's namespace, or of `namespace`) to `url`.
+
+    `host` replaces the Host header; `through` is the `name:port` whose address is connected to in place of the URL's.
+    """
 
     caller: str
     url: str
     method: str = "GET"
     namespace: str = ""
+    host: str = ""
+    through: str = ""
 
     def __str__(self) -> str:
-        return f"{self.method} {self.url} from {self.caller}"
+        return f"{self.method} {f'http://{self.host}/' if self.host else self.url} from {self.caller}"
+
+    @property
+    def command(self) -> str:
+        """The curl command, which prints the status alone."""
+        words = ["curl", "-s", "-o", "/dev/null", "-m", "3", "-w", r"%{http_code}\n"]
+        words += ["-I"] if self.method == "HEAD" else ["-X", self.method]
+        words += ["-H", f"Host: {self.host}"] if self.host else []
+        words += ["--connect-to", f"::{self.through}"] if self.through else []
+        return shlex.join([*words, self.url])
 
 
 def answers(witness: Witness, calls: Iterable[Call], *, times: int = 1) -> dict[Call, list[int]]:
@@ -44,9 +58,7 @@ def answers(witness: Witness, calls: Iterable[Call], *, times: int = 1) -> dict[
     for call in calls:
         by_caller.setdefault((call.caller, call.namespace), []).append(call)
     for (caller, namespace), several in by_caller.items():
-        script = "; ".join(
-            f"curl -s -o /dev/null -m 3 -w '%{{http_code}}\\n' -X {call.method} {shlex.quote(call.url)} || true" for call in several
-        )
+        script = "; ".join(f"{call.command} || true" for call in several)
         script = "; ".join([script] * times)
         where = ["-n", namespace] if namespace else []
         done = witness.run("kubectl", "exec", *where, f"deploy/{caller}", "--", "sh", "-c", script, timeout=60.0)

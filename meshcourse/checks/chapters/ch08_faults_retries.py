@@ -239,7 +239,7 @@ def _tries_hint(found: Json, tries: float) -> str:
 
 def _fewer_than_one_in_a_hundred(witness: Witness, route: Route, tries: float) -> Outcome:
     trial = binomial.share_at_most(0.01, 0.03)
-    n = trial.n if tries > 1 else 40
+    n = trial.n if tries > 3 else 200  # noqa: PLR2004 - fewer tries cannot do
     got = witness.send(n, host=PATIENT, path=UNSTABLE, at_once=16)
     failed = [result for result in got if result.status != GOOD]
     expected = f"at most {trial.high} of {trial.n:,} fail"
