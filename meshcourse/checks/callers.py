@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from meshcourse.checks.exercises import Witness
+from meshcourse.checks import outcome
+from meshcourse.checks.exercises import Json, Witness
+from meshcourse.checks.outcome import Outcome
 from meshcourse.core import errors
 
 PATIENCE: Final = 6.0
@@ -95,3 +97,31 @@ def settle(witness: Witness, expected: Mapping[Call, Collection[int]], *, patien
 def words(status: int) -> str:
     """`403`, or that no answer came."""
     return str(status) if status else "no answer"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One call, which answers it may get, and the hint for when it gets another."""
+
+    call: Call
+    wanted: Collection[int]
+    hint: Callable[[Json, int], str]
+
+
+def judged(witness: Witness, found: Json, rules: tuple[Rule, ...]) -> Outcome | None:
+    """The first rule that is broken, as an Outcome; None when all are kept."""
+    got_by = settle(witness, {rule.call: rule.wanted for rule in rules})
+    for rule in rules:
+        got = got_by[rule.call]
+        if got not in rule.wanted:
+            return outcome.not_yet(
+                seen=f"{rule.call}: {words(got)}",
+                expected=" or ".join(words(each) for each in sorted(rule.wanted, reverse=True)),
+                hint=rule.hint(found, got),
+            )
+    return None
+
+
+def always(text: str) -> Callable[[Json, int], str]:
+    """A hint that does not depend on what was seen."""
+    return lambda _found, _got: text

@@ -242,3 +242,13 @@ def _line(witness: Witness, route: Route, code: str) -> Entry | None:
 def told(counts: Mapping[Any, int]) -> str:
     """How many of each code, the codes in order."""
     return ", ".join(f"{n} × {code}" for code, n in sorted(counts.items(), key=lambda each: str(each[0])))  # noqa: RUF001 - times
+
+
+def seen(results: tuple[Result, ...]) -> str:
+    """Results counted by status; a fault such as `timeout` stands in place of a status."""
+    return f"of {len(results)} requests: {told(Counter(result.code for result in results))}"
+
+
+def all_of(results: tuple[Result, ...], status: int) -> bool:
+    """Whether every answer has this status."""
+    return all(result.status == status for result in results)

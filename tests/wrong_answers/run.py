@@ -39,9 +39,8 @@ class Tried:
         return display.plain(self.found) if self.found else self.trouble
 
     @property
-    def told_apart(self) -> bool:
-        """A wrong answer that did not pass, or a right one that did."""
-        return self.found is not None and self.found.passed == (self.answer.verdict.value == "passed")
+    def passed(self) -> bool:
+        return self.found is not None and self.found.passed
 
     @property
     def meant(self) -> bool:
@@ -82,14 +81,14 @@ def show(all_tried: Iterable[Tried]) -> int:
         slow = max(each.seconds for each in every if each.answer.number == number)
         meant = sum(each.meant for each in bad)
         print(
-            f"{number:<10}{len(bad):>7}{sum(not each.told_apart for each in bad):>8}{meant:>12}{len(good):>7}"
-            f"{sum(each.told_apart for each in good):>8}{slow:>8.1f}s"
+            f"{number:<10}{len(bad):>7}{sum(each.passed for each in bad):>8}{meant:>12}{len(good):>7}"
+            f"{sum(each.passed for each in good):>8}{slow:>8.1f}s"
         )
-    passed, meant = sum(not each.told_apart for each in wrong), sum(each.meant for each in wrong)
+    passed, meant = sum(each.passed for each in wrong), sum(each.meant for each in wrong)
     share = meant / len(wrong) if wrong else 1.0
     print(f"\n{len(wrong)} wrong answers: {passed} pass that should not; {meant} hints ({share:.1%}) are the one that was meant")
     print(f"{len(right)} right answers: {sum(each.meant for each in right)} pass and say what they should")
-    return int(bool(passed) or share < GOAL or not all(each.told_apart for each in right))
+    return int(bool(passed) or share < GOAL or not all(each.passed for each in right))
 
 
 def _all(connection: Connection, chosen: list[Answer]) -> Iterable[Tried]:
@@ -97,7 +96,7 @@ def _all(connection: Connection, chosen: list[Answer]) -> Iterable[Tried]:
         with stages.opened(connection, chapter) as stage:
             for answer in (each for each in chosen if each.chapter == chapter):
                 result = tried(stage, answer)
-                mark = "✔" if result.meant and result.told_apart else "✘"
+                mark = "✔" if result.meant else "✘"
                 print(f"{mark} {answer} ({result.seconds:.1f} s)", flush=True)
                 if mark == "✘" or result.trouble:
                     print(f"    meant: {answer.verdict.value}: {answer.hint}\n    {result.card}\n    {result.trouble}", flush=True)

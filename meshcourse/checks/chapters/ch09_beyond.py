@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from meshcourse.checks import callers, diagnosis, outcome, reachability
-from meshcourse.checks.callers import FORBIDDEN, REFUSED, Call
+from meshcourse.checks.callers import FORBIDDEN, REFUSED, Call, Rule, always, judged
 from meshcourse.checks.diagnosis import Route
 from meshcourse.checks.exercises import Exercise, Json, Witness
 from meshcourse.checks.outcome import Outcome
@@ -21,34 +20,6 @@ CERTIFICATE: Final = "X-Forwarded-Client-Cert"
 METHODS: Final = ("HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 DESK_TRIES: Final = 16
 """If v2, which always fails, took half of them, it would hide once in 65,000 checks."""
-
-
-@dataclass(frozen=True)
-class Rule:
-    """One call, which answers it may get, and the hint for when it gets another."""
-
-    call: Call
-    wanted: Collection[int]
-    hint: Callable[[Json, int], str]
-
-
-def judged(witness: Witness, found: Json, rules: tuple[Rule, ...]) -> Outcome | None:
-    """The first rule that is broken, as an Outcome; None when all are kept."""
-    answers = callers.settle(witness, {rule.call: rule.wanted for rule in rules})
-    for rule in rules:
-        got = answers[rule.call]
-        if got not in rule.wanted:
-            return outcome.not_yet(
-                seen=f"{rule.call}: {callers.words(got)}",
-                expected=" or ".join(callers.words(each) for each in sorted(rule.wanted, reverse=True)),
-                hint=rule.hint(found, got),
-            )
-    return None
-
-
-def always(text: str) -> Callable[[Json, int], str]:
-    """A hint that does not depend on what was seen."""
-    return lambda _found, _got: text
 
 
 # -- 9.1 ---------------------------------------------------------------------------------------------------------------------------------
