@@ -12,6 +12,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
+import yaml
+
 from meshcourse.checks.exercises import Exercise
 from meshcourse.checks.outcome import Outcome, Verdict
 
@@ -33,6 +35,13 @@ class Submission:
 
 def objects(text: str) -> frozenset[str]:
     """The objects that a manifest names, also one that is no valid YAML."""
+    try:
+        every = [each for each in yaml.safe_load_all(text) if isinstance(each, dict)]
+    except yaml.YAMLError:
+        every = []
+    named = ((each.get("kind"), (each.get("metadata") or {}).get("name")) for each in every)
+    if read := frozenset(f"{str(kind).lower()}/{name}" for kind, name in named if kind and name):
+        return read
     documents = re.split(r"^---", text, flags=re.MULTILINE)
     found = (_OBJECT.search(document) for document in documents)
     return frozenset(f"{each['kind'].lower()}/{each['name']}" for each in found if each)
