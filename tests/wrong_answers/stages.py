@@ -113,8 +113,9 @@ class Stage:
     def judged(self, answer: Answer) -> Outcome:
         """Give the answer as a learner would, and judge it as lab.check does."""
         made, exercise = Submissions(), chapters.EXERCISES[answer.number]
-        given.answer(answer.number, answer.answer or ...)
         self._bash(answer.before)
+        path = Path(answer.answer.removeprefix("@")) if answer.answer.startswith("@") else None
+        given.answer(answer.number, (path.read_text(encoding="utf-8") if path else answer.answer) or ...)
         refused = [not self._taken(manifest, made) for manifest in answer.manifests]
         assert any(refused) == answer.refused, "refused" if any(refused) else "the cluster took it"
         self._bash(answer.run)
