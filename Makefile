@@ -10,12 +10,13 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 course engine down: export MESHCOURSE_COMMAND := $(if $(shell command -v meshcourse),meshcourse,$(BIN)/meshcourse)
 export PATH := $(CURDIR)/$(BIN):$(PATH):/usr/sbin:/sbin
 
-.PHONY: help course test lint notebooks notebooks-check site engine bench down clean
+.PHONY: help course test wrong-answers lint notebooks notebooks-check site engine bench down clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo 'make course     everything: Python packages, upstream programs, cluster, Istio, the notebooks in JupyterLab'
 	@echo 'make test       every check and every test'
+	@echo 'make wrong-answers  every exercise with all its wrong answers, judged on a real mesh; the figures'
 	@echo 'make bench      the figures of the README, measured on this machine'
 	@echo 'make lint       ruff, mypy, import-linter'
 	@echo 'make notebooks  the notebooks anew from notebooks/source'
@@ -33,6 +34,9 @@ test: engine
 	$(MAKE) --no-print-directory notebooks-check || failed="$$failed notebooks-check"; \
 	python -m pytest $(PYTEST) || failed="$$failed pytest"; \
 	if [ -n "$$failed" ]; then echo "make test failed in:$$failed" >&2; exit 1; fi
+
+wrong-answers: engine
+	@PYTHONPATH=tests python -m wrong_answers.run
 
 lint: $(VENV)/.dev
 	@failed=; for check in 'ruff check .' 'ruff format --check .' mypy lint-imports; do \

@@ -2,7 +2,8 @@
 
 Each says what is done and which words the card must hold. What is done: `change` (the notebook's own solution, with texts replaced),
 `instead` (a manifest of its own), `also` (a second manifest after it), `before` and `run` (commands for bash, before and after), `answer`
-(for lab.answer; `@FILE` is what the file holds after `before`). `undo` are commands that put back what the stage's manifests do not. `refused`: the cluster does not take it.
+(for lab.answer; `@FILE` is what the file holds after `before`). `undo` are commands that put back what the stage's manifests do not.
+`refused`: the cluster does not take it.
 """
 
 from __future__ import annotations

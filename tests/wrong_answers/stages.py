@@ -11,6 +11,8 @@ from pathlib import Path
 
 from wrong_answers.answers import Answer
 
+from meshcourse.authoring import clusters
+from meshcourse.backends.embedded import Embedded
 from meshcourse.checks import chapters, judging
 from meshcourse.checks.outcome import Outcome
 from meshcourse.checks.submissions import Submissions, remarked
@@ -35,11 +37,12 @@ class Setting:
     ready: tuple[str, ...]
     outside: tuple[str, ...] = ()
     """Manifests that name namespaces of their own."""
-    injected: bool = True
     run: str = ""
 
 
+BARE = 2
 SETTINGS = {
+    2: Setting((), ()),
     0: Setting(("01", "02"), ("hello",)),
     1: Setting(("01", "07", "08"), ("client", "web", "components-outside/partner"), outside=("06",)),
     3: Setting((), ("injection-guests/local", "injection-guests/guest", "injection-guests/veteran"), outside=("05",)),
@@ -158,10 +161,40 @@ class Stage:
 
 @contextlib.contextmanager
 def opened(connection: Connection, chapter: int) -> Iterator[Stage]:
-    """A chapter's stage, taken down at the end."""
-    stage = Stage(connection, chapter)
-    try:
+    """A chapter's stage, taken down at the end; chapter 2 gets a cluster of its own."""
+    with contextlib.ExitStack() as ends:
+        if chapter == BARE:
+            cluster = Embedded(f"bare-{os.getpid()}", ingress_port=0)
+            ends.callback(cluster.down)
+            cluster.up(lambda _: None)
+            place = clusters.running(cluster.name)
+            stage: Stage = BareStage(place.connection, chapter)
+        else:
+            stage = Stage(connection, chapter)
+        ends.callback(stage.end)
         stage.begin()
         yield stage
-    finally:
-        stage.end()
+
+
+class BareStage(Stage):
+    """Chapter 2: a cluster of its own without Istio, in the state that section 5 leaves."""
+
+    def begin(self) -> None:
+        namespaces.create(self.witness.connection, self.namespace, by="tests")
+        self._maps()
+
+    def end(self) -> None:
+        """The cluster goes, and all with it."""
+
+    def judged(self, answer: Answer) -> Outcome:
+        if answer.number == "2.1":
+            self._bash("istioctl uninstall --purge -y >/dev/null 2>&1; kubectl delete namespace istio-system --ignore-not-found")
+            self._maps()
+        return super().judged(answer)
+
+    def again(self, answer: Answer) -> None:
+        self._bash(answer.undo)
+
+    def _maps(self) -> None:
+        each = "kubectl -n $n create configmap $c --from-literal=a=b --dry-run=client -o yaml | kubectl -n $n apply -f - >/dev/null"
+        self._bash(f"for n in default kube-system {self.namespace}; do for c in istio-ca-root-cert istio-ca-crl; do {each}; done; done")

@@ -7,7 +7,7 @@ from typing import Final
 import yaml
 
 from meshcourse.checks import outcome
-from meshcourse.checks.exercises import Exercise, Witness
+from meshcourse.checks.exercises import Exercise, Json, Witness
 from meshcourse.checks.outcome import Outcome
 from meshcourse.mesh.install import installation, remnants
 
@@ -36,7 +36,7 @@ def leave_no_trace(witness: Witness) -> Outcome:
         return outcome.not_yet(seen=seen, expected=expected, hint=hint)
     maps = [each for each in found.elsewhere if each.kind == "ConfigMap"]
     if not maps:
-        return outcome.passed("no namespace holds a config map of istiod's, and nothing else of Istio's is there")
+        return _too_much(witness) or outcome.passed("no namespace holds a config map of istiod's, and nothing else of Istio's is there")
     places = {name: {each.namespace for each in maps if each.name == name} for name in LEFT}
     namespaces = {str(each["metadata"]["name"]) for each in witness.objects("namespaces")} - _PASSED_OVER
     if all(places[name] >= namespaces for name in LEFT):
@@ -47,6 +47,38 @@ def leave_no_trace(witness: Witness) -> Outcome:
     if len({each.name for each in maps}) > 1:
         hint = "`kubectl delete` works on one namespace at a time: a loop over `kubectl get namespaces` reaches all"
     return outcome.not_yet(seen=seen, expected=expected, hint=hint)
+
+
+def _too_much(witness: Witness) -> Outcome | None:
+    """Config maps that pods need and that are gone: they were not istiod's."""
+    there = {(each["metadata"]["namespace"], each["metadata"]["name"]) for each in witness.objects("configmaps", namespace="*")}
+    gone = sorted({need for pod in witness.objects("pods", namespace="*") for need in _needs(pod)} - there)
+    if not gone:
+        return None
+    (namespace, name), more = gone[0], f", and {len(gone) - 1} more" if len(gone) > 1 else ""
+    hint = f"only istio-ca-root-cert and istio-ca-crl are istiod's. Apply again what made `{name}`: the manifest of its namespace"
+    if (namespace, name) == ("kube-system", "coredns"):
+        hint = (
+            "only istio-ca-root-cert and istio-ca-crl are istiod's. DNS would not survive a restart; its pod still has the file: "
+            "`kubectl -n kube-system exec deploy/coredns -- cat /etc/coredns/Corefile > Corefile`, then "
+            "`kubectl -n kube-system create configmap coredns --from-file=Corefile`"
+        )
+    return outcome.not_yet(
+        seen=f"istiod's config maps are gone, and so is `{name}` in {namespace}{more}: a running pod needs it, and it was not istiod's",
+        expected="what is not Istio's stays",
+        hint=hint,
+    )
+
+
+def _needs(pod: Json) -> set[tuple[str, str]]:
+    """The config maps that a pod cannot start without, as (namespace, name)."""
+    spec, namespace = pod["spec"], str(pod["metadata"]["namespace"])
+    sources = [volume.get("configMap") for volume in spec.get("volumes") or ()]
+    projected = [volume.get("projected") or {} for volume in spec.get("volumes") or ()]
+    sources += [part.get("configMap") for each in projected for part in each.get("sources") or ()]
+    sources += [each.get("configMapRef") for one in spec["containers"] for each in one.get("envFrom") or ()]
+    names = {str(each["name"]) for each in sources if each and not each.get("optional")}
+    return {(namespace, name) for name in names if name not in {*LEFT, "kube-root-ca.crt"}}
 
 
 def a_choice_of_your_own(witness: Witness) -> Outcome:
@@ -63,6 +95,8 @@ def a_choice_of_your_own(witness: Witness) -> Outcome:
         hint = "the profile minimal has no ingress gateway; default has one"
     elif not all(ready[name] for name in WANTED):
         hint = "wait a moment and check again; if it stays so: kubectl get pods -n istio-system"
+    elif log != LOG and (other := _misspelt(witness)):
+        hint = f"meshConfig has no field `{other}`, and istioctl does not complain: the name is accessLogFile"
     elif log != LOG:
         hint = f"add --set meshConfig.accessLogFile={LOG} to the same command: what it does not say goes back to the profile's choice"
     else:
@@ -70,11 +104,21 @@ def a_choice_of_your_own(witness: Witness) -> Outcome:
     return outcome.not_yet(seen=f"{found}; access log: {log or 'off'}", expected=expected, hint=hint)
 
 
+def _mesh(witness: Witness) -> Json:
+    """The mesh's settings."""
+    held = witness.object("configmap", "istio", namespace=installation.NAMESPACE) or {}
+    return dict(yaml.safe_load(held.get("data", {}).get("mesh", "")) or {})
+
+
 def _access_log(witness: Witness) -> str:
     """Where the mesh's settings say that proxies write their access log; empty when nowhere."""
-    held = witness.object("configmap", "istio", namespace=installation.NAMESPACE) or {}
-    mesh = yaml.safe_load(held.get("data", {}).get("mesh", "")) or {}
-    return str(mesh.get("accessLogFile") or "")
+    return str(_mesh(witness).get("accessLogFile") or "")
+
+
+def _misspelt(witness: Witness) -> str:
+    """A setting that looks like that of the access log and is none."""
+    known = {"accessLogFile", "accessLogFormat", "accessLogEncoding"}
+    return next((name for name in _mesh(witness) if "accesslog" in name.lower() and name not in known), "")
 
 
 EXERCISES: Final = (

@@ -36,7 +36,9 @@ def leave_one_out(witness: Witness) -> Outcome:
     if pod is None:
         return _no_pod(deployment, expected)
     if not _has_sidecar(pod):
-        return outcome.passed(f"pod {_name(pod)} has {_count(pod)} container and no sidecar; the namespace is labelled")
+        return _webhook_gone(witness, expected) or outcome.passed(
+            f"pod {_name(pod)} has {_count(pod)} container and no sidecar{_way(deployment)}; the namespace is labelled"
+        )
     template = _labels(deployment["spec"]["template"])
     if template.get(INJECT) == "false":
         hint = f"its template says no, but this pod is older than that: {_AGAIN}"
@@ -47,6 +49,29 @@ def leave_one_out(witness: Witness) -> Outcome:
     else:
         hint = f'the pod needs the label {INJECT}: "false", under spec.template.metadata.labels'
     return outcome.not_yet(seen=f"pod {_name(pod)} has a sidecar", expected=expected, hint=hint)
+
+
+def _webhook_gone(witness: Witness, expected: str) -> Outcome | None:
+    """A complaint when no pod at all would get a sidecar any more."""
+    found = witness.objects("mutatingwebhookconfigurations")
+    hooks = [hook for each in found if "istio-sidecar-injector" in each["metadata"]["name"] for hook in each.get("webhooks") or ()]
+    if hooks:
+        return None
+    return outcome.not_yet(
+        seen="there is no webhook istio-sidecar-injector: no pod of the whole cluster gets a sidecar any more",
+        expected=expected,
+        hint="bring it back (istioctl install --set profile=demo -y); the pod itself says no, by a label",
+    )
+
+
+def _way(deployment: Json) -> str:
+    """How the pod says no, when it is not by its label."""
+    template = deployment["spec"]["template"]
+    if _labels(template).get(INJECT) == "false":
+        return ""
+    if _annotations(template).get(INJECT) == "false":
+        return " (by an annotation, the older way)"
+    return " (it is in the host's network, where no sidecar can be)" if template["spec"].get("hostNetwork") else ""
 
 
 def one_guest_only(witness: Witness) -> Outcome:
@@ -67,7 +92,8 @@ def one_guest_only(witness: Witness) -> Outcome:
     if pod is None:
         return _no_pod(deployment, expected)
     if _has_sidecar(pod):
-        return _others(witness, expected) or outcome.passed(f"pod {_name(pod)} has a sidecar, and it alone asked for one")
+        by_hand = " (by hand: its Deployment holds the sidecar)" if _has_sidecar(deployment["spec"]["template"]) else ""
+        return _others(witness, expected) or outcome.passed(f"pod {_name(pod)} has a sidecar, and it alone asked for one{by_hand}")
     if INJECT in own:
         hint = "the label stands on the Deployment; a pod takes its labels from the template: spec.template.metadata.labels"
     elif INJECT in _labels(pod) and INJECT not in template:
@@ -84,7 +110,20 @@ def one_guest_only(witness: Witness) -> Outcome:
 
 
 def _others(witness: Witness, expected: str) -> Outcome | None:
-    """A complaint when `local` has a sidecar too."""
+    """A complaint when `local` has a sidecar too, or when it or `veteran` was changed so that it asks for one."""
+    labels = _labels(_namespace(witness, GUESTS))
+    if LABEL in labels or REVISION in labels:
+        key = LABEL if LABEL in labels else REVISION
+        hint = f"kubectl label namespace {GUESTS} {key}-"
+        return outcome.not_yet(seen=f"namespace {GUESTS} has the label {key}={labels[key]}", expected=expected, hint=hint)
+    for name in ("local", "veteran"):
+        deployment = witness.object("deployment", name, namespace=GUESTS)
+        if deployment is None:
+            hint = "kubectl apply -f manifests/03_injection/05-guests.yaml"
+            return outcome.not_yet(seen=f"Deployment {name} is gone", expected=f"{expected}; the other two stay as they were", hint=hint)
+        if INJECT in _labels(deployment["spec"]["template"]):
+            hint = f"guest alone was to be changed: take the label out of {name} again, by kubectl -n {GUESTS} edit deployment {name}"
+            return outcome.not_yet(seen=f"{name} asks for a sidecar too, by a label", expected=expected, hint=hint)
     deployment = witness.object("deployment", "local", namespace=GUESTS)
     pod = _pod(witness, deployment, namespace=GUESTS) if deployment else None
     if pod is None or not _has_sidecar(pod):
@@ -213,6 +252,7 @@ EXERCISES: Final = (
             'Under spec.template.metadata.labels, beside `app: legacy`: `sidecar.istio.io/inject: "false"`, with the quotes.',
         ),
         leave_one_out,
+        objects=("deployment/legacy",),
     ),
     Exercise(
         "3.2",
