@@ -18,7 +18,7 @@ from meshcourse.checks.destinations import Trouble
 from meshcourse.checks.exercises import Json, Witness
 from meshcourse.checks.outcome import Outcome
 from meshcourse.measure.access_logs import Entry
-from meshcourse.traffic.results import Result
+from meshcourse.traffic.results import REFUSED, UNRESOLVED, Result
 
 INGRESS: Final = "deploy/istio-ingressgateway"
 SYSTEM: Final = "istio-system"
@@ -109,8 +109,8 @@ def failed(
     code = bad.most_common(1)[0][0]
     why, hint = _cause(witness, route, code)
     silent = not any(each[:1].isdigit() for each in counts)
-    if silent and not _gateway_runs(witness):
-        return outcome.cannot_tell(f"{which}: no answer ({code}): the ingress gateway has no ready pod", f"kubectl get pods -n {SYSTEM}")
+    if silent and (code in _UNREACHABLE or not _gateway_runs(witness)):
+        return outcome.cannot_tell(f"{which}: no answer ({code}): the ingress gateway cannot be reached", f"kubectl get pods -n {SYSTEM}")
     total = sum(counts.values())
     seen = ", ".join(f"{n} × {each}" for each, n in sorted(counts.items()))  # noqa: RUF001 - times
     return outcome.not_yet(seen=f"{which}, of {total} requests: {seen}; {why}", expected=expected, hint=hint)
@@ -125,6 +125,7 @@ def astray(witness: Witness, route: Route, *, which: str, expected: str) -> Outc
     return outcome.not_yet(seen=f"{which}; {why}", expected=expected, hint=hint)
 
 
+_UNREACHABLE: Final = frozenset({REFUSED, UNRESOLVED})
 _JUDGED: Final = frozenset({"404", "502", "503", "504"})
 
 

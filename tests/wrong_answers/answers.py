@@ -87,8 +87,9 @@ def _files() -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def wrong() -> tuple[Answer, ...]:
-    """All wrong answers, in the order of the exercises."""
-    return tuple(_read(number, entry) for number, content in _files() for entry in content["wrong"])
+    """All wrong answers, in the order of the exercises; the first is to do nothing."""
+    nothing = {"it": "nothing done", "verdict": "not attempted"}
+    return tuple(_read(number, entry) for number, content in _files() for entry in (nothing, *content["wrong"]))
 
 
 def right() -> tuple[Answer, ...]:
@@ -101,5 +102,6 @@ def right() -> tuple[Answer, ...]:
 
 
 def tenth(turn: int) -> tuple[Answer, ...]:
-    """Every tenth wrong answer, beginning with number `turn` (0 to 9): ten turns try all of them."""
-    return tuple(each for place, each in enumerate(wrong()) if place % TENTHS == turn % TENTHS)
+    """Every tenth answer, beginning with number `turn` (0 to 9), by exercise: ten turns try all of them."""
+    every = sorted((*wrong(), *right()), key=lambda each: tuple(map(int, each.number.split("."))))
+    return tuple(each for place, each in enumerate(every) if place % TENTHS == turn % TENTHS)
