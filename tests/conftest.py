@@ -37,11 +37,20 @@ def pytest_configure() -> None:
         signal.signal(number, signal.default_int_handler)
 
 
+CHAPTERS = "chapters"
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What fails on the real mesh is tried once more, and the summary then lists it as RERUN (RATIONALE.md says why)."""
-    for item in items:
+    """Which tests one process runs (a file's together, and all that look at executed chapters), and which begin first: the longest.
+
+    What fails on the real mesh is tried once more, and the summary then lists it as RERUN (RATIONALE.md says why).
+    """
+    groups = {item: CHAPTERS if "performed" in getattr(item, "fixturenames", ()) else str(item.path) for item in items}
+    for item, group in groups.items():
+        item.add_marker(pytest.mark.xdist_group(group))
         if item.get_closest_marker("cluster") or item.get_closest_marker("browser"):
             item.add_marker(pytest.mark.flaky(reruns=1))
+    items.sort(key=lambda item: (groups[item] != CHAPTERS, not item.get_closest_marker("browser"), not item.get_closest_marker("slow")))
 
 
 @pytest.fixture(scope="session")

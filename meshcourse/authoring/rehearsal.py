@@ -1,7 +1,7 @@
 """A rehearsal: chapters executed as machines execute them, each on a cluster that no other chapter uses meanwhile.
 
 As many chapters run at a time as there are clusters: one takes Istio away, and all use the same gateway. A solved chapter must leave the
-cluster as it found it, and is executed once more by nbval.
+cluster as it found it, and may be executed once more by nbval, which compares.
 """
 
 from __future__ import annotations
@@ -58,13 +58,19 @@ class Run:
 
 
 class Rehearsal:
-    """Executes chapters on `places`, one at a time on each. Construct, submit, then close."""
+    """Executes chapters on `places`, one at a time on each; those in `compare`, solved, twice. Construct, submit, then close."""
 
     def __init__(
-        self, course: Path, out: Path, places: Sequence[Place], *, parameters: Mapping[str, str] | None = None, compare: bool = True
+        self,
+        course: Path,
+        out: Path,
+        places: Sequence[Place],
+        *,
+        parameters: Mapping[str, str] | None = None,
+        compare: Collection[str] = (),
     ) -> None:
         self._course, self._out = course, out
-        self._parameters, self._compare = dict(parameters or {}), compare
+        self._parameters, self._compare = dict(parameters or {}), frozenset(compare)
         self._execution = Execution()
         self._free: queue.Queue[Place] = queue.Queue()
         for place in places:
@@ -113,7 +119,7 @@ class Rehearsal:
         seconds = 0.0
         if variant is Variant.SOLVED and not failure:
             complaints += _left(before, place.connection)
-            if self._compare:
+            if notebook.stem in self._compare:
                 started = time.monotonic()
                 complaints += self._second(done, environment)
                 seconds = time.monotonic() - started

@@ -101,7 +101,7 @@ def run(  # noqa: PLR0913, PLR0917 - each is an option
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a CI job that is cancelled ends as Ctrl-C does
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="meshcourse-") as state, _places(state, jobs, name, given) as places:
-        stage = rehearsal.Rehearsal(folder, out.resolve(), places, parameters=given, compare=compare)
+        stage = rehearsal.Rehearsal(folder, out.resolve(), places, parameters=given, compare=stems if compare else ())
         try:
             futures = [stage.submit(stem, each) for each in wanted for stem in stems]
             for future in concurrent.futures.as_completed(futures):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from meshcourse.core import errors
 from meshcourse.lab import session
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from meshcourse.widgets.panels.topology import TopologyPanel
     from meshcourse.widgets.panels.weights import WeightPanel
 
-_made: list[Panel] = []
+_made: list[Panel[Any, Any]] = []
 
 
 @runtime_checkable
@@ -235,7 +235,7 @@ def replay(path: str | Path, *, speed: float = 1.0) -> Player:
     return made
 
 
-def panel() -> Panel:
+def panel() -> Panel[Any, Any]:
     """The panel that this notebook made last, for cells that drive it. Raises CourseError when there is none."""
     if not _made:
         raise errors.CourseError(

@@ -54,8 +54,8 @@ def find(connection: Connection, namespace: str, mark: str, *, within: float = 8
     """
     gateways = [(installation.NAMESPACE, name) for name in pods.ready(connection, installation.NAMESPACE, installation.INGRESS)]
     every = resources.read(connection.core().list_namespaced_pod, namespace).items
-    sidecars = {str(pod.status.pod_ip): str(pod.metadata.name) for pod in every if sidecars.has_sidecar(pod) and ready_pods.is_ready(pod)}
-    places = [*gateways, *((namespace, name) for name in sidecars.values())]
+    proxied = {str(pod.status.pod_ip): str(pod.metadata.name) for pod in every if sidecars.has_sidecar(pod) and ready_pods.is_ready(pod)}
+    places = [*gateways, *((namespace, name) for name in proxied.values())]
     ends, found, news = time.monotonic() + within, tuple[Passage, ...](), time.monotonic()
     while time.monotonic() < ends:
         logs = {name: request_hops.logged(connection, where, name, round(within) + 5) for where, name in places}
@@ -64,7 +64,7 @@ def find(connection: Connection, namespace: str, mark: str, *, within: float = 8
         news = now if len(seen) != len(found) else news
         found = seen
         entered = {passage.pod for passage in found if passage.inward}
-        due = {sidecars[passage.address] for passage in found if passage.address in sidecars}
+        due = {proxied[passage.address] for passage in found if passage.address in proxied}
         if found and due <= entered and now - news > FLUSH:
             break
         time.sleep(0.2)

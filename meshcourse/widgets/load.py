@@ -1,9 +1,14 @@
-"""The load that a panel starts and stops, and what came of it in the last seconds."""
+"""The load that a panel starts and stops, and what came of it in the last seconds.
+
+At most one run at a time, of real load or of a saved run. `sort` may label a result anew, by its latency for example. `changed` hears, on
+the background loop, when load begins and ends, `failed` what ended it too early.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import dataclasses
+import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -34,6 +39,7 @@ class Load:
         self.dial = pacing.Dial(50)
         self.shape = shape or self.dial
         self.last_fault = ""
+        self._fault_at = time.localtime()
         self._label = label
         self._sort = sort
         self._window = Window(window)
@@ -42,6 +48,11 @@ class Load:
         self._sender: Sender | None = None
         self._counts = Counts()
         self._task: asyncio.Task[None] | None = None
+
+    @property
+    def failure(self) -> str:
+        """The last failed request in words, with the time of day; empty while none has failed."""
+        return f"Last failed request, at {time.strftime('%H:%M:%S', self._fault_at)}: {self.last_fault}" if self.last_fault else ""
 
     @property
     def running(self) -> bool:
@@ -119,4 +130,5 @@ class Load:
             result = dataclasses.replace(result, version=self._sort(result))
         self._window.add(result, at=asyncio.get_running_loop().time())
         if not result.ok:
+            self._fault_at = time.localtime(result.ended)
             self.last_fault = result.error or f"{self.target.url} answered {result.status}"

@@ -68,7 +68,7 @@ def test_only_what_went_wrong_is_executed_again(cluster: Any, tmp_path: Path) ->
     course, mark = tmp_path / "course", tmp_path / "mark"
     (course / "source").mkdir(parents=True)
     (course / "source" / "00_start.py").write_text(SECOND_TIME_LUCKY.format(mark=str(mark)), encoding="utf-8")
-    stage = rehearsal.Rehearsal(course, tmp_path / "out", [clusters.Place(cluster.connection, cluster.environment)], compare=False)
+    stage = rehearsal.Rehearsal(course, tmp_path / "out", [clusters.Place(cluster.connection, cluster.environment)])
     try:
         first, second, third = (stage.submit("00_start", Variant.UNTOUCHED).result(timeout=120) for _ in range(3))
     finally:

@@ -17,6 +17,8 @@ from waiting import until
 from meshcourse.cluster import clusters
 from meshcourse.core.errors import ClusterError
 
+pytestmark = pytest.mark.slow  # each starts clusters
+
 
 @pytest.fixture
 def second(cluster: object) -> Iterator[clusters.Cluster]:

@@ -25,6 +25,8 @@ from meshcourse.engine.build import Build
 Build(pickle.loads(bytes.fromhex(sys.argv[1])), Path(sys.argv[2])).run()
 """
 
+pytestmark = pytest.mark.slow  # a real compiler builds
+
 
 @pytest.fixture
 def target(tmp_path: Path) -> Path:

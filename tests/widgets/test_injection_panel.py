@@ -76,7 +76,7 @@ def test_unknown_choice_and_a_refusal_are_said(cluster: Any, panel: InjectionPan
     panel.choose("istio.io/rev=default", "no label")
     panel.guesses["1/1, no sidecar"].click()
     until(lambda: "other labels" in panel.snapshot().error)
-    assert "other labels" in panel._alert.value
+    assert "other labels" in panel.widgets.error.value
 
 
 def test_cluster_that_does_not_answer_is_an_error_with_a_next_step(tmp_path: Path) -> None:

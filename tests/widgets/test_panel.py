@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from typing import Any
 
 import ipywidgets
 import pytest
@@ -12,21 +11,19 @@ from waiting import until
 
 from meshcourse.core.errors import MeshError
 from meshcourse.widgets.panels.panel import Panel
+from meshcourse.widgets.panels.parts import Parts
 
 
-class Trial(Panel):
+class Trial(Panel[Parts, None]):
     """A slider and a line for errors; its beat fails while `failing`, its look at the mesh while `lost`."""
 
     every = 0.02
     failing = lost = False
 
-    def _build(self) -> tuple[Any, Any]:
+    def _build(self) -> Parts:
         self.slider, self.alert, self.moves = ipywidgets.IntSlider(), ipywidgets.HTML(), list[int]()
         self.slider.observe(lambda change: self.moves.append(change["new"]) if self._by_hand() else None, names="value")
-        return ipywidgets.VBox([self.slider, self.alert]), self.alert
-
-    def _inputs(self) -> tuple[Any, ...]:
-        return (self.slider,)
+        return Parts(ipywidgets.VBox([self.slider, self.alert]), self.alert, (self.slider,))
 
     async def _beat(self) -> None:
         if self.failing:
@@ -35,9 +32,6 @@ class Trial(Panel):
     async def _follow(self) -> None:
         if self.lost:
             raise MeshError("The route is gone.", why="a test", next="wait")
-
-    async def _leave(self) -> None:
-        pass
 
     async def refused(self) -> None:
         raise MeshError("That was refused.", why="a test", next="another")

@@ -21,6 +21,7 @@ from meshcourse.widgets.models import breaker as breaking
 from meshcourse.widgets.models import history
 from meshcourse.widgets.panels import capture
 from meshcourse.widgets.panels.panel import Panel
+from meshcourse.widgets.panels.parts import Parts
 from meshcourse.widgets.panels.player import STEP, Player
 from meshcourse.widgets.playback import Camera
 
@@ -156,24 +157,18 @@ def test_what_is_no_film_is_said(tmp_path: Path, line: str, why: str) -> None:
     assert why in f"{caught.value.what} {caught.value.why}"
 
 
-class Counting(Panel):
+class Counting(Panel[Parts, None]):
     """A panel without a cluster: a number that grows on each beat."""
 
     every = 0.02
 
-    def _build(self) -> tuple[Any, Any]:
+    def _build(self) -> Parts:
         self.line, alert = ipywidgets.HTML("0"), ipywidgets.HTML()
         self.slider = ipywidgets.IntSlider(description="requests/s")
-        return ipywidgets.VBox([self.line, self.slider, alert]), alert
-
-    def _inputs(self) -> tuple[Any, ...]:
-        return (self.slider,)
+        return Parts(ipywidgets.VBox([self.line, self.slider, alert]), alert, (self.slider,))
 
     async def _beat(self) -> None:
         self.line.value = str(int(self.line.value) + 1)
-
-    async def _leave(self) -> None:
-        pass
 
 
 def test_a_panel_records_itself_and_a_player_plays_it(tmp_path: Path) -> None:

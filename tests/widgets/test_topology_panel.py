@@ -56,7 +56,7 @@ def busy(panel: TopologyPanel) -> set[tuple[str, str]]:
 
 
 def test_edges_are_the_calls_of_bookinfo_and_grow_with_the_load(panel: TopologyPanel) -> None:
-    panel.widgets.start.click()
+    panel.widgets.steering.start.click()
     until(lambda: busy(panel) == CALLS | {("outside", "productpage-v1")})
     until(lambda: 7 < panel.snapshot().edge("outside", "productpage-v1").rate < 13)
     seen = panel.snapshot()
@@ -69,9 +69,9 @@ def test_edges_are_the_calls_of_bookinfo_and_grow_with_the_load(panel: TopologyP
     assert any(text.startswith(("1", "8", "9")) for text in panel.widgets.figure.data[7].text)
     assert {edge.mutual_tls for edge in panel.snapshot().edges if edge.source != "outside"} == {True}
     assert len(panel.widgets.figure.data[6].x) >= 2 * len(CALLS), "a lock is two points"
-    panel.widgets.rate.value = 1
+    panel.widgets.steering.rate.value = 1
     until(lambda: panel.snapshot().edge("outside", "productpage-v1").rate < 3)
-    panel.widgets.stop.click()
+    panel.widgets.steering.stop.click()
     until(lambda: not panel.running)
     until(lambda: busy(panel) == set())
     assert {(edge.source, edge.target) for edge in panel.snapshot().edges} >= CALLS, "quiet edges stay in the picture"

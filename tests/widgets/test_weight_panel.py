@@ -70,10 +70,10 @@ def test_the_picture_and_the_labels_follow_the_traffic(panel: WeightPanel) -> No
     until(lambda: "answered" in panel.widgets.numbers.value and "p95" in panel.widgets.numbers.value)
     until(lambda: any(y is not None for y in panel.widgets.figure.data[3].y))
     assert "v2: 10 % wanted" in panel.widgets.alt.value
-    assert panel.widgets.start.disabled
-    assert not panel.widgets.stop.disabled
+    assert panel.widgets.steering.start.disabled
+    assert not panel.widgets.steering.stop.disabled
     panel.stop()
-    assert not panel.widgets.start.disabled
+    assert not panel.widgets.steering.start.disabled
 
 
 @pytest.mark.cluster
@@ -125,9 +125,9 @@ def test_stopping_closes_every_socket(panel: WeightPanel, canary: Any) -> None:
     def sockets() -> list[Any]:
         return [each for each in psutil.Process().net_connections("tcp") if each.raddr and each.raddr.port == port]
 
-    panel.widgets.start.click()
+    panel.widgets.steering.start.click()
     until(lambda: sockets() and panel.snapshot().counts.answered > 5)
-    panel.widgets.stop.click()
+    panel.widgets.steering.stop.click()
     until(lambda: not panel.running)
     assert not sockets()
 
@@ -199,7 +199,7 @@ def test_a_browser_can_find_every_control(panel: WeightPanel) -> None:
         assert f"mc-weight-{version}" in panel.widgets.sliders[version]._dom_classes
         assert panel.widgets.sliders[version].description == version
         assert {"mc-observed", f"mc-observed-{version}"} <= set(panel.widgets.observed[version]._dom_classes)
-    assert "mc-start" in panel.widgets.start._dom_classes
+    assert "mc-start" in panel.widgets.steering.start._dom_classes
 
 
 @pytest.mark.cluster

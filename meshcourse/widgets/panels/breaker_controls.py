@@ -1,6 +1,6 @@
-"""The breaker panel's controls: which widgets there are, how they look and where they stand.
+"""The breaker panel's controls: which widgets there are, how they look and where they stand. No callback is wired here.
 
-No callback is wired here.
+Each has a CSS class (`mc-breaker-connections`, `mc-callers`, `mc-failing`, `mc-start`, ...), by which a browser test finds it.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import html
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import ipywidgets
 
@@ -18,9 +18,10 @@ from meshcourse.traffic.results import Counts
 from meshcourse.widgets import live_figure
 from meshcourse.widgets.figures import breaker as picture
 from meshcourse.widgets.models.breaker import Standing, View
-from meshcourse.widgets.panels import controls
+from meshcourse.widgets.panels import loaded, parts
+from meshcourse.widgets.panels.loaded import Steering
+from meshcourse.widgets.panels.parts import Widget
 
-Widget = Any  # ipywidgets has no types
 MOST_CALLERS: Final = 10
 # (field of Breaker, what Istio calls it, least, most, what to know)
 _SLIDERS: Final = (
@@ -41,43 +42,34 @@ class Controls:
     sliders: Mapping[str, Widget]
     callers: Widget
     failing: Widget
-    start: Widget
-    stop: Widget
+    steering: Steering
     numbers: Widget
     error: Widget
     alt: Widget
 
     def inputs(self) -> tuple[Widget, ...]:
         """Everything that a learner can move or press."""
-        return (*self.sliders.values(), self.callers, self.failing, self.start, self.stop)
-
-    def breaker(self) -> Breaker:
-        """What the sliders show."""
-        return Breaker(**{name: int(slider.value) for name, slider in self.sliders.items()})
+        return (*self.sliders.values(), self.callers, self.failing, *self.steering.inputs())
 
 
 def build(held: Breaker, *, failing: bool | None, callers: int, title: str, view: View) -> Controls:
     """All widgets; `failing` is None where there is no failing replica to bring in."""
-    sliders = {name: _slider(text, getattr(held, name), least, most, f"mc-breaker-{name}") for name, text, least, most, _ in _SLIDERS}
-    row = ipywidgets.Layout(flex_flow="row wrap")
-    rows = [ipywidgets.HBox([sliders[name], ipywidgets.HTML(controls.caption(note))], layout=row) for name, _, _, _, note in _SLIDERS]
-    crowd = _slider("callers", callers, 1, MOST_CALLERS, "mc-callers")
+    sliders, rows = {}, []
+    for name, text, least, most, note in _SLIDERS:
+        value, css = min(getattr(held, name), most), f"mc-breaker-{name}"
+        sliders[name] = parts.slider(text, css, value=value, least=least, most=most, width="460px", words="190px")
+        rows.append(parts.row(sliders[name], ipywidgets.HTML(parts.caption(note))))
+    crowd = parts.slider("callers", "mc-callers", value=callers, least=1, most=MOST_CALLERS, width="320px", words="60px")
     switch = ipywidgets.Checkbox(value=bool(failing), description="failing replica", indent=False, disabled=failing is None)
     switch.add_class("mc-failing")
     switch.layout.width = "auto"
-    start = controls.button("Start load", "mc-start", tooltip="Let the callers send", style="success")
-    stop = controls.button("Stop load", "mc-stop", tooltip="Stop sending")
-    stop.disabled = True
-    numbers, error, alt = controls.words("mc-numbers"), controls.words("mc-error"), controls.words("mc-alt")
-    alt.value = controls.caption(picture.describe(view))
+    steering = loaded.steering("Let the callers send")
+    numbers, error, alt = parts.words("mc-numbers"), parts.words("mc-error"), parts.words("mc-alt")
+    alt.value = parts.caption(picture.describe(view))
     figure = live_figure.made(picture.figure(view))
-    load = ipywidgets.HBox([start, stop, crowd, switch], layout=row)
-    box = ipywidgets.VBox(
-        [ipywidgets.HTML(f"<b>{html.escape(title)}</b>"), *rows, load, numbers, error, figure, alt],
-        layout=controls.whole(),
-    )
-    box.add_class("mc-breaker-panel")
-    return Controls(box, figure, sliders, crowd, switch, start, stop, numbers, error, alt)
+    load = parts.row(*steering.inputs(), crowd, switch)
+    box = parts.boxed("mc-breaker-panel", parts.heading(title), *rows, load, numbers, error, figure, alt)
+    return Controls(box, figure, sliders, crowd, switch, steering, numbers, error, alt)
 
 
 def count(counts: Counts, summary: Summary, counters: Mapping[str, int], standings: tuple[Standing, ...]) -> str:
@@ -110,17 +102,3 @@ def endpoints(standings: tuple[Standing, ...]) -> str:
         for each in standings
     ]
     return " · ".join(words) or "no endpoint is known"
-
-
-def _slider(text: str, value: int, least: int, most: int, name: str) -> Widget:
-    slider = ipywidgets.IntSlider(
-        value=min(value, most),
-        min=least,
-        max=most,
-        description=text,
-        continuous_update=False,
-        style={"description_width": "190px" if name.startswith("mc-breaker") else "60px"},
-        layout=ipywidgets.Layout(width="460px" if name.startswith("mc-breaker") else "320px", max_width="100%"),
-    )
-    slider.add_class(name)
-    return slider

@@ -1,6 +1,7 @@
 """The fault panel: delay and abort by share, for everybody or by header, beside what the callers then see.
 
-Half of the load carries the header and half does not, so that one look shows whom a fault hits.
+Half of the load carries the header and half does not, so that one look shows whom a fault hits. The same by calls: `set_faults`, `start`,
+`stop`, `wait_wanted`, `snapshot`.
 """
 
 from __future__ import annotations
@@ -11,11 +12,8 @@ import html
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
-import ipywidgets
-
-from meshcourse.core import errors
 from meshcourse.kube.connection import Connection
 from meshcourse.measure.windows import Summary
 from meshcourse.mesh.rules import faults as mesh
@@ -27,8 +25,10 @@ from meshcourse.widgets.figures import faults as picture
 from meshcourse.widgets.load import Load
 from meshcourse.widgets.models import faults as faulting
 from meshcourse.widgets.models.faults import CHOSEN, GROUPS, OTHERS, Story
-from meshcourse.widgets.panels import controls
-from meshcourse.widgets.panels.panel import PATIENCE, Panel, Widget
+from meshcourse.widgets.panels import loaded, parts
+from meshcourse.widgets.panels.loaded import LoadedPanel
+from meshcourse.widgets.panels.panel import PATIENCE
+from meshcourse.widgets.panels.parts import Parts
 
 WINDOW: Final = 4.0
 PUSH: Final = 0.5
@@ -52,81 +52,58 @@ class Snapshot:
     error: str
 
 
-class FaultPanel(Panel):
+class FaultPanel(LoadedPanel[Parts, Snapshot]):
     """A live panel over one VirtualService's faults."""
 
     def __init__(self, connection: Connection, *, namespace: str, virtual_service: str, host: str, path: str = "/") -> None:
         super().__init__(str(connection.kubeconfig), namespace, virtual_service)
-        self._connection, self._where = connection, (namespace, virtual_service)
-        header = dict([mesh.HEADER])
-        self._loads = {
-            group: self._load(Target(connection.ingress_url + path, host=host, headers=header if group == CHOSEN else {}))
-            for group in GROUPS
-        }
-        self._held = Faults()
-        self._asked = 0.0
-        self._running = 0
+        self._title = f"Faults of VirtualService {virtual_service} in {namespace}"
+        self._by_group: dict[str, Load] = {}
+        for group in GROUPS:
+            target = Target(connection.ingress_url + path, host=host, headers=dict([mesh.HEADER]) if group == CHOSEN else {})
+            self._by_group[group] = self._add_load(target, _label, window=WINDOW, sort=self._sort)
+        self._turn(RATE)
+        self._faults = self._setting(
+            read=lambda: self._kept(mesh.read(connection, namespace, virtual_service)),
+            write=lambda _, wanted: mesh.write(connection, namespace, virtual_service, wanted),
+            show=self._show,
+        )
         self._story = Story()
-
-    def _load(self, target: Target) -> Load:
-        made = Load(target, _label, window=WINDOW, changed=self._show_running, failed=self._complain, sort=self._sort)
-        made.dial.turn(RATE)
-        return made
 
     def _sort(self, result: Result) -> str:
         if not result.status:
             return ""
-        return faulting.outcome(result.version == faulting.ABORTED, result.service_time, self._held.seconds)
+        return faulting.outcome(result.version == faulting.ABORTED, result.service_time, self._faults.held.seconds)
 
-    # -- what it is made of ------------------------------------------------------------------------------------------------------------
+    def _kept(self, found: Faults) -> Faults:
+        """Without a delay the object does not say how long one would be: the slider stays where it is."""
+        return found if found.delay or self._controls is None else dataclasses.replace(found, seconds=self._faults.wish.seconds)
 
-    def _build(self) -> tuple[Widget, Widget]:
-        self._held = mesh.read(self._connection, *self._where)
-        self.abort, self.delay = _slider("abort, %", "mc-abort"), _slider("delay, %", "mc-delay")
-        self.seconds = ipywidgets.FloatSlider(
-            min=0.5,
-            max=5.0,
-            step=0.5,
-            description="delay, s",
-            continuous_update=False,  # else the browser sends back what is between two steps, rounded, and would change what kubectl wrote
-            style={"description_width": "80px"},
-            layout=ipywidgets.Layout(width="360px", max_width="100%"),
-        )
-        self.seconds.add_class("mc-seconds")
-        self.who = controls.toggles([EVERYBODY, CHOSEN_ONLY], "who", "mc-who")
-        self.begin = controls.button(
-            "Start load", "mc-start", tooltip=f"{2 * RATE:.0f} requests a second, half with the header", style="success"
-        )
-        self.end = controls.button("Stop load", "mc-stop", tooltip="Stop sending")
-        self.end.disabled = True
-        self.seen, alert, self.alt = controls.words("mc-observed"), controls.words("mc-error"), controls.words("mc-alt")
+    def _build(self) -> Parts:
+        held = self._faults.load()
+        self.abort, self.delay = parts.slider("abort, %", "mc-abort", width="360px"), parts.slider("delay, %", "mc-delay", width="360px")
+        self.seconds = parts.slider("delay, s", "mc-seconds", value=1.0, least=0.5, most=5.0, step=0.5, width="360px")
+        self.who = parts.toggles([EVERYBODY, CHOSEN_ONLY], "who", "mc-who")
+        steering = loaded.steering(f"{2 * RATE:.0f} requests a second, half with the header")
+        self.seen, alert, self.alt = parts.words("mc-observed"), parts.words("mc-error"), parts.words("mc-alt")
         self.figure = live_figure.made(picture.figure(self._story.view()))
-        self._show(self._held)
+        self._show(held)
         self._show_numbers({group: Summary(WINDOW) for group in GROUPS})
-        for widget in (self.abort, self.delay, self.seconds, self.who):
-            widget.observe(lambda _: self._moved(), names="value")
-        self.begin.on_click(lambda _: self._later(self._start()))
-        self.end.on_click(lambda _: self._later(self._stop()))
-        row = ipywidgets.Layout(flex_flow="row wrap")
-        namespace, name = self._where
-        rows = [
-            ipywidgets.HTML(f"<b>Faults of VirtualService {html.escape(name)} in {html.escape(namespace)}</b>"),
-            ipywidgets.HBox([self.abort, self.delay, self.seconds], layout=row),
-            ipywidgets.HBox([self.who, self.begin, self.end], layout=row),
+        for field, slider in (("abort", self.abort), ("delay", self.delay), ("seconds", self.seconds)):
+            slider.observe(lambda change, field=field: self._moved(**{field: float(change["new"])}), names="value")
+        self.who.observe(lambda change: self._moved(chosen=change["new"] == CHOSEN_ONLY), names="value")
+        self._steer(steering)
+        box = parts.boxed(
+            "mc-fault-panel",
+            parts.heading(self._title),
+            parts.row(self.abort, self.delay, self.seconds),
+            parts.row(self.who, *steering.inputs()),
             self.seen,
             alert,
             self.figure,
             self.alt,
-        ]
-        box = ipywidgets.VBox(rows, layout=controls.whole())
-        box.add_class("mc-fault-panel")
-        return box, alert
-
-    def _inputs(self) -> tuple[Widget, ...]:
-        return (self.abort, self.delay, self.seconds, self.who, self.begin, self.end)
-
-    async def _leave(self) -> None:
-        await self._stop()
+        )
+        return Parts(box, alert, (self.abort, self.delay, self.seconds, self.who, *steering.inputs()))
 
     # -- what a notebook or a test calls -----------------------------------------------------------------------------------------------
 
@@ -136,105 +113,48 @@ class FaultPanel(Panel):
         Raises KubernetesError when it is refused, which the panel shows too.
         """
         self.open()
-        return self._wait(self._set(dataclasses.replace(self._held, **fields)), within=4 * PATIENCE)  # type: ignore[arg-type] # mypy does not know the fields
-
-    def start(self) -> None:
-        """Send load until `stop`."""
-        self._wait(self._start())
-
-    def stop(self) -> None:
-        """End the load and wait until its sockets are closed."""
-        self._wait(self._stop())
-
-    @property
-    def running(self) -> bool:
-        """Whether load is being sent."""
-        return any(load.running for load in self._loads.values())
-
-    def snapshot(self) -> Snapshot:
-        """The panel now."""
-        return self._wait(self._snapshot())
+        return self._wait(self._faults.set(dataclasses.replace(self._faults.held, **fields)), within=4 * PATIENCE)  # type: ignore[arg-type] # mypy does not know the fields
 
     def wait_wanted(self, within: float = 30.0) -> Snapshot:
         """Wait until both groups' observed bands hold what is wanted of each fault, on requests sent under the present settings.
 
         Raises PanelError, naming what differs, when that has not come about within `within` seconds.
         """
-        ends = time.monotonic() + within
-        while True:
-            now = self.snapshot()
-            age = time.monotonic() - self._asked
-            differing = ["the last change is too new"] if age < now.faults.seconds + PUSH + 1.0 else _differing(now)
-            if not differing:
-                return now
-            if time.monotonic() > ends:
-                following = "panel.snapshot()" if now.running else "panel.start()    # no load is running"
-                raise errors.PanelError(
-                    f"The faults did not come to what is wanted within {within:g} s.", why="; ".join(differing), next=following
-                )
-            time.sleep(0.05)
+
+        def differing(now: Snapshot) -> list[str]:
+            age = time.monotonic() - self._faults.changed
+            return ["the last change is too new"] if age < now.faults.seconds + PUSH + 1.0 else _differing(now)
+
+        return self._until(
+            lambda now: None if differing(now) else now,
+            within,
+            what="The faults did not come to what is wanted",
+            why=lambda now: "; ".join(differing(now)),
+        )
 
     # -- on the background loop --------------------------------------------------------------------------------------------------------
 
     async def _beat(self) -> None:
-        if any(load.fresh for load in self._loads.values()):
-            seen = {group: load.look()[1] for group, load in self._loads.items()}
-            self._story.add(self._now(), self._held, seen)
+        if any(load.fresh for load in self._loads):
+            seen = self._windows()
+            self._story.add(self._now(), self._faults.held, seen)
             await asyncio.to_thread(self._draw, seen)
 
-    async def _follow(self) -> None:
-        asked = self._asked
-        held = await asyncio.to_thread(mesh.read, self._connection, *self._where)
-        if asked == self._asked and held != self._comparable():
-            self._accept(held)
-
-    def _comparable(self) -> Faults:
-        """What the mesh can tell of what is held: without a delay it does not say how long one would be."""
-        return self._held if self._held.delay else dataclasses.replace(self._held, seconds=1.0)
-
-    async def _start(self) -> None:
-        for load in self._loads.values():
-            await load.start()
-
-    async def _stop(self) -> None:
-        for load in self._loads.values():
-            await load.stop()
+    def _windows(self) -> dict[str, Summary]:
+        return {group: load.look()[1] for group, load in self._by_group.items()}
 
     async def _snapshot(self) -> Snapshot:
-        return Snapshot(self._held, self.running, {group: load.look()[1] for group, load in self._loads.items()}, self._error)
-
-    async def _write(self, wanted: Faults) -> None:
-        await self._shown(self._set(wanted))
-
-    async def _set(self, wanted: Faults) -> Faults:
-        try:
-            held = await asyncio.to_thread(mesh.write, self._connection, *self._where, wanted)
-        except errors.MeshcourseError as error:
-            self._complain(error)
-            self._show(self._held)
-            raise
-        self._complain(None)
-        self._accept(held)
-        return held
-
-    def _accept(self, held: Faults) -> None:
-        self._asked, self._held = time.monotonic(), held
-        for load in self._loads.values():
-            load.forget()
-        self._show(held)
+        return Snapshot(self._faults.held, self.running, self._windows(), self._error)
 
     # -- showing; from any thread ------------------------------------------------------------------------------------------------------
 
-    def _moved(self) -> None:
-        chosen = self.who.value == CHOSEN_ONLY
-        wanted = Faults(float(self.abort.value), float(self.delay.value), float(self.seconds.value), chosen)
+    def _moved(self, **fields: Any) -> None:  # noqa: ANN401 - those of Faults
         if self._by_hand():
-            self._asked = time.monotonic()
-            self._latest.offer(wanted)
+            self._faults.offer(dataclasses.replace(self._faults.wish, **fields))
 
     def _show(self, held: Faults) -> None:
-        if self._latest.waiting:
-            return
+        for load in self._loads:
+            load.forget()
         with self._quietly():
             self.abort.value, self.delay.value = round(held.abort), round(held.delay)
             self.seconds.value = min(max(held.seconds, self.seconds.min), self.seconds.max)
@@ -244,7 +164,7 @@ class FaultPanel(Panel):
         view = self._story.view()
         picture.update(self.figure, view)
         self._show_numbers(seen)
-        self.alt.value = controls.caption(picture.describe(view))
+        self.alt.value = parts.caption(picture.describe(view))
 
     def _show_numbers(self, seen: Mapping[str, Summary]) -> None:
         lines = [
@@ -255,13 +175,8 @@ class FaultPanel(Panel):
         ]
         self.seen.value = "<br>".join(map(html.escape, lines))
 
-    def _show_running(self, running: bool) -> None:  # noqa: FBT001 - either Load calls it
-        self._running += 1 if running else -1
-        if running:
-            self._complain(None)
-            self._story.add(self._now(), self._held, dict.fromkeys(GROUPS))
-        self.begin.disabled = self._running > 0 or self._closed
-        self.end.disabled = not self._running
+    def _begins(self) -> None:
+        self._story.add(self._now(), self._faults.held, dict.fromkeys(GROUPS))
 
 
 def _label(status: int, headers: Mapping[str, str], body: bytes) -> str:  # noqa: ARG001 - a Labeller
@@ -278,11 +193,3 @@ def _differing(now: Snapshot) -> list[str]:
             if share.n < ENOUGH or (percent / 100 not in share and not stray):
                 found.append(f"{group}, {fault}: {percent:g} % wanted, {share} observed")
     return found
-
-
-def _slider(text: str, name: str) -> Widget:
-    slider = ipywidgets.IntSlider(
-        min=0, max=100, description=text, style={"description_width": "80px"}, layout=ipywidgets.Layout(width="360px", max_width="100%")
-    )
-    slider.add_class(name)
-    return slider

@@ -1,7 +1,7 @@
 """The injection panel: choose labels, guess, and let the API server say whether a sidecar comes.
 
-A prediction reads the cluster's own webhooks (mesh.webhooks); a proof is a dry-run create of a pod (mesh.trials): istiod is asked, and
-nothing is stored.
+A prediction reads the cluster's own webhooks; a proof is a dry-run create of a pod: istiod is asked, and nothing is stored. The trial
+namespaces are named after `prefix`. The same by calls: `choose`, `predict`, `guess`, `prove_all`, `snapshot`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import asyncio
 import html
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import ipywidgets
 
@@ -21,10 +21,10 @@ from meshcourse.mesh.injection.dry_run import Trial
 from meshcourse.mesh.injection.webhooks import Decision
 from meshcourse.widgets.figures import injection as picture
 from meshcourse.widgets.figures.injection import Place, Proof, View
-from meshcourse.widgets.panels import controls
+from meshcourse.widgets.panels import parts
 from meshcourse.widgets.panels.panel import Panel
+from meshcourse.widgets.panels.parts import Parts
 
-Widget = Any  # ipywidgets has no types
 NAMESPACES: Final[Mapping[str, Mapping[str, str]]] = {
     "no label": {},
     "istio-injection=enabled": {webhooks.INJECTION: "enabled"},
@@ -53,7 +53,7 @@ class Snapshot:
     error: str
 
 
-class InjectionPanel(Panel):
+class InjectionPanel(Panel[Parts, Snapshot]):
     """Making one does no I/O; its first use reads the webhooks."""
 
     def __init__(self, connection: Connection, *, prefix: str, by: str) -> None:
@@ -65,7 +65,7 @@ class InjectionPanel(Panel):
         self._turn = asyncio.Lock()
         self._webhooks: tuple[webhooks.Webhook, ...] = ()
 
-    def _build(self) -> tuple[Widget, Widget]:
+    def _build(self) -> Parts:
         self._webhooks = webhooks.read(self._connection)
         if not self._webhooks:
             raise errors.PanelError(
@@ -73,33 +73,21 @@ class InjectionPanel(Panel):
                 why="there is no injection webhook: Istio is not installed",
                 next="istioctl install --set profile=demo -y",
             )
-        self.namespace = controls.toggles(list(NAMESPACES), "namespace", "mc-namespace")
-        self.pod = controls.toggles(list(PODS), "pod", "mc-pod")
-        self.guesses = {text: controls.button(text, f"mc-guess-{'sidecar' if said else 'none'}") for text, said in GUESSES.items()}
+        self.namespace = parts.toggles(list(NAMESPACES), "namespace", "mc-namespace")
+        self.pod = parts.toggles(list(PODS), "pod", "mc-pod")
+        self.guesses = {text: parts.button(text, f"mc-guess-{'sidecar' if said else 'none'}") for text, said in GUESSES.items()}
         for text, button in self.guesses.items():
             button.on_click(lambda _, said=GUESSES[text]: self._later(self._judge(said)))
-        self.all = controls.button("Prove all twelve", "mc-prove-all")
+        self.all = parts.button("Prove all twelve", "mc-prove-all")
         self.all.on_click(lambda _: self._later(self._everything()))
-        self.said, self.table, self.alt, alert = (controls.words(name) for name in ("mc-said", "mc-table", "mc-alt", "mc-error"))
+        self.said, self.table, self.alt, alert = (parts.words(name) for name in ("mc-said", "mc-table", "mc-alt", "mc-error"))
         for toggle in (self.namespace, self.pod):
             toggle.observe(self._moved, names="value")
         self.said.value = _line("Choose a label for each, then say what a new pod will show under READY.")
         self._draw()
-        row = ipywidgets.Layout(flex_flow="row wrap")
-        buttons = ipywidgets.HBox([ipywidgets.Label("your guess:"), *self.guesses.values(), self.all], layout=row)
-        parts = [self.namespace, self.pod, buttons, self.said, alert, self.table, self.alt]
-        box = ipywidgets.VBox(parts, layout=controls.whole())
-        box.add_class("mc-injection-panel")
-        return box, alert
-
-    def _inputs(self) -> tuple[Widget, ...]:
-        return (self.namespace, self.pod, *self.guesses.values(), self.all)
-
-    async def _beat(self) -> None:
-        """Nothing here changes by itself."""
-
-    async def _leave(self) -> None:
-        """Nothing runs between two proofs."""
+        buttons = parts.row(ipywidgets.Label("your guess:"), *self.guesses.values(), self.all)
+        box = parts.boxed("mc-injection-panel", self.namespace, self.pod, buttons, self.said, alert, self.table, self.alt)
+        return Parts(box, alert, (self.namespace, self.pod, *self.guesses.values(), self.all))
 
     # -- by calls ----------------------------------------------------------------------------------------------------------------------
 
@@ -126,9 +114,7 @@ class InjectionPanel(Panel):
         self._wait(self._everything(), within=ALL)
         return dict(self._proofs)
 
-    def snapshot(self) -> Snapshot:
-        """The panel now."""
-        self.open()
+    async def _snapshot(self) -> Snapshot:
         return Snapshot(self._chosen(), dict(self._proofs), str(self.said.value), self._error)
 
     # -- on the background loop --------------------------------------------------------------------------------------------------------
@@ -185,7 +171,7 @@ class InjectionPanel(Panel):
     def _draw(self) -> None:
         view = View(tuple(NAMESPACES), tuple(PODS), self._chosen(), dict(self._proofs))
         self.table.value = picture.table(view)
-        self.alt.value = controls.caption(picture.describe(view))
+        self.alt.value = parts.caption(picture.describe(view))
 
 
 def _line(text: str, command: str = "", *, strong: str = "") -> str:

@@ -1,7 +1,7 @@
 """The inspector: send one request, and see which route the gateway took and why, and every proxy that it passed.
 
-The routes are read from the running gateway just before the request leaves; where it then went is read from the proxies' access logs. One
-request is on its way at a time.
+The hosts to choose from are those of the namespace's VirtualServices. The routes are read from the running gateway just before the request
+leaves; where it then went is read from the proxies' access logs. One request is on its way at a time. The same by calls: `ask`, `snapshot`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import dataclasses
 import html
 import uuid
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 import ipywidgets
 
@@ -27,15 +27,15 @@ from meshcourse.traffic import pacing, sender
 from meshcourse.traffic.targets import Target
 from meshcourse.widgets.figures import inspection as picture
 from meshcourse.widgets.figures.inspection import Inspection
-from meshcourse.widgets.panels import controls
+from meshcourse.widgets.panels import parts
 from meshcourse.widgets.panels.panel import Panel
+from meshcourse.widgets.panels.parts import Parts
 
-Widget = Any  # ipywidgets has no types
 LONGEST: Final = 40.0
 """Seconds within which a request is answered and its lines are found."""
 
 
-class InspectorPanel(Panel):
+class InspectorPanel(Panel[Parts, Inspection | None]):
     """Making one does no I/O."""
 
     def __init__(self, connection: Connection, *, namespace: str, path: str = "/") -> None:
@@ -45,7 +45,7 @@ class InspectorPanel(Panel):
         self._found: Inspection | None = None
         self._turn = asyncio.Lock()
 
-    def _build(self) -> tuple[Widget, Widget]:
+    def _build(self) -> Parts:
         rules = propagation.listed(self._connection, self._namespace, "virtualservices")
         hosts = sorted({str(host) for rule in rules for host in rule["spec"].get("hosts", ()) if "*" not in host})
         wide = ipywidgets.Layout(width="420px", max_width="100%")
@@ -60,26 +60,16 @@ class InspectorPanel(Panel):
             style=style,
             layout=ipywidgets.Layout(width="420px", max_width="100%", height="66px"),
         )
-        self.send = controls.button("Send one request", "mc-send", style="success")
+        self.send = parts.button("Send one request", "mc-send", style="success")
         self.send.on_click(lambda _: self._later(self._ask_typed()))
-        self.said, self.routes, self.hops = (controls.words(name) for name in ("mc-said", "mc-routes", "mc-hops"))
-        self.error = controls.words("mc-error")
+        self.said, self.routes, self.hops = (parts.words(name) for name in ("mc-said", "mc-routes", "mc-hops"))
+        self.error = parts.words("mc-error")
         for widget, name in ((self.host, "mc-host"), (self.path, "mc-path"), (self.headers, "mc-headers")):
             widget.add_class(name)
-        heading = ipywidgets.HTML(f"<b>One request into namespace {html.escape(self._namespace)}</b>")
         self.said.value = "Type a header as <code>name: value</code>, one on each line."
-        box = ipywidgets.VBox(
-            [heading, self.host, self.path, self.headers, ipywidgets.HBox([self.send]), self.error, self.said, self.routes, self.hops],
-            layout=controls.whole(),
-        )
-        box.add_class("mc-inspector-panel")
-        return box, self.error
-
-    def _inputs(self) -> tuple[Widget, ...]:
-        return (self.host, self.path, self.headers, self.send)
-
-    async def _beat(self) -> None:
-        """Nothing here changes by itself."""
+        heading, button = parts.heading(f"One request into namespace {self._namespace}"), parts.row(self.send)
+        rows = (heading, self.host, self.path, self.headers, button, self.error, self.said, self.routes, self.hops)
+        return Parts(parts.boxed("mc-inspector-panel", *rows), self.error, (self.host, self.path, self.headers, self.send))
 
     async def _leave(self) -> None:
         await asyncio.to_thread(self._line.close)
@@ -97,7 +87,7 @@ class InspectorPanel(Panel):
             self.headers.value = "\n".join(f"{name}: {value}" for name, value in headers.items())
         return self._wait(self._ask_typed(), within=LONGEST)
 
-    def snapshot(self) -> Inspection | None:
+    async def _snapshot(self) -> Inspection | None:
         """What was found last."""
         return self._found
 
@@ -134,7 +124,7 @@ class InspectorPanel(Panel):
         self.said.value = f"<b>{html.escape(found.asked)}</b><br>{html.escape(picture.describe(found))}"
         self.routes.value = picture.routes(found.steps)
         missing = "waiting for the proxies' logs (Envoy writes them once a second) …" if waiting else "no proxy has logged it"
-        self.hops.value = picture.hops(found.passages, found.names) or controls.caption(missing)
+        self.hops.value = picture.hops(found.passages, found.names) or parts.caption(missing)
 
 
 _OWN: Final = {"host": "it has a field of its own", "user-agent": "the inspector finds its request in the proxies' logs by it"}

@@ -1,6 +1,7 @@
 """The board of service-level objectives: a given load, and live whether the release holds what it must.
 
-The board changes nothing in the mesh: saving the release is the learner's work.
+`labels` are those that the release's pods carry. The board changes nothing in the mesh: saving the release is the learner's work.
+The same by calls: `start`, `stop`, `wait_counted`, `wait_met`, `snapshot`.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ from typing import Final
 
 import ipywidgets
 
-from meshcourse.core import errors
 from meshcourse.kube.connection import Connection
 from meshcourse.measure import proxy_counters
 from meshcourse.measure.objectives import Mark, Objectives
@@ -24,10 +24,10 @@ from meshcourse.traffic.results import Counts
 from meshcourse.traffic.targets import Target
 from meshcourse.widgets import live_figure
 from meshcourse.widgets.figures import objectives as picture
-from meshcourse.widgets.load import Load
 from meshcourse.widgets.models.objectives import Arrivals, Score, Scoring
-from meshcourse.widgets.panels import controls
-from meshcourse.widgets.panels.panel import Panel, Widget
+from meshcourse.widgets.panels import loaded, parts
+from meshcourse.widgets.panels.loaded import LoadedPanel
+from meshcourse.widgets.panels.parts import Parts
 
 LOOK: Final = 1.0
 """Seconds between looks at the pods' counters."""
@@ -46,7 +46,7 @@ class Snapshot:
     error: str
 
 
-class ObjectivePanel(Panel):
+class ObjectivePanel(LoadedPanel[Parts, Snapshot]):
     """A live board. `labels` are those that the release's pods carry, `host` is whom the load asks for."""
 
     def __init__(
@@ -63,9 +63,8 @@ class ObjectivePanel(Panel):
         self._wanted = wanted or Objectives()
         super().__init__(str(connection.kubeconfig), namespace, host)
         self._versions: Counter[str] = Counter()
-        target = Target(connection.ingress_url + path, host=host)
-        self._load = Load(target, self._label, window=self._wanted.seconds, changed=self._show_running, failed=self._complain)
-        self._load.dial.turn(self._wanted.rate)
+        self._load = self._add_load(Target(connection.ingress_url + path, host=host), self._label, window=self._wanted.seconds)
+        self._turn(self._wanted.rate)
         self._scoring = Scoring(self._wanted)
         self._looked = 0.0
         self._looking: asyncio.Task[None] | None = None
@@ -77,72 +76,38 @@ class ObjectivePanel(Panel):
 
     # -- what it is made of --------------------------------------------------------------------------------------------------------------
 
-    def _build(self) -> tuple[Widget, Widget]:
-        self.begin = controls.button("Start load", "mc-start", tooltip="Send the given load", style="success")
-        self.end = controls.button("Stop load", "mc-stop", tooltip="Stop sending")
-        self.end.disabled = True
-        self.board, self.score = controls.words("mc-board"), controls.words("mc-score")
-        self.numbers, alert, self.alt = controls.words("mc-numbers"), controls.words("mc-error"), controls.words("mc-alt")
+    def _build(self) -> Parts:
+        steering = loaded.steering("Send the given load")
+        self.board, self.score = parts.words("mc-board"), parts.words("mc-score")
+        self.numbers, alert, self.alt = parts.words("mc-numbers"), parts.words("mc-error"), parts.words("mc-alt")
         self.figure = live_figure.made(picture.figure(self._scoring.view()))
         self._show(Counts(), Summary(self._wanted.seconds), self._scoring.score(0.0))
-        self.begin.on_click(lambda _: self._later(self._load.start()))
-        self.end.on_click(lambda _: self._later(self._load.stop()))
+        self._steer(steering)
         rule = f"{self._wanted.rate:.0f} requests a second; judged over the last {self._wanted.requests}"
         heading = ipywidgets.HTML(f"<b>Objectives of {html.escape(self._load.target.host)}</b>: {rule}")
-        row = ipywidgets.HBox([self.begin, self.end], layout=ipywidgets.Layout(flex_flow="row wrap"))
-        box = ipywidgets.VBox(
-            [heading, row, self.score, self.board, self.numbers, alert, self.figure, self.alt],
-            layout=controls.whole(),
-        )
-        box.add_class("mc-objective-panel")
-        return box, alert
-
-    def _inputs(self) -> tuple[Widget, ...]:
-        return (self.begin, self.end)
+        rows = (heading, parts.row(*steering.inputs()), self.score, self.board, self.numbers, alert, self.figure, self.alt)
+        return Parts(parts.boxed("mc-objective-panel", *rows), alert, steering.inputs())
 
     # -- what a notebook or a test calls ---------------------------------------------------------------------------------------------------
 
-    def start(self) -> None:
-        """Send the given load until `stop`."""
-        self._wait(self._load.start())
-
-    def stop(self) -> None:
-        """End the load and wait until its sockets are closed."""
-        self._wait(self._load.stop())
-
     def wait_counted(self, within: float = 30.0) -> Snapshot:
         """Wait until the board judges over as many requests as the objectives ask for, load on the release included."""
-        return self._until(
+        return self._come(
             lambda now: now.score.whole and now.marks[-1].met is not None, within, "The board has not counted enough requests"
         )
 
     def wait_met(self, *, held: float = 1.0, within: float = 60.0) -> Snapshot:
         """Wait until all objectives have been met for `held` seconds. Raises PanelError, naming those that are not."""
-        return self._until(
+        return self._come(
             lambda now: now.score.met == now.score.of and now.score.held >= held, within, f"The objectives were not all met for {held:g} s"
         )
 
-    def snapshot(self) -> Snapshot:
-        """The board now."""
-        return self._wait(self._snapshot())
+    def _come(self, condition: Callable[[Snapshot], bool], within: float, what: str) -> Snapshot:
+        def why(now: Snapshot) -> str:
+            unmet = [f"{mark.title}: {mark.seen}, wanted {mark.wanted}" for mark in now.marks if mark.met is not True]
+            return "; ".join(unmet) or now.error or str(now.score)
 
-    @property
-    def running(self) -> bool:
-        """Whether load is being sent."""
-        return self._load.running
-
-    def _until(self, condition: Callable[[Snapshot], bool], within: float, what: str) -> Snapshot:
-        ends = time.monotonic() + within
-        while True:
-            now = self.snapshot()
-            if condition(now):
-                return now
-            if time.monotonic() > ends:
-                open_ones = [f"{mark.title}: {mark.seen}, wanted {mark.wanted}" for mark in now.marks if mark.met is not True]
-                why = "; ".join(open_ones) or now.error or str(now.score)
-                following = "panel.snapshot()" if now.running else "panel.start()    # no load is running"
-                raise errors.PanelError(f"{what} within {within:g} s.", why=why, next=following)
-            time.sleep(0.1)
+        return self._until(lambda now: now if condition(now) else None, within, what=what, why=why)
 
     # -- on the background loop ------------------------------------------------------------------------------------------------------------
 
@@ -150,13 +115,13 @@ class ObjectivePanel(Panel):
         now = time.monotonic()
         if self._load.running and now - self._looked > LOOK and (self._looking is None or self._looking.done()):
             self._looked = now
-            self._looking = asyncio.create_task(self._shown(self._look(), of="the proxies"))
+            self._looking = asyncio.create_task(self._shown(self._arrived(), of="the proxies"))
         if self._load.running:
             counts, summary = self._load.look()
             score = self._scoring.add(self._now(), summary)
             await asyncio.to_thread(self._show, counts, summary, score)
 
-    async def _look(self) -> None:
+    async def _arrived(self) -> None:
         """Ask the release's sidecars what has arrived; what users have sent it is what v1 has not answered."""
         asked = sum(self._versions.values()) - sum(
             count for name, count in self._versions.items() if name not in {"", self._wanted.version}
@@ -170,7 +135,7 @@ class ObjectivePanel(Panel):
         return Snapshot(self.running, counts, summary, self._scoring.view().marks, self._scoring.score(self._now()), self._error)
 
     async def _leave(self) -> None:
-        await self._load.stop()
+        await super()._leave()
         await self._end(self._looking)
 
     # -- showing; from any thread ----------------------------------------------------------------------------------------------------------
@@ -180,16 +145,12 @@ class ObjectivePanel(Panel):
         picture.update(self.figure, view)
         self.board.value = table(view.marks)
         self.score.value = f"<b>{html.escape(str(score))}</b>"
-        self.numbers.value = controls.count(counts, summary)
-        self.alt.value = controls.caption(picture.describe(view))
+        self.numbers.value = parts.count(counts, summary)
+        self.alt.value = parts.caption(picture.describe(view))
 
-    def _show_running(self, running: bool) -> None:  # noqa: FBT001 - Load calls it
-        if running:
-            self._complain(None)
-            self._versions.clear()
-            self._scoring.gap(self._now())
-        self.begin.disabled = running or self._closed
-        self.end.disabled = not running
+    def _begins(self) -> None:
+        self._versions.clear()
+        self._scoring.gap(self._now())
 
 
 def table(marks: tuple[Mark, ...]) -> str:

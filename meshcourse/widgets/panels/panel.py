@@ -1,7 +1,8 @@
 """What every live panel has in common: it is opened once, redraws on a beat, shows its errors, and ends with its kernel.
 
-A second panel with the same key closes the first, so that a cell can be run again. Callbacks run in the kernel's thread and never wait:
-what takes time is handed to the background loop.
+A subclass has a key (which cluster and objects it is about) and says what it is made of (`_build`) and what it does on each beat. A second
+panel with the same key closes the first, so that a cell can be run again. Callbacks run in the kernel's thread and never wait: what takes
+time is handed to the background loop.
 """
 
 from __future__ import annotations
@@ -11,28 +12,53 @@ import atexit
 import contextlib
 import threading
 import time
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
-from typing import Any, ClassVar, Final, Self, TypeVar
+from typing import Any, ClassVar, Final, Generic, Protocol, Self, TypeVar
 
 import IPython.display
 
 from meshcourse.core import background, errors
 from meshcourse.widgets.latest_only import Latest
-from meshcourse.widgets.panels import capture, controls
+from meshcourse.widgets.panels import capture, parts
+from meshcourse.widgets.panels.setting import Setting
 from meshcourse.widgets.playback import Camera
 
 Widget = Any  # ipywidgets has no types
+
+
+class Made(Protocol):
+    """The widgets of a panel."""
+
+    @property
+    def box(self) -> Widget:
+        """The whole panel."""
+        ...
+
+    @property
+    def error(self) -> Widget:
+        """The line for errors."""
+        ...
+
+    def inputs(self) -> tuple[Widget, ...]:
+        """Everything that a learner can move or press."""
+        ...
+
+
 T = TypeVar("T")
+C = TypeVar("C", bound=Made)
+"""A panel's widgets."""
+S = TypeVar("S")
+"""What a panel's `snapshot` returns."""
 PATIENCE: Final = 10.0
 FOLLOW: Final = 2.0
 """Seconds between looks at what the mesh holds: a learner's kubectl moves the sliders too."""
 
-_open: dict[tuple[str, ...], Panel] = {}
+_open: dict[tuple[str, ...], Panel[Any, Any]] = {}
 _open_lock = threading.Lock()
 
 
-class Panel:
+class Panel(Generic[C, S]):
     """Making one does no I/O; the first use opens it. Subclasses say what it is made of and what it does on each beat."""
 
     every: ClassVar[float] = 0.25
@@ -44,36 +70,39 @@ class Panel:
         self._showing = False
         self._closed = False
         self._errors: dict[str, str] = {}
-        self._latest: Latest[Any] = Latest(self._write)
+        self._hands: list[Latest[Any]] = []
         self._began = time.monotonic()
-        self._box: Widget | None = None
-        self._alert: Widget = None
+        self._controls: C | None = None
         self._live: asyncio.Task[None] | None = None
         self._camera: Camera | None = None
 
     # -- what a subclass is ------------------------------------------------------------------------------------------------------------
 
-    def _build(self) -> tuple[Widget, Widget]:
-        """Read what the cluster holds and make the widgets: (the whole box, the line for errors). May block; raises MeshcourseError."""
-        raise NotImplementedError
-
-    def _inputs(self) -> tuple[Widget, ...]:
-        """Everything that a learner can move or press."""
+    def _build(self) -> C:
+        """Read what the cluster holds and make the widgets. May block; raises MeshcourseError."""
         raise NotImplementedError
 
     async def _beat(self) -> None:
         """Redraw, and look at the mesh; on the background loop."""
+
+    async def _snapshot(self) -> S:
+        """The panel now; on the background loop."""
         raise NotImplementedError
 
-    async def _write(self, wanted: Any) -> None:  # noqa: ANN401 - what the subclass offers to `_latest`
-        """Bring about what was offered to `_latest` last; deals with its own failures."""
+    def _setting(self, *, read: Callable[[], T], write: Callable[[T, T], T], show: Callable[[T], None], of: str = "setting") -> Setting[T]:
+        """A Setting that lives as long as the panel, shows its refusals in it and moves its sliders by `show`; for `__init__`."""
 
-    async def _follow(self) -> None:
-        """Look at what the mesh holds, and show it; not while something that was offered is on its way there."""
+        def quietly(held: T) -> None:
+            if self._controls is not None:
+                with self._quietly():
+                    show(held)
+
+        made = Setting(read=read, write=write, show=quietly, complain=self._complain, of=of)
+        self._hands.append(made)
+        return made
 
     async def _leave(self) -> None:
-        """End what runs: loads, open lines."""
-        raise NotImplementedError
+        """End what runs: loads, open connections."""
 
     # -- life --------------------------------------------------------------------------------------------------------------------------
 
@@ -84,11 +113,11 @@ class Panel:
                 raise errors.PanelError(
                     "This panel is closed.", why="it was closed, or its cell was run again", next="run the cell that shows it again"
                 )
-            if self._box is not None:
+            if self._controls is not None:
                 return self
-            self._box, self._alert = self._build()
-            self._box.add_class("mc-panel")
-            for widget in self._inputs():  # its accessible name, for those who do not see the label beside it
+            self._controls = self._build()
+            self._controls.box.add_class("mc-panel")
+            for widget in self._controls.inputs():  # its accessible name, for those who do not see the label beside it
                 widget.tooltip = widget.tooltip or widget.description
             self._live = background.run(self._task(self._keep_live()), timeout=PATIENCE)
         with _open_lock:
@@ -106,13 +135,13 @@ class Panel:
         with _open_lock:
             if _open.get(self._key) is self:
                 del _open[self._key]
-        if self._box is not None:
+        if self._controls is not None:
             # Never hold up the kernel's exit, whatever the cluster does.
             for work in (self._end(self._live), self._leave()):
                 with contextlib.suppress(Exception):
                     background.run(work, timeout=PATIENCE)
             self.end_recording()
-            for widget in self._inputs():
+            for widget in self._controls.inputs():
                 widget.disabled = True
 
     # -- films ---------------------------------------------------------------------------------------------------------------------------
@@ -140,8 +169,8 @@ class Panel:
 
     def _take(self) -> None:
         with self._lock:
-            if self._camera is not None and self._box is not None:
-                self._camera.take(self._now(), capture.scene(self._box))
+            if self._camera is not None and self._controls is not None:
+                self._camera.take(self._now(), capture.scene(self._controls.box))
 
     def __enter__(self) -> Self:
         return self.open()
@@ -150,9 +179,26 @@ class Panel:
         self.close()
 
     @property
+    def widgets(self) -> C:
+        """The widgets, built if need be."""
+        self.open()
+        if self._controls is None:
+            raise AssertionError
+        return self._controls
+
+    @property
     def box(self) -> Widget:
         """The whole panel as a widget, built if need be."""
-        return self.open()._box  # noqa: SLF001 - its own
+        return self.widgets.box
+
+    def snapshot(self) -> S:
+        """The panel now."""
+        return self._wait(self._snapshot())
+
+    @property
+    def running(self) -> bool:
+        """Whether it sends requests now."""
+        return False
 
     def _ipython_display_(self) -> None:
         IPython.display.display(self.box)  # type: ignore[no-untyped-call]
@@ -174,16 +220,24 @@ class Panel:
     async def _keep_live(self) -> None:
         """Draw once in `every` seconds; where drawing takes nearly as long or longer, a quarter of that is left for other work."""
         due, follow = time.monotonic() + self.every, time.monotonic() + FOLLOW
-        async with self._latest:
+        async with contextlib.AsyncExitStack() as stack:
+            for hand in self._hands:
+                await stack.enter_async_context(hand)
             while True:
                 await asyncio.sleep(max(due - time.monotonic(), self.every / 4))
                 due = time.monotonic() + self.every
                 await self._shown(self._beat(), of="the beat")
-                if time.monotonic() > follow and not self._latest.busy:
+                if time.monotonic() > follow:
                     follow = time.monotonic() + FOLLOW
                     await self._shown(self._follow(), of="what the mesh holds")
                 if self._camera is not None:
                     await self._shown(asyncio.to_thread(self._take), of="the film")
+
+    async def _follow(self) -> None:
+        """Look at what the mesh holds, and show it; not while a wish is on its way there."""
+        for hand in self._hands:
+            if isinstance(hand, Setting) and not hand.busy:
+                await hand.follow()
 
     def _now(self) -> float:
         """Seconds since the panel was made."""
@@ -219,6 +273,21 @@ class Panel:
             raise
         return background.run(work, timeout=within)
 
+    def _until(self, found: Callable[[S], T | None], within: float, *, what: str, why: Callable[[S], str], next: str = "") -> T:  # noqa: A002 - as errors have it
+        """Look at snapshots until `found` returns something, and return that.
+
+        Raises PanelError, "`what` within so many seconds", when that has not come about; `why` says what the last snapshot holds instead.
+        """
+        ends = time.monotonic() + within
+        while True:
+            now = self.snapshot()
+            if (answer := found(now)) is not None:
+                return answer
+            if time.monotonic() > ends:
+                following = next or ("panel.snapshot()" if self.running else "panel.start()    # no load is running")
+                raise errors.PanelError(f"{what} within {within:g} s.", why=why(now) or self._error, next=following)
+            time.sleep(0.05)
+
     async def _shown(self, work: Coroutine[Any, Any, object], *, of: str = "") -> None:
         """Await `work` and show its failure. What is done again and again has a name, `of`: its error goes when it next succeeds."""
         try:
@@ -241,9 +310,13 @@ class Panel:
         """The text of the error line."""
         return "\n".join(dict.fromkeys(self._errors.values()))
 
+    def _remark(self) -> str:
+        """What stands below the errors, without being one of the panel's own."""
+        return ""
+
     def _show_error(self) -> None:
-        if self._alert is not None:
-            self._alert.value = controls.complaint(self._error)
+        if self._controls is not None:
+            self._controls.error.value = parts.complaint(self._error) + parts.remark(self._remark())
 
 
 def close_all() -> None:

@@ -1,6 +1,6 @@
 """A film of a panel, played: the same figures and words, with a slider for the moment, and no cluster.
 
-What the learner once moved is shown as words; nothing here reaches a mesh.
+What the learner once moved is shown as words; nothing here reaches a mesh. The same by calls: `seek`, `play`, `stop`, `scene`.
 """
 
 from __future__ import annotations
@@ -14,14 +14,15 @@ from typing import Any, Final
 import ipywidgets
 
 from meshcourse.widgets import live_figure, playback
-from meshcourse.widgets.panels import controls
+from meshcourse.widgets.panels import parts
 from meshcourse.widgets.panels.panel import Panel, Widget
+from meshcourse.widgets.panels.parts import Parts
 from meshcourse.widgets.playback import Film, Scene
 
 STEP: Final = 0.25
 
 
-class Player(Panel):
+class Player(Panel[Parts, Scene]):
     """Making one draws nothing; its first use shows the film's last moment."""
 
     every = STEP
@@ -33,39 +34,29 @@ class Player(Panel):
         self._from = self._since = 0.0
         self._at = shown.seconds
 
-    def _build(self) -> tuple[Widget, Widget]:
+    def _build(self) -> Parts:
         first = self.film.scene(self._at)
-        self.moment = ipywidgets.FloatSlider(
-            value=stepped(self._at),
-            min=0.0,
-            max=max(stepped(self.film.seconds), STEP),
-            step=STEP,
-            description="second",
-            readout_format=".1f",
-            layout=ipywidgets.Layout(width="420px", max_width="100%"),
-        )
-        self.moment.add_class("mc-moment")
+        end = max(stepped(self.film.seconds), STEP)
+        self.moment = parts.slider("second", "mc-moment", value=stepped(self._at), most=end, step=STEP, live=True)
         self.moment.observe(lambda change: self._moved(float(change["new"])), names="value")
-        self.begin = controls.button("Play", "mc-play", tooltip="Show the run from this moment on", style="success")
-        self.end = controls.button("Pause", "mc-pause", tooltip="Stay at this moment")
+        self.begin = parts.button("Play", "mc-play", tooltip="Show the run from this moment on", style="success")
+        self.end = parts.button("Pause", "mc-pause", tooltip="Stay at this moment")
         self.begin.on_click(lambda _: self.play())
         self.end.on_click(lambda _: self.stop())
-        alert = controls.words("mc-error")
-        self.parts: dict[str, Widget] = {}
+        alert = parts.words("mc-error")
+        self.shown: dict[str, Widget] = {}
         for number, value in first.parts.items():
             if isinstance(value, dict):
-                self.parts[number] = live_figure.made(value)
+                self.shown[number] = live_figure.made(value)
             elif self.film.names.get(number, "") or isinstance(value, str):
-                self.parts[number] = controls.words("mc-words")
+                self.shown[number] = parts.words("mc-words")
         self._draw(first)
-        row = ipywidgets.HBox([self.begin, self.end, self.moment], layout=ipywidgets.Layout(flex_flow="row wrap"))
+        row = parts.row(self.begin, self.end, self.moment)
         heading = ipywidgets.HTML(f"<b>Saved run</b> of {html.escape(self.film.panel)}, {self.film.seconds:.0f} s")
-        box = ipywidgets.VBox([heading, row, alert, *self.parts.values()], layout=controls.whole())
-        box.add_class("mc-player")
-        return box, alert
+        return Parts(parts.boxed("mc-player", heading, row, alert, *self.shown.values()), alert, (self.begin, self.end, self.moment))
 
-    def _inputs(self) -> tuple[Widget, ...]:
-        return (self.begin, self.end, self.moment)
+    async def _snapshot(self) -> Scene:
+        return self.scene()
 
     # -- by calls ----------------------------------------------------------------------------------------------------------------------
 
@@ -115,7 +106,7 @@ class Player(Panel):
         self._draw(self.film.scene(self._at))
 
     def _draw(self, shown: Scene) -> None:
-        for number, part in self.parts.items():
+        for number, part in self.shown.items():
             value = shown.parts.get(number)
             if isinstance(value, dict):
                 update(part, value)

@@ -1,25 +1,25 @@
 """The profile panel: choose two of Istio's installation profiles and see how they differ.
 
-A profile is generated once and kept; that takes a second, and is done on the background loop.
+No cluster is asked: istioctl renders a profile, which takes a second, on the background loop; each is kept. The same by calls: `choose`,
+`snapshot`.
 """
 
 from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import Any, Final
-
-import ipywidgets
+from typing import Final
 
 from meshcourse.core import errors
 from meshcourse.kube.connection import Connection
 from meshcourse.mesh.install import profiles
 from meshcourse.mesh.install.profiles import Profile, Row
 from meshcourse.widgets.figures import profiles as picture
-from meshcourse.widgets.panels import controls
+from meshcourse.widgets.latest_only import Latest
+from meshcourse.widgets.panels import parts
 from meshcourse.widgets.panels.panel import Panel
+from meshcourse.widgets.panels.parts import Parts
 
-Widget = Any  # ipywidgets has no types
 EACH: Final = 60.0
 """Seconds within which two profiles are generated, on a slow machine too."""
 
@@ -33,7 +33,7 @@ class Snapshot:
     error: str
 
 
-class ProfilePanel(Panel):
+class ProfilePanel(Panel[Parts, Snapshot]):
     """Making one does no I/O; its first use generates the first two profiles."""
 
     def __init__(self, connection: Connection, *, one: str = "default", other: str = "demo") -> None:
@@ -42,27 +42,19 @@ class ProfilePanel(Panel):
         self._first = (one, other)
         self._known: dict[str, Profile] = {}
         self._rows: tuple[Row, ...] = ()
+        self._choice = Latest(self._compare_chosen)
+        self._hands.append(self._choice)
 
-    def _build(self) -> tuple[Widget, Widget]:
-        self.one = controls.toggles(profiles.NAMES, "this", "mc-one")
-        self.other = controls.toggles(profiles.NAMES, "and this", "mc-other")
+    def _build(self) -> Parts:
+        self.one = parts.toggles(profiles.NAMES, "this", "mc-one")
+        self.other = parts.toggles(profiles.NAMES, "and this", "mc-other")
         for toggle, chosen in zip((self.one, self.other), self._first, strict=True):
             toggle.value = chosen
             toggle.observe(lambda _: self._moved(), names="value")
-        self.table, self.alt, alert = (controls.words(name) for name in ("mc-table", "mc-alt", "mc-error"))
+        self.table, self.alt, alert = (parts.words(name) for name in ("mc-table", "mc-alt", "mc-error"))
         self._compare(*self._first)
-        box = ipywidgets.VBox([self.one, self.other, alert, self.table, self.alt], layout=controls.whole())
-        box.add_class("mc-profile-panel")
-        return box, alert
-
-    def _inputs(self) -> tuple[Widget, ...]:
-        return (self.one, self.other)
-
-    async def _beat(self) -> None:
-        """Nothing here changes by itself."""
-
-    async def _leave(self) -> None:
-        """Nothing runs between two comparisons."""
+        box = parts.boxed("mc-profile-panel", self.one, self.other, alert, self.table, self.alt)
+        return Parts(box, alert, (self.one, self.other))
 
     def choose(self, one: str, other: str) -> tuple[Row, ...]:
         """Compare two profiles and wait for it. Raises PanelError for a name that is not on the buttons, MeshError when istioctl fails."""
@@ -77,9 +69,7 @@ class ProfilePanel(Panel):
         self._wait(asyncio.to_thread(self._compare, one, other), within=EACH)
         return self._rows
 
-    def snapshot(self) -> Snapshot:
-        """The panel now."""
-        self.open()
+    async def _snapshot(self) -> Snapshot:
         return Snapshot((str(self.one.value), str(self.other.value)), self._rows, self._error)
 
     # -- generating and showing --------------------------------------------------------------------------------------------------------
@@ -87,9 +77,9 @@ class ProfilePanel(Panel):
     def _moved(self) -> None:
         if self._by_hand():
             self.alt.value = "…"
-            self._latest.offer((str(self.one.value), str(self.other.value)))
+            self._choice.offer((str(self.one.value), str(self.other.value)))
 
-    async def _write(self, wanted: tuple[str, str]) -> None:
+    async def _compare_chosen(self, wanted: tuple[str, str]) -> None:
         await self._shown(asyncio.to_thread(self._compare, *wanted))
 
     def _compare(self, one: str, other: str) -> None:
@@ -97,5 +87,5 @@ class ProfilePanel(Panel):
         self._known |= {left.name: left, right.name: right}
         self._rows = profiles.compare(left, right)
         self.table.value = picture.table(left, right, self._rows)
-        self.alt.value = controls.caption(picture.describe(left, right, self._rows))
+        self.alt.value = parts.caption(picture.describe(left, right, self._rows))
         self._complain(None)

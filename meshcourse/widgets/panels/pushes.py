@@ -1,7 +1,7 @@
 """The push panel: give istiod an order, and see how long it takes until every Envoy has it.
 
-An order is a small change: the header that the VirtualService gives to every answer gets the order's number. Orders are given one after the
-other, never two at once.
+An order is a small change: the header that the VirtualService gives to every answer gets the order's number. `proxies` are the (namespace,
+Deployment) of each proxy to watch. Orders are given one after the other, never two at once. The same by calls: `push`, `snapshot`.
 """
 
 from __future__ import annotations
@@ -13,8 +13,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-import ipywidgets
-
 from meshcourse.core import errors
 from meshcourse.kube import api_versions, resources
 from meshcourse.kube.connection import Connection
@@ -23,10 +21,10 @@ from meshcourse.measure.pushes import Push
 from meshcourse.widgets import live_figure
 from meshcourse.widgets.figures import pushes as picture
 from meshcourse.widgets.figures.pushes import View
-from meshcourse.widgets.panels import controls
+from meshcourse.widgets.panels import parts
 from meshcourse.widgets.panels.panel import Panel
+from meshcourse.widgets.panels.parts import Parts
 
-Widget = Any  # ipywidgets has no types
 HEADER: Final = "x-order-from"
 EACH: Final = 30.0
 """Seconds within which one order is through, on a slow machine too."""
@@ -41,7 +39,7 @@ class Snapshot:
     error: str
 
 
-class PushPanel(Panel):
+class PushPanel(Panel[Parts, Snapshot]):
     """Making one does no I/O; its first use reads the VirtualService."""
 
     def __init__(self, connection: Connection, *, namespace: str, virtual_service: str, proxies: Sequence[tuple[str, str]]) -> None:
@@ -53,36 +51,23 @@ class PushPanel(Panel):
         self._ordered = ""
         self._turn = asyncio.Lock()
 
-    def _build(self) -> tuple[Widget, Widget]:
+    def _build(self) -> Parts:
         self._read()
-        self.one, self.five = controls.button("Give an order", "mc-push"), controls.button("Give five", "mc-push-five")
+        self.one, self.five = parts.button("Give an order", "mc-push"), parts.button("Give five", "mc-push-five")
         self.one.on_click(lambda _: self._later(self._push(1)))
         self.five.on_click(lambda _: self._later(self._push(5)))
-        self.said, self.alt, alert = controls.words("mc-said"), controls.words("mc-alt"), controls.words("mc-error")
+        self.said, self.alt, alert = parts.words("mc-said"), parts.words("mc-alt"), parts.words("mc-error")
         self.figure = live_figure.made(picture.figure(self._view()))
         self._tell("Each order changes a header that every answer of the Service gets.")
-        parts = [ipywidgets.HBox([self.one, self.five]), self.said, alert, self.figure, self.alt]
-        box = ipywidgets.VBox(parts, layout=controls.whole())
-        box.add_class("mc-push-panel")
-        return box, alert
-
-    def _inputs(self) -> tuple[Widget, ...]:
-        return (self.one, self.five)
-
-    async def _beat(self) -> None:
-        """Nothing here changes by itself."""
-
-    async def _leave(self) -> None:
-        """Nothing runs between two orders."""
+        box = parts.boxed("mc-push-panel", parts.row(self.one, self.five), self.said, alert, self.figure, self.alt)
+        return Parts(box, alert, (self.one, self.five))
 
     def push(self, times: int = 1) -> Mapping[str, tuple[float | None, ...]]:
         """Give orders and wait until they are through; milliseconds by proxy, all so far. Raises KubernetesError when one is refused."""
         self._wait(self._push(times), within=EACH * times)
         return self.snapshot().arrivals
 
-    def snapshot(self) -> Snapshot:
-        """The panel now."""
-        self.open()
+    async def _snapshot(self) -> Snapshot:
         return Snapshot({proxy: tuple(found) for proxy, found in self._arrivals.items()}, self._ordered, self._error)
 
     # -- on the background loop --------------------------------------------------------------------------------------------------------
@@ -125,4 +110,4 @@ class PushPanel(Panel):
     def _tell(self, text: str) -> None:
         self.said.value = html.escape(text)
         picture.update(self.figure, self._view())
-        self.alt.value = controls.caption(picture.describe(self._view()))
+        self.alt.value = parts.caption(picture.describe(self._view()))

@@ -1,7 +1,7 @@
-"""The rollout panel: the weight panel, with somebody else at the slider.
+"""The rollout panel: the weight panel, moved by a rollout rule instead of by hand.
 
-One step after the other it writes the weight, waits until the mesh has it, watches what users get, and goes on or goes back to the weights
-from before. `halt` stops where it is.
+Besides the calls of the weight panel: `begin`, `halt`, `wait_done`, `steps`. One step after the other it writes the weight, waits until the
+mesh has it, watches what users get, and goes on or goes back to the weights from before. `halt` stops where it is.
 """
 
 from __future__ import annotations
@@ -9,22 +9,21 @@ from __future__ import annotations
 import asyncio
 import html
 import time
+from dataclasses import replace
 from typing import Any, Final
-
-import ipywidgets
 
 from meshcourse.core import errors
 from meshcourse.kube.connection import Connection
 from meshcourse.widgets.figures import rollout as picture
 from meshcourse.widgets.models import rollout, weights
 from meshcourse.widgets.models.rollout import Plan, Step, Verdict
-from meshcourse.widgets.panels import controls
+from meshcourse.widgets.panels import parts
+from meshcourse.widgets.panels.weight_controls import Controls
 from meshcourse.widgets.panels.weights import WeightPanel
 
 PUSH: Final = 0.5
 """Seconds that the mesh may take to follow a weight: what is sent meanwhile is not judged."""
 LOOK: Final = 0.25
-EACH: Final = 30.0
 
 
 class RolloutPanel(WeightPanel):
@@ -36,26 +35,24 @@ class RolloutPanel(WeightPanel):
         self._steps: list[Step] = []
         self._rolling: asyncio.Task[None] | None = None
 
-    def _build(self) -> tuple[Any, Any]:
-        box, alert = super()._build()
-        if self._version not in self._held:
+    def _build(self) -> Controls:
+        built = super()._build()
+        if self._version not in built.sliders:
             raise errors.PanelError(
-                f"There is no version {self._version} to roll out.", why=f"the route has {', '.join(self._held)}", next="name one of them"
+                f"There is no version {self._version} to roll out.",
+                why=f"the route has {', '.join(built.sliders)}",
+                next="name one of them",
             )
-        self.go = controls.button("Begin rollout", "mc-rollout", tooltip="step, watch, go on or go back", style="success")
-        self.stay = controls.button("Halt", "mc-halt", tooltip="stay at this weight")
+        self.go = parts.button("Begin rollout", "mc-rollout", tooltip="step, watch, go on or go back", style="success")
+        self.stay = parts.button("Halt", "mc-halt", tooltip="stay at this weight")
         self.go.on_click(lambda _: self._later(self._begin()))
         self.stay.on_click(lambda _: self._later(self._halt()))
-        self.log, self.state = controls.words("mc-rollout-log"), controls.words("mc-rollout-state")
+        self.log, self.state = parts.words("mc-rollout-log"), parts.words("mc-rollout-state")
         self._tell()
-        heading, *rest = box.children
-        row = ipywidgets.HBox([self.go, self.stay, self.state], layout=ipywidgets.Layout(flex_flow="row wrap"))
-        box.children = (heading, row, self.log, *rest)
-        box.add_class("mc-rollout-panel")
-        return box, alert
-
-    def _inputs(self) -> tuple[Any, ...]:
-        return (*super()._inputs(), self.go, self.stay)
+        heading, *rest = built.box.children
+        built.box.children = (heading, parts.row(self.go, self.stay, self.state), self.log, *rest)
+        built.box.add_class("mc-rollout-panel")
+        return replace(built, more=(self.go, self.stay))
 
     async def _leave(self) -> None:
         await self._halt()
@@ -78,16 +75,13 @@ class RolloutPanel(WeightPanel):
 
     def wait_done(self, within: float = 120.0) -> tuple[Step, ...]:
         """Wait until it is promoted to the end or rolled back; the steps. Raises PanelError when it is not over within `within` seconds."""
-        ends = time.monotonic() + within
-        while not self._over():
-            if time.monotonic() > ends:
-                why = self._error or picture.describe(self._plan, self._steps)
-                raise errors.PanelError(f"The rollout is not over after {within:g} s.", why=why, next="panel.steps")
-            time.sleep(0.05)
-        return self.steps
-
-    def _over(self) -> bool:
-        return bool(self._steps) and (self._rolling is None or self._rolling.done())
+        return self._until(
+            lambda _: self.steps if self._steps and (self._rolling is None or self._rolling.done()) else None,
+            within,
+            what="The rollout is not over",
+            why=lambda now: now.error or picture.describe(self._plan, self._steps),
+            next="panel.steps",
+        )
 
     # -- on the background loop --------------------------------------------------------------------------------------------------------
 
@@ -101,14 +95,14 @@ class RolloutPanel(WeightPanel):
         await self._end(self._rolling)
 
     async def _roll(self) -> None:
-        before = dict(self._held)
+        before = dict(self._weights.held)
         self.go.disabled = True
         try:
             for weight in self._plan.steps:
-                await self._set(weights.moved(before, self._version, weight))
+                await self._weights.set(weights.moved(before, self._version, weight))
                 step = await self._watch(weight)
                 if step.verdict is Verdict.ROLL_BACK:
-                    await self._set(before)
+                    await self._weights.set(before)
                     return
         finally:
             self.go.disabled = self._closed

@@ -1,4 +1,8 @@
-"""The timeout panel: how long a server takes and how long each hop waits, and where the time of one request goes."""
+"""The timeout panel: how long a server takes and how long each hop waits, and where the time of one request goes.
+
+`{seconds}` in the URL of the page stands for the time that it is asked to take; `limits` are in the order of the way out, the first hop's
+first. The same by calls: `set_delay`, `set_timeout`, `send`, `start`, `stop`, `wait_journey`, `snapshot`.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +22,9 @@ from meshcourse.mesh.rules import timeouts
 from meshcourse.traffic import pacing, sender
 from meshcourse.traffic.targets import Target
 from meshcourse.widgets.figures import timeout as picture
-from meshcourse.widgets.panels import controls, timeout_controls
+from meshcourse.widgets.panels import parts, timeout_controls
 from meshcourse.widgets.panels.panel import PATIENCE, Panel
-from meshcourse.widgets.panels.timeout_controls import Controls, Widget
+from meshcourse.widgets.panels.timeout_controls import Controls
 
 LATE: Final = 6.0
 """Seconds after a request's end in which its hops may still appear in the logs."""
@@ -48,7 +52,7 @@ class Snapshot:
     error: str
 
 
-class TimeoutPanel(Panel):
+class TimeoutPanel(Panel[Controls, Snapshot]):
     """A live panel over the way of a request."""
 
     every: ClassVar[float] = 0.4
@@ -68,20 +72,11 @@ class TimeoutPanel(Panel):
         super().__init__(str(connection.kubeconfig), namespace, host)
         self._connection, self._namespace, self._url, self._host = connection, namespace, url, host
         self._places, self._limits, self._worker, self._delay = places, limits, worker, delay
-        self._held: dict[str, float] = {}
+        self._timeouts = self._setting(read=self._read, write=self._write, show=self._show)
         self._journeys: list[Journey] = []
         self._marks: dict[int, tuple[str, float]] = {}
         self._sent = 0
         self._sending: asyncio.Task[None] | None = None
-        self._controls: Controls | None = None
-
-    @property
-    def widgets(self) -> Controls:
-        """The widgets, built if need be."""
-        self.open()
-        if self._controls is None:
-            raise AssertionError
-        return self._controls
 
     # -- what a notebook or a test calls -----------------------------------------------------------------------------------------------
 
@@ -92,7 +87,8 @@ class TimeoutPanel(Panel):
     def set_timeout(self, virtual_service: str, seconds: float) -> float:
         """Set a timeout (0: none), wait until the API server holds it, and return that. Raises KubernetesError when it is refused."""
         self.open()
-        return self._wait(self._set({virtual_service: seconds}), within=4 * PATIENCE)[virtual_service]
+        wanted = {**self._timeouts.held, virtual_service: seconds}
+        return self._wait(self._timeouts.set(wanted), within=4 * PATIENCE)[virtual_service]
 
     def send(self) -> Journey:
         """Send one request and wait for its answer; its hops come when the proxies have written their logs (`wait_journey`)."""
@@ -108,23 +104,22 @@ class TimeoutPanel(Panel):
 
     def wait_journey(self, number: int = 0, *, within: float = 15.0) -> Journey:
         """Wait until all hops of a request are known (of the newest without a number), and return it. Raises PanelError when not."""
-        ends = time.monotonic() + within
-        while True:
-            found = [each for each in self.snapshot().journeys if each.number == number or not number]
-            if found and len(found[-1].hops) == len(self._places):
-                return found[-1]
-            if time.monotonic() > ends:
-                seen = ", ".join(hop.place.name for hop in found[-1].hops) if found else "no request was sent"
-                raise errors.PanelError(
-                    f"The way of the request is not known after {within:g} s.",
-                    why=f"logged by: {seen or 'nobody yet'}; {self._error or 'no error was shown'}",
-                    next="panel.send()",
-                )
-            time.sleep(0.05)
 
-    def snapshot(self) -> Snapshot:
-        """The panel now."""
-        return self._wait(self._snapshot())
+        def meant(now: Snapshot) -> Journey | None:
+            return next((each for each in reversed(now.journeys) if each.number == number or not number), None)
+
+        def why(now: Snapshot) -> str:
+            found = meant(now)
+            seen = "no request was sent" if found is None else ", ".join(hop.place.name for hop in found.hops) or "nobody yet"
+            return f"logged by: {seen}; {now.error or 'no error was shown'}"
+
+        return self._until(
+            lambda now: found if (found := meant(now)) is not None and len(found.hops) == len(self._places) else None,
+            within,
+            what="The way of the request is not known",
+            why=why,
+            next="panel.send()",
+        )
 
     @property
     def running(self) -> bool:
@@ -133,24 +128,20 @@ class TimeoutPanel(Panel):
 
     # -- what the base asks for --------------------------------------------------------------------------------------------------------
 
-    def _build(self) -> tuple[Widget, Widget]:
-        self._held = self._read()
+    def _build(self) -> Controls:
+        held = self._timeouts.load()
         built = timeout_controls.build(
             self._delay,
-            [(limit.text, self._held[limit.virtual_service]) for limit in self._limits],
+            [(limit.text, held[limit.virtual_service]) for limit in self._limits],
             title=f"{self._host}: how long it takes, and who waits how long",
             figure=picture.figure((), self._places, self._worker),
         )
-        self._controls = built
-        for slider in built.timeouts:
-            slider.observe(lambda _: self._moved(), names="value")
+        for limit, slider in zip(self._limits, built.timeouts, strict=True):
+            slider.observe(lambda change, name=limit.virtual_service: self._moved(name, float(change["new"])), names="value")
         built.delay.observe(lambda change: self._ask(float(change["new"])), names="value")
         built.send.on_click(lambda _: self._later(self._send()))
         built.repeat.observe(lambda change: self._toggled(bool(change["new"])), names="value")
-        return built.box, built.error
-
-    def _inputs(self) -> tuple[Widget, ...]:
-        return self.widgets.inputs() if self._controls is None else self._controls.inputs()
+        return built
 
     async def _leave(self) -> None:
         await self._end_sending()
@@ -164,7 +155,7 @@ class TimeoutPanel(Panel):
     async def _send(self) -> Journey:
         self._sent += 1
         number, mark, asked = self._sent, f"meshcourse-journey/{secrets.token_hex(6)}", self._delay
-        limits = tuple(self._held[limit.virtual_service] for limit in self._limits)
+        limits = tuple(self._timeouts.held[limit.virtual_service] for limit in self._limits)
         target = Target(self._url.format(seconds=f"{asked:g}"), headers={"User-Agent": mark}, host=self._host, timeout=LONGEST)
         (result,) = await sender.send(target, pacing.closed(requests=1), in_flight=1)
         journey = Journey(number, asked, limits, result.status, result.latency)
@@ -219,62 +210,36 @@ class TimeoutPanel(Panel):
     def _ask(self, seconds: float) -> None:
         self._delay = seconds
 
-    def _moved(self) -> None:
-        shown = () if self._controls is None else zip(self._limits, self._controls.timeouts, strict=True)
-        wanted = {limit.virtual_service: float(slider.value) for limit, slider in shown}
-        if wanted and self._by_hand():
-            self._latest.offer(wanted)
+    def _moved(self, virtual_service: str, seconds: float) -> None:
+        if self._by_hand():
+            self._timeouts.offer({**self._timeouts.wish, virtual_service: round(seconds, 3)})
 
     def _toggled(self, on: bool) -> None:  # noqa: FBT001 - a switch
         if self._by_hand():
             self._later(self._begin() if on else self._end_sending())
 
-    async def _write(self, wanted: dict[str, float]) -> None:
-        await self._shown(self._set(wanted))
-
-    async def _set(self, wanted: Mapping[str, float]) -> dict[str, float]:
-        try:
-            for name, seconds in wanted.items():
-                if self._held.get(name) != seconds:
-                    self._held[name] = await asyncio.to_thread(timeouts.write, self._connection, self._namespace, name, seconds)
-        except errors.MeshcourseError as error:
-            self._complain(error)
-            self._show(await asyncio.to_thread(self._read))
-            raise
-        self._complain(None)
-        self._show(dict(self._held))
-        return dict(self._held)
-
     def _read(self) -> dict[str, float]:
         return {limit.virtual_service: timeouts.read(self._connection, self._namespace, limit.virtual_service) for limit in self._limits}
 
-    async def _follow(self) -> None:
-        before = dict(self._held)
-        held = await asyncio.to_thread(self._read)
-        # What was written while we were reading is newer than what was read.
-        if before == self._held and not self._latest.busy:
-            self._show(held)
+    def _write(self, held: dict[str, float], wanted: dict[str, float]) -> dict[str, float]:
+        changed = {name: seconds for name, seconds in wanted.items() if held.get(name) != seconds}
+        return held | {name: timeouts.write(self._connection, self._namespace, name, seconds) for name, seconds in changed.items()}
 
     def _show(self, held: dict[str, float]) -> None:
-        """Let the sliders show what the mesh holds, unless a newer wish waits."""
-        self._held = held
-        if self._controls is None or self._latest.waiting:
-            return
-        with self._quietly():
-            for limit, slider in zip(self._limits, self._controls.timeouts, strict=True):
-                slider.value = min(held[limit.virtual_service], slider.max)
+        for limit, slider in zip(self._limits, self.widgets.timeouts, strict=True):
+            slider.value = min(held[limit.virtual_service], slider.max)
 
     # -- showing -----------------------------------------------------------------------------------------------------------------------
 
     async def _snapshot(self) -> Snapshot:
-        return Snapshot(self._delay, dict(self._held), self.running, tuple(self._journeys), self._error)
+        return Snapshot(self._delay, dict(self._timeouts.held), self.running, tuple(self._journeys), self._error)
 
     def _draw(self) -> None:
         if self._controls is not None and self._journeys:
             shown = tuple(self._journeys)
             picture.update(self._controls.figure, shown, self._places, self._worker)
             self._controls.words.value = picture.verdict(shown[-1])
-            self._controls.alt.value = controls.caption(picture.describe(shown))
+            self._controls.alt.value = parts.caption(picture.describe(shown))
 
     def _show_repeat(self, *, running: bool) -> None:
         if self._controls is not None:

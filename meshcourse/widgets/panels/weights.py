@@ -1,20 +1,20 @@
 """The weight panel: sliders that move real traffic, beside what the traffic then does.
 
-Patches, load and redrawing run on the background loop, so no callback waits for the network. A panel ends with `close()`, when
-another is opened for the same route (the cell was run again), and when the kernel exits.
+A widget; and the same by calls, for papermill and tests: `set_weights`, `start`, `stop`, `wait_observed`, `snapshot`. Patches, load and
+redrawing run on the background loop, so no callback waits for the network. A panel ends with `close()`, when another is opened for the same
+route (the cell was run again), and when the kernel exits.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from meshcourse.core import background, errors
+from meshcourse.core import errors
 from meshcourse.kube.connection import Connection
 from meshcourse.measure import labels as labelling
 from meshcourse.measure.shares import Share
@@ -24,12 +24,12 @@ from meshcourse.traffic import recording
 from meshcourse.traffic.results import Counts, Labeller
 from meshcourse.traffic.targets import Target
 from meshcourse.widgets.figures import weights as picture
-from meshcourse.widgets.load import Load
 from meshcourse.widgets.models import weights as redistribution
 from meshcourse.widgets.models.history import Tick, Trail, View
-from meshcourse.widgets.panels import controls
-from meshcourse.widgets.panels.controls import Controls
-from meshcourse.widgets.panels.panel import PATIENCE, Panel
+from meshcourse.widgets.panels import parts, weight_controls
+from meshcourse.widgets.panels.loaded import LoadedPanel
+from meshcourse.widgets.panels.panel import PATIENCE
+from meshcourse.widgets.panels.weight_controls import Controls
 
 TICK: Final = 0.25
 GESTURE: Final = 2.0
@@ -50,7 +50,7 @@ class Snapshot:
     error: str
 
 
-class WeightPanel(Panel):
+class WeightPanel(LoadedPanel[Controls, Snapshot]):
     """A live panel over one route's weights. Making one does no I/O; the first use reads the weights and builds the widgets."""
 
     every = TICK
@@ -74,24 +74,28 @@ class WeightPanel(Panel):
         self._route = route
         target = Target(url or f"{connection.ingress_url}/", headers=headers or {}, host=host)
         label = labelling.only(labelling.body(labels) if isinstance(labels, str) else labels)
-        self._load = Load(target, label, window=window, changed=self._show_running, failed=self._complain)
-        self._held: dict[str, int] = {}
+        self._load = self._add_load(target, label, window=window)
+        self._weights = self._setting(
+            read=lambda: route_weights.read(connection, namespace, virtual_service, route), write=self._write, show=self._show_weights
+        )
         self._before: dict[str, int] = {}
-        self._changed = 0.0
-        self._controls: Controls | None = None
+        self._wished = 0.0
+        self._record: Path | None = None
 
     # -- life ----------------------------------------------------------------------------------------------------------------------
 
-    def _build(self) -> tuple[Any, Any]:
+    def _build(self) -> Controls:
         """Read the weights. Raises KubernetesError or MeshError when the route cannot be read."""
-        self._held = self._before = route_weights.read(self._connection, *self._where, self._route)
-        self._trail = Trail(self._held)
-        self._controls = controls.build(self._held, f"{self._where[1]} in {self._where[0]}: {self._load.target.url}", self._trail.view())
-        self._wire(self._controls)
-        return self._controls.box, self._controls.error
-
-    def _inputs(self) -> tuple[Any, ...]:
-        return () if self._controls is None else self._controls.inputs()
+        held = self._before = self._weights.load()
+        self._trail = Trail(held)
+        built = weight_controls.build(held, f"{self._where[1]} in {self._where[0]}: {self._load.target.url}", self._trail.view())
+        for version, slider in built.sliders.items():
+            slider.observe(lambda change, version=version: self._moved(version, int(change["new"])), names="value")
+        for button, given in built.presets:
+            button.on_click(lambda _, given=given: self._ask(dict(given)))
+        built.rollback.on_click(lambda _: self._ask(dict(self._before)))
+        self._steer(built.steering)
+        return built
 
     async def _beat(self) -> None:
         """Redraw while there is something new."""
@@ -100,17 +104,6 @@ class WeightPanel(Panel):
             self._trail.add(Tick(self._now(), found.weights, found.summary))
             await asyncio.to_thread(self._draw, found, self._trail.view())
 
-    async def _leave(self) -> None:
-        await self._load.stop()
-
-    @property
-    def widgets(self) -> Controls:
-        """The widgets, built if need be."""
-        self.open()
-        if self._controls is None:
-            raise AssertionError
-        return self._controls
-
     # -- what a notebook or a test calls -----------------------------------------------------------------------------------------------
 
     def set_weights(self, wanted: Mapping[str, int]) -> dict[str, int]:
@@ -118,24 +111,20 @@ class WeightPanel(Panel):
 
         Raises MeshError or KubernetesError, which the panel shows too.
         """
-        return self._wait(self._set(dict(wanted)), within=4 * PATIENCE)
+        self.open()
+        return self._wait(self._weights.set(dict(wanted)), within=4 * PATIENCE)
 
     def start(self, rate: float | None = None, *, record: Path | str | None = None) -> None:
         """Send `rate` requests per second (the rate slider's without it) until `stop`; `record` saves the run there.
 
         A call while load runs turns the rate.
         """
-        shown = self.widgets.rate
-        rate = float(shown.value) if rate is None else rate
-        with self._lock:
-            shown.max = max(shown.max, round(rate))
-            shown.value = max(shown.min, round(rate))
-            self._load.dial.turn(rate)
-        background.run(self._load.start(Path(record) if record else None), timeout=PATIENCE)
+        self._record = None if record is None else Path(record)
+        super().start(rate)
 
-    def stop(self) -> None:
-        """End the load (or the replay) and wait until its sockets are closed."""
-        background.run(self._load.stop(), timeout=PATIENCE)
+    async def _start(self) -> None:
+        record, self._record = self._record, None
+        await self._load.start(record)
 
     def replay(self, path: Path | str, *, speed: float = 1.0) -> None:
         """Show a saved run again, as if its load ran now. Raises TrafficError for a file that is no run."""
@@ -149,41 +138,21 @@ class WeightPanel(Panel):
         """
         if version not in self.widgets.sliders:
             raise errors.PanelError(
-                f"There is no version {version}.", why=f"the route has {', '.join(self._held)}", next="name one of them"
+                f"There is no version {version}.", why=f"the route has {', '.join(self._weights.held)}", next="name one of them"
             )
-        ends = time.monotonic() + within
-        while True:
-            found = self.snapshot().summary.share(version)
-            if found.n >= ENOUGH and share in found:
-                return found
-            if time.monotonic() > ends:
-                why = f"{version} observed {found}; {self._load.last_fault or self._error or 'no request failed'}"
-                following = "panel.snapshot()" if self.running else "panel.start(rate=50)    # no load is running"
-                raise errors.PanelError(
-                    f"{version} did not come to {share:.0%} of the answers within {within:g} s.", why=why, next=following
-                )
-            time.sleep(0.05)
 
-    def snapshot(self) -> Snapshot:
-        """The panel now."""
-        return self._wait(self._snapshot())
+        def seen(now: Snapshot) -> Share | None:
+            found = now.summary.share(version)
+            return found if found.n >= ENOUGH and share in found else None
 
-    @property
-    def running(self) -> bool:
-        """Whether load is being sent or a run replayed."""
-        return self._load.running
+        return self._until(
+            seen,
+            within,
+            what=f"{version} did not come to {share:.0%} of the answers",
+            why=lambda now: f"{version} observed {now.summary.share(version)}; {self._load.last_fault or now.error or 'no request failed'}",
+        )
 
     # -- callbacks: in the kernel's thread, never waiting ------------------------------------------------------------------------------
-
-    def _wire(self, built: Controls) -> None:
-        for version, slider in built.sliders.items():
-            slider.observe(lambda change, version=version: self._moved(version, int(change["new"])), names="value")
-        for button, given in built.presets:
-            button.on_click(lambda _, given=given: self._ask(dict(given)))
-        built.rollback.on_click(lambda _: self._ask(dict(self._before)))
-        built.start.on_click(lambda _: self._later(self._load.start()))
-        built.stop.on_click(lambda _: self._later(self._load.stop()))
-        built.rate.observe(lambda change: self._load.dial.turn(float(change["new"])), names="value")
 
     def _moved(self, version: str, weight: int) -> None:
         with self._lock:
@@ -194,82 +163,40 @@ class WeightPanel(Panel):
             self._ask(redistribution.moved(now, version, weight))
 
     def _ask(self, wanted: dict[str, int]) -> None:
-        self._show_weights(wanted)
-        self._latest.offer(wanted)
+        with self._quietly():
+            self._show_weights(wanted)
+        self._weights.offer(wanted)
 
     # -- on the background loop ----------------------------------------------------------------------------------------------------------
 
-    async def _set(self, wanted: dict[str, int]) -> dict[str, int]:
-        try:
-            held = await asyncio.to_thread(route_weights.write, self._connection, *self._where, wanted, self._route)
-        except errors.MeshcourseError as error:
-            await self._return(error)
-            raise
-        self._accept(held)
-        self._show_weights(held)
-        return held
-
-    async def _write(self, wanted: dict[str, int]) -> None:
+    def _write(self, held: dict[str, int], wanted: dict[str, int]) -> dict[str, int]:
         """One patch for the newest wish; what was wished for before it is left out."""
-        try:
-            self._accept(await asyncio.to_thread(route_weights.write, self._connection, *self._where, wanted, self._route))
-        except Exception as error:  # noqa: BLE001 - an error in a callback is shown in the widget
-            await self._return(error)
-
-    async def _return(self, error: Exception) -> None:
-        """After a failed patch: say so, and let the sliders show what the mesh really holds."""
-        self._complain(error)
-        with contextlib.suppress(errors.MeshcourseError):
-            self._held = await asyncio.to_thread(route_weights.read, self._connection, *self._where, self._route)
-        if not self._latest.waiting:
-            self._show_weights(self._held)
-
-    def _accept(self, held: dict[str, int]) -> None:
-        now = time.monotonic()
-        if now - self._changed > GESTURE and held != self._held:
-            self._before = self._held
-        self._changed, self._held = now, held
-        self._complain(None)
-
-    async def _follow(self) -> None:
-        asked = self._changed
-        held = await asyncio.to_thread(route_weights.read, self._connection, *self._where, self._route)
-        if set(held) != set(self._held):
-            why = f"the route's versions are now {', '.join(held)}"
-            raise errors.PanelError("The route has other versions than this panel.", why=why, next="run the panel's cell again")
-        # A drag that began while we were reading is newer than what was read.
-        if held != self._held and asked == self._changed and not self._latest.busy:
-            self._accept(held)
-            self._show_weights(held)
+        found = route_weights.write(self._connection, *self._where, wanted, self._route)
+        if time.monotonic() - self._wished > GESTURE and found != held:
+            self._before = held
+        self._wished = time.monotonic()
+        return found
 
     async def _snapshot(self) -> Snapshot:
         counts, summary = self._load.look()
-        return Snapshot(dict(self._held), self._load.running, self._load.dial.rate, counts, summary, self._error)
+        return Snapshot(dict(self._weights.held), self.running, self._load.dial.rate, counts, summary, self._error)
 
     # -- showing; from any thread --------------------------------------------------------------------------------------------------------
 
     def _draw(self, found: Snapshot, view: View) -> None:
         picture.update(self.widgets.figure, view)
         for version, text in self.widgets.observed.items():
-            text.value = controls.seen(version, found.summary)
-        self.widgets.numbers.value = controls.count(found.counts, found.summary)
-        self.widgets.alt.value = controls.caption(picture.describe(view))
+            text.value = weight_controls.seen(version, found.summary)
+        self.widgets.numbers.value = parts.count(found.counts, found.summary)
+        self.widgets.alt.value = parts.caption(picture.describe(view))
         self._show_error()
 
     def _show_weights(self, shown: Mapping[str, int]) -> None:
-        with self._quietly():
-            for version, slider in self.widgets.sliders.items():
-                slider.value = shown.get(version, 0)
+        for version, slider in self.widgets.sliders.items():
+            slider.value = shown.get(version, 0)
 
-    def _show_running(self, running: bool) -> None:  # noqa: FBT001 - Load calls it
-        if self._controls is not None:
-            if running:
-                self._complain(None)
-                self._trail.add(Tick(self._now(), self._held, None))
-            self._controls.start.disabled = running or self._closed
-            self._controls.stop.disabled = not running
+    def _begins(self) -> None:
+        self._trail.add(Tick(self._now(), self._weights.held, None))
 
-    def _show_error(self) -> None:
-        last = f"Last failed request: {self._load.last_fault}" if self._load.last_fault else ""
-        if self._controls is not None:
-            self._controls.error.value = controls.complaint("\n".join(each for each in (self._error, last) if each))
+    def _remark(self) -> str:
+        return self._load.failure
