@@ -107,7 +107,11 @@ def main() -> int:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("numbers", nargs="*", help="exercises or chapters, such as 5.1 or 8; all without")
-    chosen = _chosen(parser.parse_args().numbers)
+    parser.add_argument("--right", action="store_true", help="the right answers alone")
+    parser.add_argument("--tenth", type=int, help="a tenth of all answers, 0 to 9, as `make test` tries them")
+    given = parser.parse_args()
+    chosen = [each for each in _chosen(given.numbers) if not given.right or each.verdict.value == "passed"]
+    chosen = [each for each in chosen if given.tenth is None or each in answers.tenth(given.tenth)]
     named = os.environ.get("MESHCOURSE_CLUSTER")
     with contextlib.ExitStack() as ends:
         place = clusters.running(named) if named else ends.enter_context(clusters.new(1, print))[0]

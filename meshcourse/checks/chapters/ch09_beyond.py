@@ -192,10 +192,14 @@ def _entries(text: str) -> Callable[[Json, int], str]:
 
 def one_door_and_one_corridor(witness: Witness) -> Outcome:
     """9.3: files.example is known to the mesh, its /public/ reachable, the rest of it answered by 403, and no other site let out."""
-    if witness.object("serviceentry", "files") is None:
+    entry = witness.object("serviceentry", "files")
+    if entry is None:
         return outcome.not_attempted(f"there is no ServiceEntry `files` in namespace {witness.namespace} yet")
     found = witness.object("virtualservice", "files") or {}
-    evil, site = _evil_hint(witness), f"partner.{OUTSIDE}:80"
+    evil, site, hosts = _evil_hint(witness), f"partner.{OUTSIDE}:80", entry.get("spec", {}).get("hosts") or ()
+    if "files.example" not in hosts:
+        hint = "the mesh does not know the name files.example yet: `hosts: [files.example]` in the ServiceEntry"
+        return outcome.not_yet(seen=f"ServiceEntry files is for {', '.join(hosts)}", expected="it is for files.example", hint=hint)
     rules = (
         *(Rule(Call("shop", f"http://files.example/public/{each}"), (GOOD,), _door_hint) for each in ("prices", "2026/prices?page=2")),
         Rule(Call("shop", "http://evil.example/"), (BLOCKED,), evil),
