@@ -50,8 +50,9 @@ coverage: engine
 test-quick: $(VENV)/.dev
 	@python -m pytest -q -n $(WORKERS) --dist loadgroup --no-loadscope-reorder -m "not cluster and not browser and not slow" $(PYTEST)
 
+# All answers of tests/wrong_answers, or those of some exercises: make wrong-answers ONLY='5.1 8'
 wrong-answers: engine
-	@PYTHONPATH=tests python -m wrong_answers.run
+	@PYTHONPATH=tests python -m wrong_answers.run $(ONLY)
 
 lint: $(VENV)/.dev
 	@failed=; for check in 'ruff check .' 'ruff format --check .' mypy lint-imports; do \
