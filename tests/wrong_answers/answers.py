@@ -8,6 +8,7 @@ Each says what is done and which words the card must hold. What is done: `change
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -48,6 +49,7 @@ class Answer:
         return f"{self.number} {self.it}"
 
 
+@functools.cache
 def solution(number: str) -> str:
     """The manifest of the notebook's solution, or its commands."""
     chapter = int(number.partition(".")[0])
@@ -86,12 +88,14 @@ def _files() -> Iterator[tuple[str, dict[str, Any]]]:
         yield f"{int(chapter)}.{place}", yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
+@functools.cache
 def wrong() -> tuple[Answer, ...]:
     """All wrong answers, in the order of the exercises; the first is to do nothing."""
     nothing = {"it": "nothing done", "verdict": "not attempted"}
     return tuple(_read(number, entry) for number, content in _files() for entry in (nothing, *content["wrong"]))
 
 
+@functools.cache
 def right() -> tuple[Answer, ...]:
     """Right answers in each way that a learner may choose; each must pass."""
     return tuple(
