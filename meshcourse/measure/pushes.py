@@ -81,13 +81,12 @@ def burst(connection: Connection, manifests: Sequence[Json], namespace: str, dep
     lines = {f"{deployment}.{where}": AdminLine(connection, where, deployment) for where, deployment in deployments}
     ended = threading.Event()
     try:
-        with ThreadPoolExecutor(max_workers=max(1, len(lines))) as several:
+        with ThreadPoolExecutor(max_workers=len(lines) + len(manifests)) as several:
             before = dict(zip(lines, several.map(lambda line: held(line.get(_ROUTES), origin), lines.values()), strict=True))
             counted = {each: several.submit(_count, lines[each], origin, before[each], ended) for each in lines}
             began = time.monotonic()
             try:
-                for manifest in manifests:
-                    _store(connection, manifest, namespace, name)
+                list(several.map(lambda manifest: _store(connection, manifest, namespace, name), manifests))
             finally:
                 ended.set()
             stored = time.monotonic() - began
