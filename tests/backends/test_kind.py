@@ -343,6 +343,15 @@ def test_what_the_engine_has_is_put_into_a_new_clusters_nodes(machine: Machine) 
     assert "kind load docker-image --name lab nginx:1.27" in machine.said
 
 
+def test_policies_name_the_mapped_ports_and_adapt_made_images_alone() -> None:
+    public, here = (yaml.safe_dump_all(kind.policies(images)) for images in ("", "made"))
+    assert "nodePort: 31718" in public
+    assert "nodePort: 31719" in public
+    assert "${" not in here
+    assert "meshcourse-upstream-envoy" in here
+    assert "meshcourse-upstream-envoy" not in public
+
+
 def test_images_are_made_for_todays_pair_only(machine: Machine) -> None:
     with pytest.raises(ClusterError, match=r"made for Kubernetes 1\.36") as refused:
         Kind("lab", "1.28", images="made").up(silent)
