@@ -19,6 +19,7 @@ help:
 	@echo 'make course     everything: Python packages, upstream programs, cluster, Istio, the notebooks in JupyterLab'
 	@echo 'make test       every check and every test'
 	@echo 'make test-quick what needs no cluster and no browser, in about a minute'
+	@echo 'make walk       every chapter in a real browser, as a learner goes through it; what is odd goes into build/walk/report.md'
 	@echo 'make bench      the figures of the README, measured on this machine'
 	@echo 'make lint       ruff, mypy, import-linter'
 	@echo 'make notebooks  the notebooks anew from notebooks/source'
@@ -40,6 +41,10 @@ test: engine
 # While writing: what needs no cluster and no browser.
 test-quick: $(VENV)/.dev
 	@python -m pytest -q -n $(WORKERS) --dist loadgroup --no-loadscope-reorder -m "not cluster and not browser and not slow" $(PYTEST)
+
+# CHAPTERS='5 6' walks through these only; WALK='--name my-cluster' on a running cluster.
+walk: engine
+	@python tests/walk.py $(WALK) $(CHAPTERS)
 
 lint: $(VENV)/.dev
 	@failed=; for check in 'ruff check .' 'ruff format --check .' mypy lint-imports; do \

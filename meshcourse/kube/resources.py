@@ -126,7 +126,7 @@ def wait_for_rollout(
             late = [name for name, (_, _, finished) in states.items() if not finished]
             raise errors.KubernetesError(
                 f"{', '.join(late)} did not become ready within {timeout:.0f} s.",
-                why=hold_up(connection, namespace) or "the pods say nothing about it",
+                why=hold_up(connection, namespace, late) or "the pods say nothing about it",
                 next=f"kubectl -n {namespace} describe pods",
             )
         time.sleep(0.1)
@@ -143,15 +143,23 @@ def _progress(connection: Connection, namespace: str, name: str) -> tuple[int, i
     return ready, wanted, current and updated == wanted and every == wanted and ready == wanted
 
 
-def hold_up(connection: Connection, namespace: str) -> str:
-    """The first reason that a container of `namespace` gives for not running, or the last warning event, or nothing."""
+def hold_up(connection: Connection, namespace: str, deployments: Sequence[str]) -> str:
+    """The first reason that a container of these Deployments gives for not running, or the last warning event about them, or nothing."""
     core = connection.core()
-    for pod in read(core.list_namespaced_pod, namespace).items:
+
+    def theirs(name: str) -> bool:
+        return any(name == each or name.startswith(f"{each}-") for each in deployments)
+
+    for pod in filter(lambda each: theirs(each.metadata.name), read(core.list_namespaced_pod, namespace).items):
         for state in [*(pod.status.init_container_statuses or []), *(pod.status.container_statuses or [])]:
             waiting = state.state.waiting if state.state else None
             if waiting is not None and waiting.reason not in (None, "PodInitializing", "ContainerCreating"):
                 return f"{pod.metadata.name}: {waiting.reason}: {waiting.message or ''}".rstrip(": ")
-    warnings = [event for event in read(core.list_namespaced_event, namespace).items if event.type == "Warning"]
+    warnings = [
+        event
+        for event in read(core.list_namespaced_event, namespace).items
+        if event.type == "Warning" and theirs(event.involved_object.name)
+    ]
     return f"{warnings[-1].involved_object.name}: {warnings[-1].reason}: {warnings[-1].message}" if warnings else ""
 
 

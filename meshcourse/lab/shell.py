@@ -149,6 +149,14 @@ def _workload(name: str) -> str:
 
 
 def ready(deployments: Sequence[str]) -> None:
-    """Wait for Deployments, with a line for each change."""
+    """Wait for Deployments, with a line for each change. Raises CourseError at once when there is none of such a name."""
     begun = session.current()
+    found = resources.read(begun.connection.apps().list_namespaced_deployment, begun.namespace)
+    there = sorted(each.metadata.name for each in (found.items if found else ()))
+    if absent := [name for name in deployments if name not in there]:
+        raise errors.CourseError(
+            f"There is no Deployment {', '.join(absent)} in the namespace {begun.namespace}.",
+            why=f"there are: {', '.join(there)}" if there else "there is none at all: has the cell been run that makes it?",
+            next="run the cell that applies its manifest, then this one again",
+        )
     resources.wait_for_rollout(begun.connection, begun.namespace, deployments, report=say)

@@ -154,7 +154,7 @@ lab.follow("/productpage")
 # them:
 
 # %% language="bash"
-# cat manifests/04_bookinfo/03-destinationrules.yaml
+# tail -24 manifests/04_bookinfo/03-destinationrules.yaml    # for reviews and ratings; the other two look the same
 # kubectl apply -f manifests/04_bookinfo/03-destinationrules.yaml
 
 # %% language="bash"
