@@ -317,7 +317,7 @@ lab.check("9.1")
 # * the shop may `GET /get`,
 # * nobody may do anything else, neither the shop nor the intern nor a stranger.
 #
-# `orders` must not be touched by it.
+# `orders` must not be touched by it. (The check calls from three pods and takes about ten seconds.)
 
 # %% tags=["exercise"] exercise="9.2"
 lab.apply("""

@@ -153,7 +153,7 @@ lab.check("10.1")
 # `checkout` and the DestinationRule `checkout`, and nothing else: no pod is touched.
 #
 # The check sends the same load as the board, which rests meanwhile, and judges by the same objectives. Change one thing at a time and look at the
-# board: each change moves another line. If you are stuck, `lab.hint("10.2")` helps step by step.
+# board: each change moves another line. It takes about fifteen seconds. If you are stuck, `lab.hint("10.2")` helps step by step.
 
 # %% tags=["exercise"] exercise="10.2"
 lab.apply("""
