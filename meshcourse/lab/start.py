@@ -218,7 +218,7 @@ def _renew(connection: Connection, namespace: str) -> None:
     pods = resources.read(connection.core().list_namespaced_pod, namespace)
     if home and pods and any(outlived(pod, home) for pod in pods.items):
         commands.run(connection, ["kubectl", "-n", namespace, "rollout", "restart", "deployment"], timeout=60.0)
-        say(f"  the pods in {namespace} are made anew: their certificates were from an Istio that is gone")
+        say(f"  the pods in {namespace} are created again: their certificates were from an Istio that is gone")
 
 
 def outlived(pod: Any, home: Any) -> bool:  # noqa: ANN401 - the Kubernetes client is untyped
