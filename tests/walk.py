@@ -12,6 +12,7 @@ import contextlib
 import dataclasses
 import re
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,7 +28,7 @@ from meshcourse.backends.embedded import Embedded
 from meshcourse.cluster import clusters
 
 COURSE: Final = Path(__file__).parents[1] / "notebooks"
-OUT: Final = Path("build/walk")
+OUT: Final = Path(__file__).parents[1] / "build" / "walk"
 SLOW: Final = 10.0
 """Seconds that a cell may take before a learner asks whether something is wrong."""
 LONGEST: Final = 240.0
@@ -278,7 +279,11 @@ def main(words: list[str]) -> int:
     cluster.up(lambda _: None)
     found: dict[str, tuple[list[Finding], float]] = {}
     try:
-        with browsing.opened(chromium) as page, browsing.desk(RealCluster.of(clusters.get(given.name)), page, OUT / "lab", OUT) as desk:
+        with (
+            tempfile.TemporaryDirectory() as scratch,
+            browsing.opened(chromium) as page,
+            browsing.desk(RealCluster.of(clusters.get(given.name)), page, Path(scratch), OUT) as desk,
+        ):
             for path in notebooks.chosen(COURSE / "source", "py", given.chapters):
                 found[path.stem] = chapter(desk, path.stem)
                 (OUT / "report.md").write_text(report(found), encoding="utf-8")
