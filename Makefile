@@ -12,7 +12,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 course engine down: export MESHCOURSE_COMMAND := $(if $(shell command -v meshcourse),meshcourse,$(BIN)/meshcourse)
 export PATH := $(CURDIR)/$(BIN):$(PATH):/usr/sbin:/sbin
 
-.PHONY: help course test test-quick walk coverage lint notebooks notebooks-check site pictures engine bench down clean
+.PHONY: istio-tasks help course test kind kind-course test-quick walk coverage lint notebooks notebooks-check site pictures engine bench down clean
 .DEFAULT_GOAL := help
 
 help:
@@ -21,6 +21,9 @@ help:
 	@echo 'make test-quick what needs no cluster and no browser, in about a minute'
 	@echo 'make walk       every chapter in a real browser, as a learner goes through it; what is odd goes into build/walk/report.md'
 	@echo 'make coverage   which lines the tests reach'
+	@echo 'make istio-tasks  tasks of istio.io, typed as their pages have them, and the table docs/istio-tasks.md'
+	@echo 'make kind       real images of the course and of a kind node, made without any registry'
+	@echo 'make kind-course  every chapter on a kind cluster of these images'
 	@echo 'make bench      the figures of the README, measured on this machine'
 	@echo 'make lint       ruff, mypy, import-linter'
 	@echo 'make notebooks  the notebooks anew from notebooks/source'
@@ -54,6 +57,13 @@ test-quick: $(VENV)/.dev
 walk: engine
 	@python tests/walk.py $(WALK) $(CHAPTERS)
 
+kind: engine
+	@meshcourse images make
+
+# Uses the container engine that answers; as root, where dockerd is installed and none answers, one of its own.
+kind-course: kind
+	@MESHCOURSE_KIND_CHAPTERS="$${MESHCOURSE_KIND_CHAPTERS:-all}" tests/real_kind/with-engine python -m pytest tests/real_kind $(PYTEST)
+
 lint: $(VENV)/.dev
 	@failed=; for check in 'ruff check .' 'ruff format --check .' mypy lint-imports; do \
 		echo "$$check"; $$check || failed=1; done; [ -z "$$failed" ]
@@ -78,6 +88,9 @@ pictures: engine
 
 engine: $(VENV)/.dev
 	@meshcourse engine build
+
+istio-tasks: engine
+	@python -m pytest tests/istio_tasks --table docs/istio-tasks.md $(PYTEST)
 
 bench: engine
 	@python -m bench

@@ -8,7 +8,7 @@ import io
 import json
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any, Final, Self, cast
 
@@ -25,13 +25,16 @@ _PATIENCE: Final = 10.0
 _FIELD: Final = re.compile(r"[a-z0-9]+(?:_[a-z0-9]+)+")
 
 
-class Line:
+class AdminConnection:
     """Opened by the first question, and again when it broke. Constructing it does no I/O. Threads wait for each other."""
 
-    def __init__(self, connection: Connection, namespace: str, pod: str) -> None:
+    def __init__(self, connection: Connection, namespace: str, find_pod: Callable[[], str], *, port: int = PORT) -> None:
+        """`find_pod` is asked for the pod's name each time that the connection is opened; it raises when there is none."""
         self._connection = connection
         self._namespace = namespace
-        self._name = pod
+        self._find_pod = find_pod
+        self._pod = ""
+        self._port = port
         self._lock = threading.RLock()
         self._http: http.client.HTTPConnection | None = None
 
@@ -61,7 +64,7 @@ class Line:
             except (OSError, http.client.HTTPException, ApiException) as error:
                 self.close()
                 raise errors.KubernetesError(
-                    f"The proxy of {self._name} in namespace {self._namespace} does not answer.",
+                    f"{'The proxy of' if self._port == PORT else 'Pod'} {self._pod} in namespace {self._namespace} does not answer.",
                     why=str(error) or type(error).__name__,
                     next=f"kubectl -n {self._namespace} get pods    # is it ready, 2/2?",
                 ) from error
@@ -83,9 +86,6 @@ class Line:
         """Every cluster with the addresses in it and their health."""
         return list(respelled(json.loads(self.get("clusters?format=json"))).get("clusterStatuses", ()))
 
-    def _pod(self) -> str:
-        return self._name
-
     def _dumped(self, resource: str) -> list[Json]:
         page = self.get(f"config_dump?resource={resource}")
         # For a kind of which it holds nothing Envoy answers in words.
@@ -98,8 +98,9 @@ class Line:
         return self._http.getresponse().read().decode("utf-8", "replace")
 
     def _open(self) -> http.client.HTTPConnection:
-        api, path = self._connection.api(), f"/api/v1/namespaces/{self._namespace}/pods/{self._pod()}/portforward"
-        _, url, headers, *_ = api.param_serialize("GET", path, query_params=[("ports", PORT)], auth_settings=["BearerToken"])
+        self._pod = self._find_pod()
+        api, path = self._connection.api(), f"/api/v1/namespaces/{self._namespace}/pods/{self._pod}/portforward"
+        _, url, headers, *_ = api.param_serialize("GET", path, query_params=[("ports", self._port)], auth_settings=["BearerToken"])
         headers = {name.lower(): value for name, value in headers.items()} | {"sec-websocket-protocol": "v4.channel.k8s.io"}
         opened = http.client.HTTPConnection("localhost", timeout=_PATIENCE)
         opened.sock = cast("Any", _Wire(api.configuration, get_websocket_url(url), headers))  # type: ignore[no-untyped-call]
