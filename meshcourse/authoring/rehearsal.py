@@ -126,11 +126,10 @@ class Rehearsal:
         return Run(notebook.stem, variant, done, reading, seconds, tuple(complaints))
 
     def _environment(self, place: Place, notebook: Path) -> dict[str, str]:
-        """Marks that a run leaves go to a file of its own, never to the author's; parameters reach the learner's notebooks so too."""
+        """The environment of a kernel; the run keeps its progress in a file of its own, never in the author's."""
         record = notebook.with_suffix(".progress.json")
         record.unlink(missing_ok=True)
-        given = {f"MESHCOURSE_{name.upper()}": value for name, value in self._parameters.items() if name != "backend"}
-        return {**place.environment, **given, "MESHCOURSE_PROGRESS": str(record)}
+        return {**place.environment, "MESHCOURSE_PROGRESS": str(record)}
 
     def _second(self, done: Path, environment: Mapping[str, str]) -> Iterable[str]:
         ended = self._execution.nbval(done, environment)

@@ -78,7 +78,7 @@ def run(  # noqa: PLR0913, PLR0917 - each is an option
     untouched: Annotated[bool, typer.Option("--untouched", help="Execute the learner's own.")] = False,
     both: Annotated[bool, typer.Option("--both", help="Execute both; so does neither of the other two.")] = False,
     jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, max=8, help="Chapters at a time, each on a cluster of its own (1 GB).")] = 1,
-    parameter: Annotated[list[str] | None, typer.Option("-p", metavar="NAME=VALUE", help="backend, seconds (of load) or seed.")] = None,
+    parameter: Annotated[list[str] | None, typer.Option("-p", metavar="NAME=VALUE", help="backend=embedded or backend=existing.")] = None,
     name: Annotated[str | None, typer.Option("--name", help="Execute on this running cluster instead of new ones.")] = None,
     compare: Annotated[bool, typer.Option(help="Execute solved copies once more by nbval and compare.")] = True,
     out: Annotated[Path, typer.Option("--out", help="Where the executed copies and the table of run times go.")] = Path("build/notebooks"),
@@ -87,7 +87,7 @@ def run(  # noqa: PLR0913, PLR0917 - each is an option
 
     \b
     meshcourse notebooks run --jobs 2
-    meshcourse notebooks run 05_canary --solutions -p seconds=4
+    meshcourse notebooks run 05_canary --solutions
     meshcourse notebooks run 5 --name my-mesh --no-compare
     """  # noqa: D301 - \\b tells click to keep the lines
     from meshcourse.authoring import notebooks as generator
@@ -166,8 +166,8 @@ def _parameters(given: Sequence[str]) -> dict[str, str]:
     if unknown or not all(pairs.values()):
         raise CourseError(
             f"-p {' -p '.join(given)} makes no sense.",
-            why=f"the parameters are {', '.join(parameters.NAMES)}",
-            next="meshcourse notebooks run -p seconds=4 -p seed=1",
+            why=f"the only parameter is {', '.join(parameters.NAMES)}",
+            next="meshcourse notebooks run -p backend=existing",
         )
     return pairs
 

@@ -1,7 +1,4 @@
-"""The parameters of a run by machine: which backend, how many seconds of load, which seed.
-
-A learner's notebook says nothing of it and gets the course's own figures.
-"""
+"""The parameter of a notebook that a machine executes: which backend it runs on. A learner's notebook has no parameters."""
 
 from __future__ import annotations
 
@@ -10,19 +7,15 @@ from typing import Final
 
 from meshcourse.core import errors
 
-SECONDS: Final = "MESHCOURSE_SECONDS"
-SEED: Final = "MESHCOURSE_SEED"
-NAMES: Final = ("backend", "seconds", "seed")
+NAMES: Final = ("backend",)
 _EXISTING: Final = ("KUBECONFIG", "MESHCOURSE_INGRESS_URL")
 
 
-def parametrise(*, backend: str = "", seconds: float = 0.0, seed: int = 0) -> None:
-    """Set what a machine's run asks for; an empty `backend` and 0 seconds leave things as they are.
+def parametrise(*, backend: str = "") -> None:
+    """Choose the backend that this kernel uses; an empty `backend` leaves the environment as it is.
 
-    Raises CourseError for an unknown backend, for `existing` when no cluster is named, and for a length of time below zero.
+    Raises CourseError for an unknown backend, and for `existing` when no cluster is named.
     """
-    if seconds < 0:
-        raise errors.CourseError(f"Load cannot run for {seconds:g} seconds.", next="-p seconds=4")
     if backend == "embedded":
         os.environ.pop("MESHCOURSE_INGRESS_URL", None)
     elif backend == "existing":
@@ -35,17 +28,3 @@ def parametrise(*, backend: str = "", seconds: float = 0.0, seed: int = 0) -> No
             )
     elif backend:
         raise errors.CourseError(f"There is no backend {backend!r}.", why="there are embedded and existing", next="-p backend=embedded")
-    if seconds:
-        os.environ[SECONDS] = f"{seconds:g}"
-    if seed:
-        os.environ[SEED] = str(seed)
-
-
-def seconds(usual: float) -> float:
-    """How long load shall run: what the run asks for, else `usual`."""
-    return float(os.environ.get(SECONDS) or usual)
-
-
-def seed() -> int:
-    """The seed of the load's arrival times; 0 without one."""
-    return int(os.environ.get(SEED) or 0)

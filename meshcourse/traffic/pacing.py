@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
@@ -34,28 +33,6 @@ class _Described:
 
 
 @dataclass(frozen=True)
-class Steps(_Described):
-    """Pieces of (first rate, last rate, seconds), the rate moving evenly from first to last within a piece."""
-
-    pieces: tuple[tuple[float, float, float], ...]
-    closed_loop: ClassVar[bool] = False
-
-    def offsets(self) -> Iterator[float]:
-        """Request k leaves when the area under the rate reaches k, so no rounding adds up over a long run."""
-        begun, area, k = 0.0, 0.0, 0
-        for first, last, seconds in self.pieces:
-            slope = (last - first) / seconds
-            whole = (first + last) / 2 * seconds
-            while k < area + whole - 1e-9:
-                part = k - area
-                # The root of first*t + slope*t*t/2 = part that does not divide by a vanishing slope.
-                root = math.sqrt(max(0.0, first * first + 2 * slope * part))
-                yield begun + (2 * part / (first + root) if part > 0 else 0.0)
-                k += 1
-            begun, area = begun + seconds, area + whole
-
-
-@dataclass(frozen=True)
 class Constant(_Described):
     """`rate` requests per second, `requests` of them (None: until cancelled)."""
 
@@ -67,24 +44,6 @@ class Constant(_Described):
         """Every 1/rate seconds."""
         counter = itertools.count() if self.requests is None else range(self.requests)
         return (k / self.rate for k in counter)
-
-
-@dataclass(frozen=True)
-class Poisson(_Described):
-    """Requests at random, `rate` per second on average, as many independent users send them. One seed, one run."""
-
-    rate: float
-    seconds: float
-    seed: int
-    closed_loop: ClassVar[bool] = False
-
-    def offsets(self) -> Iterator[float]:
-        """Exponential gaps."""
-        chance = random.Random(self.seed)  # noqa: S311 - load, not secrets
-        at = chance.expovariate(self.rate)
-        while at < self.seconds:
-            yield at
-            at += chance.expovariate(self.rate)
 
 
 @dataclass(frozen=True)
@@ -163,22 +122,6 @@ def constant(rate: float, *, seconds: float | None = None, requests: int | None 
     return Constant(rate, requests)
 
 
-def ramp(first: float, last: float, *, seconds: float) -> Steps:
-    """From `first` to `last` requests per second, rising (or falling) evenly over `seconds`."""
-    return _steps(((first, last, seconds),))
-
-
-def step(*levels: tuple[float, float]) -> Steps:
-    """One level after the other, each (requests per second, seconds). A rate of 0 is a pause."""
-    return _steps(tuple((rate, rate, seconds) for rate, seconds in levels))
-
-
-def poisson(rate: float, *, seconds: float, seed: int = 0) -> Poisson:
-    """Random arrivals, `rate` per second on average, for `seconds`."""
-    _positive(rate=rate, seconds=seconds)
-    return Poisson(rate, seconds, seed)
-
-
 def closed(*, requests: int | None = None, seconds: float | None = None) -> Closed:
     """Closed loop: every connection sends as soon as it has its answer. For the most that a target gives."""
     _positive(seconds=seconds, requests=requests)
@@ -187,16 +130,6 @@ def closed(*, requests: int | None = None, seconds: float | None = None) -> Clos
             "A closed loop needs an end.", why="it would send for ever, as fast as it can", next="pacing.closed(seconds=10)"
         )
     return Closed(requests, seconds)
-
-
-def _steps(pieces: tuple[tuple[float, float, float], ...]) -> Steps:
-    for first, last, seconds in pieces:
-        _positive(seconds=seconds)
-        if not all(math.isfinite(rate) and rate >= 0 for rate in (first, last)):
-            raise errors.TrafficError(
-                f"A rate from {first} to {last} cannot be kept.", why="rates are 0 or more requests per second", next="correct it"
-            )
-    return Steps(pieces)
 
 
 def _positive(**given: float | None) -> None:
