@@ -12,17 +12,19 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 course engine down: export MESHCOURSE_COMMAND := $(if $(shell command -v meshcourse),meshcourse,$(BIN)/meshcourse)
 export PATH := $(CURDIR)/$(BIN):$(PATH):/usr/sbin:/sbin
 
-.PHONY: help course test test-quick lint notebooks notebooks-check site engine bench down clean
+.PHONY: help course test test-quick coverage lint notebooks notebooks-check site pictures engine bench down clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo 'make course     everything: Python packages, upstream programs, cluster, Istio, the notebooks in JupyterLab'
 	@echo 'make test       every check and every test'
 	@echo 'make test-quick what needs no cluster and no browser, in about a minute'
+	@echo 'make coverage   which lines the tests reach'
 	@echo 'make bench      the figures of the README, measured on this machine'
 	@echo 'make lint       ruff, mypy, import-linter'
 	@echo 'make notebooks  the notebooks anew from notebooks/source'
 	@echo 'make site       every chapter executed, as pages to read without a cluster (build/site)'
+	@echo 'make pictures   the pictures of the README, taken anew'
 	@echo 'make down       stop every cluster'
 	@echo 'make clean      stop every cluster and delete .venv (the built programs stay: meshcourse engine prune)'
 
@@ -36,6 +38,12 @@ test: engine
 	$(MAKE) --no-print-directory notebooks-check || failed="$$failed notebooks-check"; \
 	python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder $(PYTEST) || failed="$$failed pytest"; \
 	if [ -n "$$failed" ]; then echo "make test failed in:$$failed" >&2; exit 1; fi
+
+# Which lines of meshcourse the tests reach, in every process that they start; slower than `make test`.
+coverage: engine
+	@rm -rf build/coverage && mkdir -p build/coverage
+	-@python -m coverage run -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder $(PYTEST)
+	@python -m coverage combine -q && python -m coverage report --sort=cover | tee build/coverage/report.txt
 
 # While writing: what needs no cluster and no browser.
 test-quick: $(VENV)/.dev
@@ -54,6 +62,14 @@ notebooks-check: $(VENV)/.dev
 site: engine
 	@meshcourse notebooks run --solutions --no-compare --jobs 2
 	@meshcourse notebooks site
+
+# The README's three pictures, taken in a browser of panels that run.
+pictures: engine
+	@MESHCOURSE_ALL_PANELS=1 MESHCOURSE_ARTIFACTS=$(CURDIR)/build/panels python -m pytest -q tests/browser/test_panels_in_the_browser.py \
+		-k 'lab and (test_weights or test_topology or test_timeout)'
+	@cp build/panels/panel-weights-lab-light.png docs/canary.png
+	@cp build/panels/panel-topology-lab-light.png docs/topology.png
+	@cp build/panels/panel-timeout-lab-light.png docs/waterfall.png
 
 engine: $(VENV)/.dev
 	@meshcourse engine build

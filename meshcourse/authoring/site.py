@@ -22,10 +22,13 @@ from meshcourse.lab.stills import PLOTLY
 Json = dict[str, Any]
 PAGES: Final = Path(__file__).parent / "pages"
 FOLDERS: Final = ("manifests", pictures.FOLDER)
+WORDS: Final = "words.html"
+"""The page of notebooks/words.md, to which the chapters link."""
 SCRIPT: Final = "plotly.min.js"
 _WIDGET: Final = "application/vnd.jupyter.widget-view+json"
 _INJECTED: Final = "injected-parameters"
-_NOTEBOOK_LINK: Final = re.compile(r'href="([\w./-]*?)(\w+)\.ipynb(#[^"]*)?"')
+_PAGE_LINK: Final = re.compile(r'href="([\w./-]*?)(\w+)\.(?:ipynb|md)(#[^"]*)?"')
+"""A link to another notebook, or to the words."""
 _FOLD: Final = ("meshcourse-fold-begins", "meshcourse-fold-ends")
 _LIVE: Final = '<p class="live">Here stands a live panel. It needs a kernel and a cluster; the picture is of a run by machine.</p>'
 
@@ -81,23 +84,34 @@ def write(pages: Sequence[Page], course: Path, out: Path) -> tuple[Path, ...]:
         title = f"{each.chapter.number} · {each.chapter.title}"
         path.write_text(_whole(title, each.body, pages, before=before, after=after, made=_made([each])), encoding="utf-8")
         written.append(path)
+    text = (course / WORDS).with_suffix(".md").read_text(encoding="utf-8")
+    explained = _body({"cells": [_markdown(text)], "metadata": {}, "nbformat": 4, "nbformat_minor": 5})
+    written.append(out / WORDS)
+    written[-1].write_text(_whole("Words", explained, pages, made=_made(pages)), encoding="utf-8")
     return tuple(written)
 
 
 def page(notebook: Json, stem: str) -> Page:
     """One executed notebook as a page's content."""
+    body = _body({**notebook, "cells": list(prepared(notebook["cells"]))})
+    started = notebook["metadata"].get("papermill", {}).get("start_time", "")
+    return Page(rehearsal.of(stem), first_paragraph(notebook["cells"]), body, started)
+
+
+def _body(notebook: Json) -> str:
     lean_imports.import_schemas()
     import nbformat  # noqa: PLC0415 - it takes a moment, and only the site needs it
     from nbconvert import HTMLExporter  # noqa: PLC0415 - the same
 
-    cells = list(prepared(notebook["cells"]))
-    content = nbformat.from_dict({**notebook, "cells": cells})  # type: ignore[no-untyped-call]
+    content = nbformat.from_dict(notebook)  # type: ignore[no-untyped-call]
     exporter = HTMLExporter(template_name="basic", exclude_input_prompt=True, exclude_output_prompt=True)  # type: ignore[no-untyped-call]
     body, _ = exporter.from_notebook_node(content)
     body = body.replace(_FOLD[0], "<details><summary>A solution</summary>").replace(_FOLD[1], "</details>")
-    body = _NOTEBOOK_LINK.sub(r'href="\1\2.html\3"', body)
-    started = notebook["metadata"].get("papermill", {}).get("start_time", "")
-    return Page(rehearsal.of(stem), first_paragraph(notebook["cells"]), body, started)
+    return _PAGE_LINK.sub(r'href="\1\2.html\3"', body)
+
+
+def _markdown(text: str) -> Json:
+    return {"cell_type": "markdown", "id": "words", "metadata": {}, "source": text}
 
 
 def prepared(cells: Sequence[Json]) -> Iterator[Json]:
@@ -195,12 +209,14 @@ def _index(pages: Sequence[Page]) -> str:
         count = sum(int(number.partition(".")[0]) == each.chapter.number for number in registry.EXERCISES)
         facts = f"{each.chapter.minutes} minutes" + (f", {count} exercises" if count else "")
         rows.append(
-            f'<li><span class="number">{each.chapter.number}</span> <a href="{each.name}">{html.escape(each.chapter.title)}</a>'
+            f'<li><a href="{each.name}"><img src="{pictures.FOLDER}/{each.chapter.stem}.svg" alt=""></a>'
+            f'<span class="number">{each.chapter.number}</span> <a href="{each.name}">{html.escape(each.chapter.title)}</a>'
             f'<p>{html.escape(each.first)}</p><p class="facts">{facts}</p></li>'
         )
     intro = (
         "<h1>Istio by doing</h1><p>Each page is a notebook that was executed on a real Kubernetes, a real Istio and real Envoys: every "
-        "output is what came back. To do it yourself you need Linux and Python: <code>make course</code>, and no Docker.</p>"
+        "output is what came back. To do it yourself you need Linux and Python: <code>make course</code>, and no Docker. "
+        f'Words that are new to you are links to <a href="{WORDS}">one page</a>.</p>'
     )
     return f'{intro}<ol class="map">{"".join(rows)}</ol>'
 

@@ -1,6 +1,6 @@
 """May this kubeconfig do what the course does? Asked of the API server itself, right by right, before anything is touched.
 
-The list is rbac.yaml, two roles that can be applied as they stand; README shows them, and a test keeps the two the same.
+The list is rbac.yaml, two roles that can be applied as they stand; docs/existing.md shows them, and a test keeps the two the same.
 """
 
 from __future__ import annotations

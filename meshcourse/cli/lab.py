@@ -9,6 +9,7 @@ import secrets
 import signal
 import subprocess
 import sys
+import sysconfig
 import time
 import urllib.request
 import webbrowser
@@ -25,6 +26,8 @@ from meshcourse.core.errors import MeshcourseError
 
 SETTINGS = Path(__file__).parent / "jupyter"
 """JupyterLab's defaults for a course: no question about news, no look for updates. A learner's own settings come before them."""
+SHELLS = SETTINGS / "shells"
+"""What its terminals run: the learner's own shell, which follows the chapter that was opened last."""
 STARTS_WITHIN = 60.0
 FIRST_PORT = 8888
 RETRIES = 100
@@ -51,6 +54,7 @@ def lab(
     from meshcourse.backends import lookup, records
     from meshcourse.cli import up
     from meshcourse.course import chapters
+    from meshcourse.lab import terminal
 
     up.start(name, api_port=0, ingress_port=settings.INGRESS_NODE_PORT)
     own = (folder or paths.state() / "notebooks").expanduser().resolve()
@@ -63,7 +67,10 @@ def lab(
     # JupyterLab takes seconds to start, Istio too: they start side by side.
     known = records.find(name)
     theirs = known is not None and known.backend == records.EXISTING  # no Istio is put into a cluster of somebody else's without a question
-    with _server(own, port, token, dict(lookup.find(name).environment())) as server:
+    environment = dict(lookup.find(name).environment())
+    environment[terminal.VARIABLE] = str(terminal.file(name))
+    terminal.follow({**environment, "NAMESPACE": "default"}, into=environment[terminal.VARIABLE])
+    with _server(own, port, token, environment) as server:
         up.install(name, up.NO_ISTIO if theirs else istio)
         url = f"http://127.0.0.1:{_wait(server, token)}/lab/tree/{first(course)}?token={token}"
         display.done(f"JupyterLab runs; Ctrl-C stops it (the cluster is yours until `meshcourse down{named(name)}`)")
@@ -89,11 +96,15 @@ def _server(folder: Path, port: int, token: str, environment: dict[str, str]) ->
     words += [f"--port={port or FIRST_PORT}", f"--ServerApp.port_retries={0 if port else RETRIES}"]
     words += [f"--ServerApp.root_dir={folder}", "--log-level=WARN", "--ServerApp.terminals_enabled=True"]
     words += ["--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
+    words.append(f"--ServerApp.terminado_settings={json.dumps({'shell_command': ['/bin/sh', str(SHELLS / 'start.sh'), str(SHELLS)]})}")
+    words.append(f"--LabServerApp.extra_labextensions_path={SETTINGS / 'labextensions'}")
     if os.geteuid() == 0:
         words.append("--allow-root")
     settings_path = os.pathsep.join(filter(None, (str(SETTINGS), os.environ.get("JUPYTER_CONFIG_PATH"))))
     environment = {**os.environ, **environment, "JUPYTER_TOKEN": token, "JUPYTER_CONFIG_PATH": settings_path}
-    environment.pop("MESHCOURSE_COMMAND", None)  # its terminals have meshcourse on PATH
+    path = environment.get("PATH", os.defpath).split(os.pathsep)
+    environment["PATH"] = os.pathsep.join(dict.fromkeys((*path, sysconfig.get_path("scripts"))))
+    environment.pop("MESHCOURSE_COMMAND", None)  # its terminals and cells have meshcourse on PATH
     with _log().open("wb") as log:
         server = subprocess.Popen(words, env=environment, cwd=folder, stdout=log, stderr=log, start_new_session=True)
     try:

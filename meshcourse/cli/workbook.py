@@ -23,7 +23,7 @@ def lay(course: Path, own: Path) -> tuple[str, ...]:
     laid: dict[str, str] = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
     said = []
     besides = (path for part in PARTS for path in (course / part).rglob("*") if path.is_file())
-    for source in sorted([*course.glob("*.ipynb"), *besides]):
+    for source in sorted([*course.glob("*.ipynb"), *course.glob("*.md"), *besides]):
         name = source.relative_to(course).as_posix()
         target, fresh = own / name, _digest(source)
         current = _digest(target) if target.is_file() else None

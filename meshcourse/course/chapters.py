@@ -128,9 +128,10 @@ CHAPTERS: Final = {
 
 
 def find(key: str) -> Chapter:
-    """The chapter `key`. Raises CourseError, naming those that there are, when there is none."""
-    if key in CHAPTERS:
-        return CHAPTERS[key]
+    """The chapter `key`, or of that number. Raises CourseError, naming those that there are, when there is none."""
+    numbered = {str(each.number): each for each in CHAPTERS.values()}
+    if found := CHAPTERS.get(key) or numbered.get(key):
+        return found
     known = ", ".join(CHAPTERS)
     raise errors.CourseError(
         f"There is no chapter {key!r}.", why=f"the chapters are {known}", next=f'lab.chapter("{next(iter(CHAPTERS))}")'
@@ -149,10 +150,10 @@ def folder(holding: str = "manifests") -> Path:
         Path(sys.prefix) / "share" / "meshcourse" / "notebooks",
     )
     for place in places:
-        if (place / holding).is_dir():
+        if (place / holding).exists():
             return place
     raise errors.CourseError(
         f"The course's {holding} are not here.",
-        why=f"there is no folder `{holding}` in {', '.join(map(str, places))}",
+        why=f"there is no `{holding}` in {', '.join(map(str, places))}",
         next="open the notebook from the course's notebooks folder: meshcourse lab",
     )

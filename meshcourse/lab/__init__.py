@@ -13,6 +13,7 @@ from meshcourse.lab.bookinfo import page, stars
 from meshcourse.lab.cleanup import clean_up
 from meshcourse.lab.diagnosis import doctor
 from meshcourse.lab.exercises import check, hint, solution
+from meshcourse.lab.glossary import word
 from meshcourse.lab.log_lines import explain_log
 from meshcourse.lab.mesh_diagram import mesh_map
 from meshcourse.lab.panels import (
@@ -91,4 +92,5 @@ __all__ = [
     "wait",
     "weight_panel",
     "with_retries",
+    "word",
 ]

@@ -14,6 +14,7 @@ import yaml
 from meshcourse.core import errors, paths
 from meshcourse.course.chapters import Chapter
 from meshcourse.kube.connection import Connection
+from meshcourse.lab import terminal
 from meshcourse.mesh.envoy import config_dump
 
 
@@ -47,20 +48,28 @@ def current() -> Session:
 def begin(chapter: Chapter, connection: Connection) -> Session:
     """Make `chapter` this kernel's, and let `!kubectl` and `%%bash` cells find its cluster and namespace.
 
-    Cells that must spell them out find $NAMESPACE, and in $INGRESS_PORT the port on which the gateway's Envoy listens for this chapter.
+    JupyterLab's terminals follow.
     """
     global _current  # noqa: PLW0603 - the one session of the kernel
-    kubeconfig = in_namespace(connection.kubeconfig, chapter)
-    environment = {
+    variables = environment(chapter, connection)
+    _current = Session(chapter, Connection(Path(variables["KUBECONFIG"]), connection.ingress_url, variables))
+    os.environ.update(variables)
+    terminal.follow(variables)
+    return _current
+
+
+def environment(chapter: Chapter, connection: Connection) -> dict[str, str]:
+    """What a shell needs to act on `chapter` of that cluster.
+
+    Commands that must spell them out find $NAMESPACE, and in $INGRESS_PORT the port on which the gateway's Envoy listens for the chapter.
+    """
+    return {
         **connection.environment,
-        "KUBECONFIG": str(kubeconfig),
+        "KUBECONFIG": str(in_namespace(connection.kubeconfig, chapter)),
         "INGRESS_URL": connection.ingress_url,
         "INGRESS_PORT": config_dump.tables(connection.gateway_port)[0].removeprefix(config_dump.TABLE),
         "NAMESPACE": chapter.namespace,
     }
-    _current = Session(chapter, Connection(kubeconfig, connection.ingress_url, environment))
-    os.environ.update(environment)
-    return _current
 
 
 def in_namespace(kubeconfig: Path, chapter: Chapter) -> Path:

@@ -18,7 +18,7 @@ from meshcourse.course import chapters, passed, progress
 from meshcourse.course.chapters import Chapter
 from meshcourse.kube import api_versions, commands, resources
 from meshcourse.kube.connection import Connection
-from meshcourse.lab import istio_before, session
+from meshcourse.lab import bash_cells, istio_before, session
 from meshcourse.lab.session import Session
 from meshcourse.mesh import propagation, tenancy
 from meshcourse.mesh.injection import namespaces, sidecars
@@ -40,6 +40,7 @@ def chapter(key: str) -> None:
     cannot be installed.
     """
     wanted = chapters.find(key)
+    bash_cells.register()
     _progress(wanted)
     connection = connect()
     if connection.learner:

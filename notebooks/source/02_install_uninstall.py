@@ -1,21 +1,26 @@
 # %% [markdown]
 # # 2 · Install and uninstall
 #
-# Installing Istio is one line. Knowing **which** version and profile, what that line changed in a cluster, and how to get all of it out again without hurting anybody: that is this chapter.
+# Installing Istio is one line. Knowing **which** version and profile, what that line changed in a cluster, and how to get all of it out again without
+# harm: that is this chapter.
 #
-# **You will** check versions, take Istio off the gentle way, compare profiles, install, look at everything that came, take it off the thorough way, and count what is left after each.
+# **You will** check versions, take Istio off the gentle way, compare profiles, install, look at everything that came, take it off the thorough way, and
+# count what is left after each. It begins with taking off, because your cluster most probably has Istio already: you see first what a running installation consists
+# of, and then make a new one yourself.
 #
-# **You will learn** what survives an uninstall and what does not, why pods may answer 503 after a reinstallation though nobody changed them, and how an installation is changed.
+# **You will learn** what survives an uninstall and what does not, why pods may answer 503 after a reinstallation though nobody changed them, and how an
+# installation is changed.
 #
 # **You need** about 35 minutes. No earlier chapter is needed.
 #
-# **A warning before you begin.** This chapter takes Istio off this cluster, twice. Pods of other chapters keep running, but the second way deletes **all Gateways, VirtualServices and so on, of all chapters**. At the end Istio
-# is there again; the other chapters' objects come back when you run their cells again.
+# **A warning before you begin.** This chapter takes Istio off this cluster, twice. Pods of other chapters keep running, but the second way deletes
+# **all Gateways, VirtualServices and so on, of all chapters**. At the end Istio is there again; the other chapters' objects come back when you run
+# their cells again.
 
 # %% [markdown]
 # ![istioctl install makes istiod and two gateways in istio-system, and 15 kinds, webhooks and roles for the whole cluster; config maps, sidecars and your own objects are in other namespaces.](pictures/02_install_uninstall.svg)
 #
-# One command, three places. Keep the picture in mind: *uninstall* has to look into all of them.
+# One command, three places. Remember the picture: *uninstall* has to look into all of them.
 
 # %%
 from meshcourse import lab
@@ -46,7 +51,7 @@ lab.chapter("02-install-uninstall")
 # > pairs you need old Kubernetes too, which [kind](https://kind.sigs.k8s.io) offers: `kind create cluster --image kindest/node:v1.23.17` with istioctl 1.13.1, or `kindest/node:v1.28.15` with 1.18.2. (That needs Docker. It was
 # > not tried for this text.)
 #
-# Before you touch a cluster, ask whether anything speaks against it:
+# Before you touch a cluster, ask whether it is fit for Istio:
 
 # %% language="bash"
 # istioctl x precheck 2>&1
@@ -60,7 +65,7 @@ lab.chapter("02-install-uninstall")
 lab.traces()
 
 # %% [markdown]
-# `--revision default` means: **this istiod and what belongs to it**. The tool first warns you of proxies that will have nobody to give them orders:
+# `--revision default` means: **this istiod and what belongs to it**. The tool first warns you of proxies that will have no istiod any more:
 
 # %% language="bash"
 # if kubectl get deployment istiod -n istio-system > /dev/null 2>&1
@@ -74,22 +79,25 @@ lab.traces()
 # %% [markdown]
 # Gone: istiod, the webhooks, the roles, the gateways. (The gateways may still be listed for some seconds: an Envoy first lets its requests finish.)
 #
-# **Left:** the namespace `istio-system`, the secret `istio-ca-secret` (the key with which istiod signs certificates), all **kinds** (CustomResourceDefinitions), and with them **every Gateway and VirtualService** that anybody wrote. If you install
-# again now, all goes on where it stopped. That is the way for *we try another version* and *we move to another profile*.
+# **Left:** the namespace `istio-system`, the secret `istio-ca-secret` (the key with which istiod signs certificates), all **kinds**
+# (CustomResourceDefinitions), and with them **every Gateway and VirtualService** that anybody wrote. If you install again now, all goes on where it
+# stopped. Use this way to try another version or to change the profile.
 #
-# What about pods with a sidecar? They run, and their Envoys keep the last orders. Nobody tells them of changes any more.
+# What about pods with a sidecar? They run, and their Envoys keep their last configuration. Nobody tells them of changes any more.
 #
-# > **Then and now.** Older guides write `istioctl manifest generate --set profile=demo | kubectl delete -f -`. It keeps the namespace and some remains, as the guide says, and it deletes the kinds: your objects go with them, without a word.
+# > **Then and now.** Older guides write `istioctl manifest generate --set profile=demo | kubectl delete -f -`. It keeps the namespace and a few other things, as the guide says, and it deletes the kinds: your objects go with them, without any warning.
 #
 # ## 3 · Which profile?
 #
-# A **profile** is a named set of choices. `istioctl manifest generate` says what it comes to, and installs nothing:
+# A **profile** is a named set of choices. `istioctl manifest generate` prints the objects that it would install, and installs nothing:
 
 # %% language="bash"
 # istioctl manifest generate --set profile=demo | grep '^kind:' | sort | uniq -c | sort -rn
 
 # %% [markdown]
-# Now compare. (Each profile takes a second the first time.) Look for: which one has an egress gateway? Which writes an access log? Which can you run on a laptop?
+# Now compare. (Each profile takes a second the first time.) Look for: which one has an egress gateway? Which writes an access log? Which can you run on
+# a laptop? (In the table, `10m` is an amount of processor, a hundredth of a core; a *HorizontalPodAutoscaler* changes the number of pods by their load;
+# *extensionProviders* are the programs to which Envoy may send logs, metrics and traces.)
 
 # %%
 lab.profile_panel()
@@ -115,13 +123,14 @@ lab.still(panel)
 #
 # ## 4 · Install
 #
-# The command of the guide, to the letter:
+# The command of the guide, word for word:
 
 # %% language="bash"
 # istioctl install --set profile=demo -y 2>&1
 
 # %% [markdown]
-# *Core* are kinds and roles; then istiod, since nobody may come before the leader; then the gateways. The three pods:
+# *Core* are kinds and roles; then istiod, because the gateways get their configuration from it; then the gateways. (An empty box at the end of a line is a picture that your
+# fonts do not have.) The three pods:
 
 # %% language="bash"
 # kubectl get pods -n istio-system
@@ -141,10 +150,11 @@ lab.traces()
 # | ConfigMap **istio** | the mesh's settings, such as the access log |
 # | ConfigMap **istio-sidecar-injector** | what a sidecar looks like |
 # | ConfigMap **values** | what you chose at the installation |
-# | Secret **istio-ca-secret** | the key of the mesh's certificate authority. Whoever has it can be anybody |
+# | Secret **istio-ca-secret** | the key of the mesh's certificate authority. Whoever has it can pretend to be any program of the mesh |
 # | ConfigMap **istio-ca-root-cert** in nearly every namespace | the public half, by which each sidecar knows the right istiod |
+# | ConfigMap **istio-ca-crl** beside it | a list for certificates that are no longer valid; empty here |
 #
-# Does it work? One web server with a sidecar, a door, a rule:
+# Does it work? One web server with a sidecar, a Gateway, a VirtualService:
 
 # %% language="bash"
 # kubectl label namespace install istio-injection=enabled --overwrite
@@ -159,13 +169,14 @@ lab.request("/", host="install.example.com")
 # %% [markdown]
 # ## 5 · The thorough way off
 #
-# `--purge` takes **all** of Istio off the cluster, every version of it. With the kinds go all objects of these kinds, in all namespaces, **whoever wrote them**. So first look at whose work that would be:
+# `--purge` takes **all** of Istio off the cluster, every version of it. With the kinds go all objects of these kinds, in all namespaces, **whoever
+# wrote them**. So first look at whose work that would be:
 
 # %% language="bash"
 # kubectl get gateways,virtualservices,destinationrules,serviceentries -A
 
 # %% [markdown]
-# What is in no file anywhere is lost after the next command. At work this is the moment to stop and ask. Here is the first of the guide's two commands:
+# What is in no file anywhere is lost after the next command. At work, stop here and ask. The guide does it with two commands. Here is the first:
 
 # %% language="bash"
 # istioctl uninstall --purge -y 2>&1 | tail -4
@@ -174,7 +185,8 @@ lab.request("/", host="install.example.com")
 lab.traces()
 
 # %% [markdown]
-# The kinds are gone, and *yours* is empty. (Kubernetes may take some seconds to clear away the last kinds.) The namespace is still there, and in it the key. The second command:
+# The kinds are gone, and *yours* is empty. (Kubernetes may take some seconds to clear away the last kinds.) The namespace is still there, and in it the
+# key. The second command:
 
 # %% language="bash"
 # kubectl delete namespace istio-system
@@ -198,7 +210,8 @@ lab.traces()
 #
 # ### 2.1 · Leave no trace
 #
-# The next team wants this cluster clean. Delete the config maps that istiod left, in **all** namespaces. (The label and the sidecars may stay: they are yours.) `lab.traces()` shows what is still there.
+# The next team wants this cluster clean. Delete the config maps that istiod left, in **all** namespaces. (The label and the sidecars may stay: they are
+# yours.) `lab.traces()` shows what is still there.
 
 # %% tags=["exercise"] exercise="2.1" language="bash"
 # # Exercise 2.1: your command goes here. `kubectl delete` works on one namespace at a time.
@@ -215,8 +228,8 @@ lab.check("2.1")
 # %% [markdown]
 # ### 2.2 · A choice of your own
 #
-# Your platform team wants: istiod, an **ingress** gateway, **no egress** gateway, and the access log **on** (written to `/dev/stdout`). Install that. Section 3 has shown which profile comes nearest, and which setting is missing. A setting of the mesh is
-# given by `--set meshConfig.NAME=VALUE`.
+# Your platform team wants: istiod, an **ingress** gateway, **no egress** gateway, and the access log **on** (written to `/dev/stdout`). Install that.
+# Section 3 has shown which profile comes nearest, and which setting is missing. A setting of the mesh is given by `--set meshConfig.NAME=VALUE`.
 
 # %% tags=["exercise"] exercise="2.2" language="bash"
 # # Exercise 2.2: your istioctl command goes here.
@@ -247,10 +260,12 @@ lab.request("/", host="install.example.com")
 lab.access_log("install.example.com", lines=1)
 
 # %% [markdown]
-# **503**, and the log says why: `CERTIFICATE_VERIFY_FAILED`. With the namespace went the **key** of the certificate authority. The new istiod made a new one; the gateway has a certificate of the new authority, `web`'s sidecar still one of the old. They do not
-# trust each other. (After the gentle way this does not happen: the key stayed.)
+# **503**, and the log says why: `CERTIFICATE_VERIFY_FAILED`. With the namespace went the **key** of the certificate authority. The new istiod made a
+# new one; the gateway has a certificate of the new authority, `web`'s sidecar still one of the old. They do not trust each other. (After the gentle way
+# this does not happen: the key stayed.)
 #
-# So: whoever deletes `istio-system` must have **every pod with a sidecar made anew**. This does it for all namespaces that order sidecars, other chapters' too:
+# So: whoever deletes `istio-system` must have **every pod with a sidecar created again**. This does it for all namespaces with the label, those of
+# other chapters too:
 
 # %% language="bash"
 # for each in $(kubectl get namespaces -l istio-injection=enabled -o jsonpath='{.items[*].metadata.name}')
@@ -268,7 +283,7 @@ lab.request("/", host="install.example.com")
 # ## Take away
 #
 # * Each Istio is for a few Kubernetes versions. `istioctl x precheck` before, `istioctl version` after.
-# * **demo** to learn, **default** to start for production. `istioctl manifest generate` shows what a profile comes to.
+# * **demo** to learn, **default** to start for production. `istioctl manifest generate` shows what a profile would install.
 # * `istioctl uninstall --revision default`: gentle. Kinds, your objects and the key stay.
 # * `istioctl uninstall --purge` and `kubectl delete namespace istio-system`: thorough. Your objects and the key go, config maps and sidecars stay.
 # * New key: restart every pod that has a sidecar.

@@ -1,13 +1,14 @@
 # %% [markdown]
 # # 3 · Sidecar injection
 #
-# In the guide's picture, Envoy is the **bodyguard** who goes everywhere with a service. This chapter is about how the bodyguard moves in: who sends him, how a namespace
-# orders one for everybody, and how a single pod says *no, thank you*.
+# Every pod of the mesh has an Envoy beside its program, the **sidecar**. (The guide calls it the bodyguard of a service.) This chapter is about how it
+# gets there: who adds it, how a namespace asks for one in every pod, and how a single pod says no.
 #
-# **You will** label a namespace and see a pod go from `1/1` to `2/2`, look at what changed in the pod, switch injection off in two ways, inject by hand, and prove the
-# table of who gets a sidecar and who does not.
+# **You will** label a namespace and see a pod go from `1/1` to `2/2`, look at what changed in the pod, switch injection off in two ways, inject by
+# hand, and prove the table of who gets a sidecar and who does not.
 #
-# **You will learn** why a label changes nothing for pods that run already, what `istio-init` does, and the two mistakes with labels that cost everybody an afternoon.
+# **You will learn** why a label changes nothing for pods that run already, what `istio-init` does, and the two mistakes with labels that nearly
+# everybody makes once.
 #
 # **You need** about 35 minutes. No earlier chapter is needed.
 
@@ -46,10 +47,10 @@ lab.chapter("03-injection")
 # kubectl get pods -l app=web
 
 # %% [markdown]
-# The namespace has the label, and the pod is still `1/1`. **The label is read when a pod is made, and never again.** A running pod cannot get a container more; it must be
-# made anew. That is the first of the two mistakes: label, look, see no sidecar, despair.
+# The namespace has the label, and the pod is still `1/1`. **The label is read when a pod is made, and never again.** A running pod cannot get one more
+# container; it must be created again. That is the first of the two mistakes: to set the label and to expect that running pods change.
 #
-# So have it made anew:
+# So have it created again:
 
 # %% language="bash"
 # kubectl rollout restart deployment web
@@ -90,11 +91,11 @@ lab.diff_pods("web")
 # istioctl x check-inject deployment/web
 
 # %% [markdown]
-# `istioctl x check-inject` reads the webhooks' conditions and says which of them fits. `istio-sidecar-injector` is *deactivated* on purpose: `istio-revision-tag-default` serves in its
-# stead. (If a team runs two versions of istiod side by side, such a tag says which of them *enabled* means.)
+# `istioctl x check-inject` reads the webhooks' conditions and says which of them fits. `istio-sidecar-injector` is *deactivated* on purpose:
+# `istio-revision-tag-default` does its work. (If a team runs two versions of istiod side by side, such a tag says which of them *enabled* means.)
 #
-# One thing to remember from these webhooks: their `failurePolicy` is `Fail`. **If istiod is down, no new pod can be made in a labelled namespace**, since nobody can answer
-# the question. Better no pod than a pod without its bodyguard.
+# One thing to remember from these webhooks: their `failurePolicy` is `Fail`. **If istiod is down, no new pod can be made in a labelled namespace**,
+# since nobody can answer the question. Istio prefers no pod to a pod without its sidecar.
 #
 # ## 5 · One pod says no
 #
@@ -110,12 +111,12 @@ lab.diff_pods("web")
 # `loner` is `1/1` in a namespace where all others are `2/2`. Two details of that file matter:
 #
 # * the label is **the pod's**: under `spec.template.metadata.labels`. On the Deployment itself it does nothing. That is the second mistake;
-# * `"false"` has **quotes**. Labels are texts; without quotes YAML makes it a truth value, and Kubernetes refuses it.
+# * `"false"` has **quotes**. Labels are texts; without quotes YAML reads it as a boolean (true or false, not a text), and Kubernetes refuses it.
 #
 # ## 6 · Namespace and pod: who wins?
 #
-# Both have a say. Choose a label for each, **guess**, and let the API server answer: the panel asks it for a pod with `--dry-run=server`. Webhooks are called as for a real pod, and nothing
-# is stored. Before you press *Prove all twelve*: in which rows can a pod's *yes* win, and in which its *no*?
+# Both have a say. Choose a label for each, **guess**, and let the API server answer: the panel asks it for a pod with `--dry-run=server`. Webhooks are
+# called as for a real pod, and nothing is stored. Before you press *Prove all twelve*: in which rows can a pod's *yes* win, and in which its *no*?
 
 # %%
 lab.injection_panel()
@@ -130,11 +131,16 @@ assert len(proofs) == 12 and all(proof.as_predicted for proof in proofs.values()
 lab.still(panel)
 
 # %% [markdown]
-# The whole table in three sentences:
+# <details>
+# <summary>The whole table in three sentences (guess first)</summary>
 #
 # 1. A pod's **no** always wins.
-# 2. A pod's **yes** counts only where the namespace says **nothing**. In a namespace with `disabled` it is not even asked.
+# 2. A pod's **yes** counts only where the namespace says **nothing**. In a namespace with `disabled` the webhook is not even asked.
 # 3. Otherwise the namespace decides. (`istio.io/rev=default` says the same as `enabled`, by the name of an istiod.)
+#
+# </details>
+#
+# The panel makes four small namespaces for its questions, `injection-trial-...`. They hold no pods, and `lab.clean_up` at the end of the chapter deletes them.
 #
 # The same question in a terminal. You can use it at work, before you make anything:
 
@@ -151,7 +157,7 @@ lab.still(panel)
 # kubectl get pods -l app=web
 
 # %% [markdown]
-# Still `2/2`: the same rule, in the other direction. Pods keep the sidecar that they were born with. The next ones come without:
+# Still `2/2`: the same rule, in the other direction. Pods keep the sidecar with which they were made. The next ones come without:
 
 # %% language="bash"
 # kubectl rollout restart deployment web
@@ -161,8 +167,8 @@ lab.still(panel)
 # %% [markdown]
 # ## 8 · By hand
 #
-# Where the webhook may not be used (a platform team has not allowed it, or every byte of a manifest must be reviewed), `istioctl kube-inject` makes the same patch, on your side, before you apply.
-# How much longer does the file get?
+# Where the webhook may not be used (a platform team does not allow it, or every line of a manifest must be reviewed), `istioctl kube-inject` makes the
+# same patch, on your side, before you apply. How much longer does the file get?
 
 # %% language="bash"
 # istioctl kube-inject -f manifests/03_injection/03-byhand.yaml > byhand.yaml
@@ -172,8 +178,9 @@ lab.still(panel)
 # kubectl get pods -l app=byhand
 
 # %% [markdown]
-# `2/2` in a namespace without any label. (Read `byhand.yaml`, the longer file: it lies beside this notebook.) The price: the sidecar now stands **in the Deployment**. At the next upgrade of Istio the webhook would have put in the new proxy at the next
-# restart; here you must inject again, file by file.
+# `2/2` in a namespace without any label. (Read `byhand.yaml`, the longer file: it lies beside this notebook.) The price: the sidecar now stands **in
+# the Deployment**. At the next upgrade of Istio the webhook would have put in the new proxy at the next restart; here you must inject again, file by
+# file.
 
 # %%
 lab.diff_pods("byhand")
@@ -192,7 +199,8 @@ lab.diff_pods("byhand")
 # cat manifests/03_injection/04-legacy.yaml
 
 # %% [markdown]
-# The old application `legacy` must run **without** a sidecar in this namespace, while the namespace stays labelled. Paste the file from above into the cell, change what has to be changed, and run it.
+# The old application `legacy` must run **without** a sidecar in this namespace, while the namespace stays labelled. Paste the file from above into the
+# cell, change what has to be changed, and run it.
 
 # %% tags=["exercise"] exercise="3.1"
 lab.apply("""
@@ -225,7 +233,7 @@ lab.check("3.1")
 # %% [markdown]
 # ### 3.2 · One guest only
 #
-# Another team's namespace, `injection-guests`, has no label, and that shall stay so. Three applications run there, all `1/1`:
+# Another team's namespace, `injection-guests`, has no label, and it must stay so. Three applications run there, all `1/1`:
 
 # %% language="bash"
 # kubectl apply -f manifests/03_injection/05-guests.yaml
@@ -233,7 +241,8 @@ lab.check("3.1")
 # kubectl -n injection-guests get pods
 
 # %% [markdown]
-# Give **`guest`** a sidecar, by one command, without touching the namespace or the other two. (`kubectl patch` changes a part of an object; `kubectl edit` would do in a terminal.)
+# Give **`guest`** a sidecar, by one command, without touching the namespace or the other two. (`kubectl patch` changes a part of an object: `-p
+# '{"spec": {"replicas": 2}}'` sets one field of it. In the terminal `kubectl edit` would do as well.)
 
 # %% tags=["exercise"] exercise="3.2" language="bash"
 # # Exercise 3.2: your command goes here. It ends so: -n injection-guests
@@ -249,10 +258,11 @@ lab.check("3.2")
 # %% [markdown]
 # ### 3.3 · The veteran
 #
-# Nobody knows where the file of **`veteran`** is, and here the webhook may not be used at all. Give it a sidecar **by hand**, from what runs in the cluster. No label, neither on the namespace nor on the pod.
+# Nobody knows where the file of **`veteran`** is, and here the webhook may not be used at all. Give it a sidecar **by hand**, from what runs in the
+# cluster. No label, neither on the namespace nor on the pod.
 
 # %% tags=["exercise"] exercise="3.3" language="bash"
-# # Exercise 3.3: your command goes here. What does `kubectl get deployment veteran -o yaml` print?
+# # Exercise 3.3: your command goes here. What does `kubectl -n injection-guests get deployment veteran -o yaml` print?
 # kubectl -n injection-guests get pods
 
 # %% tags=["solution"] exercise="3.3" language="bash"
@@ -265,12 +275,12 @@ lab.check("3.3")
 # %% [markdown]
 # ## Take away
 #
-# * `kubectl label namespace NAME istio-injection=enabled` orders a sidecar for every **new** pod. Pods that run already must be made anew: `kubectl rollout restart`.
+# * `kubectl label namespace NAME istio-injection=enabled` asks for a sidecar in every **new** pod. Pods that run already must be created again: `kubectl rollout restart`.
 # * A webhook of istiod adds it. Nothing of Istio stands in your files.
 # * `istio-init` redirects the pod's traffic, `istio-proxy` is the Envoy. Your containers are not touched.
 # * A pod says no with the label `sidecar.istio.io/inject: "false"` on **the pod** (the template), with quotes. Its no always wins.
 # * `istioctl x check-inject` answers *will it get one?* before you make anything.
-# * `istioctl kube-inject` does it by hand, and leaves the upkeep to you.
+# * `istioctl kube-inject` does it by hand, and at every upgrade you must do it again.
 #
 # ## Clean up
 

@@ -1,9 +1,8 @@
 # %% [markdown]
 # # 5 · Canary releases
 #
-# You have a new version. It passed its tests, and still nobody knows how it does with real users. A **canary release** shows it to a
-# few of them first: one request in ten, or only your own team. If it does well it gets more; if it does badly you go back, and
-# most users never noticed.
+# You have a new version. It passed its tests, and still nobody knows how well it works with real users. A **canary release** shows it to a
+# few of them first: one request in ten, or only your own team. If it works well it gets more; if not, you go back, and most users have not noticed anything.
 #
 # **You will** run two versions of a web server side by side, send 10 % of the traffic to the new one, move it to 50 % and 100 % while
 # watching what really happens, retire the old version, roll back, and choose by header, by cookie and by user who sees what.
@@ -11,12 +10,12 @@
 # **You will learn** what `Gateway`, `VirtualService` and `DestinationRule` each decide, why a 10 % split is hardly ever exactly 10 %, and
 # the two mistakes that nearly everyone makes once.
 #
-# **You need** about 40 minutes. No earlier chapter is needed: the first cell below brings the cluster to where it has to be.
+# **You need** about 60 minutes. No earlier chapter is needed: the first cell below brings the cluster to where it has to be.
 
 # %% [markdown]
 # ![You ask the ingress gateway, an Envoy; it sends 90 of 100 requests to web-v1 and 10 to web-v2. istiod tells it the rules.](pictures/05_canary.svg)
 #
-# The decision falls in **one place**: the Envoy of the ingress gateway. istiod is not on the path of a request; it only tells Envoy
+# The decision is made in **one place**: the Envoy of the ingress gateway. istiod is not on the path of a request; it only tells Envoy
 # the rules. Your nginx pods know nothing about any of this.
 
 # %%
@@ -33,8 +32,6 @@ lab.chapter("05-canary")
 
 # %% language="bash"
 # kubectl apply -f manifests/05_canary/01-web.yaml
-
-# %% language="bash"
 # kubectl rollout status deployment/web-v1 --timeout=120s
 # kubectl rollout status deployment/web-v2 --timeout=120s
 # kubectl get pods -L version
@@ -49,11 +46,12 @@ lab.chapter("05-canary")
 # A Service selects pods by label. This one looks for `app: web` only, so **both** versions stand behind it.
 
 # %% language="bash"
+# cat manifests/05_canary/02-service.yaml
 # kubectl apply -f manifests/05_canary/02-service.yaml
 # kubectl get endpointslices -l kubernetes.io/service-name=web
 
 # %% [markdown]
-# Two addresses, one for each version. Kubernetes alone would now share connections out evenly *by pod*: to give v2 10 % you would have to
+# Two addresses, one for each version. Kubernetes alone would now spread connections evenly over the *pods*: to give v2 10 % you would have to
 # run nine pods of v1 for each pod of v2. With a mesh, how many pods you run and how much traffic each version gets are **two
 # separate decisions**.
 #
@@ -73,9 +71,10 @@ lab.chapter("05-canary")
 # machine: [http://127.0.0.1:31718](http://127.0.0.1:31718). (The first cell printed the address that is right for your cluster, and
 # `$INGRESS_URL` holds it in every shell cell.)
 #
-# The `Gateway` object opens the door and says for which host names. It does not say where requests go.
+# The [Gateway](words.md#Gateway) object opens the port and says for which host names. It does not say where requests go.
 
 # %% language="bash"
+# cat manifests/05_canary/03-gateway.yaml
 # kubectl apply -f manifests/05_canary/03-gateway.yaml
 
 # %%
@@ -88,7 +87,7 @@ lab.request("/")
 #
 # ## 4 · The rule: the VirtualService, 90 to 10
 #
-# The `VirtualService` says where requests go: 90 of 100 to the *subset* `v1` of the Service, 10 to `v2`.
+# The `VirtualService` says where requests go: 90 of 100 to the [subset](words.md#subset) `v1` of the Service, a part of its pods, and 10 to `v2`.
 
 # %% language="bash"
 # cat manifests/05_canary/04-virtualservice-90-10.yaml
@@ -99,10 +98,9 @@ lab.wait()
 lab.request("/")
 
 # %% [markdown]
-# **503.** Kubernetes took the object without a word, and yet no request gets through. This is the first of the two mistakes that nearly
-# everyone makes, and we made it on purpose: **what `v1` and `v2` mean has not been said anywhere.** `subset: v1` is just a name. Envoy's
-# access log, in the gateway's pod, says it in two letters. (Envoy writes its log in batches, so the line may take a second to appear; the cell
-# waits for it.)
+# **503.** Kubernetes took the object without a word, and yet no request gets through. This is the first of the two mistakes that nearly everyone makes,
+# and it was made here on purpose: **nothing says yet what `v1` and `v2` mean.** `subset: v1` is only a name. Envoy's access log, in the gateway's pod,
+# says so in two letters. (Envoy writes its log in batches, so the line may take a second to appear; the cell waits for it.)
 
 # %%
 lab.access_log(" NC ", lines=1)
@@ -158,15 +156,14 @@ for turn in range(3):
     print(lab.traffic(10))
 
 # %% [markdown]
-# Was v2 at 10 % each time? Hardly. Envoy does not deal requests out like cards, nine here and one there: **it throws a die for every
-# request.** Ten throws say next to nothing:
+# Was v2 at 10 % each time? Probably not. Envoy does not count off nine requests for v1 and then one for v2: **it decides each request at random**, with
+# a chance of 10 %. So ten requests say almost nothing:
 
 # %%
 lab.chance(10, 0.10)
 
 # %% [markdown]
-# So whoever sends ten requests with curl and concludes that the weights are broken has been fooled by chance. With a thousand it looks
-# different:
+# Whoever sends ten requests with curl and thinks that the weights are broken may only have seen chance. With a thousand it looks different:
 
 # %%
 lab.traffic(1000)
@@ -184,12 +181,12 @@ lab.how_many_requests(0.10, 0.20)
 # The same sum says how long a canary has to run. At 5 requests a second, 500 requests take under two minutes. An error that strikes one
 # request in a thousand needs far more than that, so a canary at 1 % for five minutes proves little.
 #
-# One more consequence: the weight counts **requests, not users.** One user who loads a page with thirty pictures throws the die thirty-one
-# times, and may get a page of v2 with pictures of v1. Section 9 has the cure.
+# One more consequence: the weight counts **requests, not users.** For one user who loads a page with thirty pictures, Envoy decides thirty-one times,
+# and may send a page of v2 with pictures of v1. Section 9 solves that.
 #
-# ## 7 · Turn the knob yourself
+# ## 7 · Move the weights yourself
 #
-# Press **Start load**, then drag a slider. Each move patches the VirtualService `web`, just as `kubectl apply` would; the plot shows the share that you
+# Press **Start load**, then move a slider. Each move patches the VirtualService `web`, just as `kubectl apply` would; the plot shows the share that you
 # want and the share that is observed, with the band in which chance may keep it. Watch how soon the traffic follows.
 
 # %%
@@ -212,7 +209,10 @@ panel.stop()
 #
 # 1. Go from 10 to 50 in one step. How long until the band holds the new share?
 # 2. Put v2 at 1. How long do you have to wait until you could tell 1 % from 2 %?
-# 3. Leave the panel running and go on reading: the next cells change the same weights with `kubectl`, and the panel shows it.
+# 3. Leave the panel running and go on reading: the next cells change the same weights with `kubectl`, and the panel shows it. (Cells take some seconds longer while its load runs.)
+#
+# `panel = lab.panel()` and then `panel.record("run.film")` in new cells keep what the panel shows from now on; `lab.replay("run.film")` shows it again
+# later, without a cluster.
 #
 # ## 8 · The release, step by step
 #
@@ -236,7 +236,7 @@ lab.wait()
 lab.traffic(500)
 
 # %% [markdown]
-# Not one request to v1. A weight of 0 is not *seldom*, it is *never*. Nobody uses the old version any more, so it can be retired:
+# Not one request to v1. A weight of 0 is not *seldom*, it is *never*. Nobody uses the old version any more, so its pods can go:
 
 # %% language="bash"
 # kubectl scale deployment/web-v1 --replicas=0
@@ -246,9 +246,8 @@ lab.traffic(500)
 # %% [markdown]
 # ### And back again
 #
-# An hour later somebody finds that v2 loses orders. Roll back! The reflex is to put the weights back at once. But v1 has **no pods** at
-# this moment, and a route to nobody answers 503 with the flag `UH`, *no healthy upstream*: the cure would be worse than the illness.
-# **Pods first, traffic second:**
+# An hour later somebody finds that v2 loses orders. You must go back. Most people would put the weights back at once. But v1 has **no pods** at
+# this moment, and a route to nobody answers 503 with the flag `UH`, *no healthy upstream*: that would be worse than v2. **Pods first, traffic second:**
 
 # %% language="bash"
 # kubectl scale deployment/web-v1 --replicas=1
@@ -270,14 +269,15 @@ lab.wait()
 lab.traffic(500)
 
 # %% [markdown]
-# This is why v1 kept its line with `weight: 0`, and why many teams keep the old pods for a day: then going back is one number, and takes effect
+# This is why v1 is still in the rule, with `weight: 0`, and why many teams keep the old pods for a day: then going back is one number, and takes effect
 # in less than a second, on the next request.
 #
 # ### Let a rule do it
 #
-# Nobody watches a plot at three in the morning. What you did by hand can be a rule: one step, watch, go on while at most 1 % of the answers fail and 95 % of them come
-# within half a second, otherwise back to where it began. It goes **back** only when the whole band lies above 1 %, and **on** only after 100 requests: silence promotes
-# nothing. (Flagger and Argo Rollouts do this in a cluster.) Press **Begin rollout**. Once more, and scale `web-v2` to 0 replicas in a terminal meanwhile: what happens?
+# Nobody watches a plot at three in the morning. What you did by hand can be a rule: one step, watch, go on while at most 1 % of the answers fail and 95
+# % of them come within half a second, otherwise back to where it began. It goes **back** only when the whole band lies above 1 %, and **on** only after
+# 100 requests: silence promotes nothing. (Flagger and Argo Rollouts do this in a cluster.) Press **Begin rollout**. Once more, and scale `web-v2` to 0
+# replicas in a terminal meanwhile: what happens?
 
 # %%
 lab.rollout_panel()
@@ -309,14 +309,16 @@ print(lab.request("/", headers={"x-team": "internal"}))
 print(lab.request("/"))
 
 # %% [markdown]
-# The second classic mistake hides in the order. **Rules are tried from top to bottom, and the first that fits decides.** A rule without
-# `match` fits everything, so everything below it is dead. Header names are written in lower case; values must fit to the letter.
+# The second common mistake is the order. **Rules are tried from top to bottom, and the first that fits decides.** A rule without `match` fits
+# everything, so everything below it is never reached. Names of headers may be written in capital or small letters, here and in the request; values must
+# be exactly the same.
 #
 # ### By cookie
 #
-# Volunteers press *try the new page*, your site gives them the cookie `beta=yes`, and they keep seeing v2 until it expires. A browser sends
-# **all** its cookies in one header, `session=4711; beta=yes; theme=dark`, so `exact: beta=yes` would fit almost nobody. Hence a regular
-# expression, and Envoy wants it to fit the **whole** value:
+# Volunteers press *try the new page*, your site gives them the cookie `beta=yes`, and they keep seeing v2 until it expires. A browser sends **all** its
+# cookies in one header, `session=4711; beta=yes; theme=dark`, so `exact: beta=yes` would fit almost nobody. So it takes a regular expression, which
+# must fit the **whole** value. In YAML, put it in **single** quotes: in double ones YAML takes the backslash for the beginning of a special character,
+# and refuses it.
 #
 # | part | stands for |
 # |---|---|
@@ -325,6 +327,7 @@ print(lab.request("/"))
 # | `(;.*)?` | other cookies after it, or none |
 
 # %% language="bash"
+# cat manifests/05_canary/09-virtualservice-cookie.yaml
 # kubectl apply -f manifests/05_canary/09-virtualservice-cookie.yaml
 
 # %%
@@ -335,10 +338,11 @@ print(lab.request("/", cookies={"session": "4711", "alphabeta": "yes"}))
 # %% [markdown]
 # ### By user
 #
-# Here is the cure for *requests, not users*. The system in front of yours knows who is logged in and passes it on as `x-user-id`. Let the users
+# This solves *requests, not users*. The system in front of yours knows who is logged in and passes it on as `x-user-id`. Let the users
 # whose number ends in 0 see v2: **one user in ten, and each of them every time**, pictures included.
 
 # %% language="bash"
+# cat manifests/05_canary/10-virtualservice-user.yaml
 # kubectl apply -f manifests/05_canary/10-virtualservice-user.yaml
 
 # %%
@@ -349,7 +353,7 @@ print(lab.traffic(50, headers={"x-user-id": "4711"}))
 # %% [markdown]
 # ### Which rule, and why?
 #
-# Sooner or later a request goes where you did not want it. The inspector sends **one** request and shows the rules that the gateway's Envoy holds, in the order in
+# Some day a request goes where you did not want it. The inspector sends **one** request and shows the rules that the gateway's Envoy holds, in the order in
 # which it tries them: which one it took, and what was missing in those before it. Under that stands what every proxy on the way wrote into its log. Type
 # `x-user-id: 4711` as a header, press **Send one request**, then try 4710.
 
@@ -368,7 +372,7 @@ lab.still(panel)
 # A warning for real life: anybody can send a header. If v2 must stay secret, let the gateway remove such headers from outside requests, or route
 # by a signed token instead.
 #
-# Let us put the split back before the exercises:
+# Put the split back before the exercises:
 
 # %% language="bash"
 # kubectl apply -f manifests/05_canary/04-virtualservice-90-10.yaml
@@ -476,7 +480,7 @@ lab.check("5.2")
 # * **Gateway** opens a port for host names, **VirtualService** chooses where requests go, **DestinationRule** says which pods a subset is. Define
 #   subsets before you route to them; a route to an undefined one is `503 NC`.
 # * How many pods run and how much traffic they get are separate decisions. Pods first, then traffic; for going back as well.
-# * A weight is a die thrown **for each request**. Ten requests prove nothing; ask how many it takes before you judge.
+# * A weight is a chance, decided anew **for each request**. Ten requests prove nothing; ask how many it takes before you judge.
 # * Rules are tried from top to bottom, and the first that fits decides. The rule without `match` comes last.
 # * Want *the same users every time*? Match on something that stays with the user, not on a weight.
 # * `istioctl analyze` finds wrong names, the access log's flags (`NC`, `UH`) say why Envoy failed, `istioctl proxy-config routes` shows what it holds.

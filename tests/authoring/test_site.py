@@ -48,7 +48,7 @@ NOTEBOOK = {
         code("seconds = 0", tags=("parameters",)),
         code("seconds = 4", tags=("injected-parameters",)),
         code("lab.parametrise(seconds=seconds)", tags=("headless",)),
-        words("# 5 · Canary\n\n**A canary** is a [bird](06_circuit_breaking.ipynb)."),
+        words("# 5 · Canary\n\n**A canary** is a [bird](06_circuit_breaking.ipynb) of one [subset](words.md#subset)."),
         words("![a picture](pictures/05_canary.svg) and [a file](manifests/05_canary/01-web.yaml)"),
         code("%%bash\nkubectl get pods", said("web-v1\n"), said("web-v2\n")),
         code("lab.weight_panel()", shown(**WIDGET)),
@@ -80,6 +80,8 @@ def page(folder: Path) -> str:
 def test_links_lead_somewhere_and_nothing_is_fetched_from_elsewhere(folder: Path, page: str) -> None:
     assert links.check(folder) == ()
     assert 'href="06_circuit_breaking.html"' in page
+    assert 'href="words.html#subset"' in page
+    assert "DestinationRule" in (folder / "words.html").read_text()
     assert ".ipynb" not in page
 
 
@@ -124,7 +126,8 @@ def test_solution_is_folded_and_prints_stand_together(page: str) -> None:
 def test_index_has_the_way_through_the_chapters_and_pages_lead_on(folder: Path, page: str) -> None:
     index = (folder / "index.html").read_text()
     assert index.index("05_canary.html") < index.index("06_circuit_breaking.html")
-    assert "A canary is a bird." in index
+    assert "A canary is a bird of one subset." in index
+    assert '<img src="pictures/05_canary.svg" alt="">' in index
     assert "40 minutes, 2 exercises" in index
     assert "Executed on 2026-01-02" in index
     assert 'href="06_circuit_breaking.html">Circuit breaking →' in page

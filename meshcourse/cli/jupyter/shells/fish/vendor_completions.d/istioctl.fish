@@ -1,0 +1,1 @@
+istioctl completion fish 2>/dev/null | source

@@ -1,0 +1,1 @@
+kubectl completion fish 2>/dev/null | source

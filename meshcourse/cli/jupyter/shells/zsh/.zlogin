@@ -1,0 +1,4 @@
+# The learner's own .zlogin.
+ZDOTDIR=$MESHCOURSE_ZDOTDIR
+[[ -r $ZDOTDIR/.zlogin ]] && . "$ZDOTDIR/.zlogin"
+MESHCOURSE_ZDOTDIR=$ZDOTDIR ZDOTDIR=$MESHCOURSE_SHELLS/zsh

@@ -1,0 +1,4 @@
+# The learner's own .zshenv.
+ZDOTDIR=$MESHCOURSE_ZDOTDIR
+[[ -r $ZDOTDIR/.zshenv ]] && . "$ZDOTDIR/.zshenv"
+MESHCOURSE_ZDOTDIR=$ZDOTDIR ZDOTDIR=$MESHCOURSE_SHELLS/zsh
