@@ -7,7 +7,6 @@ what bears the label, and nothing else.
 from __future__ import annotations
 
 import dataclasses
-import functools
 import json
 import os
 import time
@@ -17,16 +16,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import urllib3
 import yaml
-from kubernetes import client, config
-from kubernetes.client.exceptions import ApiException
 
 from meshcourse.backends import cleanup, forwarding, ingress, learners, programs, rbac, records
 from meshcourse.backends.backend import Component, Report, Status
 from meshcourse.backends.records import Record
 from meshcourse.core import settings
-from meshcourse.core.errors import ClusterError
+from meshcourse.core.errors import ClusterError, MeshcourseError
+from meshcourse.kube import resources
+from meshcourse.kube.connection import Connection
 
 
 @dataclass(frozen=True)
@@ -68,11 +66,11 @@ class Existing:
             return False
         forwarding.stop(record.home)
         try:
-            environment = self._environment(record)
-            cleanup.remove(environment, cleanup.find(environment, record.owner), report)
-        except ClusterError as error:
+            connection = Connection(record.kubeconfig, record.ingress_url, self._environment(record))
+            cleanup.remove(connection, cleanup.find(connection, record.owner), report)
+        except MeshcourseError as error:
             raise ClusterError(
-                f"What lessons made in cluster {self.name} could not be taken away.",
+                f"What lessons made in cluster {self.name} could not be removed.",
                 why=error.why or error.what,
                 next=f"meshcourse down --name {self.name}    # once it answers; or forget it: rm -r {record.home}",
             ) from error
@@ -174,11 +172,9 @@ class Existing:
                 )
 
     def _must_be_allowed(self, record: Record, report: Report) -> None:
-        api = _api(record.kubeconfig)
-        _ask(client.VersionApi(api).get_code)
         needed = rbac.needed()
         report(f"asking the API server for {len(needed)} rights")
-        missing = rbac.missing(api, (*needed, rbac.ADMINISTRATOR) if self.installs else needed)
+        missing = rbac.missing(Connection(record.kubeconfig, ""), (*needed, rbac.ADMINISTRATOR) if self.installs else needed)
         if missing:
             raise rbac.lacking(missing, who=f"Context {record.context}")
 
@@ -186,10 +182,10 @@ class Existing:
         """With a port of the gateway that is that learner's alone."""
         learners.check_way(self.way)
         if record.gateway_port == settings.HTTP_PORT:
-            api = _api(record.kubeconfig)
-            found = _ask(functools.partial(client.CoreV1Api(api).list_namespace, label_selector=settings.LEARNER_LABEL))
-            plain: Any = api.sanitize_for_serialization
-            record = dataclasses.replace(record, gateway_port=learners.choose(record.learner, plain(found)["items"]))
+            connection = Connection(record.kubeconfig, "")
+            found = resources.ask(connection.core().list_namespace, label_selector=settings.LEARNER_LABEL, _request_timeout=rbac.PATIENCE)
+            port = learners.choose(record.learner, connection.plain(found)["items"])
+            record = dataclasses.replace(record, gateway_port=port)
         report(f"learner {record.learner}: namespaces {record.learner}-*, port {record.gateway_port} of the ingress gateway")
         return record
 
@@ -199,18 +195,11 @@ class Existing:
             way = ingress.PORT_FORWARD
         if way not in ingress.WAYS:
             return dataclasses.replace(record, ingress=way, ingress_url=way)
-        api = _api(record.kubeconfig)
-        core = client.CoreV1Api(api)
-        service = _ask(core.read_namespaced_service, ingress.SERVICE, ingress.NAMESPACE)
-        nodes = _ask(core.list_node)
-        plain: Any = api.sanitize_for_serialization
-        door = ingress.find(
-            way,
-            plain(service) if service else None,
-            plain(nodes)["items"] if nodes else (),
-            record.api_url,
-            answers=ingress.answers,
-        )
+        connection = Connection(record.kubeconfig, "")
+        gateway, core = (settings.INGRESS_GATEWAY, settings.ISTIO_NAMESPACE), connection.core()
+        service = connection.plain(resources.read(core.read_namespaced_service, *gateway, _request_timeout=rbac.PATIENCE))
+        nodes = connection.plain(resources.ask(core.list_node, _request_timeout=rbac.PATIENCE))["items"]
+        door = ingress.find(way, service, nodes, record.api_url, answers=ingress.answers)
         forwarding.stop(record.home)
         if door is None:
             port = forwarding.free_port()
@@ -243,26 +232,3 @@ def extract(source: str, context: str) -> dict[str, Any]:
             next=f"meshcourse up ... --context {known[0] if known else 'NAME'}",
         ) from error
     return content
-
-
-def _api(kubeconfig: Path) -> client.ApiClient:
-    configuration = client.Configuration()
-    try:
-        config.load_kube_config(str(kubeconfig), client_configuration=configuration, persist_config=False)  # type: ignore[no-untyped-call]
-    except (OSError, config.ConfigException) as error:
-        raise ClusterError(f"The kubeconfig {kubeconfig} cannot be used.", why=str(error), next="kubectl config view") from error
-    configuration.retries = 1
-    return client.ApiClient(configuration)
-
-
-def _ask(call: Any, *arguments: Any) -> Any:  # noqa: ANN401 - the Kubernetes client is untyped
-    """`call(*arguments)`, or None when the object is not there. Raises ClusterError when nobody answers or it is refused."""
-    try:
-        return call(*arguments, _request_timeout=rbac.PATIENCE)
-    except ApiException as error:
-        if error.status == 404:  # noqa: PLR2004 - Not Found
-            return None
-        why = f"{error.status} {error.reason}"
-        raise ClusterError("The API server refused.", why=why, next="kubectl auth can-i --list    # does the login still hold?") from error
-    except (OSError, urllib3.exceptions.HTTPError) as error:
-        raise ClusterError("The cluster does not answer.", why=str(error), next="kubectl version    # with the same kubeconfig") from error

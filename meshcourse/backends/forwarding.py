@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import Final
 
-from meshcourse.backends import ingress, programs
+from meshcourse.backends import programs
 from meshcourse.cluster import clusters
 from meshcourse.core import settings
 from meshcourse.core.errors import ClusterError
@@ -101,8 +101,8 @@ def keep(kubectl: str, home: Path, port: int, lock: int, inner: int) -> None:
     words = [kubectl, "--kubeconfig", str(home / "kubeconfig"), "port-forward", "--address", "127.0.0.1"]
     words += [
         "--namespace",
-        ingress.NAMESPACE,
-        f"{'service' if inner == settings.HTTP_PORT else 'deployment'}/{ingress.SERVICE}",
+        settings.ISTIO_NAMESPACE,
+        f"{'service' if inner == settings.HTTP_PORT else 'deployment'}/{settings.INGRESS_GATEWAY}",
         f"{port}:{inner}",
     ]
     failures = 0

@@ -14,10 +14,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from meshcourse.core import settings
 from meshcourse.core.errors import ClusterError
 
-NAMESPACE: Final = "istio-system"
-SERVICE: Final = "istio-ingressgateway"
 AUTO: Final = "auto"
 LOAD_BALANCER: Final = "load-balancer"
 NODE_PORT: Final = "node-port"
@@ -66,9 +65,8 @@ def find(
             return door
         tried.append(door.url)
     if way in {LOAD_BALANCER, NODE_PORT}:
-        why = (
-            f"nothing answers at {', '.join(tried)}" if tried else f"the Service {NAMESPACE}/{SERVICE} has none" if service else "no Istio"
-        )
+        has_none = f"the Service {settings.ISTIO_NAMESPACE}/{settings.INGRESS_GATEWAY} has none" if service else "Istio is not installed"
+        why = f"nothing answers at {', '.join(tried)}" if tried else has_none
         next_step = "meshcourse up ... --ingress port-forward    # works wherever kubectl works"
         raise ClusterError(f"The ingress gateway cannot be reached by {way}.", why=why, next=next_step)
     return None

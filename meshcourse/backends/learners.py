@@ -38,7 +38,7 @@ def check_way(way: str) -> None:
     if way in {ingress.LOAD_BALANCER, ingress.NODE_PORT}:
         raise ClusterError(
             f"A learner's own port cannot be reached by {way}.",
-            why=f"the Service {ingress.NAMESPACE}/{ingress.SERVICE} does not have it; it is open in the gateway's pod",
+            why=f"the Service {settings.ISTIO_NAMESPACE}/{settings.INGRESS_GATEWAY} does not have it; it is open in the gateway's pod",
             next="meshcourse up ... --ingress port-forward    # or --ingress URL, where an administrator has opened it",
         )
 

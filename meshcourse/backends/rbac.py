@@ -12,12 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import urllib3
 import yaml
-from kubernetes import client
-from kubernetes.client.exceptions import ApiException
 
-from meshcourse.core.errors import ClusterError, KubernetesError
+from meshcourse.core.errors import ClusterError
+from meshcourse.kube import resources
+from meshcourse.kube.connection import Connection
 
 FILE: Final = Path(__file__).with_name("rbac.yaml")
 PATIENCE: Final = 15.0
@@ -62,29 +61,17 @@ def needed(path: Path = FILE) -> tuple[Right, ...]:
     )
 
 
-def missing(api: client.ApiClient, asked: Iterable[Right]) -> tuple[Right, ...]:
-    """Those of `asked` that the API server would refuse. Raises KubernetesError when it does not answer at all."""
-    reviews = client.AuthorizationV1Api(api)
+def missing(connection: Connection, asked: Iterable[Right]) -> tuple[Right, ...]:
+    """Those of `asked` that the API server would refuse. Raises KubernetesError when it does not say."""
+    review = connection.authorization().create_self_subject_access_review
 
     def refused(right: Right) -> bool:
-        body: Any = right.review()  # the client takes plain JSON as well
-        answer: Any = reviews.create_self_subject_access_review(body, _request_timeout=PATIENCE)
+        answer = resources.ask(review, right.review(), refusal="The API server does not say what you may do.", _request_timeout=PATIENCE)
         return not answer.status.allowed
 
     asked = tuple(asked)
-    try:
-        with ThreadPoolExecutor(AT_ONCE) as several:
-            return tuple(right for right, is_refused in zip(asked, several.map(refused, asked), strict=True) if is_refused)
-    except ApiException as error:
-        status = {"status": "Failure", "code": int(error.status or 0), "reason": str(error.reason)}
-        why = f"{error.status} {error.reason}"
-        raise KubernetesError(
-            "The API server does not say what you may do.", why=why, next="kubectl auth can-i --list", status=status
-        ) from error
-    except (OSError, urllib3.exceptions.HTTPError) as error:
-        raise KubernetesError(
-            "The cluster does not answer.", why=str(error), next="kubectl version    # with the same kubeconfig"
-        ) from error
+    with ThreadPoolExecutor(AT_ONCE) as several:
+        return tuple(right for right, is_refused in zip(asked, several.map(refused, asked), strict=True) if is_refused)
 
 
 def lacking(found: Iterable[Right], *, who: str) -> ClusterError:

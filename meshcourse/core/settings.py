@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 KUBERNETES: Final = "1.36.3"
-ETCD: Final = "3.6"
 ISTIO: Final = "1.31.0"
 ENVOY: Final = "1.39.3"
 ISTIO_HUB: Final = "registry.istio.io/release"
+ISTIO_NAMESPACE: Final = "istio-system"
+INGRESS_GATEWAY: Final = "istio-ingressgateway"
 
 DEFAULT_CLUSTER: Final = "meshcourse"
 DEFAULT_PROFILE: Final = "demo"

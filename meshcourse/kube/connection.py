@@ -10,6 +10,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from kubernetes import client, config
 
@@ -48,6 +49,18 @@ class Connection:
         """Istio's own kinds: VirtualService, DestinationRule, Gateway."""
         return client.CustomObjectsApi(self.api())
 
+    def admission(self) -> client.AdmissionregistrationV1Api:
+        """Webhooks and admission policies."""
+        return client.AdmissionregistrationV1Api(self.api())
+
+    def authorization(self) -> client.AuthorizationV1Api:
+        """What this login may do."""
+        return client.AuthorizationV1Api(self.api())
+
+    def plain(self, answer: object) -> Any:  # noqa: ANN401 - JSON has no one shape
+        """An answer of these clients as JSON, with the API's own names: what `kubectl -o json` prints."""
+        return self.api().sanitize_for_serialization(answer)  # type: ignore[no-untyped-call]
+
     @property
     def learner(self) -> str:
         """For which of several learners who share the cluster; empty where nobody shares it."""
@@ -67,5 +80,6 @@ class Connection:
 def _api(kubeconfig: Path, changed: int) -> client.ApiClient:  # noqa: ARG001 - `changed` makes a rewritten kubeconfig a new key
     """Read once per kubeconfig: reading it writes certificates to temporary files, too slow for a slider's every move."""
     configuration = client.Configuration()
+    configuration.retries = 1  # a cluster that is silent costs two timeouts, not four
     config.load_kube_config(str(kubeconfig), client_configuration=configuration, persist_config=False)  # type: ignore[no-untyped-call]
     return client.ApiClient(configuration)

@@ -9,6 +9,7 @@ import json
 import re
 import time
 from collections.abc import Sequence
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,6 +34,7 @@ _CODES: Final = {
 }
 _SERVER_SAID: Final = re.compile(r"Error from server(?: \((?P<reason>\w+)\))?: (?P<message>.*)", re.DOTALL)
 _INVALID: Final = re.compile(r"(?P<message>The .+ is invalid: .*)", re.DOTALL)
+_DOES_IT_RUN: Final = "kubectl version    # and `meshcourse status`, if meshcourse started the cluster"
 # What kubectl prints when nobody answers it.
 _SILENT: Final = ("refused", "no such host", "handshake timeout", "i/o timeout", "connection reset", "failed to download openapi")
 _UNKNOWN: Final = re.compile(r'no matches for kind "[^"]*" in version "(?:(?P<group>[^"/]+)/)?')
@@ -98,7 +100,7 @@ def refusal(done: Completed, source: str) -> errors.KubernetesError:
             f"kubectl api-resources --api-group={group}    # how its kinds are spelled; are there none? Istio's come with its installation",
         )
     elif any(sign in words for sign in _SILENT):
-        what, why, following = "The cluster does not answer.", words, "meshcourse status    # and `meshcourse up` if it does not run"
+        what, why, following = "The cluster does not answer.", words, _DOES_IT_RUN
     else:
         what, why, following = f"kubectl could not use {source}.", words, f"{done.command.replace(' -f -', ' -f FILE')}"
     status = {"status": "Failure", "reason": reason, "message": message, "code": _CODES.get(reason, 0)}
@@ -155,33 +157,30 @@ def hold_up(connection: Connection, namespace: str) -> str:
     return f"{warnings[-1].involved_object.name}: {warnings[-1].reason}: {warnings[-1].message}" if warnings else ""
 
 
-def read(call: Any, *arguments: Any) -> Any:  # noqa: ANN401 - the Kubernetes client is untyped
-    """`call(*arguments)`, or None when the object is not there. Raises KubernetesError for every other refusal."""
+def read(call: Any, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - the Kubernetes client is untyped
+    """`ask`, or None when the object is not there."""
     try:
-        return call(*arguments)
-    except ApiException as error:
-        if error.status == 404:  # noqa: PLR2004 - Not Found
+        return ask(call, *arguments, **options)
+    except errors.KubernetesError as error:
+        if error.code == HTTPStatus.NOT_FOUND:
             return None
-        raise unanswered(error) from error
+        raise
+
+
+def ask(call: Any, *arguments: Any, refusal: str = "The API server refused.", **options: Any) -> Any:  # noqa: ANN401 - as `read`
+    """`call(*arguments, **options)`, a method of the Kubernetes client.
+
+    Raises KubernetesError: with the API server's Status and `refusal` as its first sentence when it refuses, with code 0 when it is silent.
+    """
+    try:
+        return call(*arguments, **options)
+    except ApiException as error:
+        raise _refused(error, refusal) from error
     except (OSError, urllib3.exceptions.HTTPError) as error:
-        raise unanswered(error) from error
+        raise errors.KubernetesError("The cluster does not answer.", why=str(error), next=_DOES_IT_RUN) from error
 
 
-def unanswered(error: Exception) -> errors.KubernetesError:
-    """The KubernetesError for an exception of the Kubernetes client."""
-    code = int(getattr(error, "status", 0) or 0)
-    if code:
-        status = {"status": "Failure", "code": code, "reason": getattr(error, "reason", ""), "message": str(getattr(error, "body", ""))}
-        return errors.KubernetesError(
-            "The API server refused.", why=f"{code} {status['reason']}", next="kubectl auth can-i --list", status=status
-        )
-    return errors.KubernetesError(
-        "The cluster does not answer.", why=str(error), next="meshcourse status    # and `meshcourse up` if it does not run"
-    )
-
-
-def refused(error: ApiException, what: str, following: str = "") -> errors.KubernetesError:
-    """The KubernetesError for a refusal, with the Status that the API server sent."""
+def _refused(error: ApiException, what: str) -> errors.KubernetesError:
     try:
         status = json.loads(error.body or "")
     except (TypeError, ValueError):
@@ -195,4 +194,6 @@ def refused(error: ApiException, what: str, following: str = "") -> errors.Kuber
             "message": str(error.body or ""),
         }
     why = str(status.get("message") or status.get("reason") or f"HTTP {error.status}")
-    return errors.KubernetesError(what, why=why, next=following or "correct what it names and try again", status=status)
+    denied = error.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
+    following = "kubectl auth can-i --list    # what may this login do?" if denied else "correct what it names and try again"
+    return errors.KubernetesError(what, why=why, next=following, status=status)

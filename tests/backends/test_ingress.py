@@ -74,7 +74,7 @@ def test_first_door_that_answers_is_taken_else_a_port_is_forwarded(way: str, ans
     ("way", "given", "why"),
     [
         ("load-balancer", service(), "has none"),
-        ("load-balancer", None, "no Istio"),
+        ("load-balancer", None, "Istio is not installed"),
         ("node-port", service(), "nothing answers at http://192.0.2.2:31718"),
     ],
 )
