@@ -37,7 +37,7 @@ _METADATA: Final = {
 def build(sources: Path, out: Path, *, solutions: bool = False, names: Collection[str] = ()) -> tuple[Path, ...]:
     """Write one notebook into `out` for each source in the folder `sources`, or for those of `names` only; returns their paths.
 
-    Raises CourseError for a source that breaks the rules (see `notebook`), and for a name that is no source's.
+    Raises CourseError for a source that breaks the rules (see `notebook`), and for a name without a source.
     """
     out.mkdir(parents=True, exist_ok=True)
     written = []

@@ -1,7 +1,7 @@
 """What the course made in an existing cluster: found by its label, and removed.
 
-Lessons put the label on every namespace that they make or label, and on istio-system when it was the course that installed Istio; the
-annotation beside it says which of the two.
+Lessons label every namespace that they create or change, and istio-system when the course installed Istio; an annotation says which of
+the two it was.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ _CREATED: Final = " created"
 
 @dataclass(frozen=True)
 class Belongings:
-    """Namespaces to delete, namespaces to take the injection label from, and whether Istio is to be uninstalled."""
+    """Namespaces to delete, namespaces to remove the injection label from, and whether to uninstall Istio."""
 
     created: tuple[str, ...] = ()
     labelled: tuple[str, ...] = ()
     istio: bool = False
 
 
-def sort(labelled_ones: Iterable[Mapping[str, Any]]) -> Belongings:
-    """What to do about each namespace that has the label, by its annotation."""
+def sort(listed: Iterable[Mapping[str, Any]]) -> Belongings:
+    """Sort the labelled namespaces by their annotation."""
     created: list[str] = []
     labelled: list[str] = []
     istio = False
-    for each in labelled_ones:
+    for each in listed:
         name = each["metadata"]["name"]
         made = each["metadata"].get("annotations", {}).get(settings.NOTE, "").endswith(_CREATED)
         if name == installation.NAMESPACE:

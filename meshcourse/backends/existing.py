@@ -1,7 +1,7 @@
-"""The backend for a cluster that somebody else made and keeps: whatever a kubeconfig and a context name.
+"""The backend for an existing cluster, which a kubeconfig and a context name.
 
-`up` looks, asks the API server what is allowed, and makes nothing in the cluster; lessons make namespaces and label them; `down` takes away
-what bears the label, and nothing else.
+`up` checks the cluster and the login's rights, and makes nothing in it. Lessons create namespaces and label them. `down` removes what has
+the label, and nothing else.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import yaml
 from meshcourse.backends import cleanup, forwarding, ingress, learners, programs, rbac, records
 from meshcourse.backends.backend import Component, Report, Status
 from meshcourse.backends.records import Record
-from meshcourse.core import settings
+from meshcourse.core import files, settings
 from meshcourse.core.errors import ClusterError, MeshcourseError
 from meshcourse.kube import resources
 from meshcourse.kube.connection import Connection
@@ -29,10 +29,10 @@ from meshcourse.kube.connection import Connection
 
 @dataclass(frozen=True)
 class Existing:
-    """The cluster that `context` of the kubeconfig file `source` names; both may be empty for what kubectl itself would take.
+    """The cluster that `context` of the kubeconfig file `source` names; both may be empty: then kubectl's own defaults apply.
 
     `way` is one of ingress.WAYS or a URL. `learner` is one of several who share the cluster, or empty. `installs` says
-    that Istio will be installed, which takes more rights.
+    that Istio will be installed, which needs more rights.
     """
 
     name: str = settings.DEFAULT_CLUSTER
@@ -44,7 +44,7 @@ class Existing:
     learner: str = ""
 
     def up(self, report: Report) -> Status:
-        """Look at the cluster and remember it, or find it remembered. Nothing is made in it. Raises ClusterError, KubernetesError."""
+        """Check the cluster and record it. Nothing is made in it. Raises ClusterError, KubernetesError."""
         ingress.check_way(self.way)
         record = records.find(self.name) or self._new(report)
         self._must_be_meant(record)
@@ -60,7 +60,7 @@ class Existing:
         return self.status()
 
     def down(self, report: Report = lambda _: None) -> bool:
-        """Take away what lessons made, end the forwarded port, forget the cluster. Raises ClusterError when it does not answer."""
+        """Remove what lessons made, end the forwarded port, forget the cluster. Raises ClusterError when it does not answer."""
         record = records.find(self.name)
         if record is None:
             return False
@@ -72,13 +72,13 @@ class Existing:
             raise ClusterError(
                 f"What lessons made in cluster {self.name} could not be removed.",
                 why=error.why or error.what,
-                next=f"meshcourse down --name {self.name}    # once it answers; or forget it: rm -r {record.home}",
+                next=f"meshcourse down --name {self.name}    # when it answers again; to forget it instead: rm -r {record.home}",
             ) from error
         records.forget(record)
         return True
 
     def status(self) -> Status:
-        """What is remembered of it; the cluster is not asked. Raises ClusterError when it is not in use."""
+        """The recorded status; the cluster itself is not asked. Raises ClusterError when it is not in use."""
         record = self._record()
         components: tuple[Component, ...] = ()
         if record.ingress == ingress.PORT_FORWARD:
@@ -93,22 +93,22 @@ class Existing:
         return self._record().kubeconfig
 
     def ingress_url(self) -> str:
-        """Where the ingress gateway answers; a forwarded port that ended is begun again. Raises ClusterError."""
+        """Where the ingress gateway answers; a forwarded port that ended is forwarded again. Raises ClusterError."""
         record = self._record()
         self._forward(record)
         return record.ingress_url
 
     def environment(self) -> Mapping[str, str]:
-        """What a shell needs, and for whom lessons label what they make. Raises ClusterError, MissingPrerequisite."""
+        """What a shell needs, and the owner that lessons write on what they make. Raises ClusterError, MissingPrerequisite."""
         record = self._record()
         self._forward(record)
         return self._environment(record)
 
     def settle(self) -> None:
-        """Nothing: the gateway is somebody else's, and a forwarded port finds it by itself."""
+        """Do nothing: the gateway stays as its owner made it, and a forwarded port finds it."""
 
     def target(self) -> tuple[str, str]:
-        """(context, API server) that `up` would use; nothing is asked of the cluster. Raises ClusterError."""
+        """(context, API server) that `up` would use; the cluster is not asked. Raises ClusterError."""
         content = extract(self._source(), self.context)
         return content["current-context"], content["clusters"][0]["cluster"]["server"]
 
@@ -152,11 +152,11 @@ class Existing:
             learner=learner,
         )
         record.home.mkdir(parents=True, exist_ok=True, mode=0o700)
-        records.write_private(record.kubeconfig, yaml.safe_dump(content, sort_keys=False))
+        files.replace(record.kubeconfig, yaml.safe_dump(content, sort_keys=False))
         return record
 
     def _must_be_meant(self, record: Record) -> None:
-        """A name that stands for another cluster is not quietly turned to this one."""
+        """Refuse to reuse the name of another cluster. Raises ClusterError."""
         given = {
             "--kubeconfig": (self.source, record.source),
             "--context": (self.context, record.context),
@@ -179,7 +179,7 @@ class Existing:
             raise rbac.lacking(missing, who=f"Context {record.context}")
 
     def _as_learner(self, record: Record, report: Report) -> Record:
-        """With a port of the gateway that is that learner's alone."""
+        """The record with a gateway port that no other learner has."""
         learners.check_way(self.way)
         if record.gateway_port == settings.HTTP_PORT:
             connection = Connection(record.kubeconfig, "")

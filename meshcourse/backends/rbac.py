@@ -1,6 +1,6 @@
-"""May this kubeconfig do what the course does? Asked of the API server itself, right by right, before anything is touched.
+"""Ask the API server, right by right, whether a kubeconfig may do what the course does, before anything is changed.
 
-The list is rbac.yaml, two roles that can be applied as they stand; docs/existing.md shows them, and a test keeps the two the same.
+The list is rbac.yaml: two roles that can be applied unchanged; docs/existing.md shows them, and a test keeps the two the same.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from meshcourse.kube.connection import Connection
 FILE: Final = Path(__file__).with_name("rbac.yaml")
 PATIENCE: Final = 15.0
 AT_ONCE: Final = 8
-"""Questions under way at a time: a far API server takes its time for each."""
+"""How many questions are asked at a time: a remote API server needs time for each."""
 
 
 @dataclass(frozen=True, order=True)
@@ -47,11 +47,11 @@ class Right:
 
 
 ADMINISTRATOR: Final = Right("*", "*", "*")
-"""What installing Istio takes: it makes roles, webhooks and kinds for the whole cluster."""
+"""What installing Istio needs: it makes roles, webhooks and kinds for the whole cluster."""
 
 
 def needed(path: Path = FILE) -> tuple[Right, ...]:
-    """Every right of the roles in `path`, in their order."""
+    """Every right in the roles of `path`, in the file's order."""
     roles = list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
     return tuple(
         Right(*each, role["metadata"].get("namespace", ""))
@@ -81,7 +81,7 @@ def lacking(found: Iterable[Right], *, who: str) -> ClusterError:
         verbs.setdefault(right.where, []).append(right.verb)
     lines = [f"{', '.join(names)}: {resource}" for resource, names in verbs.items()]
     return ClusterError(
-        f"{who} may not do all that the course does.",
+        f"{who} is not allowed to do everything that the course does.",
         why="\n  ".join(["these rights are missing:", *lines]),
-        next=f"kubectl apply -f {FILE}    # for an administrator, who then binds both roles to you, as the file says",
+        next=f"kubectl apply -f {FILE}    # an administrator does that, and binds both roles to you, as the file says",
     )

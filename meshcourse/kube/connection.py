@@ -1,6 +1,6 @@
-"""Where a mesh is: everything that is needed to talk to one cluster, whoever runs it.
+"""How to reach one cluster: kubeconfig, clients, ingress URL.
 
-Making one does no I/O; the first client reads the kubeconfig.
+Constructing a Connection does no I/O; the first client reads the kubeconfig.
 """
 
 from __future__ import annotations
@@ -63,12 +63,12 @@ class Connection:
 
     @property
     def learner(self) -> str:
-        """For which of several learners who share the cluster; empty where nobody shares it."""
+        """The learner's name in a shared cluster; empty in other clusters."""
         return self.environment.get(settings.LEARNER_VARIABLE, "")
 
     @property
     def gateway_port(self) -> int:
-        """The port that Gateways of this connection open on the ingress gateway: 80, or a learner's own."""
+        """The ingress gateway's port that the chapters' Gateways open: 80, or a learner's own."""
         return int(self.environment.get(settings.PORT_VARIABLE, settings.HTTP_PORT))
 
     def child_environment(self) -> dict[str, str]:

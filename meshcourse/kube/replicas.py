@@ -1,4 +1,4 @@
-"""How many pods a Deployment has: reading the number and setting it.
+"""Read and set the number of a Deployment's replicas.
 
 Blocking; a few milliseconds.
 """

@@ -1,6 +1,6 @@
-"""Applying, deleting and awaiting Kubernetes objects through kubectl.
+"""Apply, delete and wait for Kubernetes objects; call the Kubernetes client and turn its errors into ours.
 
-Server-side apply, so that a panel and a learner may both own fields of one object.
+Manifests go through kubectl. Server-side apply lets a panel and a learner both own fields of one object.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _CODES: Final = {
 _SERVER_SAID: Final = re.compile(r"Error from server(?: \((?P<reason>\w+)\))?: (?P<message>.*)", re.DOTALL)
 _INVALID: Final = re.compile(r"(?P<message>The .+ is invalid: .*)", re.DOTALL)
 _DOES_IT_RUN: Final = "kubectl version    # and `meshcourse status`, if meshcourse started the cluster"
-# What kubectl prints when nobody answers it.
+# What kubectl prints when the API server does not answer.
 _SILENT: Final = ("refused", "no such host", "handshake timeout", "i/o timeout", "connection reset", "failed to download openapi")
 _UNKNOWN: Final = re.compile(r'no matches for kind "[^"]*" in version "(?:(?P<group>[^"/]+)/)?')
 _WEBHOOK: Final = re.compile(r'admission webhook "(?P<hook>[^"]+)" denied the request: (?P<words>.*)', re.DOTALL)
@@ -73,7 +73,7 @@ def delete(connection: Connection, manifest: str | Path, *, namespace: str | Non
 
 
 def _as_served(connection: Connection, text: str) -> str:
-    """`text` with Istio's kinds in the version that this cluster knows; a cluster is asked only if there are any."""
+    """`text` with Istio's kinds in the version that this cluster serves; without such kinds the cluster is not asked."""
     return api_versions.in_version(text, api_versions.networking(connection)[1]) if ".istio.io/v1" in text else text
 
 
@@ -82,7 +82,7 @@ def _in(namespace: str | None) -> list[str]:
 
 
 def refusal(done: Completed, source: str) -> errors.KubernetesError:
-    """The error for a kubectl that failed, from its words: who refused, why, and what to type next."""
+    """The error for a kubectl that failed, from its output: who refused, why, and what to type next."""
     words = done.complaint
     said = _SERVER_SAID.search(words) or _INVALID.search(words)
     message = said["message"].strip() if said else words
@@ -97,7 +97,7 @@ def refusal(done: Completed, source: str) -> errors.KubernetesError:
         what, why, following = (
             f"The cluster does not know a kind in {source}.",
             words,
-            f"kubectl api-resources --api-group={group}    # how its kinds are spelled; are there none? Istio's come with its installation",
+            f"kubectl api-resources --api-group={group}    # lists its kinds; no kinds at all? Istio's come with its installation",
         )
     elif any(sign in words for sign in _SILENT):
         what, why, following = "The cluster does not answer.", words, _DOES_IT_RUN
@@ -112,8 +112,8 @@ def wait_for_rollout(
 ) -> None:
     """Wait until every Deployment named has all its pods ready and no old one left.
 
-    `report` hears each change, such as `web-v1: 0 of 1 ready`. Raises KubernetesError after `timeout` seconds with what holds the
-    pods up (ImagePullBackOff and its message, for example).
+    `report` is called with each change, such as `web-v1: 0 of 1 ready`. Raises KubernetesError after `timeout` seconds with the reason why
+    pods do not start (ImagePullBackOff and its message, for example).
     """
     ends, told = time.monotonic() + timeout, ""
     while True:
@@ -128,7 +128,7 @@ def wait_for_rollout(
             late = [name for name, (_, _, finished) in states.items() if not finished]
             raise errors.KubernetesError(
                 f"{', '.join(late)} did not become ready within {timeout:.0f} s.",
-                why=hold_up(connection, namespace) or "the pods say nothing about it",
+                why=hold_up(connection, namespace) or "Kubernetes gives no reason",
                 next=f"kubectl -n {namespace} describe pods",
             )
         time.sleep(0.1)
