@@ -12,7 +12,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 course engine down: export MESHCOURSE_COMMAND := $(if $(shell command -v meshcourse),meshcourse,$(BIN)/meshcourse)
 export PATH := $(CURDIR)/$(BIN):$(PATH):/usr/sbin:/sbin
 
-.PHONY: help course test test-quick coverage lint notebooks notebooks-check site pictures engine bench down clean
+.PHONY: istio-tasks help course test test-quick coverage lint notebooks notebooks-check site pictures engine bench down clean
 .DEFAULT_GOAL := help
 
 help:
@@ -20,6 +20,7 @@ help:
 	@echo 'make test       every check and every test'
 	@echo 'make test-quick what needs no cluster and no browser, in about a minute'
 	@echo 'make coverage   which lines the tests reach'
+	@echo 'make istio-tasks  tasks of istio.io, typed as their pages have them, and the table docs/istio-tasks.md'
 	@echo 'make bench      the figures of the README, measured on this machine'
 	@echo 'make lint       ruff, mypy, import-linter'
 	@echo 'make notebooks  the notebooks anew from notebooks/source'
@@ -73,6 +74,9 @@ pictures: engine
 
 engine: $(VENV)/.dev
 	@meshcourse engine build
+
+istio-tasks: engine
+	@python -m pytest tests/istio_tasks --table docs/istio-tasks.md $(PYTEST)
 
 bench: engine
 	@python -m bench

@@ -29,7 +29,6 @@ from meshcourse.engine import releases
 from meshcourse.engine.go_programs import KIND
 
 CONFIG: Final = "kind-config.yaml"
-HTTPS_NODE_PORT: Final = 31719
 READY_WITHIN: Final = "180s"
 _LIMIT: Final = 1200.0
 
@@ -216,7 +215,7 @@ def adapted(config: dict[str, Any], free: Callable[[int], bool], report: Report)
 
 def node_ports(service: Mapping[str, Any]) -> dict[str, Any]:
     """The patch that gives the gateway's ports 80 and 443 their NodePorts, or nothing when they have them."""
-    wanted = {80: settings.INGRESS_NODE_PORT, 443: HTTPS_NODE_PORT}
+    wanted = {80: settings.INGRESS_NODE_PORT, 443: settings.HTTPS_NODE_PORT}
     ports = [each for each in service["spec"]["ports"] if each["port"] in wanted and each.get("nodePort") != wanted[each["port"]]]
     return {"spec": {"ports": [{"port": each["port"], "nodePort": wanted[each["port"]]} for each in ports]}} if ports else {}
 

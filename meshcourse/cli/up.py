@@ -29,6 +29,9 @@ Images = Annotated[
     ImageSource | None,
     typer.Option("--images", help="embedded: table (the default); registry: any image is pulled; istio: Istio's own too."),
 ]
+Egress = Annotated[
+    bool, typer.Option("--egress", help="embedded: let pods reach addresses outside the cluster, by this machine's network.")
+]
 Kubeconfig = Annotated[str, typer.Option(metavar="FILE", help="existing: the kubeconfig (otherwise KUBECONFIG, otherwise ~/.kube/config).")]
 Context = Annotated[str, typer.Option(metavar="NAME", help="existing: the context in it (otherwise its current one).")]
 Ingress = Annotated[str, typer.Option(metavar="WAY", help="existing: auto, load-balancer, node-port, port-forward, or a URL.")]
@@ -45,6 +48,7 @@ def up(  # noqa: PLR0913, PLR0917 - each is an option
     api_port: ApiPort = 0,
     ingress_port: IngressPort = settings.INGRESS_NODE_PORT,
     images: Images = None,
+    egress: Egress = False,
     kubeconfig: Kubeconfig = "",
     context: Context = "",
     ingress: Ingress = "auto",
@@ -62,6 +66,7 @@ def up(  # noqa: PLR0913, PLR0917 - each is an option
     meshcourse up --istio none                      no Istio: chapter 2 installs it by hand
     meshcourse up --name two --ingress-port 0       a second cluster beside the first
     meshcourse up --images registry                 any image: it is pulled, as a kubelet does
+    meshcourse up --egress                          pods may call what this machine can call (TCP and DNS)
     meshcourse up --images istio                    Istio's own images too, with the metrics of its Envoy
     meshcourse up --backend kind --k8s 1.28         a kind cluster (Docker or Podman), with the Istio that goes with it
     meshcourse up --name team --backend existing --kubeconfig ~/.kube/config --context team
@@ -86,7 +91,7 @@ def up(  # noqa: PLR0913, PLR0917 - each is an option
         display.done(f"cluster {name}: {found.api_url} (kind)")
         install(name, istio or settings.DEFAULT_PROFILE)
     else:
-        start(name, api_port=api_port, ingress_port=ingress_port, images=images)
+        start(name, api_port=api_port, ingress_port=ingress_port, images=images, egress=egress)
         install(name, istio or settings.DEFAULT_PROFILE)
     display.console.print(
         f"Ingress gateway: {lookup.find(name).ingress_url()}\n"
@@ -130,7 +135,7 @@ def _check_learner(learner: str, wanted: BackendName, profile: str) -> None:
         )
 
 
-def start(name: str, *, api_port: int, ingress_port: int, images: ImageSource | None = None) -> None:
+def start(name: str, *, api_port: int, ingress_port: int, images: ImageSource | None = None, egress: bool = False) -> None:
     """Start the cluster without Istio; one of another backend must be in use. Raises MissingPrerequisite, EngineError, ClusterError."""
     from meshcourse.backends import lookup
     from meshcourse.backends.embedded import Embedded
@@ -142,7 +147,7 @@ def start(name: str, *, api_port: int, ingress_port: int, images: ImageSource | 
         found = lookup.find(name).status()
         display.done(f"cluster {name}: {found.api_url} ({found.backend})")
         return
-    cluster = Embedded(name, api_port, ingress_port, images or ImageSource.TABLE)
+    cluster = Embedded(name, api_port, ingress_port, images or ImageSource.TABLE, egress)
     running = clusters.find(name)
     if running is None:
         doctor.checked()
@@ -150,6 +155,8 @@ def start(name: str, *, api_port: int, ingress_port: int, images: ImageSource | 
         display.report(f"it keeps its ports; for others, stop it first: meshcourse down --name {name}")
     if running and images and images != running.images:
         display.report(f"it keeps --images {running.images}; for another, stop it first: meshcourse down --name {name}")
+    if running and egress and not running.egress:
+        display.report(f"it keeps having no way out; for --egress, stop it first: meshcourse down --name {name}")
     started = time.monotonic()
     cluster.up(display.report)
     display.done(f"cluster {name} {'runs already' if running else f'is up ({time.monotonic() - started:.1f} s)'}")

@@ -8,14 +8,18 @@ import tempfile
 from pathlib import Path
 
 
-def replace(path: Path, text: str) -> None:
-    """Write `text` to `path`, which only its owner may read. Other processes see the old file or the new one, never a part."""
+def replace(path: Path, text: str, *, durable: bool = False) -> None:
+    """Write `text` to `path`, which only its owner may read. Other processes see the old file or the new one, never a part.
+
+    With `durable` it waits for the disk, so that this holds after a power failure too.
+    """
     handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(text)
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         Path(partial).replace(path)
     except BaseException:
         Path(partial).unlink(missing_ok=True)

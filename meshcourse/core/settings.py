@@ -15,6 +15,8 @@ DEFAULT_CLUSTER: Final = "meshcourse"
 DEFAULT_PROFILE: Final = "demo"
 INGRESS_NODE_PORT: Final = 31718
 """The NodePort of istio-ingressgateway's http2 port, as the guide shows it; embedded serves it on 127.0.0.1 too."""
+HTTPS_NODE_PORT: Final = 31719
+"""The NodePort of its port 443."""
 HTTP_PORT: Final = 80
 """The ingress gateway's port that Gateways open and `ingress_url` leads to, unless several learners share the gateway."""
 

@@ -100,4 +100,4 @@ def _save(path: Path, record: Record) -> None:
         "opened": {key: at.isoformat() for key, at in record.opened.items()},
         "passed": {number: at.isoformat() for number, at in record.passed.items()},
     }
-    files.replace(path, json.dumps(content, indent=1, sort_keys=True) + "\n")
+    files.replace(path, json.dumps(content, indent=1, sort_keys=True) + "\n", durable=True)

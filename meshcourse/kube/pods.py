@@ -14,16 +14,17 @@ from meshcourse.kube.connection import Connection
 def ready(connection: Connection, namespace: str, deployment: str) -> tuple[str, ...]:
     """A Deployment's ready pods, sorted; at least one. Raises KubernetesError when there is none, or no such Deployment."""
     found = resources.read(connection.apps().read_namespaced_deployment, deployment, namespace)
-    names: list[str] = []
-    if found is not None:
-        selector = ",".join(f"{name}={value}" for name, value in sorted((found.spec.selector.match_labels or {}).items()))
-        listed = functools.partial(connection.core().list_namespaced_pod, label_selector=selector)
-        names = sorted(str(pod.metadata.name) for pod in resources.read(listed, namespace).items if is_ready(pod))
+    if found is None:
+        raise resources.absent(connection, namespace, "Deployment", deployment)
+    selector = ",".join(f"{name}={value}" for name, value in sorted((found.spec.selector.match_labels or {}).items()))
+    listed = functools.partial(connection.core().list_namespaced_pod, label_selector=selector)
+    names = sorted(str(pod.metadata.name) for pod in resources.read(listed, namespace).items if is_ready(pod))
     if not names:
+        scaled = not found.spec.replicas
         raise errors.KubernetesError(
             f"No pod of {deployment} is ready in namespace {namespace}.",
-            why="there is no such Deployment" if found is None else "its pods are starting or failing",
-            next=f"kubectl -n {namespace} get deployments,pods",
+            why="it is scaled to 0 replicas" if scaled else "its pods are starting or failing",
+            next=f"kubectl -n {namespace} {f'scale deployment/{deployment} --replicas=1' if scaled else 'get deployments,pods'}",
         )
     return tuple(names)
 

@@ -112,8 +112,8 @@ def wait_for_rollout(
 ) -> None:
     """Wait until every Deployment named has all its pods ready and no old one left.
 
-    `report` is called with each change, such as `web-v1: 0 of 1 ready`. Raises KubernetesError after `timeout` seconds with the reason why
-    pods do not start (ImagePullBackOff and its message, for example).
+    `report` is called with each change, such as `web-v1: 0 of 1 ready`. Raises KubernetesError at once when a Deployment does not exist,
+    and after `timeout` seconds with the reason why pods do not start (ImagePullBackOff and its message, for example).
     """
     ends, told = time.monotonic() + timeout, ""
     while True:
@@ -128,7 +128,7 @@ def wait_for_rollout(
             late = [name for name, (_, _, finished) in states.items() if not finished]
             raise errors.KubernetesError(
                 f"{', '.join(late)} did not become ready within {timeout:.0f} s.",
-                why=hold_up(connection, namespace) or "Kubernetes gives no reason",
+                why=hold_up(connection, namespace, late) or "Kubernetes gives no reason",
                 next=f"kubectl -n {namespace} describe pods",
             )
         time.sleep(0.1)
@@ -138,27 +138,44 @@ def _progress(connection: Connection, namespace: str, name: str) -> tuple[int, i
     """(ready pods, wanted pods, rolled out), by the rules of `kubectl rollout status`."""
     found = read(connection.apps().read_namespaced_deployment, name, namespace)
     if found is None:
-        return 0, 1, False
+        raise absent(connection, namespace, "Deployment", name)
     status, wanted = found.status, found.spec.replicas
     ready, updated, every = (int(value or 0) for value in (status.available_replicas, status.updated_replicas, status.replicas))
     current = (status.observed_generation or 0) >= found.metadata.generation
     return ready, wanted, current and updated == wanted and every == wanted and ready == wanted
 
 
-def hold_up(connection: Connection, namespace: str) -> str:
-    """The first reason that a container of `namespace` gives for not running, or the last warning event, or nothing."""
-    core = connection.core()
+def hold_up(connection: Connection, namespace: str, deployments: Sequence[str] = ()) -> str:
+    """The first reason that a container of the Deployments (of the whole namespace without any) gives for not running.
+
+    Else the last warning event about them, or nothing.
+    """
+    core, heads = connection.core(), tuple(f"{name}-" for name in deployments) or ("",)
     for pod in read(core.list_namespaced_pod, namespace).items:
         for state in [*(pod.status.init_container_statuses or []), *(pod.status.container_statuses or [])]:
-            waiting = state.state.waiting if state.state else None
+            waiting = state.state.waiting if state.state and pod.metadata.name.startswith(heads) else None
             if waiting is not None and waiting.reason not in (None, "PodInitializing", "ContainerCreating"):
                 return f"{pod.metadata.name}: {waiting.reason}: {waiting.message or ''}".rstrip(": ")
-    warnings = [event for event in read(core.list_namespaced_event, namespace).items if event.type == "Warning"]
+    events = read(core.list_namespaced_event, namespace).items
+    warnings = [each for each in events if each.type == "Warning" and f"{each.involved_object.name}-".startswith(heads)]
     return f"{warnings[-1].involved_object.name}: {warnings[-1].reason}: {warnings[-1].message}" if warnings else ""
 
 
+def absent(connection: Connection, namespace: str, kind: str, name: str) -> errors.KubernetesError:
+    """The error for a Deployment or a pod that does not exist, with the names of those that do."""
+    listed = connection.core().list_namespaced_pod if kind == "pod" else connection.apps().list_namespaced_deployment
+    names = sorted(str(each.metadata.name) for each in read(listed, namespace).items)
+    if not names and read(connection.core().read_namespace, namespace) is None:
+        why, following = f"there is no namespace {namespace} at all", "kubectl get namespaces"
+    else:
+        why = f"there are {', '.join(names)}" if names else f"namespace {namespace} has none"
+        following = f"kubectl -n {namespace} get {'pods' if kind == 'pod' else 'deployments'}"
+    status = {"status": "Failure", "code": 404, "reason": "NotFound"}
+    return errors.KubernetesError(f"There is no {kind} {name} in namespace {namespace}.", why=why, next=following, status=status)
+
+
 def read(call: Any, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - the Kubernetes client is untyped
-    """`ask`, or None when the object is not there."""
+    """`ask`, or None when the object does not exist."""
     try:
         return ask(call, *arguments, **options)
     except errors.KubernetesError as error:

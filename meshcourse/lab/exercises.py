@@ -21,10 +21,10 @@ from meshcourse.lab.start import say
 _given: dict[str, int] = {}
 
 
-def check(number: str | float) -> Card:
+def check(number: str | float = "") -> Card:
     """Judge the exercise by what the mesh does now. Raises CourseError for a number that is no exercise."""
     begun = session.current()
-    exercise, witness = _find(number), LiveWitness(begun.connection, begun.namespace)
+    exercise, witness = _find(number, "check"), LiveWitness(begun.connection, begun.namespace)
     with panels.resting() if exercise.counts else contextlib.nullcontext():
         found = waiting.shown(lambda: exercises.judge(exercise, witness), f"checking {number}", exercise.watches)
     if found.passed:
@@ -42,18 +42,18 @@ def _note(number: str) -> None:
         say(f"! {complaint}")
 
 
-def hint(number: str | float) -> Sentence:
-    """The next hint; after the last one, the last again and where the solution is."""
-    exercise = _find(number)
+def hint(number: str | float = "") -> Sentence:
+    """The next hint; after the last one, the last again and where the solution is. Raises CourseError for a number that is no exercise."""
+    exercise = _find(number, "hint")
     turn = min(_given.get(exercise.number, 0), len(exercise.hints) - 1)
     _given[exercise.number] = turn + 1
     last = f'\nThat was the last one. lab.solution("{exercise.number}") shows the solution.' if turn + 1 == len(exercise.hints) else ""
     return Sentence(f"Hint {turn + 1} of {len(exercise.hints)}: {exercise.hints[turn]}{last}")
 
 
-def solution(number: str | float) -> Sentence:
+def solution(number: str | float = "") -> Sentence:
     """The text of a cell that solves the exercise: copy it, run it, check it. Raises CourseError when it cannot be found."""
-    number = _find(number).number
+    number = _find(number, "solution").number
     chapter = next(each for each in chapters.CHAPTERS.values() if each.number == int(number.partition(".")[0]))
     source = chapters.folder("source") / "source" / f"{chapter.stem}.py"
     if not source.is_file():
@@ -63,5 +63,13 @@ def solution(number: str | float) -> Sentence:
     return Sentence(solutions.find(source.read_text(encoding="utf-8"), number))
 
 
-def _find(number: str | float) -> Exercise:
+def _find(number: str | float, call: str) -> Exercise:
+    if number == "":
+        chapter = str(session.current().chapter.number)
+        own = [each for each in registry.EXERCISES if each.partition(".")[0] == chapter]
+        raise errors.CourseError(
+            f"lab.{call} needs the number of an exercise.",
+            why=f"this chapter's are {', '.join(own)}" if own else f"chapter {chapter} has none",
+            next=f'lab.{call}("{next(iter(own), "5.1")}")',
+        )
     return exercises.find(number, registry.EXERCISES)

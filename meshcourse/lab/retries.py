@@ -44,7 +44,7 @@ class Attempts:
 
     @property
     def tries(self) -> float:
-        """Tries per request, over those that say; 0 when none does."""
+        """Tries per request, over those whose answer says; 0 when none does. The others may have been tried more often than those."""
         told = {attempt: count for (_, attempt), count in self.counts.items() if attempt}
         return sum(attempt * count for attempt, count in told.items()) / sum(told.values()) if told else 0.0
 
@@ -57,8 +57,12 @@ class Attempts:
         ]
         good = self.answered_well
         last = f"  answered well: {good.share:.1%} (95 % band {good.low:.1%} to {good.high:.1%})"
-        if self.tries:
+        untold = sum(count for (_, attempt), count in self.counts.items() if not attempt)
+        if self.tries and not untold:
             last += f"; {self.tries:.2f} tries per request"
+        elif self.tries:
+            last += f"; {self.tries:.2f} tries per request among the {self.n - untold:,} that the service answered\n"
+            last += f"  {untold:,} got their answer from a proxy, which does not say how often it tried: perhaps most often of all"
         return "\n".join([f"{self.n:,} requests in {self.seconds:.1f} s, the slowest took {self.slowest:.2f} s", *lines, last])
 
 

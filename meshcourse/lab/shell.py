@@ -19,6 +19,7 @@ from meshcourse.lab import session
 from meshcourse.lab.start import say
 from meshcourse.measure import access_logs, proxy_stats
 from meshcourse.mesh import propagation
+from meshcourse.mesh.injection import sidecars
 from meshcourse.mesh.install import installation
 
 FLUSH: Final = 1.2
@@ -90,11 +91,15 @@ def wait(*deployments: str) -> None:
     if deployments:
         ready(deployments)
     came = propagation.wait(begun.connection, begun.namespace)
-    for missing in came.missing:
-        say(f"! Envoy does not hold {missing} after {came.seconds:.0f} s; `istioctl analyze` may say why")
-    if not came.missing:
+    for line in (*came.unheld, *came.rejected):
+        say(f"! {line}")
+    if came.missing and not came.rejected:
+        say(f"! Envoy does not hold {', '.join(came.missing)} after {came.seconds:.0f} s; `istioctl analyze` may say why")
+    if not (came.missing or came.unheld or came.rejected):
         routes = f", with the routes of {', '.join(came.virtual_services)}" if came.virtual_services else ""
         say(f"✔ Envoy holds all that this namespace describes{routes}")
+    for note in came.notes:
+        say(f"! {note}")
 
 
 def access_log(containing: str = "", *, workload: str = "", namespace: str = "", lines: int = 3, timeout: float = 15.0) -> None:
@@ -107,6 +112,7 @@ def access_log(containing: str = "", *, workload: str = "", namespace: str = "",
     where, what = (
         (namespace or begun.namespace, _workload(workload)) if workload else (installation.NAMESPACE, f"deployment/{installation.INGRESS}")
     )
+    sidecars.proxied(begun.connection, where, what)
     arguments = [
         "kubectl",
         "-n",

@@ -12,6 +12,7 @@ from typing import Final
 
 from meshcourse.kube import commands, resources
 from meshcourse.kube.connection import Connection
+from meshcourse.mesh.injection import sidecars
 from meshcourse.mesh.install import installation
 
 _TOKEN: Final = re.compile(r'"(?P<quoted>(?:[^"\\]|\\.)*)"|\[(?P<time>[^\]]*)\]|(?P<word>\S+)')
@@ -105,6 +106,7 @@ def read(
 
     Raises KubernetesError when there is no such workload. Envoy writes its log about once a second, so the newest may be missing.
     """
+    sidecars.proxied(connection, namespace, workload)
     arguments = [
         "kubectl",
         "-n",

@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from meshcourse.kube import pods
+from meshcourse.kube.connection import Connection
 from meshcourse.measure import proxy_stats
 from meshcourse.mesh.envoy import admin
+from meshcourse.mesh.envoy.cluster_names import ClusterName
+from meshcourse.mesh.injection import sidecars
 
 Json = Mapping[str, Any]
 
@@ -29,11 +31,11 @@ class Endpoint:
     errors: int
 
 
-class AdminLine(admin.Line):
-    """A line to whichever pod of a Deployment is ready, opened anew after that was replaced."""
+class AdminLine(admin.AdminConnection):
+    """A connection to whichever pod of a Deployment has a sidecar and is ready, opened anew after that was replaced."""
 
-    def _pod(self) -> str:
-        return pods.ready(self._connection, self._namespace, self._name)[0]
+    def __init__(self, connection: Connection, namespace: str, deployment: str) -> None:
+        super().__init__(connection, namespace, lambda: sidecars.proxied(connection, namespace, deployment)[0])
 
     def counters(self, cluster: str) -> dict[str, int]:
         """Counters and gauges of one cluster, named without `cluster.NAME;.`: {"upstream_rq_pending_overflow": 3}."""
@@ -47,7 +49,7 @@ class AdminLine(admin.Line):
 
 def _pattern(cluster: str) -> str:
     """Part of the name that is enough for Envoy's filter, a regular expression: the host, dots and all."""
-    return cluster.rpartition("|")[2].replace(".", r"\.")
+    return ClusterName.parse(cluster).host.replace(".", r"\.")
 
 
 def short_names(found: Mapping[str, int], cluster: str) -> dict[str, int]:

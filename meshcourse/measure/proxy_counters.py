@@ -16,7 +16,11 @@ from typing import Any, Final, TypeVar
 
 from meshcourse.core import errors
 from meshcourse.kube import api_versions, resources
+from meshcourse.kube import pods as ready_pods
 from meshcourse.kube.connection import Connection
+from meshcourse.measure import stats_inclusion
+from meshcourse.mesh.envoy.cluster_names import ClusterName
+from meshcourse.mesh.injection import sidecars
 
 PATH: Final = "/api/v1/namespaces/{namespace}/pods/{pod}:15090/proxy/stats/prometheus"
 # `usedonly` leaves out what never happened: a few kilobytes a proxy in place of many.
@@ -26,7 +30,6 @@ _LINE: Final = re.compile(
     r"envoy_cluster_(upstream_rq|upstream_rq_cancelled|upstream_rq_total|upstream_rq_time_bucket|ssl_handshake)\{([^}]*)\} (\S+)$"
 )
 _LABEL: Final = re.compile(r'(\w+)="([^"]*)"')
-_PARTS: Final = 4
 Key = TypeVar("Key")
 
 
@@ -73,12 +76,22 @@ class Counts:
 
 @dataclass(frozen=True)
 class Member:
-    """A pod with a sidecar. `workload` is its Deployment's name, or its own where it has none."""
+    """A pod. `workload` is its Deployment's name, or its own where it has none.
+
+    `sidecar`: whether it has one; `keeps`: whether its Envoy keeps the counters of calls at all. Without either its `counts` are empty.
+    """
 
     pod: str
     workload: str
     labels: Mapping[str, str]
     counts: Counts
+    sidecar: bool = True
+    keeps: bool = True
+
+    @property
+    def counted(self) -> bool:
+        """Whether its own Envoy tells what comes in and what it calls."""
+        return self.sidecar and self.keeps
 
 
 @dataclass(frozen=True)
@@ -95,27 +108,41 @@ class Sample:
 
 
 def read(connection: Connection, namespace: str) -> Sample:
-    """Ask every sidecar of the namespace now. One that does not answer is left out.
+    """Ask every sidecar of the namespace now. One that does not answer is left out; pods without a sidecar are members without counts.
 
     Raises KubernetesError when the API server cannot be asked.
     """
     core = connection.core()
-    pods = [pod for pod in resources.read(core.list_namespaced_pod, namespace).items if _has_running_proxy(pod)]
-    services = {item.metadata.name: item.spec.selector or {} for item in resources.read(core.list_namespaced_service, namespace).items}
+    every = resources.read(core.list_namespaced_pod, namespace).items
+    pods = [pod for pod in every if _has_running_proxy(pod)]
+    bare = [pod for pod in every if not sidecars.has_sidecar(pod) and ready_pods.is_ready(pod)]
+    listed = resources.read(core.list_namespaced_service, namespace).items
+    services = {item.metadata.name: item.spec.selector or {} for item in listed}
     rules = resources.read(
         connection.custom().list_namespaced_custom_object, *api_versions.networking(connection), namespace, "destinationrules"
     ) or {"items": []}
     at = time.monotonic()
     with ThreadPoolExecutor(max_workers=4) as several:
         texts = list(several.map(lambda pod: _ask(connection, namespace, pod.metadata.name), pods))
-    members = tuple(
-        Member(
-            pod.metadata.name, workload(pod.metadata.name, pod.metadata.labels or {}), pod.metadata.labels or {}, parse(text.splitlines())
-        )
+    ports = {int(port.port) for item in listed for port in item.spec.ports or ()}
+    ports |= {port.target_port for item in listed for port in item.spec.ports or () if isinstance(port.target_port, int)}
+    members = [
+        _member(pod, counts, keeps=_told(counts) or stats_inclusion.keeps_calls(pod, ports))
         for pod, text in zip(pods, texts, strict=True)
         if text is not None
-    )
-    return Sample(at, namespace, members, services, dict(_subsets(rules["items"])))
+        for counts in [parse(text.splitlines())]
+    ]
+    members += [_member(pod, Counts(), sidecar=False) for pod in bare]
+    return Sample(at, namespace, tuple(members), services, dict(_subsets(rules["items"])))
+
+
+def _member(pod: Any, counts: Counts, **facts: bool) -> Member:  # noqa: ANN401 - the Kubernetes client is untyped
+    name, labels = str(pod.metadata.name), pod.metadata.labels or {}
+    return Member(name, workload(name, labels), labels, counts, **facts)
+
+
+def _told(counts: Counts) -> bool:
+    return any(calls.total for calls in (counts.inbound, *counts.outbound.values()))
 
 
 def _ask(connection: Connection, namespace: str, pod: str) -> str | None:
@@ -174,11 +201,11 @@ def parse(lines: Iterable[str]) -> Counts:
     for cluster in sorted({*codes, *cancelled, *begun}):
         numbers = (each.get(cluster, 0) for each in (begun, handshakes))
         calls = Calls(codes.get(cluster, {}), cancelled.get(cluster, 0), buckets.get(cluster, {}), *numbers)
-        direction, *rest = cluster.split("|")
-        if direction == "inbound":
+        name = ClusterName.parse(cluster)
+        if name.inward:
             inbound = plus(inbound, calls)
-        elif direction == "outbound" and len(rest) == _PARTS - 1:
-            destination = Destination(rest[2], rest[1])
+        elif name.direction == "outbound":
+            destination = Destination(name.host, name.subset)
             outbound[destination] = plus(outbound.get(destination, Calls()), calls)
     return Counts(inbound, outbound)
 

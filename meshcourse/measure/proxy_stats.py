@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 from meshcourse.kube import commands, resources
 from meshcourse.kube.connection import Connection
+from meshcourse.mesh.injection import sidecars
 
 
 def command(namespace: str, workload: str, *, path: str = "stats") -> list[str]:
@@ -22,6 +23,7 @@ def read(connection: Connection, namespace: str, workload: str, *, containing: s
 
     Raises KubernetesError when there is no such workload or proxy.
     """
+    sidecars.proxied(connection, namespace, workload)
     done = commands.run(connection, command(namespace, workload), timeout=30.0)
     if done.code:
         raise resources.refusal(done, f"the request for the statistics of {workload}")

@@ -1,22 +1,105 @@
-"""One request hop by hop: from the access logs of the proxies that it passed, how long it was where, and who gave up.
+"""One request through the proxies that it passed, from their access logs: how long it was where, who sent it on, and who gave up.
 
-`hops` is pure; `read` fetches logs through the API server, in a thread, since it blocks. Envoy writes its log about once a second, so the
-last hop may come late.
+A request is found by a mark that it carries as its User-Agent; the proxies behind the first are found by the X-Request-ID that Envoy gave
+it, for programs that hand it on. Envoy writes its log about once a second, so the last lines come late. Reading logs blocks.
 """
 
 from __future__ import annotations
 
 import datetime as dt
+import time
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from meshcourse.kube import pods, resources
 from meshcourse.kube.connection import Connection
-from meshcourse.measure import access_logs
+from meshcourse.measure import access_logs, proxy_counters
 from meshcourse.measure.access_logs import Entry
+from meshcourse.mesh.envoy.cluster_names import ClusterName
+from meshcourse.mesh.injection import sidecars
+from meshcourse.mesh.install import installation
 
-PROXY: Final = "istio-proxy"
+FLUSH: Final = 1.3
+"""Seconds within which Envoy writes what it has logged, and a little more."""
+
+
+@dataclass(frozen=True)
+class Hop:
+    """One way of a request through one proxy: in to the program beside it, or out to a Service; what its log line says of it."""
+
+    pod: str
+    workload: str
+    entry: Entry
+
+    @property
+    def cluster(self) -> ClusterName:
+        """The group of addresses that Envoy chose; none of them where it answered by itself."""
+        return ClusterName.parse(self.entry["upstream_cluster"])
+
+    @property
+    def inward(self) -> bool:
+        """Whether it went to the program beside the proxy."""
+        return self.cluster.inward
+
+    @property
+    def address(self) -> str:
+        """The IP address that it was sent to; empty for none."""
+        return self.entry["upstream_host"].rpartition(":")[0]
+
+    @property
+    def began(self) -> dt.datetime:
+        """When the request came to the proxy."""
+        return dt.datetime.fromisoformat(self.entry["start_time"])
+
+    @property
+    def seconds(self) -> float:
+        """How long the proxy had it."""
+        duration = self.entry["duration"]
+        return int(duration) / 1000 if duration.isdigit() else 0.0
+
+
+def find(connection: Connection, namespace: str, mark: str, *, within: float = 8.0) -> tuple[Hop, ...]:
+    """The hops of the request with this mark, from the gateway on. None when the gateway has not logged it within `within` seconds.
+
+    Raises KubernetesError when there is no gateway, or a log cannot be read.
+    """
+    every = [pod for pod in resources.read(connection.core().list_namespaced_pod, namespace).items if pods.is_ready(pod)]
+    inside = {str(pod.status.pod_ip): pod for pod in every if sidecars.has_sidecar(pod)}
+    gateways = pods.ready(connection, installation.NAMESPACE, installation.INGRESS)
+    places = [(installation.NAMESPACE, name, installation.INGRESS) for name in gateways]
+    places += [(namespace, str(pod.metadata.name), _workload(pod)) for pod in inside.values()]
+    ends, found, news = time.monotonic() + within, tuple[Hop, ...](), time.monotonic()
+
+    def read(place: tuple[str, str, str]) -> list[Hop]:
+        where, pod, workload = place
+        return [Hop(pod, workload, entry) for entry in logged(connection, where, pod, round(within) + 5)]
+
+    with ThreadPoolExecutor(max_workers=4) as several:
+        while time.monotonic() < ends:
+            seen = chosen(mark, (hop for hops in several.map(read, places) for hop in hops))
+            now = time.monotonic()
+            news = now if len(seen) != len(found) else news
+            found = seen
+            entered = {hop.pod for hop in found if hop.inward}
+            due = {str(inside[hop.address].metadata.name) for hop in found if hop.address in inside}
+            if found and due <= entered and now - news > FLUSH:
+                break
+            time.sleep(0.2)
+    return found
+
+
+def _workload(pod: Any) -> str:  # noqa: ANN401 - the Kubernetes client is untyped
+    return proxy_counters.workload(str(pod.metadata.name), pod.metadata.labels or {})
+
+
+def chosen(mark: str, every: Iterable[Hop]) -> tuple[Hop, ...]:
+    """The hops of the request with this mark among all that proxies logged, in the order of time."""
+    hops = list(every)
+    ids = {each.entry["request_id"] for each in hops if each.entry["user_agent"] == mark} - {"-"}
+    own = [each for each in hops if each.entry["user_agent"] == mark or each.entry["request_id"] in ids]
+    return tuple(sorted(own, key=lambda each: (each.began, each.inward)))
 
 
 @dataclass(frozen=True)
@@ -30,7 +113,7 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Hop:
+class Span:
     """A request in one place. `started` is in seconds since the epoch; `code` is 0 when no answer went back; `flags` such as UT or DC."""
 
     place: Place
@@ -49,7 +132,7 @@ class Journey:
     limits: tuple[float, ...]
     status: int
     seconds: float
-    hops: tuple[Hop, ...] = ()
+    hops: tuple[Span, ...] = ()
 
     @property
     def expected(self) -> float:
@@ -57,7 +140,7 @@ class Journey:
         return min((self.asked, *(limit for limit in self.limits if limit)))
 
     @property
-    def quitter(self) -> Hop | None:
+    def quitter(self) -> Span | None:
         """The hop that gave up waiting (UT), if one did."""
         return next((hop for hop in self.hops if "UT" in hop.flags), None)
 
@@ -70,7 +153,7 @@ def read(connection: Connection, places: Iterable[Place], *, seconds: int) -> di
         where = (place.namespace, place.deployment)
         if where not in lines:
             lines[where] = tuple(_entries(connection, *where, seconds))
-        found[place] = tuple(entry for entry in lines[where] if entry["upstream_cluster"].startswith("inbound|") is place.inward)
+        found[place] = tuple(entry for entry in lines[where] if ClusterName.parse(entry["upstream_cluster"]).inward is place.inward)
     return found
 
 
@@ -86,16 +169,11 @@ def logged(connection: Connection, namespace: str, pod: str, seconds: int) -> tu
     """
     lines = 300 * access_logs.crowd(connection)
     read = connection.core().read_namespaced_pod_log
-    text = resources.ask(read, pod, namespace, container=PROXY, since_seconds=seconds, tail_lines=lines)
+    text = resources.ask(read, pod, namespace, container=sidecars.PROXY, since_seconds=seconds, tail_lines=lines)
     return tuple(access_logs.parse(str(text).splitlines()))
 
 
-def hops(mark: str, logged: Mapping[Place, Sequence[Entry]]) -> tuple[Hop, ...]:
-    """The hops of the request with this mark, in the order of the places; a place whose line has not come yet is left out."""
-    return tuple(_hop(place, entry) for place, entries in logged.items() for entry in entries if entry["user_agent"] == mark)
-
-
-def _hop(place: Place, entry: Entry) -> Hop:
-    started = dt.datetime.fromisoformat(entry["start_time"]).timestamp()
-    duration = entry["duration"]
-    return Hop(place, started, int(duration) / 1000 if duration.isdigit() else 0.0, entry.code, entry.flags)
+def hops(mark: str, logged: Mapping[Place, Sequence[Entry]]) -> tuple[Span, ...]:
+    """The request with this mark in each place, in the order of the places; a place whose line has not come yet is left out."""
+    found = [(place, Hop("", place.name, entry)) for place, entries in logged.items() for entry in entries if entry["user_agent"] == mark]
+    return tuple(Span(place, hop.began.timestamp(), hop.seconds, hop.entry.code, hop.entry.flags) for place, hop in found)

@@ -1,23 +1,30 @@
 """Why a request goes where it goes: a gateway's routes in the order in which Envoy tries them, each with the condition that was not met.
 
 Envoy tries a virtual host's routes from the top, and the first whose conditions are all met decides (Envoy's documentation of
-`config.route.v3.RouteMatch`); it says nowhere why it passed the others over, so that is worked out here. A condition that this file does
-not know makes its route "cannot tell", never a guess.
+`config.route.v3.RouteMatch`). Its access log names the route that it took, which is what counts; why it passed the others over it says
+nowhere, so that is worked out here, with RE2, Envoy's own regular expressions. A condition that this file does not know is "cannot tell",
+never a guess. Pure.
 """
 
 from __future__ import annotations
 
 import enum
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
+from urllib.parse import parse_qsl
+
+import re2
 
 from meshcourse.core import settings
+from meshcourse.measure.access_logs import Entry
 from meshcourse.mesh.envoy import config_dump
+from meshcourse.mesh.envoy.cluster_names import ClusterName
 from meshcourse.mesh.envoy.config_dump import Route
 
 Json = Mapping[str, Any]
+Judged = tuple[bool | None, str]
+"""Whether a route's conditions are met (None: that cannot be told), and why not."""
 
 
 class Verdict(enum.Enum):
@@ -37,10 +44,12 @@ class Asked:
     path: str = "/"
     method: str = "GET"
     headers: Mapping[str, str] = field(default_factory=dict)
+    scheme: str = "http"
 
     def header(self, name: str) -> str | None:
-        """A header's value, or None. `:method`, `:path` and `:authority` are headers to Envoy."""
-        return {":method": self.method, ":path": self.path, ":authority": self.host}.get(name.lower(), self.headers.get(name.lower()))
+        """A header's value, or None. `:method`, `:path`, `:scheme` and `:authority` are headers to Envoy."""
+        own = {":method": self.method, ":path": self.path, ":authority": self.host, "host": self.host, ":scheme": self.scheme}
+        return own.get(name.lower(), self.headers.get(name.lower()))
 
 
 @dataclass(frozen=True)
@@ -54,23 +63,67 @@ class Step:
     why: str = ""
 
 
-def steps(held: Iterable[Json], asked: Asked, port: int = settings.HTTP_PORT) -> tuple[Step, ...]:
+def steps(held: Iterable[Json], asked: Asked, port: int = settings.HTTP_PORT, entry: Entry | None = None) -> tuple[Step, ...]:
     """Every route of the virtual host that the request's Host header leads to; nothing when there is none (Envoy then says 404).
 
-    `held` are the gateway's tables, and `port` is the one that the request comes in by.
+    `held` are the gateway's tables, and `port` is the one that the request comes in by. With `entry`, the gateway's log line of the
+    request, the route that it names is the one that was taken.
     """
-    made: list[Step] = []
-    for route in _routes(held, asked.host, config_dump.tables(port)):
-        over = any(step.verdict in (Verdict.TAKEN, Verdict.CANNOT_TELL) for step in made)
-        verdict, why = (Verdict.NOT_ASKED, "") if over else _judged(route, asked)
-        source = config_dump.origin(route).rpartition("/")[2]
-        made.append(Step(source, str(route.get("name", "")), config_dump.from_envoy(route), verdict, why))
+    routes = list(_routes(held, asked.host, config_dump.tables(port)))
+    judged = [_judged(route, asked) for route in routes]
+    taken = _taken(judged) if entry is None else _logged(routes, judged, entry)
+    unsure = next((number for number, (fits, _) in enumerate(judged) if fits is None), len(routes)) if entry is None else len(routes)
+    made = []
+    for number, (route, (fits, why)) in enumerate(zip(routes, judged, strict=True)):
+        verdict = Verdict.PASSED_OVER
+        if number == taken:
+            verdict, why = Verdict.TAKEN, "" if fits else "the gateway's log names it"  # noqa: PLW2901 - told otherwise
+        elif number == unsure:
+            verdict = Verdict.CANNOT_TELL
+        elif number > min(unsure, len(routes) if taken is None else taken):
+            verdict, why = Verdict.NOT_ASKED, ""  # noqa: PLW2901 - nobody asked
+        elif fits:
+            why = "its conditions seem to hold, yet the gateway's log names another"  # noqa: PLW2901 - told otherwise
+        made.append(
+            Step(config_dump.origin(route).rpartition("/")[2], str(route.get("name", "")), config_dump.from_envoy(route), verdict, why),
+        )
     return tuple(made)
 
 
-def _routes(held: Iterable[Json], host: str, names: Iterable[str]) -> Iterable[Json]:
+def _taken(judged: list[Judged]) -> int | None:
+    """The first route that fits, if nothing before it is unsure."""
+    first = next((number for number, (fits, _) in enumerate(judged) if fits is not False), None)
+    return first if first is not None and judged[first][0] else None
+
+
+def _logged(routes: list[Json], judged: list[Judged], entry: Entry) -> int | None:
+    """The route that the log line names. Several may have one name: then the first of them that fits, or may."""
+    if "NR" in entry.flags:
+        return None
+    named = [number for number, route in enumerate(routes) if (str(route.get("name", "")) or "-") == entry["route"]]
+    for wanted in (True, None, False):
+        for number in named:
+            if judged[number][0] is wanted:
+                return number
+    return None
+
+
+def fits(held: Iterable[Step], entry: Entry) -> bool:
+    """Whether the routes held can have made a log line: its route is among them, and its destination one of that route's.
+
+    They cannot when the rules changed while the request was on its way.
+    """
+    if "NR" in entry.flags:
+        return True
+    name = ClusterName.parse(entry["upstream_cluster"])
+    taken = [step for step in held if step.verdict is Verdict.TAKEN and (step.name or "-") == entry["route"]]
+    shares = {(share.host, share.subset) for step in taken for share in step.route.shares}
+    return bool(taken) and (not name.direction or not shares or (name.host, name.subset) in shares)
+
+
+def _routes(held: Iterable[Json], host: str, tables: Iterable[str]) -> Iterable[Json]:
     by_name = {str(table.get("name", "")): table for table in held}
-    table: Json = next((by_name[name] for name in names if name in by_name), {})
+    table: Json = next((by_name[name] for name in tables if name in by_name), {})
     domains = {str(domain): virtual for virtual in table.get("virtualHosts", ()) for domain in virtual.get("domains", ())}
     wanted = host.lower()
     bare = wanted.partition(":")[0]
@@ -79,21 +132,38 @@ def _routes(held: Iterable[Json], host: str, names: Iterable[str]) -> Iterable[J
     return list(found.get("routes", ()))
 
 
-def _judged(route: Json, asked: Asked) -> tuple[Verdict, str]:
+def _judged(route: Json, asked: Asked) -> Judged:
+    """The first condition that is not met decides; one that cannot be told matters only when all others are met."""
     match = route.get("match", {})
-    unknown = sorted(set(match) - {"prefix", "path", "safeRegex", "pathSeparatedPrefix", "caseSensitive", "headers"})
-    if unknown:
-        return Verdict.CANNOT_TELL, f"it depends on {', '.join(unknown)}"
-    for why in (
-        *_path(match, asked.path.partition("?")[0]),
-        *(each for header in match.get("headers", ()) for each in _header(header, asked)),
-    ):
-        return (Verdict.CANNOT_TELL if why.startswith("it depends") else Verdict.PASSED_OVER), why
-    return Verdict.TAKEN, ""
+    unsure = ""
+    for why in _complaints(match, asked):
+        if not why.startswith(_UNKNOWN):
+            return False, why
+        unsure = unsure or why
+    return (None, unsure) if unsure else (True, "")
+
+
+_UNKNOWN: Final = "it depends on "
+_KNOWN: Final = frozenset({"prefix", "path", "safeRegex", "pathSeparatedPrefix", "caseSensitive", "headers", "queryParameters"})
+
+
+def _complaints(match: Json, asked: Asked) -> Iterator[str]:
+    path, _, query = asked.path.partition("?")
+    yield from _path(match, path)
+    for header in match.get("headers", ()):
+        held = asked.header(str(header["name"]))
+        if held is None and header.get("treatMissingHeaderAsEmpty") and "stringMatch" in header:
+            held = ""
+        yield from _value(header, str(header["name"]), "header", held)
+    given = dict(reversed(parse_qsl(query, keep_blank_values=True)))
+    for parameter in match.get("queryParameters", ()):
+        yield from _value(parameter, str(parameter["name"]), "query parameter", given.get(str(parameter["name"])))
+    for key in sorted(set(match) - _KNOWN):
+        yield f"{_UNKNOWN}{key}"
 
 
 def _path(match: Json, path: str) -> Iterator[str]:
-    if match.get("caseSensitive") is False:
+    if match.get("caseSensitive") is False and "safeRegex" not in match:
         path = path.lower()
         match = {name: value.lower() if isinstance(value, str) else value for name, value in match.items()}
     if "path" in match and path != match["path"]:
@@ -106,27 +176,23 @@ def _path(match: Json, path: str) -> Iterator[str]:
         yield from _unfit(match["safeRegex"].get("regex", ""), f"the path {path}", path)
 
 
-def _header(wanted: Json, asked: Asked) -> Iterator[str]:
-    name, held = str(wanted["name"]), asked.header(str(wanted["name"]))
-    unmet = list(_compared(wanted, name, held))
-    if wanted.get("invertMatch") and not any(why.startswith("it depends") for why in unmet):
-        unmet = [] if unmet else [f"{name} is {held}, which is excluded"]
-    yield from unmet
-
-
-def _compared(wanted: Json, name: str, held: str | None) -> Iterator[str]:
-    if "presentMatch" in wanted:
-        if (held is not None) is not bool(wanted["presentMatch"]):
-            yield f"there is no header {name}" if held is None else f"there is a header {name}"
-        return
+def _value(wanted: Json, name: str, what: str, held: str | None) -> Iterator[str]:
+    """What speaks against a condition on a header or a query parameter; `held` is None where the request has none."""
+    inverted = bool(wanted.get("invertMatch"))
     match = wanted.get("stringMatch")
     if not isinstance(match, Mapping):
-        yield f"it depends on {name} in a way that is not known here"
+        if set(wanted) - {"name", "presentMatch", "invertMatch", "treatMissingHeaderAsEmpty"}:
+            yield f"{_UNKNOWN}{name} in a way that is not known here"
+        elif (held is not None) is (bool(wanted.get("presentMatch", True)) is inverted):
+            yield f"there is no {what} {name}" if held is None else f"there is a {what} {name}"
         return
-    if held is None:
-        yield f"there is no header {name}"
+    if held is None:  # Envoy: then the condition is not met, inverted or not
+        yield f"there is no {what} {name}"
         return
-    yield from _text(match, name, held)
+    unmet = list(_text(match, name, held))
+    if inverted and not any(why.startswith(_UNKNOWN) for why in unmet):
+        unmet = [] if unmet else [f"{name} is {held or 'absent, which counts as empty'}, which is excluded"]
+    yield from unmet
 
 
 _KINDS: Final[Mapping[str, tuple[Callable[[str, str], bool], str]]] = {
@@ -143,7 +209,7 @@ def _text(match: Json, name: str, held: str) -> Iterator[str]:
         return
     kind = next((kind for kind in _KINDS if kind in match), None)
     if kind is None:
-        yield f"it depends on {name} in a way that is not known here"
+        yield f"{_UNKNOWN}{name} in a way that is not known here"
         return
     holds, words = _KINDS[kind]
     value, have = str(match[kind]), held
@@ -153,12 +219,16 @@ def _text(match: Json, name: str, held: str) -> Iterator[str]:
         yield f"{name}: {held} {words} {match[kind]}"
 
 
+_QUIET: Final = re2.Options()
+_QUIET.log_errors = False
+
+
 def _unfit(pattern: str, what: str, value: str) -> Iterator[str]:
-    """Envoy's regular expressions (RE2) must fit the whole value; Python's know all that RE2 knows but for a few classes' names."""
+    """Envoy's regular expressions must fit the whole value."""
     try:
-        fits = re.fullmatch(pattern, value)
-    except re.error:
-        yield f"it depends on the regular expression {pattern}"
+        fits = re2.fullmatch(pattern, value, _QUIET)
+    except re2.error:
+        yield f"{_UNKNOWN}the regular expression {pattern}"
         return
     if not fits:
         yield f"{what} does not fit {pattern} as a whole"

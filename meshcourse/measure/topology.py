@@ -2,7 +2,8 @@
 
 A caller's Envoy counts by Service and subset. Where that means one workload, the edge is what the caller saw. Where it means several (no
 rule chose between them), the calls are shared out by what each workload's own Envoy received, and errors and times are what that one
-saw. Calls into a workload that no sidecar of the namespace made come from `OUTSIDE`: the ingress gateway, another namespace.
+saw. Calls into a workload that no sidecar of the namespace made come from `OUTSIDE`: the ingress gateway, another namespace, or a pod
+whose calls nobody counts. A workload without counters of its own is drawn from what its callers' Envoys counted.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from meshcourse.measure import proxy_counters
+from meshcourse.measure import proxy_counters, stats_inclusion
 from meshcourse.measure.proxy_counters import Calls, Counts, Destination, Member, Sample
 
 OUTSIDE: Final = "outside"
@@ -41,12 +42,19 @@ def milliseconds(time: float) -> str:
 
 @dataclass(frozen=True)
 class Node:
-    """A workload. `flow` is what its own Envoy saw come in."""
+    """A workload. `flow` is what its own Envoy saw come in; for one that is not `counted`, what its callers' Envoys sent."""
 
     name: str
     service: str
     version: str
     flow: Flow
+    sidecar: bool = True
+    keeps: bool = True
+
+    @property
+    def counted(self) -> bool:
+        """Whether its own Envoy counts calls."""
+        return self.sidecar and self.keeps
 
 
 @dataclass(frozen=True)
@@ -78,10 +86,23 @@ class Topology:
 
     def __str__(self) -> str:
         if not self.edges:
-            return f"no calls between the pods of {self.namespace} have been counted"
+            return "\n".join([f"no calls between the pods of {self.namespace} have been counted", *self.gaps()])
         left, right = (max(len(getattr(edge, end)) for edge in self.edges) for end in ("source", "target"))
         rows = [f"  {edge.source:<{left}} → {edge.target:<{right}}  {edge.flow}{'  mTLS' * edge.mutual_tls}" for edge in self.edges]
-        return "\n".join([f"calls in {self.namespace} in the last {self.seconds:.1f} s, as its Envoys count them:", *rows])
+        return "\n".join([f"calls in {self.namespace} in the last {self.seconds:.1f} s, as its Envoys count them:", *rows, *self.gaps()])
+
+    def gaps(self) -> list[str]:
+        """A sentence for what is not counted, and the cure."""
+        bare = ", ".join(node.name for node in self.nodes if not node.sidecar)
+        silent = [node.name for node in self.nodes if node.sidecar and not node.keeps]
+        found = []
+        if silent:
+            found.append(
+                f"The Envoys of {', '.join(silent)} keep no counters of calls, so what they call is not seen: {stats_inclusion.CURE}."
+            )
+        if bare:
+            found.append(f"Without a sidecar: {bare}. What they call is not seen; what is sent to them is, by the callers' Envoys.")
+        return found
 
     __repr__ = __str__
 
@@ -100,15 +121,16 @@ def between(before: Sample, after: Sample, known: Iterable[tuple[str, str]] = ()
     edges: dict[tuple[str, str], Flow] = {}
     locked: set[tuple[str, str]] = set()
     explained = dict.fromkeys(workloads, 0.0)
+    uncounted = {name for name, pods in workloads.items() if not any(pod.counted for pod in pods)}
     for source, counts in ever.items():
         for destination, all_calls in counts.outbound.items():
             targets = _targets(after, destination, workloads)
             calls = fresh[source].outbound.get(destination, Calls())
-            for target, share in _shares(targets, fresh).items():
+            for target, share in _shares(targets, fresh, calls, uncounted).items():
                 explained[target] += calls.total * share
-                seen = calls if len(targets) == 1 else fresh[target].inbound
+                seen = calls if len(targets) == 1 or target in uncounted else fresh[target].inbound
                 _add(edges, (source, target), _flow(seen, seconds, calls.total * share))
-                if all_calls.handshakes:
+                if all_calls.handshakes and workloads[target][0].sidecar:
                     locked.add((source, target))
     for target, now in explained.items():
         if rest := _rest(fresh[target].inbound, now):
@@ -116,7 +138,10 @@ def between(before: Sample, after: Sample, known: Iterable[tuple[str, str]] = ()
     for source, target in known:
         if target in workloads and source in {OUTSIDE, *workloads}:
             _add(edges, (source, target), Flow())
-    nodes = [_node(name, pods[0], after, _flow(fresh[name].inbound, seconds)) for name, pods in workloads.items()]
+    nodes = [
+        _node(name, pods[0], after, _into(edges, name) if name in uncounted else _flow(fresh[name].inbound, seconds))
+        for name, pods in workloads.items()
+    ]
     listed = tuple(Edge(*ends, flow, ends in locked) for ends, flow in sorted(edges.items(), key=_outside_first))
     if any(edge.source == OUTSIDE for edge in listed):
         nodes.insert(0, Node(OUTSIDE, OUTSIDE, "", Flow()))
@@ -155,11 +180,26 @@ def _targets(sample: Sample, destination: Destination, workloads: Mapping[str, l
     return [name for name, pods in workloads.items() if wanted.items() <= pods[0].labels.items()]
 
 
-def _shares(targets: list[str], counts: Mapping[str, Counts]) -> dict[str, float]:
-    """How calls to several workloads are shared out: by what each received, evenly where none received any."""
-    received = {target: counts[target].inbound.total for target in targets}
+def _shares(targets: list[str], counts: Mapping[str, Counts], calls: Calls, uncounted: set[str]) -> dict[str, float]:
+    """How calls to several workloads are shared out: by what each received, evenly where none received any.
+
+    Those that count nothing share evenly what the others did not receive.
+    """
+    dark = [target for target in targets if target in uncounted]
+    received = {target: counts[target].inbound.total for target in targets if target not in uncounted}
     whole = sum(received.values())
-    return {target: (count / whole if whole else 1 / len(targets)) for target, count in received.items()}
+    lit = (min(1.0, whole / calls.total) if calls.total else 0.0) if dark else 1.0
+    shares = {target: lit * (count / whole if whole else 1 / len(received)) for target, count in received.items()}
+    return {**shares, **{target: (1.0 - lit) / len(dark) for target in dark}}
+
+
+def _into(edges: Mapping[tuple[str, str], Flow], name: str) -> Flow:
+    """All that callers sent to a workload, as one flow."""
+    found = dict[tuple[str, str], Flow]()
+    for (_, target), flow in edges.items():
+        if target == name:
+            _add(found, ("", name), flow)
+    return found.get(("", name), Flow())
 
 
 def _rest(received: Calls, explained: float) -> float:
@@ -206,7 +246,7 @@ def quantile(buckets: Mapping[float, int], share: float) -> float | None:
 
 def _node(name: str, member: Member, sample: Sample, flow: Flow) -> Node:
     services = _services(member, sample)
-    return Node(name, next(services, member.labels.get("app", name)), member.labels.get("version", ""), flow)
+    return Node(name, next(services, member.labels.get("app", name)), member.labels.get("version", ""), flow, member.sidecar, member.keeps)
 
 
 def _services(member: Member, sample: Sample) -> Iterator[str]:

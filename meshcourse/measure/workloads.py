@@ -21,14 +21,14 @@ from meshcourse.measure.access_logs import Entry
 from meshcourse.measure.admin import Endpoint
 from meshcourse.measure.topology import OUTSIDE
 from meshcourse.mesh.envoy import config_dump
-from meshcourse.mesh.envoy.admin import Line
+from meshcourse.mesh.envoy.admin import AdminConnection
+from meshcourse.mesh.envoy.cluster_names import ClusterName
 from meshcourse.mesh.envoy.config_dump import Route
 from meshcourse.mesh.injection import sidecars
 
 Json = Mapping[str, Any]
 LAST: Final = 5
 """Lines of the access log."""
-_PARTS: Final = 4
 
 
 @dataclass(frozen=True)
@@ -190,7 +190,7 @@ def read(connection: Connection, namespace: str, name: str) -> Workload:
     if not proxy:
         return Workload(namespace, name, pods)
     own_hosts = quote(rf"\.{namespace}\.svc\.")  # Envoy's filter is a regular expression
-    with Line(connection, namespace, proxy) as line:
+    with AdminConnection(connection, namespace, lambda: proxy) as line:
         page = json.loads(line.get(f"clusters?format=json&filter={own_hosts}"))
         tables = line.routes()
     log = access_logs.read(connection, namespace, f"pod/{proxy}")[-LAST:]
@@ -208,10 +208,10 @@ def _ready(pod: Any) -> str:  # noqa: ANN401 - the Kubernetes client is untyped
 def groups(page: Json, namespace: str) -> tuple[Group, ...]:
     """The clusters for Services of the namespace in the JSON of Envoy's /clusters, by name."""
     found = []
-    for name in sorted(str(each.get("name", "")) for each in page.get("cluster_statuses", ())):
-        direction, port, subset, host = name.split("|") if name.count("|") == _PARTS - 1 else ("", "", "", "")
-        if direction == "outbound" and _of(host, namespace):
-            found.append(Group(host.partition(".")[0], port, subset, admin.endpoints(page, name)))
+    for text in sorted(str(each.get("name", "")) for each in page.get("cluster_statuses", ())):
+        name = ClusterName.parse(text)
+        if name.direction == "outbound" and _of(name.host, namespace):
+            found.append(Group(name.service, name.port, name.subset, admin.endpoints(page, text)))
     return tuple(sorted(found, key=lambda each: (each.service, int(each.port), each.subset)))
 
 

@@ -1,23 +1,29 @@
 """Has the mesh taken in what the API server holds? Waiting for istiod's push without guessing a delay.
 
-`kubectl apply` returns when the API server has stored an object. istiod then translates it and pushes it to the proxies, and until that has
-arrived Envoy goes on as before; the same holds for a pod that has just become ready.
+`kubectl apply` returns when the API server has stored an object. istiod then reads it, translates it and pushes it to the proxies; until an
+Envoy has acknowledged that it goes on as before, and so it does with a pod that has just become ready. What counts here is what istiod has
+read and what the Envoys have acknowledged, whatever the objects say; their text is read only to say why no Envoy would take them.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
-from meshcourse.core import errors, settings
+from meshcourse.core import errors
 from meshcourse.kube import api_versions, pods, resources
 from meshcourse.kube.connection import Connection
-from meshcourse.mesh.envoy import admin, config_dump, traffic_policy
+from meshcourse.mesh import described
+from meshcourse.mesh.described import Described
+from meshcourse.mesh.envoy import admin, config_dump
+from meshcourse.mesh.envoy.cluster_names import ClusterName
 from meshcourse.mesh.injection import sidecars
 from meshcourse.mesh.install import installation
+from meshcourse.mesh.istiod import Istiods, Seen
+from meshcourse.mesh.rules import bindings
+from meshcourse.mesh.rules.bindings import Name
 
 Json = dict[str, Any]
 MERGE_WINDOW: Final = 1.1
@@ -25,57 +31,206 @@ MERGE_WINDOW: Final = 1.1
 
 istiod announces a pod before it is ready, as unhealthy; its getting ready is such a change, and Envoy's own listing shows it early.
 """
-_FRESH: Final = 5.0
+QUIET: Final = 0.35
+"""Seconds after which istiod has pushed what it has read: it collects changes for 0.1 s (PILOT_DEBOUNCE_AFTER), longer while more come."""
+GRACE: Final = 3.0
+"""Seconds for an Envoy that has acknowledged all and yet shows no route or port: a new listener asks for its routes afterwards."""
 INGRESS: Final = "ingressgateway"
 
 
 @dataclass(frozen=True)
 class Arrival:
-    """`missing` names what the proxies do not hold yet (empty: all has arrived); `seconds` is how long was waited."""
+    """`missing` names what the proxies do not hold yet (empty: all has arrived); `seconds` is how long was waited.
+
+    `unheld`: what no Envoy will hold as it is written, and why. `rejected`: Envoys that refuse what istiod sends, with their words.
+    `notes`: what is held but leads nowhere, such as a subset without a pod. Each of these three is a sentence.
+    """
 
     seconds: float
     virtual_services: tuple[str, ...]
     missing: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Subset:
-    """What a DestinationRule's subset, or a whole Service (`name` is empty), comes to: the addresses of its ready pods.
-
-    Envoy should know these as healthy. `fresh` says that one of them got ready only seconds ago.
-    """
-
-    host: str
-    name: str
-    addresses: frozenset[str]
-    fresh: bool
+    unheld: tuple[str, ...] = ()
+    rejected: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def wait(connection: Connection, namespace: str, *, timeout: float = 15.0) -> Arrival:
     """Wait until the gateways and the namespace's sidecars hold what it describes, or `timeout` seconds have passed.
 
-    Raises MeshError when a proxy cannot be asked.
+    Ends at once when nothing is missing but what an Envoy rejects. Raises KubernetesError when there is no such namespace, MeshError when
+    istiod or a proxy cannot be asked.
     """
-    with Lines(connection) as lines:
-        return _watch(lines, namespace, timeout)
+    found = described.read(connection, namespace)
+    with Lines(connection) as lines, Istiods(connection) as istiods:
+        return _Watch(lines, istiods, found).until(timeout)
 
 
-def _watch(lines: Lines, namespace: str, timeout: float) -> Arrival:
-    connection, started = lines.connection, time.monotonic()
-    complete: float | None = None
-    while True:
-        every, rules = listed(connection, namespace, "virtualservices"), listed(connection, namespace, "destinationrules")
-        services = [item for item in every if carried_by_a_gateway(item)]
-        subsets = list(_subsets(connection, namespace, services, rules))
-        missing = [*_doors(lines, namespace, services), *_pods(lines, subsets)]
-        missing += _in_sidecars(lines, namespace, [item for item in every if carried_by_sidecars(item)], rules)
-        now = time.monotonic()
-        complete = None if missing else complete or now
-        settled = complete is not None and (now - complete >= MERGE_WINDOW or not any(subset.fresh for subset in subsets))
-        seconds = now - started
-        if settled or seconds > timeout:
-            return Arrival(seconds, tuple(sorted(str(item["metadata"]["name"]) for item in services)), tuple(missing))
-        time.sleep(0.1)
+class _Watch:
+    """One wait: what was described at its beginning, and what istiod and the proxies have done since."""
+
+    def __init__(self, lines: Lines, istiods: Istiods, found: Described) -> None:
+        self._lines, self._istiods, self._found = lines, istiods, found
+        self._received = self._translated = -1.0
+        self._calm: float | None = None
+        """Since when istiod has read all, and no change has reached it."""
+
+    def until(self, timeout: float) -> Arrival:
+        """Look again and again. What an Envoy shows of its own counts once it has acknowledged all."""
+        started = time.monotonic()
+        acknowledged = complete = None
+        while True:
+            seen, every = self._istiods.look(), self._found.pods()
+            late = [*self._unread(seen), *self._behind(seen, every)]
+            rejected = {} if late else self._rejected(seen, every)
+            now = time.monotonic()
+            acknowledged = None if late else acknowledged or now
+            waited = now - acknowledged if acknowledged else 0.0
+            missing, unheld = late, list(bindings.unheld(self._found.world))
+            if not late:
+                missing = [*(name for names in rejected.values() for name in names), *self._endpoints(every)]
+                told = {line.partition(":")[0] for line in unheld}
+                unshown = [] if rejected else [(name, why) for name, why in self._unshown(every) if name not in told]
+                missing += [name for name, _ in unshown] if waited < GRACE else []
+                unheld += [f"{name}: {why}" for name, why in unshown] if waited >= GRACE else []
+            complete = None if missing else complete or now
+            settled = complete is not None and now - complete >= (MERGE_WINDOW if self._found.fresh(every) else 0.0)
+            if settled or rejected or now - started > timeout:
+                notes = tuple(described.nowhere(self._found, every)) if settled else ()
+                names = self._found.through_gateways()
+                return Arrival(now - started, names, tuple(missing), tuple(unheld), tuple(rejected), notes)
+            time.sleep(0.05)
+
+    # -- istiod ------------------------------------------------------------------------------------------------------------------------
+
+    def _unread(self, seen: list[Seen]) -> Iterator[str]:
+        """What istiod has not read, or may not have translated yet."""
+        unread = [
+            f"{kind} {name}"
+            for (kind, namespace, name), revision in self._found.revisions.items()
+            if not any(older(each.read.get((kind, namespace, name)), revision) is False for each in seen)
+            or any(older(each.read.get((kind, namespace, name)), revision) for each in seen)
+        ]
+        kinds = {kind for kind, _, _ in self._found.revisions}
+        unread += [
+            f"that {kind} {name} is deleted"
+            for each in seen
+            for kind, namespace, name in each.read
+            if namespace == self._found.namespace
+            and kind in kinds
+            and (kind, namespace, name) not in self._found.revisions
+            and not name.endswith(_MADE_BY_ISTIO)
+        ]
+        received, translated, now = sum(each.received for each in seen), min(each.translated for each in seen), time.monotonic()
+        if self._calm is None or unread:
+            self._calm, self._translated = (None if unread else now), translated
+        elif received != self._received:
+            self._calm = now
+        self._received = received
+        yield from unread
+        # Two translations that began since then are sure to hold it; where changes never end there is no quiet moment.
+        if self._calm is not None and now - self._calm < QUIET and translated < self._translated + 2:
+            yield "what istiod has just read"
+
+    # -- proxies -----------------------------------------------------------------------------------------------------------------------
+
+    def _concerned(self, every: list[Any]) -> dict[Name, tuple[str, ...]]:
+        """The proxies that must hold something, each with what: those of the namespace's pods, and of the gateways in its objects."""
+        world = self._found.world
+        inside = [f"VirtualService {bindings.name_of(item)[1]}" for item in world.own if bindings.for_sidecars(item)]
+        inside += [f"DestinationRule {bindings.name_of(rule)[1]}" for rule in self._found.own_rules()]
+        held: dict[Name, tuple[str, ...]] = {
+            (self._found.namespace, str(pod.metadata.name)): tuple(f"{each} in {pod.metadata.name}" for each in inside)
+            for pod in every
+            if pods.is_ready(pod) and sidecars.has_sidecar(pod)
+        }
+        for where, behind in world.gateway_pods.items():
+            for pod in behind:
+                own = (f"Gateway {where[1]}",) if where[0] == world.namespace else ()
+                services = tuple(
+                    f"VirtualService {bindings.name_of(item)[1]}" for item in world.own if where in bindings.held_by(item, world)
+                )
+                held[pod] = (*held.get(pod, ()), *own, *services)
+        return held
+
+    def _behind(self, seen: list[Seen], every: list[Any]) -> Iterator[str]:
+        """What proxies that are not connected, or have not acknowledged all, may not hold yet."""
+        connected = {(proxy.namespace, proxy.pod): proxy for each in seen for proxy in each.proxies}
+        for where, names in self._concerned(every).items():
+            proxy = connected.get(where)
+            if proxy is None or proxy.behind:
+                yield from names or (f"the proxy of pod {where[1]}",)
+
+    def _rejected(self, seen: list[Seen], every: list[Any]) -> dict[str, tuple[str, ...]]:
+        """Complaints of Envoys that reject their configuration, each with what is therefore not in force."""
+        concerned = self._concerned(every)
+        proxies = [proxy for each in seen for proxy in each.proxies if proxy.complaint]
+        return {proxy.complaint: concerned[where] for proxy in proxies if (where := (proxy.namespace, proxy.pod)) in concerned}
+
+    def _endpoints(self, every: list[Any]) -> Iterator[str]:
+        """Subsets and Services whose ready pods are not those that an Envoy holds as healthy: the ingress gateway's, else a sidecar's."""
+        wanted = list(self._found.subsets(every))
+        where = self._observer(every) if wanted else None
+        if where is None:
+            return
+        clusters = config_dump.healthy(self._lines.to(*where).addresses())
+        named = {ClusterName.parse(name): found for name, found in clusters.items()}
+        held = {(name.host, name.subset): found for name, found in named.items() if name.direction == "outbound"}
+        for subset in wanted:
+            # A Service or subset that is not exported to this proxy is not among its clusters.
+            if held.get((subset.host, subset.name), subset.addresses) != subset.addresses:
+                service = subset.host.partition(".")[0]
+                yield f"subset {subset.name} of {service}" if subset.name else f"the pods of {service}"
+
+    def _observer(self, every: list[Any]) -> Name | None:
+        found = [(installation.NAMESPACE, name) for name in self._lines.gateways(INGRESS)]
+        found += [(self._found.namespace, str(pod.metadata.name)) for pod in every if pods.is_ready(pod) and sidecars.has_sidecar(pod)]
+        return next(iter(found), None)
+
+    def _unshown(self, every: list[Any]) -> Iterator[tuple[str, str]]:
+        """(what, why) for VirtualServices of which no Envoy shows a route though it should, and Gateways whose port is not open."""
+        world = self._found.world
+        for where, behind in world.gateway_pods.items():
+            if where[0] != world.namespace or not behind:
+                continue
+            line = self._lines.to(*behind[0])
+            wanted = described.ports(self._found.connection, world.gateways[where], behind[0])
+            if shut := wanted - line.ports():
+                said = f"the Envoy of {behind[0][1]} does not listen on port {', '.join(sorted(shut))}"
+                yield f"Gateway {where[1]}", said + described.secrets(self._found.connection, world.gateways[where], behind[0])
+        for item in world.own:
+            if not item.get("spec", {}).get("http") or not item["spec"].get("hosts"):
+                continue  # rules for TCP and TLS leave no name in an Envoy
+            name = bindings.name_of(item)[1]
+            for where, behind in bindings.held_by(item, world).items():
+                if not config_dump.read(self._lines.to(*behind[0]).routes(), world.namespace, name):
+                    yield f"VirtualService {name}", f"the Envoy of {behind[0][1]} has no route of it for Gateway {where[1]}; {ASK}"
+            if bindings.for_sidecars(item):
+                yield from ((f"VirtualService {name}", why) for why in self._in_no_sidecar(item, every))
+
+    def _in_no_sidecar(self, item: bindings.Json, every: list[Any]) -> Iterator[str]:
+        own = [str(pod.metadata.name) for pod in every if pods.is_ready(pod) and sidecars.has_sidecar(pod)]
+        namespace, name = bindings.name_of(item)
+        if not own or not bindings.exported(item) & {"*", namespace}:
+            return
+        if any(config_dump.read(self._lines.to(namespace, pod).routes(), namespace, name) for pod in own):
+            return
+        older_one = bindings.shadowed(item, self._found.world)
+        yield (
+            f"VirtualService {older_one}, which is older, has its host: sidecars read that one"
+            if older_one
+            else (f"no sidecar of this namespace has a route of it; {ASK}")
+        )
+
+
+ASK: Final = "`istioctl analyze` may say why"
+_MADE_BY_ISTIO: Final = "-istio-autogenerated-k8s-gateway"
+
+
+def older(held: str | None, wanted: str) -> bool | None:
+    """Whether a resourceVersion is older than the wanted one; None where there is none."""
+    if held is None:
+        return None
+    return int(held) < int(wanted) if held.isdigit() and wanted.isdigit() else held != wanted
 
 
 class Lines:
@@ -83,7 +238,7 @@ class Lines:
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
-        self._open: dict[tuple[str, str], admin.Line] = {}
+        self._open: dict[tuple[str, str], admin.AdminConnection] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -92,14 +247,18 @@ class Lines:
         for line in self._open.values():
             line.close()
 
-    def to(self, namespace: str, pod: str) -> admin.Line:
+    def to(self, namespace: str, pod: str) -> admin.AdminConnection:
         """The line to one pod's proxy."""
-        return self._open.setdefault((namespace, pod), admin.Line(self.connection, namespace, pod))
+        return self._open.setdefault((namespace, pod), admin.AdminConnection(self.connection, namespace, lambda: pod))
 
-    def to_gateway(self, role: str) -> admin.Line:
-        """The line to a ready pod of a gateway ("ingressgateway"). Raises MeshError when there is none."""
+    def gateways(self, role: str) -> list[str]:
+        """The ready pods of a gateway ("ingressgateway") that Istio's installation made."""
         found = resources.read(self.connection.core().list_namespaced_pod, installation.NAMESPACE).items
-        names = [str(pod.metadata.name) for pod in found if (pod.metadata.labels or {}).get("istio") == role and pods.is_ready(pod)]
+        return [str(pod.metadata.name) for pod in found if (pod.metadata.labels or {}).get("istio") == role and pods.is_ready(pod)]
+
+    def to_gateway(self, role: str) -> admin.AdminConnection:
+        """The line to a ready pod of a gateway ("ingressgateway"). Raises MeshError when there is none."""
+        names = self.gateways(role)
         if not names:
             raise errors.MeshError(
                 f"No pod of istio-{role} is ready.",
@@ -107,160 +266,6 @@ class Lines:
                 next=f"kubectl -n {installation.NAMESPACE} get pods",
             )
         return self.to(installation.NAMESPACE, names[0])
-
-
-def _doors(lines: Lines, namespace: str, services: list[Json]) -> Iterator[str]:
-    """Gateways and VirtualServices that the gateways' Envoys do not hold."""
-    gateways = listed(lines.connection, namespace, "gateways")
-    for role in (INGRESS, "egressgateway"):
-        doors = [item for item in gateways if serves_http(item, role)]
-        others = frozenset(spelling for item in gateways if not serves_http(item, role) for spelling in _spellings(item, namespace))
-        own = frozenset(spelling for item in doors for spelling in _spellings(item, namespace))
-        read = {str(item["metadata"]["name"]): readers(item, own, others, strangers=role == INGRESS) for item in services}
-        if not doors and not any(read.values()):
-            continue
-        gateway = lines.to_gateway(role)
-        configuration = gateway.routes()
-        if doors and not _opened(configuration, gateway.ports(), lines.connection.gateway_port):
-            yield f"Gateway {doors[0]['metadata']['name']}"
-        for item in services:
-            name = str(item["metadata"]["name"])
-            wanted = config_dump.described_by(item, gateways=read[name])
-            if read[name] and not same(config_dump.read(configuration, namespace, name), wanted):
-                yield f"VirtualService {name}"
-
-
-def _opened(configuration: list[Json], ports: frozenset[str], port: int) -> bool:
-    """Whether a gateway has an HTTP route table, such as `http.8080`, and takes connections at its port: the table comes first.
-
-    Any table will do, but for a learner (whose `port` is not everybody's) only the own one.
-    """
-    names = {str(table.get("name", "")) for table in configuration}
-    names = names if port == settings.HTTP_PORT else names & set(config_dump.tables(port))
-    return any(name.startswith(config_dump.TABLE) and name.removeprefix(config_dump.TABLE) in ports for name in names)
-
-
-def _spellings(gateway: Mapping[str, Any], namespace: str) -> tuple[str, str]:
-    """How a VirtualService may write a Gateway of its own namespace."""
-    name = str(gateway["metadata"]["name"])
-    return name, f"{namespace}/{name}"
-
-
-def readers(virtual_service: Mapping[str, Any], own: frozenset[str], others: frozenset[str], *, strangers: bool) -> frozenset[str]:
-    """The names in `gateways:` under which one gateway reads a VirtualService: those of `own`, its Gateways.
-
-    With `strangers`, names too that are no Gateway of this namespace (`others` are its Gateways elsewhere): they may be anything.
-    """
-    named = frozenset(virtual_service.get("spec", {}).get("gateways") or ()) - {"mesh"}
-    return named & own | (named - own - others if strangers else frozenset())
-
-
-def _in_sidecars(lines: Lines, namespace: str, services: list[Json], rules: list[Json]) -> list[str]:
-    """What the sidecars of the namespace's ready pods lack; several are asked at once."""
-    limited = [rule for rule in rules if _full(str(rule["spec"].get("host", "")), namespace) is not None]
-    if not services and not limited:
-        return []
-    found = resources.read(lines.connection.core().list_namespaced_pod, namespace).items
-    names = [str(pod.metadata.name) for pod in found if pods.is_ready(pod) and sidecars.has_sidecar(pod)]
-
-    def lacking(name: str) -> list[str]:
-        try:
-            return _lacking(lines.to(namespace, name), name, namespace, services, limited)
-        except errors.KubernetesError:
-            return [f"the proxy of pod {name}"]  # just deleted, mostly; the next look asks only those that are there
-
-    with ThreadPoolExecutor(max_workers=4) as several:
-        return [missing for found in several.map(lacking, names) for missing in found]
-
-
-def _lacking(line: admin.Line, pod: str, namespace: str, services: list[Json], rules: list[Json]) -> list[str]:
-    missing = []
-    if services:
-        held = line.routes()
-        for item in services:
-            routes = config_dump.read(held, namespace, item["metadata"]["name"])
-            # A host with several ports has its routes in several tables.
-            if set(map(repr, routes)) != set(map(repr, config_dump.described_by(item, gateways=frozenset({"mesh"})))):
-                missing.append(f"VirtualService {item['metadata']['name']} in {pod}")
-    if rules:
-        clusters = line.clusters()
-        for rule in rules:
-            host = _full(str(rule["spec"]["host"]), namespace) or ""
-            for subset, policy in traffic_policy.described_by(rule):
-                cluster = traffic_policy.find(clusters, host, subset)
-                if cluster is None or traffic_policy.held(cluster) != policy:
-                    missing.append(f"DestinationRule {rule['metadata']['name']}{f' subset {subset}' if subset else ''} in {pod}")
-    return missing
-
-
-def _full(host: str, namespace: str, domain: str = "cluster.local") -> str | None:
-    """The full name of a Service of the namespace itself; None for any other host."""
-    service, _, rest = host.partition(".")
-    return f"{service}.{namespace}.svc.{domain}" if rest in {"", namespace, f"{namespace}.svc", f"{namespace}.svc.{domain}"} else None
-
-
-def _pods(lines: Lines, wanted: list[Subset]) -> Iterator[str]:
-    """Subsets and Services whose ready pods are not those that the gateway's Envoy holds as healthy."""
-    if not wanted:
-        return
-    every = config_dump.healthy(lines.to_gateway(INGRESS).addresses())
-    held = {tuple(name.split("|")[2:4]): addresses for name, addresses in every.items() if name.count("|") == 3}  # noqa: PLR2004 - direction|port|subset|host
-    for subset in wanted:
-        if held.get((subset.name, subset.host), frozenset()) != subset.addresses:
-            yield f"subset {subset.name} of {subset.host}" if subset.name else f"the pods of {subset.host}"
-
-
-def _subsets(connection: Connection, namespace: str, services: list[Json], rules: list[Json]) -> Iterator[Subset]:
-    """The rules' subsets, and the Services that gateways send to without one, with their ready pods.
-
-    Only those of the namespace itself are there, which is all that lessons use.
-    """
-    wanted = [
-        (rule["spec"].get("host"), each["name"], each.get("labels") or {}) for rule in rules for each in rule["spec"].get("subsets", ())
-    ]
-    wanted += [(host, "", {}) for host in sorted({host for item in services for host in _without_subset(item)})]
-    own = [(str(host), str(name), labels) for host, name, labels in wanted if _full(str(host), namespace)]
-    if not own:
-        return
-    ready = [pod for pod in resources.read(connection.core().list_namespaced_pod, namespace).items if pods.is_ready(pod)]
-    every = {each.metadata.name: each for each in resources.read(connection.core().list_namespaced_service, namespace).items}
-    for host, name, labels in own:
-        found = every.get(host.partition(".")[0])
-        if found is None or not found.spec.selector:
-            continue
-        chosen = {**found.spec.selector, **labels}.items()
-        behind = [pod for pod in ready if chosen <= (pod.metadata.labels or {}).items()]
-        addresses = frozenset(pod.status.pod_ip for pod in behind)
-        yield Subset(_full(host, namespace) or "", name, addresses, any(pods.became_ready(pod) < _FRESH for pod in behind))
-
-
-def _without_subset(virtual_service: Json) -> Iterator[str]:
-    for rule in virtual_service.get("spec", {}).get("http", ()):
-        for route in rule.get("route", ()):
-            if not route["destination"].get("subset"):
-                yield str(route["destination"].get("host", ""))
-
-
-def same(held: tuple[config_dump.Route, ...], wanted: tuple[config_dump.Route, ...]) -> bool:
-    """Whether both hold the same routes; the order is left out, since gateways move catch-all routes to the end."""
-    return sorted(map(repr, held)) == sorted(map(repr, wanted))
-
-
-def carried_by_a_gateway(virtual_service: Mapping[str, Any]) -> bool:
-    """Whether it names a gateway other than `mesh`, which stands for the sidecars."""
-    return any(name != "mesh" for name in virtual_service.get("spec", {}).get("gateways", ()))
-
-
-def carried_by_sidecars(virtual_service: Mapping[str, Any]) -> bool:
-    """Whether the sidecars read it: it names the gateway `mesh`, or none at all."""
-    return "mesh" in (virtual_service.get("spec", {}).get("gateways") or ("mesh",))
-
-
-def serves_http(gateway: Mapping[str, Any], role: str = "ingressgateway") -> bool:
-    """Whether a Gateway opens an HTTP port on the default ingress gateway, or on the egress gateway."""
-    spec = gateway.get("spec", {})
-    protocols = {str(server.get("port", {}).get("protocol", "")).upper() for server in spec.get("servers", ())}
-    return spec.get("selector") == {"istio": role} and "HTTP" in protocols
 
 
 def listed(connection: Connection, namespace: str, plural: str) -> list[Json]:

@@ -15,7 +15,6 @@ from types import TracebackType
 from typing import Final, Self
 
 import aiohttp
-from yarl import URL
 
 from meshcourse.core import errors
 from meshcourse.traffic import results, transport_errors
@@ -42,7 +41,7 @@ class Sender:
         self._label = label
         self._in_flight = in_flight
         self._patience = patience
-        self._url = URL(target.url)
+        self._url = target.as_sent()
         self._session: aiohttp.ClientSession | None = None
         self._begun = self._answered = self._failed = self._late = self._dropped = 0
         self._epoch = 0.0

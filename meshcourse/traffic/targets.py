@@ -5,13 +5,18 @@ Cookies are sent as given and never taken from answers, so that all requests are
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
+from urllib.parse import quote, urlsplit
 
 from yarl import URL
 
 from meshcourse.core import errors
+
+_UNSENDABLE: Final = re.compile(r"[^\x21-\x7e]+")
+"""Spaces, control characters and what is not ASCII: a request line cannot hold them."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,12 @@ class Target:
                 raise errors.TrafficError(
                     f"The header {name!r} holds a line break or a zero byte.", why="HTTP ends a header there", next="leave it out"
                 )
+
+    def as_sent(self) -> URL:
+        """The URL with its path as it was given: yarl would take out `..` and `%79`, which is the gateway's work. Spaces are escaped."""
+        if not urlsplit(self.url).netloc.isascii():
+            return URL(self.url)
+        return URL(_UNSENDABLE.sub(lambda found: quote(found[0]), self.url), encoded=True)
 
     def sent_headers(self) -> dict[str, str]:
         """The headers of every request, in the order they are sent. Compression is not asked for: labels read the body."""

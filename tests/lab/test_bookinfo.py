@@ -11,9 +11,11 @@ import pytest
 
 from meshcourse.core.errors import TrafficError
 from meshcourse.lab.bookinfo import PLOTLY, Page, Stars
-from meshcourse.lab.request_path import INGRESS, Journey, Step
+from meshcourse.lab.request_path import Journey
 from meshcourse.lab.requests import Answer
 from meshcourse.measure import access_logs
+from meshcourse.measure.request_hops import Hop
+from meshcourse.mesh.install import installation
 from meshcourse.node.images.apps import productpage, reviews, serving
 from meshcourse.node.images.apps.page import Outcome, product
 from meshcourse.node.images.apps.serving import Request
@@ -112,12 +114,12 @@ def entry(at: str, path: str, cluster: str, took: int, flags: str = "-") -> acce
 
 
 def test_journey_shows_each_proxys_part() -> None:
-    steps = (
-        Step(INGRESS, entry("000", "/productpage", "outbound|9080||productpage.shop.svc.cluster.local", 20)),
-        Step("productpage-v1", entry("001", "/productpage", "inbound|9080||", 19)),
-        Step("productpage-v1", entry("005", "/reviews/0", "outbound|9080|v2|reviews.shop.svc.cluster.local", 9)),
+    hops = (
+        Hop("ingress-1", installation.INGRESS, entry("000", "/productpage", "outbound|9080||productpage.shop.svc.cluster.local", 20)),
+        Hop("productpage-v1-1", "productpage-v1", entry("001", "/productpage", "inbound|9080||", 19)),
+        Hop("productpage-v1-1", "productpage-v1", entry("005", "/reviews/0", "outbound|9080|v2|reviews.shop.svc.cluster.local", 9)),
     )
-    lines = repr(Journey("id-1", steps)).splitlines()
+    lines = repr(Journey(hops)).splitlines()
     assert lines[0] == "x-request-id id-1, the same in 3 lines of 2 proxies:"
     assert re.match(r"\+0 +ingress gateway +productpage +GET /productpage +200 +20$", lines[2])
     assert re.match(r"\+1 +productpage-v1 +its own program +GET /productpage +200 +19$", lines[3])

@@ -75,5 +75,8 @@ def test_a_line_answers_again_and_again_and_after_its_pod_was_replaced(cluster: 
 
 @pytest.mark.cluster
 def test_a_proxy_that_is_not_there_is_said_so(cluster: Any) -> None:
-    with AdminLine(cluster.connection, "istio-system", "absent") as line, pytest.raises(KubernetesError, match="No pod of absent is ready"):
+    with (
+        AdminLine(cluster.connection, "istio-system", "absent") as line,
+        pytest.raises(KubernetesError, match="There is no Deployment absent"),
+    ):
         line.get("stats")

@@ -82,7 +82,7 @@ def test_first_route_that_fits_decides_and_the_rest_is_not_asked(match: dict[str
 @pytest.mark.parametrize(
     ("match", "why"),
     [
-        ({"prefix": "/", "queryParameters": []}, "it depends on queryParameters"),
+        ({"prefix": "/", "runtimeFraction": {}}, "it depends on runtimeFraction"),
         (header({"rangeMatch": {"start": "1"}}), "it depends on x-team in a way that is not known here"),
         (header({"stringMatch": {"custom": {}}}), "it depends on x-team in a way that is not known here"),
         (header({"stringMatch": {"safeRegex": {"regex": "("}}}), "it depends on the regular expression ("),

@@ -185,3 +185,33 @@ def test_the_graph_prints_as_a_table() -> None:
 def test_quantiles_are_reckoned_inside_their_bucket(buckets: dict[float, int], share: float, expected: float | None) -> None:
     found = topology.quantile(buckets, share)
     assert found == (None if expected is None else pytest.approx(expected))
+
+
+def test_called_pod_without_counters_is_drawn_from_its_callers_counts() -> None:
+    bare = replace(member("ratings", "v1", Calls()), sidecar=False)
+    silent = replace(member("reviews", "v1", Calls()), keeps=False)
+    caller = member("page", "v1", calls(20))
+    calling = replace(caller, counts=Counts(calls(20), {to("reviews"): calls(20, failed=5), to("ratings"): calls(10)}))
+    before = sample(0.0, replace(caller, counts=Counts()), silent, bare)
+    found = topology.between(before, sample(2.0, calling, silent, bare))
+    assert (found.edge("page-v1", "ratings-v1").rate, found.edge("page-v1", "reviews-v1").failed) == (5.0, 0.25)
+    nodes = {node.name: (node.flow.rate, node.sidecar, node.keeps) for node in found.nodes}
+    assert nodes["ratings-v1"] == (5.0, False, True)
+    assert nodes["reviews-v1"] == (10.0, True, False)
+    assert "The Envoys of reviews-v1 keep no counters of calls" in str(found)
+    assert "Without a sidecar: ratings-v1." in str(found)
+
+
+def test_pods_without_counters_share_what_the_others_did_not_receive() -> None:
+    caller = member("page", "v1", Calls())
+    lit, dark = member("reviews", "v1", calls(15)), replace(member("reviews", "v2", Calls()), sidecar=False)
+    before = sample(0.0, caller, member("reviews", "v1", Calls()), dark)
+    found = topology.between(before, sample(1.0, replace(caller, counts=Counts(Calls(), {to("reviews"): calls(20)})), lit, dark))
+    assert (found.edge("page-v1", "reviews-v1").rate, found.edge("page-v1", "reviews-v2").rate) == (15.0, 5.0)
+
+
+def test_namespace_in_which_no_envoy_counts_is_not_called_quiet() -> None:
+    silent = replace(member("page", "v1", Calls()), keeps=False)
+    found = topology.between(sample(0.0, silent), sample(1.0, silent))
+    assert "keep no counters of calls" in str(found)
+    assert "proxyStatsMatcher" in str(found)

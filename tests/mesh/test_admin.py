@@ -28,7 +28,7 @@ def test_field_names_are_spelled_as_istioctl_prints_them_and_other_keys_stay() -
 def test_line_and_istioctl_tell_the_same(cluster: Any) -> None:
     pod = cluster.kubectl("-n", "istio-system", "get", "pods", "-l", "istio=ingressgateway", "-o", "jsonpath={.items[0].metadata.name}")
     proxy = f"{pod}.istio-system"
-    with admin.Line(cluster.connection, "istio-system", pod) as line:
+    with admin.AdminConnection(cluster.connection, "istio-system", lambda: pod) as line:
         named = {each["name"] for each in istioctl.read_json(cluster.connection, "proxy-config", "clusters", proxy)}
         assert {each["name"] for each in line.clusters()} <= named
         assert any("istiod.istio-system" in each["name"] for each in line.clusters())
@@ -43,6 +43,9 @@ def test_line_and_istioctl_tell_the_same(cluster: Any) -> None:
 
 @pytest.mark.cluster
 def test_pod_that_is_not_there_is_an_error_with_what_to_type(cluster: Any) -> None:
-    with admin.Line(cluster.connection, "istio-system", "absent") as line, pytest.raises(errors.KubernetesError) as caught:
+    with (
+        admin.AdminConnection(cluster.connection, "istio-system", lambda: "absent") as line,
+        pytest.raises(errors.KubernetesError) as caught,
+    ):
         line.get("ready")
     assert caught.value.next.startswith("kubectl -n istio-system get pods")

@@ -1,23 +1,15 @@
-"""A VirtualService and Envoy's routes, put into one form. The JSON has the shape that `istioctl proxy-config routes -o json` prints."""
+"""Envoy's routes in words. The JSON has the shape that `istioctl proxy-config routes -o json` prints."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from meshcourse.mesh import propagation
+import pytest
+
 from meshcourse.mesh.envoy import config_dump
 from meshcourse.mesh.envoy.config_dump import Route, Share
 
 WEB = "web.canary.svc.cluster.local"
-
-
-def service(*rules: dict[str, Any]) -> dict[str, Any]:
-    return {"metadata": {"name": "web", "namespace": "canary"}, "spec": {"hosts": ["*"], "gateways": ["web"], "http": list(rules)}}
-
-
-def to(subset: str, weight: int | None = None) -> dict[str, Any]:
-    destination: dict[str, Any] = {"destination": {"host": "web", "subset": subset}}
-    return destination if weight is None else {**destination, "weight": weight}
 
 
 def envoy(*routes: dict[str, Any], name: str = "web") -> list[dict[str, Any]]:
@@ -27,63 +19,72 @@ def envoy(*routes: dict[str, Any], name: str = "web") -> list[dict[str, Any]]:
     return [{"name": "http.8080", "virtualHosts": [{"name": "*:80", "routes": whole}]}]
 
 
-def test_split_is_the_same_in_both() -> None:
-    wanted = config_dump.described_by(service({"route": [to("v1", 90), to("v2", 10)]}))
-    clusters = [{"name": f"outbound|80|v1|{WEB}", "weight": 90}, {"name": f"outbound|80|v2|{WEB}", "weight": 10}]
-    held = config_dump.read(envoy({"match": {"prefix": "/"}, "route": {"weightedClusters": {"clusters": clusters}}}), "canary", "web")
-    assert held == wanted == (Route((), (Share(WEB, "v1", 90), Share(WEB, "v2", 10))),)
+def only(match: dict[str, Any], **action: Any) -> Route:
+    (found,) = config_dump.read(envoy({"match": match, "route": action or {"cluster": f"outbound|80|v2|{WEB}"}}), "canary", "web")
+    return found
+
+
+def test_weights_are_shares_of_their_sum() -> None:
+    clusters = [{"name": f"outbound|80|v1|{WEB}", "weight": 900}, {"name": f"outbound|80|v2|{WEB}", "weight": 100}]
+    found = only({"prefix": "/"}, weightedClusters={"clusters": clusters})
+    assert found == Route((), (Share(WEB, "v1", 900), Share(WEB, "v2", 100)))
+    assert found.goes == "web v1 (900 of 1000) or web v2 (100 of 1000)"
 
 
 def test_weight_of_zero_and_a_lone_destination_are_the_same() -> None:
-    lone = config_dump.described_by(service({"route": [to("v2")]}))
-    assert config_dump.described_by(service({"route": [to("v1", 0), to("v2", 100)]})) == lone
-    clusters = [{"name": f"outbound|80|v2|{WEB}", "weight": 100}]
-    assert (
-        config_dump.read(envoy({"match": {"prefix": "/"}, "route": {"weightedClusters": {"clusters": clusters}}}), "canary", "web") == lone
-    )
-    assert config_dump.read(envoy({"match": {"prefix": "/"}, "route": {"cluster": f"outbound|80|v2|{WEB}"}}), "canary", "web") == lone
+    clusters = [{"name": f"outbound|80|v1|{WEB}", "weight": 0}, {"name": f"outbound|80|v2|{WEB}", "weight": 100}]
+    assert only({"prefix": "/"}, weightedClusters={"clusters": clusters}) == only({"prefix": "/"}) == Route((), (Share(WEB, "v2", 1),))
 
 
-def test_header_match_is_the_same_in_both() -> None:
-    rules = service(
-        {"match": [{"headers": {"x-team": {"exact": "internal"}}}], "route": [to("v2")]},
-        {"match": [{"headers": {"cookie": {"regex": "a.*"}}}, {"uri": {"prefix": "/new"}}], "route": [to("v2")]},
-        {"route": [to("v1")]},
-    )
-    routes = (
-        {
-            "match": {"prefix": "/", "headers": [{"name": "x-team", "stringMatch": {"exact": "internal"}}]},
-            "route": {"cluster": f"outbound|80|v2|{WEB}"},
-        },
-        {
-            "match": {"prefix": "/", "headers": [{"name": "cookie", "stringMatch": {"safeRegex": {"regex": "a.*"}}}]},
-            "route": {"cluster": f"outbound|80|v2|{WEB}"},
-        },
-        {"match": {"prefix": "/new", "caseSensitive": True}, "route": {"cluster": f"outbound|80|v2|{WEB}"}},
-        {"match": {"prefix": "/"}, "route": {"cluster": f"outbound|80|v1|{WEB}"}},
-    )
-    assert propagation.same(config_dump.read(envoy(*routes), "canary", "web"), config_dump.described_by(rules))
-    assert not propagation.same(config_dump.read(envoy(*routes[1:]), "canary", "web"), config_dump.described_by(rules))
+@pytest.mark.parametrize(
+    ("match", "words"),
+    [
+        ({"prefix": "/", "caseSensitive": True}, "every request"),
+        ({"prefix": "/new"}, "uri prefix /new"),
+        ({"path": "/Login", "caseSensitive": False}, "uri exact /Login in any case"),
+        ({"safeRegex": {"regex": "/v[0-9]+"}}, "uri regex /v[0-9]+"),
+        ({"pathSeparatedPrefix": "/api"}, "uri at or below /api"),
+        ({"prefix": "/", "headers": [{"name": "X-Team", "stringMatch": {"exact": "a"}}]}, "x-team exact a"),
+        ({"prefix": "/", "headers": [{"name": "x", "stringMatch": {"exact": "a"}, "invertMatch": True}]}, "not x exact a"),
+        ({"prefix": "/", "headers": [{"name": "x", "presentMatch": True}]}, "x present"),
+        ({"prefix": "/", "headers": [{"name": "x", "presentMatch": True, "invertMatch": True}]}, "x absent"),
+        ({"prefix": "/", "headers": [{"name": "x", "stringMatch": {"suffix": "b", "ignoreCase": True}}]}, "x suffix b in any case"),
+        (
+            {"prefix": "/", "headers": [{"name": "x", "rangeMatch": {"start": "1", "end": "5"}}]},
+            'x {"rangeMatch": {"end": "5", "start": "1"}}',
+        ),
+        (
+            {"prefix": "/a", "queryParameters": [{"name": "user", "stringMatch": {"safeRegex": {"regex": "a+"}}}, {"name": "b"}]},
+            "uri prefix /a and query user regex a+ and query b present",
+        ),
+        ({"prefix": "/", "runtimeFraction": {"defaultValue": {"numerator": 5}}}, 'runtimeFraction {"defaultValue": {"numerator": 5}}'),
+    ],
+)
+def test_every_condition_has_its_words(match: dict[str, Any], words: str) -> None:
+    assert only(match).fits == words
 
 
-def test_rules_after_one_that_matches_all_make_no_routes() -> None:
-    found = config_dump.described_by(
-        service({"route": [to("v1")]}, {"match": [{"headers": {"x-team": {"exact": "internal"}}}], "route": [to("v2")]})
-    )
-    assert len(found) == 1
+@pytest.mark.parametrize(
+    ("route", "words"),
+    [
+        (
+            {"redirect": {"pathRedirect": "/new", "hostRedirect": "b.example.com", "responseCode": "FOUND"}},
+            "redirects (302) to b.example.com/new",
+        ),
+        (
+            {"redirect": {"schemeRedirect": "https", "responseCode": "MOVED_PERMANENTLY"}},
+            "redirects (301) to https://the same host, the same path",
+        ),
+        ({"redirect": {"prefixRewrite": "/v2", "portRedirect": 8443}}, "redirects (301) to the same host:8443/v2"),
+        ({"redirect": {"pathRedirect": "/only"}}, "redirects (301) to /only"),
+        ({"directResponse": {"status": 418, "body": {"inlineString": "teapot"}}}, "answers 418 by itself: teapot"),
+        ({}, "the proxy answers by itself"),
+    ],
+)
+def test_what_the_proxy_answers_by_itself_has_its_words(route: dict[str, Any], words: str) -> None:
+    assert config_dump.from_envoy({"match": {"prefix": "/"}, **route}).goes == words
 
 
 def test_routes_of_other_virtual_services_are_left_out() -> None:
     route = {"match": {"prefix": "/"}, "route": {"cluster": f"outbound|80|v1|{WEB}"}}
     assert config_dump.read(envoy(route, name="other"), "canary", "web") == ()
-
-
-def test_full_host_names_stay_as_they_are() -> None:
-    destination = {"destination": {"host": "web.shop.svc.cluster.local"}}
-    assert config_dump.described_by(service({"route": [destination]}))[0].shares == (Share("web.shop.svc.cluster.local", "", 1),)
-
-
-def test_only_services_that_a_gateway_carries_are_waited_for() -> None:
-    assert propagation.carried_by_a_gateway({"spec": {"gateways": ["mesh", "web"]}})
-    assert not propagation.carried_by_a_gateway({"spec": {"gateways": ["mesh"]}})
-    assert not propagation.carried_by_a_gateway({"spec": {}})

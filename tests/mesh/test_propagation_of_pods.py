@@ -72,9 +72,3 @@ def test_pods_made_anew_are_waited_for_without_a_subset_too(cluster: Any, inject
         found = background.run(sender.send(Target(cluster.ingress_url + "/", host=HOST), pacing.closed(requests=10), in_flight=1))
         assert {each.status for each in found} == {200}
         cluster.kubectl("-n", injected, "delete", "deployment", "web")  # its pod is still on its way out when the next one comes
-
-
-def test_destination_without_a_subset_is_told_from_one_with() -> None:
-    routes = [{"destination": {"host": "web"}}, {"destination": {"host": "shop", "subset": "v1"}}]
-    rules = [{"route": routes}, {"directResponse": {"status": 403}}]
-    assert list(propagation._without_subset({"spec": {"http": rules}})) == ["web"]

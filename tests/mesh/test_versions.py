@@ -141,5 +141,5 @@ def test_default_retries_of_an_older_istio_are_unasked_too() -> None:
     conditions = "connect-failure,refused-stream,unavailable,cancelled,retriable-status-codes"
     policy = {"numRetries": 2, "retryOn": conditions, "retriableStatusCodes": [503]}
     assert route_actions.held({"route": {"retryPolicy": policy}}) == ()
-    asked = route_actions.described_by({"route": [], "retries": {"attempts": 5}})
-    assert route_actions.held({"route": {"retryPolicy": {**policy, "numRetries": 5}}}) == asked
+    (line,) = route_actions.held({"route": {"retryPolicy": {**policy, "numRetries": 5}}})
+    assert line.startswith("5 retries on cancelled,connect-failure,")

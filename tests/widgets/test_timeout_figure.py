@@ -6,19 +6,19 @@ import golden
 import plotly.graph_objects as go
 import pytest
 
-from meshcourse.measure.request_hops import Hop, Journey, Place
+from meshcourse.measure.request_hops import Journey, Place, Span
 from meshcourse.widgets.figures import timeout as picture
 
 GATEWAY, NGINX, TOMCAT = (Place(name, "timeouts", name, inward=name == "tomcat") for name in ("gateway", "nginx", "tomcat"))
 PLACES = (GATEWAY, NGINX, TOMCAT)
-QUICK = Journey(1, 0.5, (0.0, 1.0), 200, 0.52, (Hop(GATEWAY, 100.0, 0.51, 200, ()), Hop(NGINX, 100.002, 0.505, 200, ())))
+QUICK = Journey(1, 0.5, (0.0, 1.0), 200, 0.52, (Span(GATEWAY, 100.0, 0.51, 200, ()), Span(NGINX, 100.002, 0.505, 200, ())))
 CUT = Journey(
     2,
     3.0,
     (0.0, 1.0),
     504,
     1.02,
-    (Hop(GATEWAY, 200.0, 1.01, 504, ()), Hop(NGINX, 200.004, 1.0, 504, ("UT",)), Hop(TOMCAT, 200.006, 0.998, 0, ("DC",))),
+    (Span(GATEWAY, 200.0, 1.01, 504, ()), Span(NGINX, 200.004, 1.0, 504, ("UT",)), Span(TOMCAT, 200.006, 0.998, 0, ("DC",))),
 )
 LOST = Journey(3, 3.0, (2.0, 1.0), 0, 0.1)
 RUNS: dict[str, tuple[Journey, ...]] = {"timeout_before": (), "timeout_cut": (QUICK, CUT), "timeout_no_hops": (QUICK, CUT, LOST)}
@@ -49,12 +49,12 @@ def test_bars_begin_when_the_request_came_to_each_hop() -> None:
 
 
 def test_clocks_that_differ_never_put_a_hop_before_the_sender() -> None:
-    early = Journey(1, 1.0, (), 200, 1.0, (Hop(GATEWAY, 50.0, 0.9, 200, ()), Hop(NGINX, 48.0, 0.8, 200, ())))
+    early = Journey(1, 1.0, (), 200, 1.0, (Span(GATEWAY, 50.0, 0.9, 200, ()), Span(NGINX, 48.0, 0.8, 200, ())))
     assert [row.start for row in picture.bars(early)] == [0.0, 0.05, 0.0]
 
 
 def test_a_hop_of_no_whole_millisecond_is_painted_too() -> None:
-    quick = Journey(1, 0.0, (), 200, 0.01, (Hop(GATEWAY, 50.0, 0.004, 200, ()), Hop(TOMCAT, 50.002, 0.0, 200, ())))
+    quick = Journey(1, 0.0, (), 200, 0.01, (Span(GATEWAY, 50.0, 0.004, 200, ()), Span(TOMCAT, 50.002, 0.0, 200, ())))
     hops, *_ = picture.figure((quick,), PLACES, "tomcat itself")["data"]
     assert (hops["x"][-1], hops["text"][-1]) == (picture.THINNEST, "200 0.00 s")
 

@@ -125,6 +125,49 @@ def test_a_rule_for_v1_makes_the_others_quiet_and_missing_pods_are_followed(pane
     panel.wait_for("productpage-v1", "details-v1", within=20)
 
 
+UNCOUNTED = """
+apiVersion: v1
+kind: Service
+metadata: {name: plain}
+spec: {selector: {app: plain}, ports: [{name: http, port: 9080, targetPort: 80}]}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: plain}
+spec:
+  selector: {matchLabels: {app: plain}}
+  template:
+    metadata: {labels: {app: plain, sidecar.istio.io/inject: "false"}}
+    spec: {containers: [{name: nginx, image: "nginx:1.25"}]}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: silent}
+spec:
+  selector: {matchLabels: {app: silent}}
+  template:
+    metadata: {labels: {app: silent}}
+    spec: {containers: [{name: nginx, image: "nginx:1.25"}]}
+"""
+
+
+def test_pods_without_a_sidecar_or_counters_are_named_and_drawn_by_their_callers(panel: TopologyPanel, bookinfo: str, cluster: Any) -> None:
+    resources.apply(cluster.connection, UNCOUNTED, namespace=bookinfo)
+    resources.wait_for_rollout(cluster.connection, bookinfo, ["plain", "silent"])
+    call = "import urllib.request as r\nfor _ in range(20): r.urlopen('http://plain:9080/').read()"
+    until(lambda: "silent" in {node.name for node in panel.snapshot().nodes})
+
+    def seen() -> bool:
+        cluster.kubectl("-n", bookinfo, "exec", "deploy/productpage-v1", "--", "python3", "-c", call)
+        return panel.snapshot().edge("productpage-v1", "plain").rate > 0
+
+    until(seen)
+    assert "The Envoys of silent keep no counters of calls" in panel.widgets.alt.value
+    assert "Without a sidecar: plain." in panel.widgets.alt.value
+    assert {node.name for node in panel.snapshot().nodes if not node.counted and node.name != "outside"} == {"plain", "silent"}
+    resources.delete(cluster.connection, UNCOUNTED, namespace=bookinfo)
+
+
 def test_what_does_not_come_is_said_with_what_was_seen(panel: TopologyPanel) -> None:
     with pytest.raises(PanelError, match="ratings-v1 has not called details-v1"):
         panel.wait_for("ratings-v1", "details-v1", within=1.5)

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives import hashes
 
 from meshcourse.core import errors
 from meshcourse.kube.connection import Connection
+from meshcourse.mesh.injection import sidecars
 from meshcourse.mesh.install import istioctl
 
 WORKLOAD: Final = "default"
@@ -45,6 +46,7 @@ def command(namespace: str, workload: str) -> list[str]:
 
 def read(connection: Connection, namespace: str, workload: str) -> Identity:
     """The identity of a workload's proxy ("deployment/orders-v1"). Raises MeshError when it cannot be asked or has none."""
+    sidecars.proxied(connection, namespace, workload)
     return parse(istioctl.read_json(connection, *command(namespace, workload)[1:]), workload)
 
 

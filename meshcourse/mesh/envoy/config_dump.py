@@ -1,10 +1,12 @@
 """What an Envoy holds: its routes, as `istioctl proxy-config routes` reads them from the running proxy.
 
-The reading of JSON is pure.
+A Route is one way that a request can go, with every condition, destination and treatment in words. The reading of JSON is pure; `of` runs
+istioctl and blocks.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -12,6 +14,7 @@ from typing import Any, Final
 from meshcourse.core import settings
 from meshcourse.kube.connection import Connection
 from meshcourse.mesh.envoy import route_actions
+from meshcourse.mesh.envoy.cluster_names import ClusterName
 from meshcourse.mesh.install import installation, istioctl
 
 INGRESS: Final = f"deploy/{installation.INGRESS}.{installation.NAMESPACE}"
@@ -38,12 +41,14 @@ class Share:
 class Route:
     """One route: the conditions, all of which must hold (none: every request), where it then goes, and how it is treated.
 
-    `treatment` has a line for each of timeout, retries, fault and mirror that differs from what Istio does unasked.
+    `treatment` has a line for each of timeout, retries, fault, mirror, rewrite and changed headers that differs from what Istio does
+    unasked. `answer` says what the proxy answers by itself, without sending the request on: a redirect, or a fixed answer.
     """
 
     conditions: tuple[str, ...]
     shares: tuple[Share, ...]
     treatment: tuple[str, ...] = ()
+    answer: str = ""
 
     @property
     def fits(self) -> str:
@@ -55,7 +60,7 @@ class Route:
         """Where they go and how they are treated, in words: `web v1 (90 of 100) or web v2 (10 of 100); timeout 1 s`."""
         total = sum(share.weight for share in self.shares)
         places = [share.place + (f" ({share.weight} of {total})" if len(self.shares) > 1 else "") for share in self.shares]
-        return "; ".join([" or ".join(places) or "the proxy answers by itself", *self.treatment])
+        return "; ".join([" or ".join(places) or self.answer or "the proxy answers by itself", *self.treatment])
 
 
 def of(connection: Connection, namespace: str, virtual_service: str, *, proxy: str = INGRESS) -> tuple[Route, ...]:
@@ -97,41 +102,51 @@ def origin(route: Mapping[str, Any]) -> str:
 
 def from_envoy(route: Mapping[str, Any]) -> Route:
     """One route of a route table."""
-    match, action = route.get("match", {}), route.get("route", {})
-    conditions = [_header(header["name"], _string_match(header)) for header in match.get("headers", ())]
-    path = _path(match)
+    action = route.get("route", {})
     weighted = action.get("weightedClusters", {}).get("clusters")
     named = weighted if weighted is not None else ([{"name": action["cluster"], "weight": 1}] if "cluster" in action else [])
     shares = _shares([_share(cluster["name"], int(cluster.get("weight", 0))) for cluster in named])
-    return Route(tuple(sorted([*path, *conditions])), shares, route_actions.held(route))
+    return Route(tuple(conditions(route.get("match", {}))), shares, route_actions.held(route), route_actions.own_answer(route))
 
 
-def _path(match: Mapping[str, Any]) -> list[str]:
-    if "path" in match:
-        return [f"uri exact {match['path']}"]
-    if "safeRegex" in match:
-        return [f"uri regex {match['safeRegex'].get('regex', '')}"]
-    prefix = match.get("prefix", "/")
-    return [] if prefix == "/" else [f"uri prefix {prefix}"]
+def conditions(match: Mapping[str, Any]) -> Iterator[str]:
+    """Every condition of a route's match in a few words, none for what every request meets: `uri prefix /api`, `not x-team exact a`."""
+    anyhow = " in any case" if match.get("caseSensitive") is False else ""
+    for key, value in match.items():
+        if key in _PATHS and (key, value) != ("prefix", "/"):
+            yield f"uri {_PATHS[key]} {value.get('regex', '') if isinstance(value, Mapping) else value}{anyhow}"
+    for header in match.get("headers", ()):
+        yield _compared(header, str(header.get("name", "")).lower(), "presentMatch")
+    for parameter in match.get("queryParameters", ()):
+        yield _compared(parameter, f"query {parameter.get('name', '')}", "presentMatch")
+    for key in sorted(set(match) - {*_PATHS, "headers", "queryParameters", "caseSensitive"}):
+        yield f"{key} {_plain(match[key])}"
 
 
-def _string_match(header: Mapping[str, Any]) -> tuple[str, str]:
-    match = header.get("stringMatch", {})
-    for kind in ("exact", "prefix"):
-        if kind in match:
-            return kind, str(match[kind])
-    if "safeRegex" in match:
-        return "regex", str(match["safeRegex"].get("regex", ""))
-    return "present", ""
+_PATHS: Final = {"prefix": "prefix", "path": "exact", "safeRegex": "regex", "pathSeparatedPrefix": "at or below"}
 
 
-def _header(name: str, match: tuple[str, str]) -> str:
-    return f"{name.lower()} {match[0]} {match[1]}".strip()
+def _compared(matcher: Mapping[str, Any], name: str, present: str) -> str:
+    """A condition on one value. Without anything to compare with, Envoy asks only whether the value is there."""
+    inverted = bool(matcher.get("invertMatch"))
+    match = matcher.get("stringMatch")
+    if not isinstance(match, Mapping):
+        odd = {key: value for key, value in matcher.items() if key not in {"name", present, "invertMatch", "treatMissingHeaderAsEmpty"}}
+        there = bool(matcher.get(present, True)) is not inverted
+        return f"{'not ' * inverted}{name} {_plain(odd)}" if odd else f"{name} {'present' if there else 'absent'}"
+    kind, value = next(((key, each) for key, each in match.items() if key != "ignoreCase"), ("", ""))
+    text = value.get("regex", _plain(value)) if isinstance(value, Mapping) else str(value)
+    words = f"{name} {'regex' if kind == 'safeRegex' else kind} {text}".rstrip()
+    return f"{'not ' * inverted}{words}{' in any case' * bool(match.get('ignoreCase'))}"
+
+
+def _plain(value: object) -> str:
+    return json.dumps(value, sort_keys=True)
 
 
 def _share(cluster: str, weight: int) -> Share:
-    _, _, subset, host = (*cluster.split("|"), "", "", "")[:4] if "|" in cluster else ("", "", "", cluster)
-    return Share(host, subset, weight)
+    name = ClusterName.parse(cluster)
+    return Share(name.host, name.subset, weight)
 
 
 def _shares(found: list[Share]) -> tuple[Share, ...]:
@@ -140,47 +155,3 @@ def _shares(found: list[Share]) -> tuple[Share, ...]:
     if len(live) == 1:
         live = [Share(live[0].host, live[0].subset, 1)]
     return tuple(sorted(live, key=lambda share: (share.host, share.subset)))
-
-
-def described_by(
-    virtual_service: Mapping[str, Any], domain: str = "cluster.local", *, gateways: frozenset[str] | None = None
-) -> tuple[Route, ...]:
-    """The routes that Istio makes of a VirtualService: one for each match of each http rule, none after a rule that matches all.
-
-    `gateways` are the names under which a proxy reads it ("mesh" for a sidecar): a match that is for others is not one of its routes.
-    Covers uri and header matches, weighted destinations, timeouts, retries, faults and mirroring, what the course's lessons use;
-    other fields are left out of the comparison.
-    """
-    namespace = virtual_service["metadata"].get("namespace", "default")
-    made: list[Route] = []
-    for rule in virtual_service.get("spec", {}).get("http", ()):
-        shares = _shares([_destination(entry, namespace, domain, alone=len(rule.get("route", ())) == 1) for entry in rule.get("route", ())])
-        for conditions in _conditions(rule, gateways):
-            made.append(Route(conditions, shares, route_actions.described_by(rule)))
-            if not conditions:
-                return tuple(made)
-    return tuple(made)
-
-
-def _destination(entry: Mapping[str, Any], namespace: str, domain: str, *, alone: bool) -> Share:
-    destination = entry.get("destination", {})
-    host = str(destination.get("host", ""))
-    full = host if "." in host else f"{host}.{namespace}.svc.{domain}"
-    return Share(full, str(destination.get("subset", "")), 1 if alone else int(entry.get("weight", 0)))
-
-
-def _conditions(rule: Mapping[str, Any], gateways: frozenset[str] | None) -> Iterator[tuple[str, ...]]:
-    for match in rule.get("match") or [{}]:
-        if gateways is not None and match.get("gateways") and not gateways & set(match["gateways"]):
-            continue
-        found = [_header(name, _kind(condition)) for name, condition in (match.get("headers") or {}).items()]
-        uri = match.get("uri")
-        if uri and uri != {"prefix": "/"}:
-            kind, value = _kind(uri)
-            found.append(f"uri {kind} {value}")
-        yield tuple(sorted(found))
-
-
-def _kind(condition: Mapping[str, Any]) -> tuple[str, str]:
-    kind, value = next(iter(condition.items()), ("present", ""))
-    return ("present", "") if (kind, value) == ("regex", "*") else (str(kind), str(value))

@@ -1,9 +1,15 @@
-"""How a route treats a request besides choosing its destination: timeout, retries, fault, mirror."""
+"""What a route of Envoy does with a request besides choosing its destination: timeout, retries, fault, mirror, rewrite, redirect.
+
+Short lines such as `timeout 0.5 s` or `abort 503 for 50 %`. What Istio does unasked (two retries of its own choosing, no timeout) is left
+out. Pure.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
+
+from meshcourse.mesh.envoy.cluster_names import ClusterName
 
 Json = Mapping[str, Any]
 _FAULT: Final = "envoy.filters.http.fault"
@@ -11,6 +17,8 @@ _FAULT: Final = "envoy.filters.http.fault"
 _UNASKED: Final = frozenset({"connect-failure", "refused-stream", "unavailable", "cancelled", "retriable-status-codes"})
 # What Istio up to 1.23 asked Envoy for in the same case: 503 too.
 _UNASKED_BEFORE: Final = _UNASKED | {"503"}
+_REDIRECTS: Final = {"FOUND": "302", "SEE_OTHER": "303", "TEMPORARY_REDIRECT": "307", "PERMANENT_REDIRECT": "308"}
+_LONGEST: Final = 60
 _DENOMINATORS: Final = {"HUNDRED": 100, "TEN_THOUSAND": 10_000, "MILLION": 1_000_000}
 
 
@@ -30,28 +38,54 @@ def held(route: Json) -> tuple[str, ...]:
     if "delay" in fault:
         lines.append(f"delay {seconds(fault['delay'].get('fixedDelay', '0s')):g} s for {_fraction(fault['delay']):g} %")
     if "abort" in fault:
-        lines.append(f"abort {fault['abort'].get('httpStatus', '')} for {_fraction(fault['abort']):g} %")
-    lines += [f"mirror to {_target(mirror.get('cluster', ''))}" for mirror in action.get("requestMirrorPolicies", ())]
+        status = fault["abort"].get("httpStatus") or f"gRPC {fault['abort'].get('grpcStatus', '')}"
+        lines.append(f"abort {status} for {_fraction(fault['abort']):g} %")
+    lines += [_mirror(each) for each in action.get("requestMirrorPolicies", ())]
+    lines += [f"rewrite path to {_rewritten(action)}" if _rewritten(action) else ""]
+    lines += [f"rewrite host to {action['hostRewriteLiteral']}" if action.get("hostRewriteLiteral") else ""]
+    for part in (route, *action.get("weightedClusters", {}).get("clusters", ())):
+        lines += list(_changed(part))
     return tuple(sorted(filter(None, lines)))
 
 
-def described_by(rule: Json) -> tuple[str, ...]:
-    """The lines for one entry of a VirtualService's `http`."""
-    if "route" not in rule:
-        return ()
-    lines = [_timeout(seconds(rule.get("timeout", "0s")))]
-    retries = rule.get("retries")
-    if retries is not None:
-        asked = [part.strip() for part in str(retries.get("retryOn") or "").split(",") if part.strip()]
-        conditions = frozenset(asked) | ({"retriable-status-codes"} if any(part.isdigit() for part in asked) else set())
-        lines.append(_retries(int(retries.get("attempts", 0)), seconds(retries.get("perTryTimeout", "0s")), conditions or _UNASKED))
-    fault = rule.get("fault") or {}
-    if "delay" in fault:
-        lines.append(f"delay {seconds(fault['delay'].get('fixedDelay', '0s')):g} s for {_percent(fault['delay']):g} %")
-    if "abort" in fault:
-        lines.append(f"abort {fault['abort'].get('httpStatus', '')} for {_percent(fault['abort']):g} %")
-    lines += list(_mirrors(rule))
-    return tuple(sorted(filter(None, lines)))
+def own_answer(route: Json) -> str:
+    """What a proxy answers by itself on this route: `redirects (301) to https://HOST/new`; empty for a route that sends requests on."""
+    if "directResponse" in route:
+        found = route["directResponse"]
+        body = str(found.get("body", {}).get("inlineString", ""))
+        return f"answers {found.get('status', '')} by itself" + (f": {_cut(body)}" if body else "")
+    if "redirect" not in route:
+        return ""
+    found = route["redirect"]
+    scheme = found.get("schemeRedirect") or ("https" if found.get("httpsRedirect") else "")
+    port = f":{found['portRedirect']}" if found.get("portRedirect") else ""
+    host = f"{scheme}://" * bool(scheme) + (str(found.get("hostRedirect", "")) or ("the same host" if scheme or port else "")) + port
+    path = str(found.get("pathRedirect", "")) or _rewritten(found)
+    return f"redirects ({_REDIRECTS.get(str(found.get('responseCode', '')), '301')}) to {host}{path or ', the same path'}"
+
+
+def _rewritten(action: Json) -> str:
+    """The path that a rewrite makes, in words."""
+    if "prefixRewrite" in action:
+        return str(action["prefixRewrite"])
+    if "regexRewrite" in action:
+        found = action["regexRewrite"]
+        return f"{found.get('pattern', {}).get('regex', '')} → {found.get('substitution', '')}"
+    return str(action.get("pathRewrite", ""))
+
+
+def _changed(part: Json) -> Iterator[str]:
+    """Headers that a route, or one of its destinations, adds or takes away."""
+    for way in ("request", "response"):
+        for entry in part.get(f"{way}HeadersToAdd", ()):
+            header = entry.get("header", {})
+            yield f"{way} header {header.get('key', '')}: {_cut(str(header.get('value', '')))}"
+        for name in part.get(f"{way}HeadersToRemove", ()):
+            yield f"no {way} header {name}"
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
 def seconds(duration: object) -> float:
@@ -88,16 +122,11 @@ def _fraction(part: Json) -> float:
     return 100.0 * float(percentage.get("numerator", 0)) / _DENOMINATORS.get(str(percentage.get("denominator", "HUNDRED")), 100)
 
 
-def _percent(part: Json) -> float:
-    return float((part.get("percentage") or {}).get("value", 0))
-
-
-def _mirrors(rule: Json) -> Iterator[str]:
-    targets = [entry.get("destination", {}) for entry in rule.get("mirrors") or ()] or ([rule["mirror"]] if rule.get("mirror") else [])
-    for target in targets:
-        yield f"mirror to {target.get('subset') or str(target.get('host', '')).partition('.')[0]}"
+def _mirror(policy: Json) -> str:
+    share = _fraction({"percentage": policy.get("runtimeFraction", {}).get("defaultValue", {"numerator": 100})})
+    return f"mirror {'' if share == 100 else f'{share:g} % '}to {_target(policy.get('cluster', ''))}"  # noqa: PLR2004 - all of them
 
 
 def _target(cluster: str) -> str:
-    _, _, subset, host = (*cluster.split("|"), "", "", "", "")[:4]
-    return subset or host.partition(".")[0]
+    name = ClusterName.parse(cluster)
+    return name.subset or name.service

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
+
+from meshcourse.mesh.envoy.cluster_names import ClusterName
 
 Json = Mapping[str, Any]
 UNLIMITED: Final = 2**32 - 1
@@ -36,35 +38,10 @@ def held(cluster: Json) -> Policy:
     )
 
 
-def described_by(rule: Json) -> Iterator[tuple[str, Policy]]:
-    """(subset, Policy) for the rule itself (subset "") and each of its subsets, which take from the rule what they do not say.
-
-    Policies by port are left out: the course's lessons use none.
-    """
-    spec = rule.get("spec", {})
-    whole = spec.get("trafficPolicy") or {}
-    yield "", _policy(whole)
-    for subset in spec.get("subsets") or ():
-        yield str(subset.get("name", "")), _policy({**whole, **(subset.get("trafficPolicy") or {})})
-
-
-def _policy(traffic: Json) -> Policy:
-    pool = traffic.get("connectionPool") or {}
-    tcp, http = pool.get("tcp") or {}, pool.get("http") or {}
-    outlier = traffic.get("outlierDetection")
-    return Policy(
-        int(tcp.get("maxConnections") or UNLIMITED),
-        int(http.get("http1MaxPendingRequests") or UNLIMITED),
-        int(http.get("http2MaxRequests") or UNLIMITED),
-        int(http.get("maxRetries") or UNLIMITED),
-        None if outlier is None else int(outlier.get("consecutive5xxErrors", 5)),
-    )
-
-
 def find(clusters: list[dict[str, Any]], host: str, subset: str) -> Json | None:
     """The outbound cluster of a Service's full name and subset, whatever its port; None when Envoy holds none."""
     for cluster in clusters:
-        parts = str(cluster.get("name", "")).split("|")
-        if len(parts) == 4 and parts[0] == "outbound" and parts[2] == subset and parts[3] == host:  # noqa: PLR2004 - direction|port|subset|host
+        name = ClusterName.parse(str(cluster.get("name", "")))
+        if (name.direction, name.subset, name.host) == ("outbound", subset, host):
             return cluster
     return None

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from meshcourse.measure.passages import Passage
+from meshcourse.measure import own_answers
+from meshcourse.measure.request_hops import Hop
 from meshcourse.measure.route_matching import Step, Verdict
 from meshcourse.mesh.envoy.config_dump import Share
 from meshcourse.widgets import palette
@@ -20,7 +21,8 @@ _CELL: Final = "padding:2px 12px 2px 0;text-align:left;border-bottom:1px solid r
 class Inspection:
     """One request: what was asked, which routes were tried, what came back (status 0: nothing) and where it passed.
 
-    `names` says which pod an address belongs to.
+    `names` says which pod an address belongs to; `closed` that the gateway does not listen on the port; `moved` that its log names a route
+    that it did not hold before and after the request.
     """
 
     asked: str
@@ -28,8 +30,10 @@ class Inspection:
     status: int = 0
     seconds: float = 0.0
     fault: str = ""
-    passages: tuple[Passage, ...] = ()
+    hops: tuple[Hop, ...] = ()
     names: Mapping[str, str] = field(default_factory=dict)
+    closed: bool = False
+    moved: bool = False
 
     @property
     def taken(self) -> Step | None:
@@ -39,9 +43,10 @@ class Inspection:
     @property
     def chosen(self) -> Share | None:
         """Which of the taken route's destinations Envoy chose, by the gateway's log; None when the log tells of none of them."""
-        if self.taken is None or not self.passages:
+        if self.taken is None or not self.hops:
             return None
-        return next((share for share in self.taken.route.shares if (share.host, share.subset) == self.passages[0].destination), None)
+        cluster = self.hops[0].cluster
+        return next((share for share in self.taken.route.shares if (share.host, share.subset) == (cluster.host, cluster.subset)), None)
 
 
 def routes(steps: Sequence[Step]) -> str:
@@ -68,15 +73,16 @@ def _verdict(step: Step) -> str:
     return f"{step.verdict.value}: {step.why}" if step.why else step.verdict.value
 
 
-def hops(passages: Sequence[Passage], names: Mapping[str, str]) -> str:
+def hops(passed: Sequence[Hop], names: Mapping[str, str]) -> str:
     """The proxies that the request passed, in the order of time."""
     rows = []
-    for passage in passages:
-        host, subset = passage.destination
-        way = "in, to its own program" if passage.inward else f"out, to {Share(host, subset, 1).place}" if host else "no further"
-        sent = "" if passage.inward else names.get(passage.address, passage.address.strip("-"))
-        entry = passage.entry
-        rows.append((passage.pod, way, sent, entry["code"], entry["flags"].strip("-"), f"{entry['duration']} ms", entry["code_details"]))
+    for hop in passed:
+        entry = hop.entry
+        stays = "no further" if entry["upstream_host"] == "-" else ""
+        way = "in, to its own program" if hop.inward else stays or f"out, to {hop.cluster.place}"
+        sent = "" if hop.inward else names.get(hop.address, hop.address.strip("-"))
+        decided = f"this proxy: {own_answers.why(entry)}" if own_answers.by_itself(entry) else entry["code_details"]
+        rows.append((hop.pod, way, sent, entry["code"], entry["flags"].strip("-"), f"{entry['duration']} ms", decided))
     return table(("proxy of", "way", "sent to pod", "status", "flags", "took", "who decided"), rows)
 
 
@@ -94,31 +100,49 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], marked: Iterable[i
 
 def describe(found: Inspection) -> str:
     """The whole of it in one or two sentences."""
-    came = (
-        f"HTTP {found.status} after {1000 * found.seconds:.0f} ms"
-        if found.status
-        else f"No answer ({found.fault}) after {found.seconds:.1f} s"
-    )
-    return f"{came}. {_decided(found)}"
+    if not found.status:
+        return f"No answer ({found.fault}) after {found.seconds:.1f} s. {_unanswered(found)}".strip()
+    return f"HTTP {found.status} after {1000 * found.seconds:.0f} ms. {_decided(found)}"
+
+
+def _unanswered(found: Inspection) -> str:
+    if found.closed:
+        return "The gateway does not listen on this port: no Gateway opens it, or its listener waits for its certificate."
+    return _decided(found) if found.taken is not None or found.hops else ""
 
 
 def _decided(found: Inspection) -> str:
     if not found.steps:
-        return "The gateway has no route for this Host header: it says 404 by itself."
+        return f"The gateway has no route for this Host header: {_by_itself(found)}."
     if found.taken is None:
-        unsure = next((step for step in found.steps if step.verdict is Verdict.CANNOT_TELL), None)
-        return (
-            f"Whether a route fits cannot be told: {unsure.why}." if unsure else "None of the gateway's routes fits: it says 404 by itself."
-        )
+        unsure = next((step.why for step in found.steps if step.verdict is Verdict.CANNOT_TELL), "")
+        told = f"Whether a route fits cannot be told before the gateway's log is there: {unsure}."
+        return told if unsure else f"None of the gateway's routes fits: {_by_itself(found)}."
     number = found.steps.index(found.taken) + 1
     name = f", {found.taken.name}," if found.taken.name else ""
-    text = f"Route {number} of {len(found.steps)}{name} is the first whose conditions hold"
-    if not found.passages:
-        return f"{text}."
-    if found.chosen is not None:
-        total = sum(share.weight for share in found.taken.route.shares)
-        by = f", {found.chosen.weight} of {total} by weight" if len(found.taken.route.shares) > 1 else ""
-        return f"{text}; the gateway's log says the same: it went to {found.chosen.place}{by}."
-    if not found.taken.route.shares or not found.passages[0].destination[0]:
-        return f"{text}; the gateway went no further ({found.passages[0].entry['code_details']})."
-    return f"{text}, but the gateway's log tells of another destination: the rules changed in between. Send it once more."
+    first = "is the first whose conditions hold" if not found.taken.why else "was taken, says the gateway's log"
+    return f"Route {number} of {len(found.steps)}{name} {first}{_went(found)}."
+
+
+def _went(found: Inspection) -> str:
+    """Where the request went by the gateway's log, or why it went nowhere."""
+    if found.moved:
+        return ", but the gateway's log names another: the rules changed while the request was on its way"
+    if not found.hops:
+        return ""
+    entry = found.hops[0].entry
+    place = found.chosen.place if found.chosen is not None else found.hops[0].cluster.place
+    shares = found.taken.route.shares if found.taken is not None else ()
+    if found.chosen is not None and len(shares) > 1:
+        place += f", {found.chosen.weight} of {sum(share.weight for share in shares)} by weight"
+    if not own_answers.by_itself(entry):
+        same = "the gateway's log says the same: " if found.taken is not None and not found.taken.why else ""
+        return f"; {same}it went to {place}"
+    return f"; the gateway answered by itself{f', on the way to {place}' if place else ''}: {own_answers.why(entry)}"
+
+
+def _by_itself(found: Inspection) -> str:
+    """Who answered where no route was taken: the log says, 404 is what Envoy says without a route."""
+    if found.hops and own_answers.by_itself(entry := found.hops[0].entry) and "NR" not in entry.flags:
+        return f"it answered by itself, {own_answers.why(entry)}"
+    return f"it says {found.status or 404} by itself"

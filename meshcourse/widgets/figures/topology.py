@@ -211,19 +211,25 @@ def _nodes(nodes: tuple[Node, ...], spots: dict[str, Spot]) -> tuple[dict[str, A
     colours = [
         QUIET if node.name == OUTSIDE or not node.flow.rate else _BAD if node.flow.failed >= BAD else palette.series(2) for node in nodes
     ]
-    symbols = ["diamond" if node.name == OUTSIDE else "circle" for node in nodes]
+    symbols = ["diamond" if node.name == OUTSIDE else "circle" if node.counted else "circle-open" for node in nodes]
     return style, {
         "x": tuple(spots[node.name].x for node in nodes),
         "y": tuple(spots[node.name].y for node in nodes),
         "marker": {"size": 24, "color": colours, "symbol": symbols, "line": {"width": 0}},
         "text": tuple(node.name for node in nodes),
-        "hovertext": tuple(
-            "calls that no pod of this namespace made:<br>the ingress gateway, another namespace"
-            if node.name == OUTSIDE
-            else f"{node.name}<br>{words(node.flow)}"
-            for node in nodes
-        ),
+        "hovertext": tuple(_hover(node, nodes) for node in nodes),
     }
+
+
+def _hover(node: Node, nodes: tuple[Node, ...]) -> str:
+    if node.name == OUTSIDE:
+        unseen = [each.name for each in nodes if not each.counted]
+        others = f",<br>or {', '.join(unseen)}, whose calls nobody counts" if unseen else ""
+        return f"calls that no {'counted ' * bool(unseen)}pod of this namespace made:<br>the ingress gateway, another namespace{others}"
+    if node.counted:
+        return f"{node.name}<br>{words(node.flow)}"
+    why = "its Envoy keeps no counters of calls" if node.sidecar else "no sidecar"
+    return f"{node.name}: {why};<br>as its callers' Envoys count: {words(node.flow)}"
 
 
 def short(flow: Flow) -> str:
@@ -270,4 +276,6 @@ def layout(seen: Topology) -> dict[str, Any]:
 def describe(seen: Topology) -> str:
     """The picture in words, for those who do not see it."""
     busy = [f"{edge.source} calls {edge.target} {short(edge.flow)}{' · mTLS' * edge.mutual_tls}" for edge in seen.edges if edge.flow.rate]
-    return f"Who calls whom in {seen.namespace}. " + ("; ".join(busy) + "." if busy else "Nobody calls anybody at the moment.")
+    counted = any(node.counted for node in seen.nodes)
+    quiet = "Nobody calls anybody at the moment." if counted or not seen.nodes else "No Envoy here counts calls."
+    return " ".join([f"Who calls whom in {seen.namespace}.", "; ".join(busy) + "." if busy else quiet, *seen.gaps()])

@@ -11,17 +11,20 @@ import dataclasses
 import html
 import uuid
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 import ipywidgets
 
 from meshcourse.core import errors
 from meshcourse.kube import resources
 from meshcourse.kube.connection import Connection
-from meshcourse.measure import passages, route_matching
+from meshcourse.measure import request_hops, route_matching
+from meshcourse.measure.access_logs import Entry
 from meshcourse.measure.admin import AdminLine
-from meshcourse.measure.route_matching import Asked
+from meshcourse.measure.request_hops import Hop
+from meshcourse.measure.route_matching import Asked, Step
 from meshcourse.mesh import propagation
+from meshcourse.mesh.envoy import config_dump
 from meshcourse.mesh.install import installation
 from meshcourse.traffic import pacing, sender
 from meshcourse.traffic.targets import Target
@@ -98,33 +101,63 @@ class InspectorPanel(Panel[Parts, Inspection | None]):
             self.send.disabled = True
             try:
                 self._complain(None)
-                return await self._ask(self.host.value.strip(), f"/{self.path.value.strip().lstrip('/')}", typed(self.headers.value))
+                return await self._ask(self.host.value.strip(), self._typed_path(), typed(self.headers.value))
             finally:
                 self.send.disabled = self._closed
+
+    def _typed_path(self) -> str:
+        path = str(self.path.value).strip()
+        return path if path.startswith("/") else f"/{path}"
 
     async def _ask(self, host: str, path: str, headers: Mapping[str, str]) -> Inspection:
         mark = f"meshcourse-{uuid.uuid4().hex}"
         target = Target(self._connection.ingress_url + path, host=host, headers={**headers, "User-Agent": mark})
-        tables = await asyncio.to_thread(self._line.routes)
+        held = await asyncio.to_thread(self._line.routes)
         sent = {name.lower(): value for name, value in target.sent_headers().items()}
-        steps = route_matching.steps(tables, Asked(host or target.address, path, headers=sent), self._connection.gateway_port)
+        asked = Asked(host or target.address, target.as_sent().raw_path_qs, headers=sent)
         (result,) = await sender.send(target, pacing.closed(requests=1), in_flight=1)
         words = f"GET {path} at {host or target.address}" + "".join(f", {name}: {value}" for name, value in headers.items())
-        found = Inspection(words, steps, result.status, result.latency, result.fault)
-        self._show(found, waiting=True)
-        passed = await asyncio.to_thread(passages.find, self._connection, self._namespace, mark)
+        found = Inspection(words, self._judged(held, asked), result.status, result.latency, result.fault)
+        if not result.status:
+            found = dataclasses.replace(found, closed=await asyncio.to_thread(self._closed_port))
+        self._show(found, waiting=not found.closed)
+        if found.closed:
+            return found
+        passed = await asyncio.to_thread(request_hops.find, self._connection, self._namespace, mark)
         pods = (await asyncio.to_thread(resources.read, self._connection.core().list_namespaced_pod, self._namespace)).items
         names = {str(pod.status.pod_ip): str(pod.metadata.name) for pod in pods}
-        found = dataclasses.replace(found, passages=passed, names=names)
+        found = dataclasses.replace(await self._told(found, held, asked, passed), names=names)
         self._show(found, waiting=False)
         return found
+
+    def _judged(self, held: list[dict[str, Any]], asked: Asked, entry: Entry | None = None) -> tuple[Step, ...]:
+        return route_matching.steps(held, asked, self._connection.gateway_port, entry)
+
+    def _closed_port(self) -> bool:
+        """Whether the gateway's Envoy takes no connections where requests of this connection come in."""
+        wanted = {table.removeprefix(config_dump.TABLE) for table in config_dump.tables(self._connection.gateway_port)}
+        return not wanted & self._line.ports()
+
+    async def _told(self, found: Inspection, held: list[dict[str, Any]], asked: Asked, passed: tuple[Hop, ...]) -> Inspection:
+        """The same by the gateway's log: which route it took, of which path (Envoy tidies paths up first), and where the request passed."""
+        if not passed:
+            return found
+        entry = passed[0].entry
+        seen = dataclasses.replace(asked, path=entry["path"])
+        steps = self._judged(held, seen, entry)
+        if not route_matching.fits(steps, entry):  # the rules changed while it was on its way: then those after it hold the route
+            steps = self._judged(await asyncio.to_thread(self._line.routes), seen, entry)
+        if not route_matching.fits(steps, entry):
+            return dataclasses.replace(found, hops=passed, moved=True)
+        note = f", which the gateway reads as {entry['path']}" if entry["path"] != asked.path else ""
+        return dataclasses.replace(found, asked=found.asked + note, steps=steps, hops=passed)
 
     def _show(self, found: Inspection, *, waiting: bool) -> None:
         self._found = found
         self.said.value = f"<b>{html.escape(found.asked)}</b><br>{html.escape(picture.describe(found))}"
         self.routes.value = picture.routes(found.steps)
         missing = "waiting for the proxies' logs (Envoy writes them once a second) …" if waiting else "no proxy has logged it"
-        self.hops.value = picture.hops(found.passages, found.names) or parts.caption(missing)
+        self.hops.value = picture.hops(found.hops, found.names) or parts.caption(missing)
 
 
 _OWN: Final = {"host": "it has a field of its own", "user-agent": "the inspector finds its request in the proxies' logs by it"}

@@ -1,0 +1,227 @@
+"""What a namespace describes to Istio: its objects and their revisions, the Services and pods behind them, and what leads nowhere.
+
+Reading blocks: a dozen requests to the API server.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Final
+
+from meshcourse.core import errors
+from meshcourse.kube import api_versions, pods, resources
+from meshcourse.kube.connection import Connection
+from meshcourse.mesh.injection import sidecars
+from meshcourse.mesh.rules import bindings
+from meshcourse.mesh.rules.bindings import Json, Name, World
+
+FRESH: Final = 5.0
+"""Seconds for which a pod's readiness counts as news."""
+_FORBIDDEN: Final = 403
+_GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
+    "networking.istio.io": ("virtualservices", "destinationrules", "gateways", "serviceentries", "sidecars", "workloadentries"),
+    "security.istio.io": ("authorizationpolicies", "peerauthentications", "requestauthentications"),
+}
+_ODD: Final = (
+    ("networking.istio.io", "v1alpha3", "envoyfilters"),
+    ("telemetry.istio.io", "v1", "telemetries"),
+    ("telemetry.istio.io", "v1alpha1", "telemetries"),
+    ("extensions.istio.io", "v1alpha1", "wasmplugins"),
+)
+"""Kinds whose version is not that of VirtualServices; what a cluster does not serve is passed over."""
+
+
+@dataclass(frozen=True)
+class Subset:
+    """What a DestinationRule's subset, or a whole Service (`name` is empty), comes to: the addresses of its ready pods."""
+
+    host: str
+    name: str
+    labels: Mapping[str, str]
+    pods: tuple[Any, ...]
+
+    @property
+    def addresses(self) -> frozenset[str]:
+        """What Envoy should know as healthy."""
+        return frozenset(str(pod.status.pod_ip) for pod in self.pods)
+
+
+@dataclass(frozen=True)
+class Described:
+    """A namespace's objects at one moment. `revisions`: (kind, namespace, name) -> resourceVersion of its own; `rules`: DestinationRules.
+
+    `world` and `rules` are the whole cluster's, as far as they may be read.
+    """
+
+    connection: Connection
+    world: World
+    revisions: Mapping[tuple[str, str, str], str]
+    rules: tuple[Json, ...]
+    services: Mapping[str, Any]
+
+    @property
+    def namespace(self) -> str:
+        """The namespace's name."""
+        return self.world.namespace
+
+    def pods(self) -> list[Any]:
+        """Its pods now."""
+        return list(resources.read(self.connection.core().list_namespaced_pod, self.namespace).items)
+
+    def own_rules(self) -> tuple[Json, ...]:
+        """The namespace's DestinationRules."""
+        return tuple(rule for rule in self.rules if bindings.name_of(rule)[0] == self.namespace)
+
+    def through_gateways(self) -> tuple[str, ...]:
+        """The names of its VirtualServices that are for a gateway."""
+        return tuple(sorted(bindings.name_of(item)[1] for item in self.world.own if bindings.gateways_of(item)))
+
+    def subsets(self, every: Iterable[Any]) -> Iterator[Subset]:
+        """The rules' subsets, and the Services that requests are sent to without one, with those pods of `every` that are ready."""
+        wanted = [
+            (bindings.full_host(str(rule["spec"].get("host", "")), self.namespace), str(each["name"]), each.get("labels") or {})
+            for rule in self.own_rules()
+            for each in rule["spec"].get("subsets") or ()
+        ]
+        wanted += [(host, "", {}) for host in sorted(bindings.whole_services(self.world.own))]
+        ready = [pod for pod in every if pods.is_ready(pod)]
+        for host, name, labels in wanted:
+            service = self.service(host)
+            if service is None or not service.spec.selector or service.spec.publish_not_ready_addresses:
+                continue
+            chosen = {**service.spec.selector, **labels}.items()
+            yield Subset(host, name, labels, tuple(pod for pod in ready if chosen <= (pod.metadata.labels or {}).items()))
+
+    def service(self, host: str) -> Any:  # noqa: ANN401 - the Kubernetes client is untyped
+        """The namespace's own Service of this full name, or None."""
+        name, _, rest = host.partition(".")
+        return self.services.get(name) if rest == f"{self.namespace}.{bindings.DOMAIN}" else None
+
+    def fresh(self, every: Iterable[Any]) -> bool:
+        """Whether a pod that requests are sent to has become ready only seconds ago."""
+        return any(pods.became_ready(pod) < FRESH for subset in self.subsets(every) for pod in subset.pods)
+
+
+def read(connection: Connection, namespace: str) -> Described:
+    """The namespace as it is now. Raises KubernetesError when there is no such namespace, or the API server cannot be asked."""
+    found = resources.read(connection.core().read_namespace, namespace)
+    if found is None or found.metadata.deletion_timestamp is not None:
+        raise errors.KubernetesError(
+            f"There is no namespace {namespace}." if found is None else f"Namespace {namespace} is being deleted.",
+            why="it was deleted, and all that was in it with it, or it was never made",
+            next="kubectl get namespaces    # in a chapter: run its first cell again",
+        )
+    version = api_versions.networking(connection)[1]
+    kinds = [*((group, version, plural) for group, plurals in _GROUPS.items() for plural in plurals), *_ODD]
+    with ThreadPoolExecutor(max_workers=4) as several:
+        listed = several.map(lambda kind: _everywhere(connection, *kind, namespace=namespace), kinds)
+        every = {plural: items for (_, _, plural), items in zip(kinds, listed, strict=True) if items}
+    revisions = {
+        (str(item["kind"]), namespace, bindings.name_of(item)[1]): str(item["metadata"]["resourceVersion"])
+        for items in every.values()
+        for item in items
+        if bindings.name_of(item)[0] == namespace
+    }
+    services = {str(each.metadata.name): each for each in resources.read(connection.core().list_namespaced_service, namespace).items}
+    gateways = {bindings.name_of(item): item for item in every.get("gateways", ())}
+    virtual_services = tuple(every.get("virtualservices", ()))
+    used = {where for where in gateways if where[0] == namespace} | {
+        where for item in virtual_services if bindings.name_of(item)[0] == namespace for where in bindings.gateways_of(item)
+    }
+    behind = {where: _gateway_pods(connection, gateways[where]) for where in sorted(used & set(gateways))}
+    return Described(
+        connection, World(namespace, gateways, virtual_services, behind), revisions, tuple(every.get("destinationrules", ())), services
+    )
+
+
+def _everywhere(connection: Connection, group: str, version: str, plural: str, *, namespace: str) -> list[Json]:
+    """The objects of one kind in the whole cluster, or in the namespace alone where no more may be read; none of an unknown kind."""
+    api = connection.custom()
+    try:
+        found = resources.read(api.list_cluster_custom_object, group, version, plural)
+    except errors.KubernetesError as error:
+        if error.code != _FORBIDDEN:
+            raise
+        found = _allowed(api.list_namespaced_custom_object, group, version, namespace, plural)
+    # A list's items do not say their kind's name on every version; the list does.
+    kind = str(found["kind"]).removesuffix("List") if found else ""
+    return [{**item, "kind": kind} for item in found["items"]] if found else []
+
+
+def _allowed(call: Callable[..., Any], *arguments: str) -> Any:  # noqa: ANN401 - JSON
+    try:
+        return resources.read(call, *arguments)
+    except errors.KubernetesError as error:
+        if error.code != _FORBIDDEN:
+            raise
+        return None
+
+
+def _gateway_pods(connection: Connection, gateway: Json) -> tuple[Name, ...]:
+    """The ready pods with an Envoy that a Gateway's selector fits, wherever they run; those of its namespace where no more may be read."""
+    core = connection.core()
+    selector = ",".join(f"{key}={value}" for key, value in sorted((gateway.get("spec", {}).get("selector") or {}).items()))
+    try:
+        found = resources.read(functools.partial(core.list_pod_for_all_namespaces, label_selector=selector)).items
+    except errors.KubernetesError as error:
+        if error.code != _FORBIDDEN:
+            raise
+        found = resources.read(functools.partial(core.list_namespaced_pod, label_selector=selector), bindings.name_of(gateway)[0]).items
+    ready = [pod for pod in found if pods.is_ready(pod) and sidecars.has_sidecar(pod)]
+    return tuple((str(pod.metadata.namespace), str(pod.metadata.name)) for pod in ready)
+
+
+def nowhere(found: Described, every: Iterable[Any]) -> Iterator[str]:
+    """A sentence for each destination that Envoy holds and that no pod is behind, as far as the namespace's own Services go."""
+    defined = {
+        (bindings.full_host(str(rule["spec"].get("host", "")), bindings.name_of(rule)[0]), str(subset["name"]))
+        for rule in found.rules
+        for subset in rule["spec"].get("subsets") or ()
+    }
+    for subset in found.subsets(every):
+        if not subset.pods:
+            service = subset.host.partition(".")[0]
+            labels = ", ".join(f"{key}={value}" for key, value in subset.labels.items())
+            what = (
+                f"subset {subset.name} of {service}: no ready pod of it has the label {labels}"
+                if subset.name
+                else f"{service}: no ready pod"
+            )
+            yield f"{what}, so requests sent there are answered with 503"
+    for name, host, wanted in sorted(bindings.destinations(found.world.own)):
+        service, _, rest = host.partition(".")
+        if rest != f"{found.namespace}.{bindings.DOMAIN}":
+            continue
+        if service not in found.services:
+            yield f"VirtualService {name} sends requests to {service}: there is no such Service in namespace {found.namespace}"
+        elif wanted and (host, wanted) not in defined:
+            yield f"VirtualService {name} sends requests to subset {wanted} of {service}, which no DestinationRule defines: they get 503"
+
+
+def ports(connection: Connection, gateway: Json, pod: Name) -> frozenset[str]:
+    """The ports inside a gateway's pod on which a Gateway has it listen: 80 leads to 8080 where a Service says so."""
+    core = connection.core()
+    labels = (resources.read(core.read_namespaced_pod, pod[1], pod[0]).metadata.labels or {}).items()
+    services = [
+        each for each in resources.read(core.list_namespaced_service, pod[0]).items if (each.spec.selector or {"": ""}).items() <= labels
+    ]
+    inside = {int(port.port): port.target_port for service in services for port in service.spec.ports or ()}
+    wanted = (int(server.get("port", {}).get("number", 0)) for server in gateway.get("spec", {}).get("servers") or ())
+    return frozenset(str(inside.get(number) or number) for number in wanted if str(inside.get(number) or number).isdigit())
+
+
+def secrets(connection: Connection, gateway: Json, pod: Name) -> str:
+    """`: there is no Secret web-cert in namespace istio-system`, for the certificates that a Gateway names and that are not there."""
+    named = {
+        str(server["tls"]["credentialName"])
+        for server in gateway["spec"].get("servers") or ()
+        if server.get("tls", {}).get("credentialName")
+    }
+    try:
+        absent = [name for name in sorted(named) if resources.read(connection.core().read_namespaced_secret, name, pod[0]) is None]
+    except errors.KubernetesError:
+        return ""
+    return f": there is no Secret {', '.join(absent)} in namespace {pod[0]}" if absent else ""

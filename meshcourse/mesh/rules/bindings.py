@@ -1,0 +1,194 @@
+"""Which Envoys a Gateway and a VirtualService are for, and why none would take them: wrong names, selectors and hosts.
+
+Pure: objects as the API server has them. What is found here holds whatever istiod does, so that nobody need wait to be told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+Json = Mapping[str, Any]
+Name = tuple[str, str]
+"""(namespace, name)."""
+MESH: Final = "mesh"
+DOMAIN: Final = "svc.cluster.local"
+
+
+@dataclass(frozen=True)
+class World:
+    """The cluster's Gateways and VirtualServices, and the labels of pods that run: what objects of `namespace` are looked at beside."""
+
+    namespace: str
+    gateways: Mapping[Name, Json]
+    virtual_services: tuple[Json, ...]
+    gateway_pods: Mapping[Name, tuple[Name, ...]]
+    """Of each Gateway, the ready pods that its selector fits."""
+
+    @property
+    def own(self) -> tuple[Json, ...]:
+        """The namespace's VirtualServices."""
+        return tuple(each for each in self.virtual_services if name_of(each)[0] == self.namespace)
+
+
+def name_of(item: Json) -> Name:
+    """(namespace, name) of an object."""
+    return str(item["metadata"].get("namespace", "")), str(item["metadata"]["name"])
+
+
+def selects(gateway: Json, labels: Mapping[str, str]) -> bool:
+    """Whether a Gateway is for a pod with these labels; one without a selector is for every proxy."""
+    return dict(gateway.get("spec", {}).get("selector") or {}).items() <= labels.items()
+
+
+def gateways_of(virtual_service: Json) -> tuple[Name, ...]:
+    """The Gateways that a VirtualService names, written out; `mesh`, which stands for the sidecars, is none."""
+    namespace, _ = name_of(virtual_service)
+    named = (str(each) for each in virtual_service.get("spec", {}).get("gateways") or ())
+    return tuple(_whole(each, namespace) for each in named if each != MESH)
+
+
+def _whole(name: str, namespace: str) -> Name:
+    """`web`, `shop/web`, and the old `web.shop.svc.cluster.local`."""
+    where, slash, bare = name.partition("/")
+    if slash:
+        return (namespace if where == "." else where), bare
+    if name.endswith(DOMAIN):
+        bare, where = name.split(".")[:2]
+        return where, bare
+    return namespace, name
+
+
+def for_sidecars(virtual_service: Json) -> bool:
+    """Whether sidecars read it: it names the gateway `mesh`, or none at all. One without hosts is a part of others (delegate)."""
+    spec = virtual_service.get("spec", {})
+    return bool(spec.get("hosts")) and MESH in (spec.get("gateways") or (MESH,))
+
+
+def exported(virtual_service: Json) -> frozenset[str]:
+    """The namespaces whose proxies see a VirtualService; `*` for all."""
+    namespace, _ = name_of(virtual_service)
+    return frozenset(namespace if each == "." else str(each) for each in virtual_service.get("spec", {}).get("exportTo") or ("*",))
+
+
+def full_host(host: str, namespace: str) -> str:
+    """A Service's short name written out, as Istio does for rules of `namespace`; any other host as it is."""
+    return host if "." in host or "*" in host else f"{host}.{namespace}.{DOMAIN}"
+
+
+def delegates(virtual_service: Json) -> Iterator[Name]:
+    """The VirtualServices that a VirtualService hands rules over to."""
+    namespace, _ = name_of(virtual_service)
+    for rule in virtual_service.get("spec", {}).get("http") or ():
+        if target := rule.get("delegate"):
+            yield str(target.get("namespace") or namespace), str(target.get("name", ""))
+
+
+def unheld(world: World) -> Iterator[str]:
+    """A sentence for each Gateway and VirtualService of the namespace that no Envoy can hold, with the reason."""
+    for where, gateway in world.gateways.items():
+        if where[0] == world.namespace and not world.gateway_pods.get(where):
+            yield f"Gateway {where[1]}: {_nobody(gateway)}"
+    for item in world.own:
+        yield from (f"VirtualService {name_of(item)[1]}: {why}" for why in _mistakes(item, world))
+
+
+def _nobody(gateway: Json) -> str:
+    selector = ", ".join(f"{key}={value}" for key, value in (gateway.get("spec", {}).get("selector") or {}).items())
+    return f"no ready pod in the cluster has the label {selector} of its selector, so no Envoy reads it"
+
+
+def _mistakes(item: Json, world: World) -> Iterator[str]:
+    hosts = [str(host) for host in item.get("spec", {}).get("hosts") or ()]
+    known = {name_of(each) for each in world.virtual_services}
+    for target in delegates(item):
+        if target not in known:
+            yield f"it delegates to VirtualService {_said(target, world.namespace)}, which does not exist"
+    if not hosts:
+        if not any(name_of(item) in set(delegates(each)) for each in world.virtual_services):
+            yield "it has no hosts, and no other VirtualService delegates to it"
+        return
+    for where in gateways_of(item):
+        gateway = world.gateways.get(where)
+        said = _said(where, world.namespace)
+        if gateway is None:
+            yield f"there is no Gateway {said}, so no gateway reads it"
+        elif not world.gateway_pods.get(where):
+            if where[0] != world.namespace:
+                yield f"Gateway {said}: {_nobody(gateway)}"
+        elif not exported(item) & {"*", *(pod[0] for pod in world.gateway_pods[where])}:
+            yield f"its exportTo leaves out the namespace of the pods of Gateway {said}, so they do not see it"
+        elif not any(_opened(gateway, host, world.namespace) for host in hosts):
+            yield f"its hosts ({', '.join(hosts)}) are not among those of Gateway {said} ({', '.join(_hosts(gateway))})"
+
+
+def held_by(item: Json, world: World) -> dict[Name, tuple[Name, ...]]:
+    """Of each Gateway that a VirtualService fits, the pods that should hold it."""
+    hosts = [str(host) for host in item.get("spec", {}).get("hosts") or ()]
+    found = {}
+    for where in gateways_of(item):
+        gateway, pods = world.gateways.get(where), world.gateway_pods.get(where, ())
+        seen = exported(item) & {"*", *(pod[0] for pod in pods)}
+        if gateway is not None and seen and any(_opened(gateway, host, world.namespace) for host in hosts):
+            found[where] = pods
+    return found
+
+
+def _said(name: Name, namespace: str) -> str:
+    return name[1] if name[0] == namespace else f"{name[0]}/{name[1]}"
+
+
+def _hosts(gateway: Json) -> list[str]:
+    return [str(host) for server in gateway.get("spec", {}).get("servers") or () for host in server.get("hosts") or ()]
+
+
+def _opened(gateway: Json, host: str, namespace: str) -> bool:
+    """Whether a Gateway lets a VirtualService of `namespace` answer for `host`: `*/host`, `./host` and wildcards on either side."""
+    own, _ = name_of(gateway)
+    for each in _hosts(gateway):
+        where, slash, name = each.partition("/")
+        where, name = (where, name) if slash else ("*", each)
+        if where not in {"*", namespace} and not (where == "." and own == namespace):
+            continue
+        if _overlap(name, full_host(host, namespace)) or _overlap(name, host):
+            return True
+    return False
+
+
+def _overlap(one: str, other: str) -> bool:
+    one, other = one.lower(), other.lower()
+    return one == other or any(wild.startswith("*") and name.endswith(wild[1:]) for wild, name in ((one, other), (other, one)))
+
+
+def shadowed(item: Json, world: World) -> str:
+    """The older VirtualService for sidecars that has a host of this one: of two for one host, Istio's sidecars read the older one alone."""
+    namespace, name = name_of(item)
+    mine = {full_host(str(host), namespace) for host in item.get("spec", {}).get("hosts") or ()}
+    born = str(item["metadata"].get("creationTimestamp", ""))
+    for other in world.virtual_services:
+        where, their = name_of(other)
+        if (where, their) == (namespace, name) or not for_sidecars(other):
+            continue
+        theirs = {full_host(str(host), where) for host in other["spec"]["hosts"]}
+        if mine & theirs and (str(other["metadata"].get("creationTimestamp", "")), their, where) < (born, name, namespace):
+            return _said((where, their), namespace)
+    return ""
+
+
+def destinations(items: Iterable[Json]) -> set[tuple[str, str, str]]:
+    """(VirtualService, full host, subset) of everything that the VirtualServices send requests to; subset "" for a whole Service."""
+    found = set()
+    for item in items:
+        namespace, name = name_of(item)
+        spec = item.get("spec", {})
+        for rule in (*(spec.get("http") or ()), *(spec.get("tcp") or ()), *(spec.get("tls") or ())):
+            for route in rule.get("route") or ():
+                target = route.get("destination", {})
+                found.add((name, full_host(str(target.get("host", "")), namespace), str(target.get("subset", ""))))
+    return found
+
+
+def whole_services(items: Iterable[Json]) -> set[str]:
+    """The full hosts that the VirtualServices send requests to without naming a subset."""
+    return {host for _, host, subset in destinations(items) if not subset}
