@@ -24,5 +24,5 @@ def running() -> tuple[Backend, ...]:
 
 
 def runs(name: str) -> bool:
-    """Whether the cluster `name` runs or is in use."""
-    return any(each.name == name for each in running())
+    """Whether the cluster `name` can be used without starting it."""
+    return any(each.name == name and not (isinstance(each, Kind) and each.stopped()) for each in running())

@@ -78,7 +78,7 @@ def run(  # noqa: PLR0913, PLR0917 - each is an option
     untouched: Annotated[bool, typer.Option("--untouched", help="Execute the learner's copies.")] = False,
     both: Annotated[bool, typer.Option("--both", help="Execute both (the default).")] = False,
     jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, max=8, help="Chapters at a time, each on its own cluster (1 GB).")] = 1,
-    parameter: Annotated[list[str] | None, typer.Option("-p", metavar="NAME=VALUE", help="backend=embedded or backend=existing.")] = None,
+    parameter: Annotated[list[str] | None, typer.Option("-p", metavar="NAME=VALUE", help="backend=embedded, kind or existing.")] = None,
     name: Annotated[str | None, typer.Option("--name", help="Use this running cluster instead of new ones.")] = None,
     compare: Annotated[bool, typer.Option(help="Execute solved copies again with nbval and compare.")] = True,
     out: Annotated[Path, typer.Option("--out", help="Where the executed copies and the table of run times go.")] = Path("build/notebooks"),

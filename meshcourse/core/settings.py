@@ -23,6 +23,8 @@ HTTP_PORT: Final = 80
 TABLE: Final = "table"
 REGISTRY: Final = "registry"
 ISTIOS_OWN: Final = "istio"
+MADE: Final = "made"
+"""Where a kind cluster's images come from when it asks no public registry: they are made on this machine."""
 IMAGE_SOURCES: Final = (TABLE, REGISTRY, ISTIOS_OWN)
 """Where an embedded cluster's images come from: the node's own table; registries, with the table as a fallback, but Istio from the table;
 registries for Istio too, with Istio's own Envoy instead of the upstream one."""
