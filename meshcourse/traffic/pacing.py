@@ -74,7 +74,7 @@ class Crowd:
         """Continue with `users` users, at most `most`: the sender keeps that many connections."""
         if not 0 <= users <= self.most:
             raise errors.TrafficError(
-                f"There cannot be {users} users.", why=f"this crowd may have 0 to {self.most}", next="give a number in that range"
+                f"There cannot be {users} users.", why=f"this crowd may have 0 to {self.most} users", next="give a number in that range"
             )
         self.users = users
 
