@@ -181,16 +181,14 @@ def nowhere(found: Described, every: Iterable[Any]) -> Iterator[str]:
         for rule in found.rules
         for subset in rule["spec"].get("subsets") or ()
     }
+    empty = []
     for subset in found.subsets(every):
         if not subset.pods:
-            service = subset.host.partition(".")[0]
             labels = ", ".join(f"{key}={value}" for key, value in subset.labels.items())
-            what = (
-                f"subset {subset.name} of {service}: no ready pod of it has the label {labels}"
-                if subset.name
-                else f"{service}: no ready pod"
-            )
-            yield f"{what}, so requests sent there are answered with 503"
+            service = subset.host.partition(".")[0]
+            empty.append(f"subset {subset.name} of {service} ({labels})" if subset.name else f"Service {service}")
+    if empty:
+        yield f"no ready pod is in {', '.join(empty)}: requests sent there are answered with 503"
     for name, host, wanted in sorted(bindings.destinations(found.world.own)):
         service, _, rest = host.partition(".")
         if rest != f"{found.namespace}.{bindings.DOMAIN}":

@@ -207,7 +207,7 @@ def test_what_leads_nowhere_is_held_and_said(applied: Any) -> None:
     )
     assert found.missing == ()
     said = "\n".join(found.notes)
-    assert "subset v7 of web: no ready pod of it has the label version=v7, so requests sent there are answered with 503" in said
+    assert "no ready pod is in subset v7 of web (version=v7): requests sent there are answered with 503" in said
     assert "VirtualService subset sends requests to subset v9 of web, which no DestinationRule defines" in said
     assert "VirtualService host sends requests to wbe: there is no such Service" in said
 
