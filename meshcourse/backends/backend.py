@@ -25,9 +25,29 @@ class Component:
 
 
 @dataclass(frozen=True)
+class Port:
+    """A port of a Service (`namespace/name`) on this machine; `why` says why it does not answer, and is empty where it does."""
+
+    service: str
+    name: str
+    address: str
+    port: int
+    why: str = ""
+
+    @property
+    def url(self) -> str:
+        """How to reach it: a URL where the port's name tells the protocol, else address and port."""
+        scheme = next((each for each in ("https", "http") if self.name.startswith(each)), "")
+        usual = (scheme, self.port) in {("http", 80), ("https", 443)}
+        where = self.address if usual else f"{self.address}:{self.port}"
+        return f"{scheme}://{where}" if scheme else where
+
+
+@dataclass(frozen=True)
 class Status:
     """A running cluster, as `meshcourse status` shows it. `started` is Unix time in seconds; `version` the package's that started it.
 
+    `egress`: pods have a way out of the cluster. `ports`: what Services have on this machine.
     `images` says where an embedded cluster's images come from (settings.IMAGE_SOURCES); it is empty where a container runtime pulls them.
     """
 
@@ -40,6 +60,8 @@ class Status:
     kubeconfig: Path
     components: tuple[Component, ...]
     images: str = ""
+    egress: bool = False
+    ports: tuple[Port, ...] = ()
 
 
 class Backend(Protocol):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from meshcourse.backends import programs
-from meshcourse.backends.backend import Component, Report, Status
+from meshcourse.backends.backend import Component, Port, Report, Status
 from meshcourse.cluster import clusters
 from meshcourse.core import settings
 from meshcourse.core.errors import ClusterError
@@ -29,6 +29,7 @@ class Embedded:
     api_port: int = 0
     ingress_port: int = settings.INGRESS_NODE_PORT
     images: str = settings.TABLE
+    egress: bool = False
 
     def up(self, report: Report) -> Status:
         """Build what is absent of the engine (and crane, where images are pulled), and start the cluster if it does not run."""
@@ -38,7 +39,9 @@ class Embedded:
                 CRANE.ensure()
             if self.images == settings.ISTIOS_OWN:
                 _reach_istios_images()
-        clusters.up(self.name, api_port=self.api_port, ingress_port=self.ingress_port, images=self.images, report=report)
+        clusters.up(
+            self.name, api_port=self.api_port, ingress_port=self.ingress_port, images=self.images, egress=self.egress, report=report
+        )
         return self.status()
 
     def down(self, report: Report = lambda _: None) -> bool:  # noqa: ARG002 - it takes a tenth of a second
@@ -60,6 +63,10 @@ class Embedded:
             cluster.kubeconfig,
             components,
             cluster.images,
+            cluster.egress,
+            tuple(
+                Port(f"{each.namespace}/{each.service}", each.name, each.address, each.port, each.why) for each in clusters.ports(cluster)
+            ),
         )
 
     def kubeconfig(self) -> Path:

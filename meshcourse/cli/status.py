@@ -105,11 +105,17 @@ def _show(found: Status, inside: dict[str, Any]) -> None:
     ]
     if found.images:
         rows.insert(2, ("images", _IMAGES[found.images]))
+        rows.insert(3, ("way out", "TCP and DNS, by this machine's network" if found.egress else "none (meshcourse up --egress)"))
     display.table(("", ""), rows)
     if found.components:
         display.table(
             ("component", "state", "restarts", "age"),
             [(each.name, each.state, str(each.restarts), display.age(each.since)) for each in found.components],
+        )
+    if found.ports:
+        display.table(
+            ("Service", "port", "on this machine"),
+            [(each.service, each.name, f"{each.url} does not lead here: {each.why}" if each.why else each.url) for each in found.ports],
         )
     for sentence in inside["rejected"]:
         display.console.print(f"! {sentence}", markup=False)

@@ -27,7 +27,12 @@ IngressPort = Annotated[
 ]
 Images = Annotated[
     ImageSource | None,
-    typer.Option("--images", help="embedded: table (the default); registry: any image is pulled; istio: Istio's own too."),
+    typer.Option(
+        "--images", help="embedded: table, or registry (any image is pulled), or istio (Istio's own too). kind: made, on this machine."
+    ),
+]
+Egress = Annotated[
+    bool, typer.Option("--egress", help="embedded: let pods reach addresses outside the cluster, by this machine's network.")
 ]
 Kubeconfig = Annotated[str, typer.Option(metavar="FILE", help="existing: whose cluster (else KUBECONFIG, else ~/.kube/config).")]
 Context = Annotated[str, typer.Option(metavar="NAME", help="existing: which context of it (else its current one).")]
@@ -45,6 +50,7 @@ def up(  # noqa: PLR0913, PLR0917 - each is an option
     api_port: ApiPort = 0,
     ingress_port: IngressPort = settings.INGRESS_NODE_PORT,
     images: Images = None,
+    egress: Egress = False,
     kubeconfig: Kubeconfig = "",
     context: Context = "",
     ingress: Ingress = "auto",
@@ -62,11 +68,14 @@ def up(  # noqa: PLR0913, PLR0917 - each is an option
     meshcourse up --istio none                      no Istio: chapter 2 installs it by hand
     meshcourse up --name two --ingress-port 0       a second cluster beside the first
     meshcourse up --images registry                 pods with any image: it is pulled, as a kubelet would
+    meshcourse up --egress                          pods may call what this machine can call (TCP and DNS)
     meshcourse up --images istio                    and Istio's own pilot and proxyv2, with the metrics of its own Envoy
     meshcourse up --backend kind --k8s 1.28         a kind cluster (Docker or Podman), with the Istio that goes with it
+    meshcourse up --backend kind --images made      with images made on this machine: no public registry is asked
     meshcourse up --name team --backend existing --kubeconfig ~/.kube/config --context team
     meshcourse up --name ada --backend existing --kubeconfig FILE --learner ada       one of thirty on one cluster
     """  # noqa: D301 - \\b tells click to keep the lines
+    from meshcourse.authoring import course_images
     from meshcourse.backends import compatibility, lookup, records
     from meshcourse.backends.existing import Existing
     from meshcourse.backends.kind import Kind
@@ -82,11 +91,17 @@ def up(  # noqa: PLR0913, PLR0917 - each is an option
         istioctl = str(releases.istioctl(compatibility.whole(istio_version))) if istio_version else ""
         use(Existing(name, kubeconfig, context, ingress, istioctl=istioctl, learner=learner), profile=istio or NO_ISTIO, yes=yes)
     elif wanted is BackendName.KIND:
-        found = Kind(name, k8s, istio_version).up(display.report)
+        if images not in {None, ImageSource.MADE}:
+            raise ClusterError(
+                f"--images {images} is for the embedded cluster.",
+                why="a kind cluster pulls any image",
+                next="meshcourse up ... --images made    # or without --images: public ones",
+            )
+        found = Kind(name, k8s, istio_version, images or "", course_images.of_chapters()).up(display.report)
         display.done(f"cluster {name}: {found.api_url} (kind)")
         install(name, istio or settings.DEFAULT_PROFILE)
     else:
-        start(name, api_port=api_port, ingress_port=ingress_port, images=images)
+        start(name, api_port=api_port, ingress_port=ingress_port, images=images, egress=egress)
         install(name, istio or settings.DEFAULT_PROFILE)
     display.console.print(
         f"Ingress gateway: {lookup.find(name).ingress_url()}\n"
@@ -130,7 +145,7 @@ def _check_learner(learner: str, wanted: BackendName, profile: str) -> None:
         )
 
 
-def start(name: str, *, api_port: int, ingress_port: int, images: ImageSource | None = None) -> None:
+def start(name: str, *, api_port: int, ingress_port: int, images: ImageSource | None = None, egress: bool = False) -> None:
     """The cluster alone, for `lab` too; one of another backend must be in use. Raises MissingPrerequisite, EngineError, ClusterError."""
     from meshcourse.backends import lookup
     from meshcourse.backends.embedded import Embedded
@@ -138,11 +153,17 @@ def start(name: str, *, api_port: int, ingress_port: int, images: ImageSource | 
     from meshcourse.cluster import clusters
 
     clusters.check_name(name)
+    if images is ImageSource.MADE:
+        raise ClusterError(
+            "--images made is for the kind backend.",
+            why="the embedded cluster runs the same programs without images",
+            next=f"meshcourse up{named(name)} --backend kind --images made",
+        )
     if not isinstance(lookup.find(name), Embedded):
         found = lookup.find(name).status()
         display.done(f"cluster {name}: {found.api_url} ({found.backend})")
         return
-    cluster = Embedded(name, api_port, ingress_port, images or ImageSource.TABLE)
+    cluster = Embedded(name, api_port, ingress_port, images or ImageSource.TABLE, egress)
     running = clusters.find(name)
     if running is None:
         doctor.checked()
@@ -152,6 +173,8 @@ def start(name: str, *, api_port: int, ingress_port: int, images: ImageSource | 
         display.report(
             f"it keeps --images {running.images}; the other comes with a new start: meshcourse down --name {name}, then the same"
         )
+    if running and egress and not running.egress:
+        display.report(f"it keeps having no way out; --egress comes with a new start: meshcourse down --name {name}, then the same")
     started = time.monotonic()
     cluster.up(display.report)
     display.done(f"cluster {name} {'runs already' if running else f'is up ({time.monotonic() - started:.1f} s)'}")

@@ -18,6 +18,7 @@ from typing import Any
 
 import meshcourse
 from meshcourse.cluster import inotify
+from meshcourse.cluster.host_ports import OpenPort
 from meshcourse.cluster.supervisor import Health
 from meshcourse.core import paths, settings
 from meshcourse.core.errors import ClusterError, MeshcourseError, MissingPrerequisite
@@ -40,6 +41,8 @@ class Cluster:
     started: float
     home: Path
     images: str = settings.IMAGE_SOURCES[0]
+    egress: bool = False
+    https_port: int = 0
 
     @property
     def kubeconfig(self) -> Path:
@@ -127,6 +130,7 @@ def up(
     api_port: int = 0,
     ingress_port: int = settings.INGRESS_NODE_PORT,
     images: str = settings.TABLE,
+    egress: bool = False,
     report: Callable[[str], None] = lambda _text: None,
 ) -> Cluster:
     """Start the cluster called `name`, or return it when it runs already; `report` hears each step.
@@ -154,6 +158,7 @@ def up(
     read_end, write_end = os.pipe()
     words = [sys.executable, "-m", "meshcourse.cluster.daemon", "--name", name, "--home", str(home)]
     words += ["--api-port", str(api_port), "--ingress-port", str(ingress_port), "--images", images, "--report", str(write_end)]
+    words += ["--egress"] if egress else []
     try:
         home.mkdir(parents=True, exist_ok=True, mode=0o700)  # its owner's alone: parents get no mode
         (home / "logs").mkdir(exist_ok=True)
@@ -229,3 +234,12 @@ def health(cluster: Cluster) -> tuple[Health, ...]:
     except FileNotFoundError:
         return ()
     return tuple(Health(**each) for each in listed)
+
+
+def ports(cluster: Cluster) -> tuple[OpenPort, ...]:
+    """The ports of its Services on this machine, by Service; those with a `why` do not answer."""
+    try:
+        listed = json.loads((cluster.home / "ports.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return ()
+    return tuple(OpenPort(**each) for each in listed)

@@ -8,7 +8,6 @@ inside, so that the guard outside stays small.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import contextlib
 import fcntl
@@ -20,12 +19,13 @@ import signal
 import socket
 import sys
 import time
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import meshcourse
-from meshcourse.cluster import components, gateway_ports, namespaces
+from meshcourse.cluster import components, gateway_ports, host_sockets, namespaces
+from meshcourse.cluster.daemon_options import Options, Outside
 from meshcourse.core import settings
 from meshcourse.core.errors import ClusterError, MeshcourseError
 
@@ -38,25 +38,7 @@ ROOT = Path("/run/meshcourse")
 ROOT_USER = "system:masters"
 API_STARTS_WITHIN = 60.0
 NODE_READY_WITHIN = 30.0
-_HERE = Path(__file__).parent
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Options:
-    """What the daemon was started with."""
-
-    name: str
-    home: Path
-    api_port: int
-    ingress_port: int
-    images: str
-    report: int
-
-    @property
-    def logs(self) -> Path:
-        """The folder of the components' logs."""
-        return self.home / "logs"
 
 
 class Report:
@@ -93,14 +75,7 @@ def write_json(path: Path, content: object) -> None:
 
 def main(words: list[str] | None = None) -> int:
     """Parse the words, open the sockets, enter the namespaces, run."""
-    parser = argparse.ArgumentParser(prog="meshcourse.cluster.daemon", description="Run one embedded cluster (meshcourse up starts this).")
-    parser.add_argument("--name", required=True)
-    parser.add_argument("--home", required=True, type=Path)
-    parser.add_argument("--api-port", type=int, default=0)
-    parser.add_argument("--ingress-port", type=int, default=settings.INGRESS_NODE_PORT)
-    parser.add_argument("--images", choices=settings.IMAGE_SOURCES, default=settings.IMAGE_SOURCES[0])
-    parser.add_argument("--report", type=int, default=1)
-    options = Options(**vars(parser.parse_args(words)))
+    options = Options.parse(words)
     os.set_inheritable(options.report, False)  # noqa: FBT003 - positional only
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     # kube-proxy and the API server look for iptables in sbin, which an ordinary user's PATH may lack.
@@ -109,10 +84,7 @@ def main(words: list[str] | None = None) -> int:
     record = options.home / "daemon.json"
     try:
         lock = _take_lock(options)
-        doors = {
-            "api": gateway_ports.listen(options.api_port, "the API server", "--api-port"),
-            "ingress": gateway_ports.listen(options.ingress_port, "the ingress gateway", "--ingress-port"),
-        }
+        doors = {"api": gateway_ports.listen(options.api_port, "the API server", "--api-port"), **_gateway_doors(options.ingress_port)}
         write_json(
             record,
             {
@@ -120,18 +92,23 @@ def main(words: list[str] | None = None) -> int:
                 "pid": os.getpid(),
                 "api_port": doors["api"].getsockname()[1],
                 "ingress_port": doors["ingress"].getsockname()[1],
+                "https_port": doors["https"].getsockname()[1],
                 "images": options.images,
+                "egress": options.egress,
                 "version": meshcourse.__version__,
                 "started": time.time(),
             },
         )
-        ours, theirs = socket.socketpair() if options.images != settings.TABLE else (None, None)
+        pulling = socket.socketpair() if options.images != settings.TABLE else None
+        making = host_sockets.pair()
 
-        def start_puller() -> None:
-            if ours is not None and theirs is not None:
-                _fork_puller(theirs, (ours, *doors.values()), report)
+        def start_outside() -> None:
+            _fork(host_sockets.serve, making[1], (making[0], *(pulling or ()), *doors.values()), report)
+            if pulling is not None:
+                _fork(_pull, pulling[1], (pulling[0], making[0], *doors.values()), report)
 
-        code = namespaces.enter(lambda: _inside(options, doors, ours, report), start_puller)
+        outside = Outside(doors, making[0], pulling[0] if pulling else None)
+        code = namespaces.enter(lambda: _inside(options, outside, report), start_outside)
     except MeshcourseError as error:
         report.error(error)
         return 1
@@ -150,30 +127,49 @@ def _take_lock(options: Options) -> int:
     return lock
 
 
-def _fork_puller(end: socket.socket, not_its: tuple[socket.socket, ...], report: Report) -> None:
-    """Start the process that pulls images; it holds the cluster's lock like all others, and ends when the last of them has ended."""
+def _gateway_doors(port: int) -> dict[str, socket.socket]:
+    """The doors of the ingress gateway's ports 80 and 443. Their numbers become its NodePorts, where a NodePort may have them."""
+    if port:
+        ingress = gateway_ports.listen(port, "the ingress gateway", "--ingress-port")
+    else:
+        ingress = gateway_ports.listen_on_any(gateway_ports.STATIC_NODE_PORTS)
+    try:
+        usual = port == settings.INGRESS_NODE_PORT
+        https = gateway_ports.listen_on_any([*([settings.HTTPS_NODE_PORT] if usual else []), *gateway_ports.STATIC_NODE_PORTS])
+    except BaseException:
+        ingress.close()
+        raise
+    return {"ingress": ingress, "https": https}
+
+
+def _fork(serve: Callable[[socket.socket], NoReturn], end: socket.socket, not_its: tuple[socket.socket, ...], report: Report) -> None:
+    """Start a process that stays in the host's network; it holds the cluster's lock like all others, and ends when the last has ended."""
     if os.fork():
         end.close()
         return
-    from meshcourse.node.pulling import puller  # noqa: PLC0415 - not in the guard
-
     report.close()
     for each in not_its:
         each.close()
+    serve(end)
+
+
+def _pull(end: socket.socket) -> NoReturn:
+    from meshcourse.node.pulling import puller  # noqa: PLC0415 - not in the guard
+
     puller.serve(end)
 
 
-def _inside(options: Options, doors: dict[str, socket.socket], puller: socket.socket | None, report: Report) -> int:
+def _inside(options: Options, outside: Outside, report: Report) -> int:
     os.setgroups([])
     with asyncio.Runner() as runner:
-        return runner.run(_run(options, doors, puller, report))
+        return runner.run(_run(options, outside, report))
 
 
-async def _run(options: Options, doors: dict[str, socket.socket], puller: socket.socket | None, report: Report) -> int:
+async def _run(options: Options, outside: Outside, report: Report) -> int:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    work = asyncio.create_task(_cluster(options, doors, puller, report))
+    work = asyncio.create_task(_cluster(options, outside, report))
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait({work, stopping}, return_when=asyncio.FIRST_COMPLETED)
     work.cancel()
@@ -189,9 +185,10 @@ async def _run(options: Options, doors: dict[str, socket.socket], puller: socket
     return 0
 
 
-async def _cluster(options: Options, doors: dict[str, socket.socket], puller: socket.socket | None, report: Report) -> None:
+async def _cluster(options: Options, outside: Outside, report: Report) -> None:
     """Start everything in order, report, and run until cancelled."""
-    from meshcourse.cluster.supervisor import Supervisor  # noqa: PLC0415 - not in the guard
+    from meshcourse.cluster import manifests  # noqa: PLC0415 - not in the guard
+    from meshcourse.cluster.supervisor import Supervisor  # noqa: PLC0415
     from meshcourse.node import network  # noqa: PLC0415
     from meshcourse.node.agent import Agent  # noqa: PLC0415
     from meshcourse.node.api import Api, client_tls  # noqa: PLC0415
@@ -202,7 +199,7 @@ async def _cluster(options: Options, doors: dict[str, socket.socket], puller: so
     layout.data.mkdir(mode=0o700)
     # In a thread: pyroute2 brings an event loop of its own.
     await asyncio.to_thread(network.prepare_node, components.NODE_IP, components.SERVICE_CIDR)
-    _write_credentials(layout, options, doors["api"].getsockname()[1])
+    _write_credentials(layout, options, outside.port("api"))
 
     def write_status() -> None:
         write_json(options.home / "status.json", [health.as_json() for health in supervisor.health()])
@@ -214,31 +211,61 @@ async def _cluster(options: Options, doors: dict[str, socket.socket], puller: so
         await supervisor.start(components.api_server(layout))
         server = f"https://{components.NODE_IP}:{components.API_PORT}"
         tls = client_tls(layout.pki / "ca.crt", layout.pki / "admin.crt", layout.pki / "admin.key")
-        async with Api(server, tls) as api, Agent(_node_config(options, layout, server, puller)) as agent:
+        async with Api(server, tls) as api, Agent(_node_config(options, layout, server, outside.puller)) as agent:
             await _until_there(api, "/api/v1/namespaces/kube-system", supervisor, options)
             report.send(step="starting the controllers and the node")
             running = asyncio.create_task(agent.run())
-            adapted = ["adaptations"] if options.images != settings.ISTIOS_OWN else []
-            await _apply(api, [each for folder in (*adapted, "addons") for each in _manifests(folder)])
+            await manifests.create(api, _objects(options, outside))
             # Before they may list anything they would be refused once, and wait for seconds to ask again.
             await _until_there(api, "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/system:kube-scheduler", supervisor, options)
             await supervisor.start(components.controller_manager(layout))
             await supervisor.start(components.scheduler(layout))
             await _until_node_ready(agent, running)
             await supervisor.start(components.proxy(layout))
-            servers = [
-                await gateway_ports.open_door(doors["api"], (components.NODE_IP, components.API_PORT)),
-                await gateway_ports.open_door(doors["ingress"], (components.NODE_IP, settings.INGRESS_NODE_PORT)),
-            ]
-            warming = asyncio.create_task(_warm_up(api))
             report.send(ready=True)
             report.close()
-            try:
+            async with _reached_from_outside(options, outside, api):
                 await running
-            finally:
-                warming.cancel()
-                for each in servers:
-                    each.close()
+
+
+def _objects(options: Options, outside: Outside) -> list[dict[str, Any]]:
+    """What the cluster begins with: the adaptations to upstream Envoy, unless Istio's own runs, and the addons."""
+    from meshcourse.cluster import dns_relay, manifests  # noqa: PLC0415 - not in the guard
+
+    folders = [*(["adaptations"] if options.images != settings.ISTIOS_OWN else []), "addons"]
+    values = {"INGRESS_NODE_PORT": str(outside.node_port), "HTTPS_NODE_PORT": str(outside.port("https"))}
+    objects = [each for folder in folders for each in manifests.read(folder, values)]
+    if not options.egress:
+        return objects
+    kube_dns = next(each for each in objects if (each["kind"], each["metadata"]["name"]) == ("Service", "kube-dns"))
+    return [*(each for each in objects if each is not kube_dns), *dns_relay.services(kube_dns)]
+
+
+@contextlib.asynccontextmanager
+async def _reached_from_outside(options: Options, outside: Outside, api: Api) -> AsyncIterator[None]:
+    """The ways between this machine and the cluster: the API server's port, the Services' ports, and the way out where it is wanted."""
+    from meshcourse.cluster import crds, egress, host_ports  # noqa: PLC0415 - not in the guard
+    from meshcourse.node.events import Events  # noqa: PLC0415
+
+    def write_ports(ports: list[host_ports.OpenPort]) -> None:
+        write_json(options.home / "ports.json", [each.as_json() for each in ports])
+
+    write_ports([])
+    sockets = host_sockets.HostSockets(outside.sockets)
+    targets = {"api": components.API_PORT, "ingress": outside.node_port, "https": outside.port("https")}
+    async with contextlib.AsyncExitStack() as stack:
+        for name, port in targets.items():
+            server = await gateway_ports.open_door(outside.doors[name], (components.NODE_IP, port))
+            stack.callback(server.close)
+        if options.egress:
+            await stack.enter_async_context(egress.opened(sockets))
+        events = await stack.enter_async_context(Events(api, "meshcourse", options.name))
+        ports = host_ports.HostPorts(
+            api, events, sockets, cluster=options.name, reserved=outside.reserved, changed=write_ports, node_ip=components.NODE_IP
+        )
+        for work in (ports.run(), crds.warm_up(api)):
+            stack.callback(asyncio.create_task(work).cancel)
+        yield
 
 
 def _write_credentials(layout: components.Layout, options: Options, api_port: int) -> None:
@@ -321,56 +348,6 @@ async def _until_node_ready(agent: Agent, running: asyncio.Task[None]) -> None:
     if not ready.done():
         ready.cancel()
         raise ClusterError("The node did not become Ready.", next="meshcourse logs node")
-
-
-def _manifests(folder: str) -> list[dict[str, Any]]:
-    import yaml  # noqa: PLC0415 - not in the guard
-
-    objects: list[dict[str, Any]] = []
-    for path in sorted((_HERE / folder).glob("*.yaml")):
-        objects += [each for each in yaml.safe_load_all(path.read_text(encoding="utf-8")) if each]
-    return objects
-
-
-PLURALS = {"MutatingAdmissionPolicy": "mutatingadmissionpolicies"}
-
-
-def path_of(content: dict[str, Any]) -> str:
-    """The path that an object of `content`'s kind is created at.
-
-    >>> path_of({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"namespace": "a"}})
-    '/apis/apps/v1/namespaces/a/deployments'
-    """
-    version, kind = content["apiVersion"], content["kind"]
-    root = f"/apis/{version}" if "/" in version else f"/api/{version}"
-    namespace = content["metadata"].get("namespace")
-    return f"{root}{f'/namespaces/{namespace}' if namespace else ''}/{PLURALS.get(kind, kind.lower() + 's')}"
-
-
-async def _warm_up(api: Api) -> None:
-    """Ask once for the objects of every CRD as soon as it is served.
-
-    The API server makes a CRD's store at its first request, and until that has been filled it answers a watch with 429, again in
-    a second. istiod, which starts half a second after Istio's CRDs, would spend that second not ready.
-    """
-    from meshcourse.node.api import ApiError  # noqa: PLC0415 - not in the guard
-
-    asked: set[str] = set()
-    async for _, found in api.list_and_watch("/apis/apiextensions.k8s.io/v1/customresourcedefinitions"):
-        for each in found if isinstance(found, list) else [found]:
-            uid, spec, conditions = each["metadata"]["uid"], each["spec"], each.get("status", {}).get("conditions") or []
-            if uid in asked or ("Established", "True") not in {(one["type"], one["status"]) for one in conditions}:
-                continue
-            asked.add(uid)
-            version = next(one["name"] for one in spec["versions"] if one["served"])
-            with contextlib.suppress(ApiError):
-                await api.get(f"/apis/{spec['group']}/{version}/{spec['names']['plural']}", limit=1)
-
-
-async def _apply(api: Api, objects: list[dict[str, Any]]) -> None:
-    """Create the objects, in order; the store was empty."""
-    for each in objects:
-        await api.post(path_of(each), each)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
-"""Doors from the host's loopback into the cluster's network namespace.
+"""Doors between the host's network and the cluster's: each connection that a socket accepts becomes one on the other side.
 
-A side that is slow makes the other wait (transport flow control); a half-closed side is half-closed on.
+A socket keeps the network namespace that it was made in, so one of the host's accepts for a target inside (`open_door`), and one inside for
+a target of the host's (`open_way`). Bytes are copied both ways; a side that is slow makes the other wait (transport flow control); a
+half-closed side is half-closed on.
 """
 
 from __future__ import annotations
@@ -9,8 +11,16 @@ import asyncio
 import errno
 import socket
 import struct
+from collections.abc import Callable, Iterable
+from typing import Final
 
 from meshcourse.core.errors import ClusterError
+
+NODE_PORTS: Final = range(30000, 32768)
+"""kube-apiserver's --service-node-port-range."""
+STATIC_NODE_PORTS: Final = range(30000, 30086)
+"""The part of it from which the API server takes no number by itself, so that one chosen here is free in the cluster.
+Source: https://kubernetes.io/docs/concepts/services-networking/service/#avoid-nodeport-collisions"""
 
 
 def listen(port: int, purpose: str, option: str) -> socket.socket:
@@ -34,6 +44,29 @@ def listen(port: int, purpose: str, option: str) -> socket.socket:
         ) from error
     door.setblocking(False)  # noqa: FBT003 - positional only
     return door
+
+
+Way = Callable[[asyncio.Transport], tuple[socket.socket, tuple[str, int]]]
+"""Where an accepted connection goes on: a non-blocking socket that is not connected yet, and what to connect it to. May raise OSError."""
+
+
+def listen_inside(address: str, port: int) -> socket.socket:
+    """Open a port of this process's own network. Raises OSError."""
+    door = socket.create_server((address, port), backlog=1024)
+    door.setblocking(False)  # noqa: FBT003 - positional only
+    return door
+
+
+def listen_on_any(ports: Iterable[int]) -> socket.socket:
+    """Open the first of these ports of 127.0.0.1 that is free. Raises ClusterError when none is."""
+    last: ClusterError | None = None
+    for port in ports:
+        try:
+            return listen(port, "the ingress gateway", "--ingress-port")
+        except ClusterError as error:
+            last = error
+    assert last is not None  # noqa: S101 - there are ports
+    raise last
 
 
 class _Half(asyncio.Protocol):
@@ -75,15 +108,15 @@ class _Half(asyncio.Protocol):
             self.other.transport.close()
 
 
-class _Outside(_Half):
-    """A client on the host. What it sends before the inside is connected is kept.
+class _Accepted(_Half):
+    """A client that was accepted. What it sends before the other side is connected is kept.
 
     Pausing in connection_made would not be enough: Python 3.11.2, Debian 12's, reads on all the same.
     """
 
-    def __init__(self, target: tuple[str, int], tasks: set[asyncio.Task[None]]) -> None:
+    def __init__(self, way: Way, tasks: set[asyncio.Task[None]]) -> None:
         super().__init__()
-        self._target = target
+        self._way = way
         self._tasks = tasks
         self._early = bytearray()
 
@@ -110,10 +143,10 @@ class _Outside(_Half):
 
     async def _connect(self, transport: asyncio.Transport) -> None:
         try:
-            async with asyncio.timeout(10):
-                _, inside = await asyncio.get_running_loop().create_connection(lambda: _Half(self), *self._target)
+            connecting, target = self._way(transport)
+            inside = await self._connected(connecting, target)
         except OSError:
-            # Nothing listens inside: the client sees its connection reset, as a closed port behind a router. No linger: RST, not FIN.
+            # Nothing listens there: the client sees its connection reset, as a closed port behind a router. No linger: RST, not FIN.
             transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             transport.abort()
             return
@@ -129,8 +162,29 @@ class _Outside(_Half):
         self._early.clear()
         transport.resume_reading()
 
+    async def _connected(self, connecting: socket.socket, target: tuple[str, int]) -> _Half:
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(10):
+                await loop.sock_connect(connecting, target)
+            return (await loop.create_connection(lambda: _Half(self), sock=connecting))[1]
+        except BaseException:
+            connecting.close()
+            raise
+
 
 async def open_door(door: socket.socket, target: tuple[str, int]) -> asyncio.Server:
-    """Serve `door` into `target` until the returned server is closed."""
+    """Serve `door` into `target`, an address of this process's own network, until the returned server is closed."""
+
+    def way(_: asyncio.Transport) -> tuple[socket.socket, tuple[str, int]]:
+        connecting = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        connecting.setblocking(False)  # noqa: FBT003 - positional only
+        return connecting, target
+
+    return await open_way(door, way)
+
+
+async def open_way(door: socket.socket, way: Way) -> asyncio.Server:
+    """Serve `door`, each connection to where `way` leads it, until the returned server is closed."""
     tasks: set[asyncio.Task[None]] = set()
-    return await asyncio.get_running_loop().create_server(lambda: _Outside(target, tasks), sock=door, backlog=1024)
+    return await asyncio.get_running_loop().create_server(lambda: _Accepted(way, tasks), sock=door, backlog=1024)

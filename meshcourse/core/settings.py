@@ -14,12 +14,16 @@ DEFAULT_CLUSTER: Final = "meshcourse"
 DEFAULT_PROFILE: Final = "demo"
 INGRESS_NODE_PORT: Final = 31718
 """The NodePort of istio-ingressgateway's http2 port, as the guide shows it; embedded serves it on 127.0.0.1 too."""
+HTTPS_NODE_PORT: Final = 31719
+"""The NodePort of its port 443."""
 HTTP_PORT: Final = 80
 """The ingress gateway's port that Gateways open and `ingress_url` leads to, unless several learners share the gateway."""
 
 TABLE: Final = "table"
 REGISTRY: Final = "registry"
 ISTIOS_OWN: Final = "istio"
+MADE: Final = "made"
+"""Where a kind cluster's images come from when it asks no public registry: they are made on this machine."""
 IMAGE_SOURCES: Final = (TABLE, REGISTRY, ISTIOS_OWN)
 """Where an embedded cluster's images come from: the node's own table; registries, with the table behind them and Istio from the table;
 registries for Istio too, whose own Envoy then takes the place of the upstream one."""

@@ -13,7 +13,9 @@ import shutil
 from typing import TYPE_CHECKING, Self
 
 from meshcourse.node.api import Api, client_tls
-from meshcourse.node.container import rootfs, sandbox
+from meshcourse.node.back_off import back_off
+from meshcourse.node.container import rootfs
+from meshcourse.node.container.spec import Host
 from meshcourse.node.events import Events
 from meshcourse.node.network import Network
 from meshcourse.node.object_cache import Objects
@@ -62,7 +64,7 @@ class Agent:
     async def run(self) -> None:
         """Be the node until cancelled. All containers end with it."""
         config = self._config
-        host = sandbox.Host.found()
+        host = Host.found()
         await asyncio.to_thread(self._make_folders, host)
         tls = server_tls(config.serving_cert, config.serving_key, config.api_server_cert)
         async with contextlib.AsyncExitStack() as stack:
@@ -75,18 +77,17 @@ class Agent:
             supply = Supply(puller, istio_is_pulled=config.istio_is_pulled)
             events = await stack.enter_async_context(Events(self._api, "kubelet", config.name))
             node = Node(
-                self._api,
-                objects,
-                events,
-                self._network,
-                host,
-                config.ip,
-                config.root,
-                config.root / "layers",
-                config.cluster_dns,
-                config.cluster_domain,
-                supply,
-                {},
+                api=self._api,
+                objects=objects,
+                events=events,
+                network=self._network,
+                host=host,
+                ip=config.ip,
+                root=config.root,
+                layers=config.root / "layers",
+                cluster_dns=config.cluster_dns,
+                cluster_domain=config.cluster_domain,
+                supply=supply,
             )
             watching = asyncio.create_task(self._watch(node), name="pods of the node")
             stack.push_async_callback(_cancel, watching)
@@ -164,14 +165,14 @@ class Agent:
             self._pods[uid].update(manifest)
             return
         self._pods[uid] = Pod(manifest, node)
-        self._tasks[uid] = asyncio.create_task(self._attend(uid, node), name=f"pod {manifest['metadata']['name']}")
+        self._tasks[uid] = asyncio.create_task(self._keep_running(uid, node), name=f"pod {manifest['metadata']['name']}")
 
-    async def _attend(self, uid: str, node: Node) -> None:
+    async def _keep_running(self, uid: str, node: Node) -> None:
         """Run one pod to its end, again from the start should its task fail."""
-        pause = _AGAIN_SECONDS
+        pauses = back_off(_AGAIN_SECONDS, _AGAIN_LONGEST)
         try:
             while True:
-                pod = self._pods[uid]
+                pod, pause = self._pods[uid], next(pauses)
                 try:
                     await pod.run()
                 except Exception:  # noqa: BLE001 - one pod's failure must not end the node
@@ -179,7 +180,6 @@ class Agent:
                 else:
                     return
                 await asyncio.sleep(pause)
-                pause = min(pause * 2, _AGAIN_LONGEST)
                 if self._pods[uid].gone:
                     return
                 self._pods[uid] = Pod(self._pods[uid].manifest, node)
@@ -189,7 +189,7 @@ class Agent:
     async def _end_all(self) -> None:
         await _cancel(*self._tasks.values())
 
-    def _make_folders(self, host: sandbox.Host) -> None:
+    def _make_folders(self, host: Host) -> None:
         folder = self._config.root / "layers"
         shutil.rmtree(self._config.root / "pods", ignore_errors=True)
         shutil.rmtree(folder, ignore_errors=True)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import aiohttp
 
 from meshcourse.core.errors import KubernetesError
+from meshcourse.node.back_off import back_off
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
@@ -31,6 +32,7 @@ _log = logging.getLogger(__name__)
 _REQUEST_SECONDS = 30.0
 _WATCH_SECONDS = 300  # and up to twice that, at random, as client-go does; the server ends the watch, we reconnect
 _RETRIES_WHEN_BUSY = 10
+_FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 5.0  # a restarted API server is back within seconds; client-go's 30 s would be felt in a lesson
 _GONE = 410
 
@@ -118,7 +120,7 @@ class Api:
         Yields ("SYNC", list of all objects) after the first list and after every relist, then ("ADDED" | "MODIFIED" | "DELETED", object).
         A failure is logged and retried with back-off up to 5 s; only cancellation ends it.
         """
-        pause = 0.1
+        pauses = back_off(_FIRST_PAUSE, _LONGEST_PAUSE)
         version = ""
         while True:
             try:
@@ -129,20 +131,21 @@ class Api:
                 began, heard = time.monotonic(), False
                 async with contextlib.aclosing(self.watch(path, resource_version=version, **params)) as events:
                     async for kind, item in events:
-                        version, heard, pause = item["metadata"]["resourceVersion"], True, 0.1
+                        version, heard = item["metadata"]["resourceVersion"], True
+                        pauses = back_off(_FIRST_PAUSE, _LONGEST_PAUSE)
                         if kind in ("ADDED", "MODIFIED", "DELETED"):
                             yield kind, item  # type: ignore[misc]  # mypy does not narrow a str to these literals by `in`
                 if not heard and time.monotonic() - began < 1:  # a server that hangs up at once must not be asked in a tight loop
-                    await asyncio.sleep(pause)
+                    await asyncio.sleep(next(pauses))
             except ApiError as error:
                 if error.code == _GONE:
                     version = ""
                     continue
+                pause = next(pauses)
                 _log.info("watch of %s: %s; again in %.1f s", path, error.what, pause)
                 if error.code:  # refused, not cut off: start again from a list
                     version = ""
                 await asyncio.sleep(pause)
-                pause = min(pause * 2, _LONGEST_PAUSE)
 
     async def _call(
         self,

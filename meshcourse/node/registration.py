@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from meshcourse.engine import binaries
 from meshcourse.node import clock
 from meshcourse.node.api import ApiError
+from meshcourse.node.back_off import back_off
 from meshcourse.node.spec import downward_api
 
 if TYPE_CHECKING:
@@ -119,15 +120,14 @@ class Registration:
 
     async def run(self) -> None:
         """Register, then renew until cancelled."""
-        pause = _RETRY_SECONDS
+        pauses = back_off(_RETRY_SECONDS, _RETRY_LONGEST)
         while True:
             try:
                 await self._register()
                 await self._report_status()
             except ApiError as error:
                 _log.info("node not registered yet: %s", error)
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, _RETRY_LONGEST)
+                await asyncio.sleep(next(pauses))
             else:
                 break
         self.ready.set()
@@ -170,16 +170,15 @@ class Registration:
             _log.warning("the node was deleted and is not registered again: %s", error)
 
     async def _renew_lease(self) -> None:
-        pause = _RETRY_SECONDS
+        pauses = back_off(_RETRY_SECONDS, _RETRY_LONGEST)
         while True:
             try:
                 await self._put_lease()
             except ApiError as error:
                 _log.warning("the node's lease was not renewed: %s", error)
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, _RETRY_LONGEST)
+                await asyncio.sleep(next(pauses))
             else:
-                pause = _RETRY_SECONDS
+                pauses = back_off(_RETRY_SECONDS, _RETRY_LONGEST)
                 await asyncio.sleep(_RENEW_SECONDS)
 
     async def _put_lease(self) -> None:

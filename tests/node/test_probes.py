@@ -36,7 +36,7 @@ async def execute(command: list[str]) -> tuple[int, bytes]:
 
 
 async def check(probe: Json, run: attempts.Exec = execute) -> probes.Outcome:
-    return await probes.check(probe, host_ip_of_pod="127.0.0.1", container=CONTAINER, exec=run)
+    return await probes.check(probe, pod_ip="127.0.0.1", container=CONTAINER, exec=run)
 
 
 # counting

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from meshcourse.node.container import runs
+from meshcourse.node.container import plan, runs
 from meshcourse.node.images import Image
+from meshcourse.node.not_yet import NotYet
 
 NGINX = Image(names=("nginx",), identity="nginx", entrypoint=("/entry",), command=("nginx", "-g", "daemon off;"))
 
@@ -20,12 +21,12 @@ NGINX = Image(names=("nginx",), identity="nginx", entrypoint=("/entry",), comman
     ],
 )
 def test_command_replaces_the_entrypoint_and_args_the_arguments(spec: dict[str, list[str]], words: tuple[str, ...]) -> None:
-    assert runs.arguments(spec, NGINX, {"WHO": "me"}) == words
+    assert plan.arguments(spec, NGINX, {"WHO": "me"}) == words
 
 
 def test_an_image_without_a_command_cannot_be_started_without_one() -> None:
-    with pytest.raises(runs.StartFailed, match="no command specified"):
-        runs.arguments({}, Image(names=("empty",), identity="empty"), {})
+    with pytest.raises(NotYet, match="no command specified"):
+        plan.arguments({}, Image(names=("empty",), identity="empty"), {})
 
 
 def test_last_words_are_the_end_of_the_log_without_its_timestamps(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,7 @@ def test_steps_show_what_the_text_says_of_them(performed: Callable[[str, Variant
     (analysis,) = shown(untouched, "%%bash\nistioctl analyze")
     assert "IST0101" in analysis
     (service,) = shown(untouched, "%%bash\nkubectl -n istio-system get service")
-    assert "80:31718/TCP" in service
+    assert re.search(r"80:3[0-2]\d{3}/TCP", service), "31718, or another one where that is taken"
     half, whole, back = shown(untouched, "lab.wait()\nlab.traffic(500)")
     assert "v1" in half
     assert "v2" in half

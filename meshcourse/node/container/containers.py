@@ -13,8 +13,9 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from meshcourse.node.container.runs import Instance, StartFailed, log_path
-from meshcourse.node.pulling.pull_policy import Unavailable
+from meshcourse.node.back_off import back_off
+from meshcourse.node.container.runs import START_ERROR, Instance, log_path
+from meshcourse.node.not_yet import NotYet
 from meshcourse.node.spec import restart_policy
 from meshcourse.node.status.statuses import ContainerRecord, Running, Waiting
 from meshcourse.node.streaming.runtime import NotRunning
@@ -145,7 +146,7 @@ class Container:
 
     async def _start(self, shared: Shared, number: int) -> Instance | None:
         """Start one run, trying until it stands. None when `stop` came first."""
-        pause = _CONFIG_AGAIN_SECONDS
+        pauses = back_off(_CONFIG_AGAIN_SECONDS, _CONFIG_AGAIN_LONGEST)
         while not self._stopping.is_set():
             image = await self._find_image(shared)
             if image is None:
@@ -153,7 +154,7 @@ class Container:
             instance = Instance(shared, self.spec, image, number, self._observe)
             try:
                 await instance.start()
-            except StartFailed as failure:
+            except NotYet as failure:
                 self._wait(failure.reason, failure.message)
                 shared.tell(self.spec, "Warning", "Failed", f"Error: {failure.message}")
             except BaseException:
@@ -161,15 +162,17 @@ class Container:
                 raise
             else:
                 shared.tell(self.spec, "Normal", "Created", f"Created container: {self.name}")
-                shared.tell(self.spec, "Normal", "Started", f"Started container {self.name}")
+                if instance.terminated is not None and instance.terminated.reason == START_ERROR:
+                    shared.tell(self.spec, "Warning", "Failed", f"Error: {instance.terminated.message}")
+                else:
+                    shared.tell(self.spec, "Normal", "Started", f"Started container {self.name}")
                 try:
                     await instance.post_start()
                 finally:
                     self.tried.set()
                 return instance
             self.tried.set()
-            await self._pause(pause)
-            pause = min(pause * 2, _CONFIG_AGAIN_LONGEST)
+            await self._pause(next(pauses))
         return None
 
     async def _find_image(self, shared: Shared) -> Image | None:
@@ -182,7 +185,7 @@ class Container:
                 image = await shared.supply.get(
                     reference, policy, partial(shared.tell, self.spec), partial(self._wait, "ContainerCreating")
                 )
-            except Unavailable as error:
+            except NotYet as error:
                 reason, why = error.reason, error.message
             else:
                 if self.spec["image"] == reference:
@@ -243,21 +246,20 @@ class Container:
         """Note what a run has become: running, started, ready, or ended."""
         if instance is not self.instance:
             self._previous, self.instance = self.instance, instance
-        if instance.terminated is not None:
-            self._record(state=instance.terminated, started=False, ready=False)
-            return
-        self._record(
+        self._record(  # all of it in one step: a run that never ran was not seen to run before
             image=instance.spec["image"],
             image_id=instance.image.identity,
             container_id=instance.id,
             identity=instance.identity,
-            state=Running(instance.started_at),
+            state=instance.terminated or Running(instance.started_at),
             last=None if self._previous is None else self._previous.terminated,
             restarts=instance.number,
-            started=instance.started,
-            ready=instance.ready,
-            finished=False,
+            started=instance.terminated is None and instance.started,
+            ready=instance.terminated is None and instance.ready,
+            **({} if instance.terminated else {"finished": False}),
         )
+        if instance.terminated is not None:
+            return
         if instance.started:
             self.has_started.set()
 

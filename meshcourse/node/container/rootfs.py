@@ -21,7 +21,7 @@ from meshcourse.node.images.image import FILES
 from meshcourse.node.images.passwd import inside
 
 if TYPE_CHECKING:
-    from meshcourse.node.container.sandbox import Host, Spec
+    from meshcourse.node.container.spec import Host, Spec
 
 # Of the host's /etc: what its dynamic programs and its TLS need, and nothing that tells of its users.
 HOST_ETC = ("alternatives", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "ssl", "ca-certificates", "pki", "localtime")

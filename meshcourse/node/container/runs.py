@@ -17,20 +17,21 @@ from typing import TYPE_CHECKING
 
 from meshcourse.core.errors import MeshcourseError
 from meshcourse.node import clock
-from meshcourse.node.container import hooks, sandbox
+from meshcourse.node.container import hooks, plan, sandbox
 from meshcourse.node.images.passwd import Accounts
+from meshcourse.node.not_yet import NotYet
 from meshcourse.node.probe.probes import Prober
 from meshcourse.node.process import logs
 from meshcourse.node.process.processes import Process
-from meshcourse.node.spec import environment, restart_policy, security_context
+from meshcourse.node.spec import restart_policy
 from meshcourse.node.status.statuses import Identity, Terminated
-from meshcourse.node.volume.volumes import Mount, Waiting, absolute
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping
+    from collections.abc import Callable, Coroutine
     from pathlib import Path
 
     from meshcourse.node.api import Json
+    from meshcourse.node.container.spec import Host, Spec
     from meshcourse.node.events import EventKind
     from meshcourse.node.images import Image
     from meshcourse.node.network import PodNetns
@@ -48,16 +49,12 @@ _MESSAGE_FROM_LOG_BYTES = 2048
 _MESSAGE_FROM_LOG_LINES = 80
 _EXEC_OUTPUT_BYTES = 10 * 1024
 _LAST_OUTPUT_SECONDS = 2.0
+START_ERROR = "StartError"
+"""The reason of a run whose program never ran."""
+_ABSENT = "No such file or directory"
+NOT_FOUND = 127
+"""The exit code of a shell, and of setpriv, that did not find a program."""
 _SETPRIV_FAILED = "setpriv: failed to execute "
-
-
-class StartFailed(Exception):  # noqa: N818 - reads as the sentence it is
-    """The container could not be started: `reason` and `message` are shown in its Waiting state."""
-
-    def __init__(self, reason: str, message: str) -> None:
-        super().__init__(message)
-        self.reason = reason
-        self.message = message
 
 
 @dataclass(frozen=True)
@@ -72,7 +69,7 @@ class Shared:
     hostname: str
     root: Path
     layers: Path
-    host: sandbox.Host
+    host: Host
     supply: Supply
     tell: Callable[[Json, EventKind, str, str], None]
 
@@ -122,11 +119,12 @@ class Instance:
         """Start the container's process, its log and its probes.
 
         Raises:
-            StartFailed: nothing runs then.
+            NotYet: nothing runs then.
         """
-        described = self._describe()
+        planned = self._plan()
+        self.identity = Identity(planned.uid, planned.gid, planned.groups)
         await asyncio.to_thread(self._make_folders)
-        starting = asyncio.ensure_future(sandbox.start(described, self._shared.host))
+        starting = asyncio.ensure_future(sandbox.start(planned, self._shared.host))
         try:
             self.running = await asyncio.shield(starting)
         except asyncio.CancelledError:  # never leave a process behind that nobody knows
@@ -136,9 +134,9 @@ class Instance:
                 starting.result().process.close()
             raise
         except MeshcourseError as error:
-            raise StartFailed("RunContainerError", " ".join(str(error).split())) from error
+            raise NotYet("RunContainerError", " ".join(str(error).split())) from error
         except (OSError, ValueError) as error:
-            raise StartFailed("CreateContainerError", str(error)) from error
+            raise NotYet("CreateContainerError", str(error)) from error
         self.started_at = clock.now()
         self.running.process.stdin_once = bool(self.spec.get("stdinOnce"))
         if any(self.spec.get(kind) for kind in _PROBES):
@@ -146,7 +144,10 @@ class Instance:
         writing = self._in_background(self._write_log(self.running.process))
         probing = self._in_background(self._prober.run()) if self._prober is not None else None
         self._in_background(self._watch(self.running, writing, probing))
-        self._changed()
+        if self.running.process.returncode is None:
+            self._changed()
+        else:  # it has ended before it could be seen to run, or never ran: nobody is told that it runs
+            await self.exited.wait()
 
     async def post_start(self) -> None:
         """Run the postStart hook, if there is one, until it or the container ends. When it fails the container is ended."""
@@ -211,41 +212,22 @@ class Instance:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _describe(self) -> sandbox.Spec:
-        pod, spec, shared = self._shared.pod(), self.spec, self._shared
-        accounts = Accounts.of(self.image.root) if self.image.root else Accounts()
-        try:
-            variables = environment.resolve(pod, spec, shared.objects, pod_ip=shared.netns.ip, host_ip=shared.host_ip)
-            secured = security_context.security(pod, spec, self.image.user, accounts)
-            mounts = shared.volumes.mounts(spec, variables)
-        except (environment.MissingReference, security_context.InvalidSecurity, Waiting) as error:
-            raise StartFailed("CreateContainerConfigError", str(error)) from error
-        self.identity = secured.identity
-        known = accounts.user(str(self.identity.uid))
-        home = known[3] if known else "/root" if self.identity.uid == 0 else "/"
-        variables = {"HOME": home, **self.image.environment, "HOSTNAME": shared.hostname, **variables}
-        message = Mount(self._message_file, absolute(spec.get("terminationMessagePath") or "/dev/termination-log"), read_only=False)
-        return sandbox.Spec(
-            key=f"{pod['metadata']['name']}/{spec['name']}",
-            netns=shared.netns.path,
-            image=self.image,
-            argv=arguments(spec, self.image, variables),
-            environment=variables,
+    def _plan(self) -> Spec:
+        """What is to run, by the pod as it is now. Raises NotYet."""
+        shared = self._shared
+        place = plan.Place(
+            netns=shared.netns,
             etc=shared.root / "etc",
             scratch=self._scratch,
             layers=shared.layers,
-            working_dir=absolute(spec.get("workingDir") or self.image.working_dir),
-            uid=self.identity.uid,
-            gid=self.identity.gid,
-            groups=self.identity.groups,
-            add_capabilities=secured.add_capabilities,
-            drop_capabilities=secured.drop_capabilities,
-            mounts=(*mounts, message),
-            read_only_root=secured.read_only_root,
             hostname=shared.hostname,
-            tty=bool(spec.get("tty")),
-            stdin=bool(spec.get("stdin")),
+            host_ip=shared.host_ip,
+            message_file=self._message_file,
+            accounts=Accounts.of(self.image.root) if self.image.root else Accounts(),
+            objects=shared.objects,
+            mounts=shared.volumes.mounts,
         )
+        return plan.plan(shared.pod(), self.spec, self.image, place)
 
     @property
     def _message_file(self) -> Path:
@@ -291,7 +273,9 @@ class Instance:
         await asyncio.wait([writing], timeout=_LAST_OUTPUT_SECONDS)
         never_ran = start_error(code, await asyncio.to_thread(last_words, self.log)) if code else ""
         message = never_ran or await asyncio.to_thread(self._message, code)
-        reason = "StartError" if never_ran else "Error" if code else "Completed"
+        if code == NOT_FOUND and (not message or (never_ran and message.endswith(_ABSENT))):
+            message = " ".join(filter(None, (message, self.image.told_when_absent)))
+        reason = START_ERROR if never_ran else "Error" if code else "Completed"
         self.terminated = Terminated(code, reason, self.started_at, finished, self.id, message)
         self.exited.set()
         self._changed()
@@ -337,19 +321,6 @@ class Instance:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             _log.error("%s: %s", task.get_name(), error, exc_info=error)
-
-
-def arguments(spec: Json, image: Image, variables: Mapping[str, str]) -> tuple[str, ...]:
-    """Give the command line: `command` replaces the image's entrypoint and its arguments, `args` its arguments; $(NAME) is expanded.
-
-    Raises:
-        StartFailed: neither says what to run.
-    """
-    command, args = (tuple(environment.expand(word, variables) for word in spec.get(name) or ()) for name in ("command", "args"))
-    words = (*command, *args) if command else (*image.entrypoint, *(args or image.command))
-    if not words:
-        raise StartFailed("CreateContainerError", "no command specified")
-    return words
 
 
 def stop_signal(lifecycle: Json, image: Image) -> signal.Signals:

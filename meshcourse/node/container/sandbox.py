@@ -13,89 +13,29 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import shutil
 import signal
 import sys
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
-from meshcourse.core.errors import ClusterError, MissingPrerequisite
-from meshcourse.engine import binaries
-from meshcourse.node import images
+from meshcourse.core.errors import ClusterError
 from meshcourse.node.container import rootfs
+from meshcourse.node.container.spec import Host, Spec
 from meshcourse.node.images.host_python import loader
 from meshcourse.node.images.passwd import inside
 from meshcourse.node.process import nsenter as entering
 from meshcourse.node.process.processes import Process
-from meshcourse.node.volume.volumes import Mount
 
 # What Docker and containerd leave to a container's root user.
 DEFAULT_CAPABILITIES = frozenset(
     {"CHOWN", "DAC_OVERRIDE", "FSETID", "FOWNER", "MKNOD", "NET_RAW", "SETGID", "SETUID", "SETFCAP", "SETPCAP"}
     | {"NET_BIND_SERVICE", "SYS_CHROOT", "KILL", "AUDIT_WRITE"}
 )
-HOST_ROOTS = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # What setpriv must be able to do, besides what the container may: a foreign image could have a say in how setpriv is loaded.
 _FOR_SETPRIV = ("SETUID", "SETGID", "SETPCAP")
 _FORK_LOOK_SECONDS = 0.004
-
-
-@dataclass(frozen=True)
-class Spec:
-    """A container to run. `etc` holds the pod's hosts, hostname and resolv.conf; `scratch` is this instance's own folder."""
-
-    key: str
-    netns: Path
-    image: images.Image
-    argv: tuple[str, ...]
-    environment: Mapping[str, str]
-    etc: Path
-    scratch: Path
-    layers: Path
-    working_dir: str = "/"
-    uid: int = 0
-    gid: int = 0
-    groups: tuple[int, ...] = ()
-    add_capabilities: tuple[str, ...] = ()
-    drop_capabilities: tuple[str, ...] = ()
-    mounts: tuple[Mount, ...] = ()
-    read_only_root: bool = False
-    hostname: str = "pod"
-    tty: bool = False
-    stdin: bool = False
-
-
-@dataclass(frozen=True)
-class Host:
-    """The host's programs that make a container, and the folders of the host that it sees."""
-
-    nsenter: str
-    setpriv: str
-    bubblewrap: str
-    # "bin" -> "usr/bin" where the host's /bin is a link, "bin" -> "" where it is a folder
-    roots: Mapping[str, str] = field(default_factory=dict)
-
-    @classmethod
-    def found(cls) -> Host:
-        """Look for them.
-
-        Raises:
-            MissingPrerequisite: one is not installed.
-        """
-        programs = {name: shutil.which(name) for name in ("nsenter", "setpriv")}
-        for name, path in programs.items():
-            if path is None:
-                raise MissingPrerequisite(f"{name} is not installed.", next="sudo apt install util-linux")
-        roots: dict[str, str] = {}
-        for name in HOST_ROOTS:
-            folder = Path("/") / name
-            if folder.is_symlink():
-                roots[name] = str(folder.readlink()).lstrip("/")
-            elif folder.is_dir():
-                roots[name] = ""
-        return cls(str(programs["nsenter"]), str(programs["setpriv"]), str(binaries.bubblewrap()), roots)
 
 
 def capabilities(spec: Spec) -> list[str]:
@@ -188,6 +128,8 @@ class Running:
     spec: Spec
     process: Process
     reaper: int
+    before: tuple[tuple[str, ...], ...] = ()
+    """The words with which the sandbox's own programs run in the main process before the container's program takes their place."""
 
     @property
     def pid(self) -> int:
@@ -197,6 +139,15 @@ class Running:
         except OSError:
             return 0
         return int(children[0]) if children else 0
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the container's own program runs; False as long as bubblewrap or setpriv prepare for it, and once it has ended."""
+        try:
+            words = Path(f"/proc/{self.pid}/cmdline").read_bytes().rstrip(b"\0").split(b"\0")
+        except OSError:
+            return False
+        return words != [b""] and not any(words[: len(each)] == [word.encode() for word in each] for each in self.before)
 
     def signal(self, number: int) -> None:
         """Send a signal to the main process; nothing happens when it has ended."""
@@ -219,7 +170,7 @@ class Running:
         environment = {"PATH": DEFAULT_PATH, **({"TERM": "xterm"} if tty else {}), **spec.environment}
         program = (sys.executable, "-I", "-S", entering.__file__, str(self.reaper), str(pid))
         who = (str(spec.uid), str(spec.gid), ",".join(map(str, spec.groups)), ",".join(capabilities(spec)))
-        return [*program, *who, json.dumps(environment), "--", *command]
+        return [*program, *who, json.dumps(environment), spec.image.told_when_absent, "--", *command]
 
 
 def _send(pid: int, number: int) -> None:
@@ -230,7 +181,7 @@ def _send(pid: int, number: int) -> None:
 
 
 async def start(spec: Spec, host: Host) -> Running:
-    """Start the container and wait until its namespaces stand.
+    """Start the container and wait until its program runs, or has ended (`Running.has_begun` tells).
 
     Raises:
         ClusterError: bubblewrap could not make them; `why` has its words.
@@ -258,9 +209,10 @@ async def start(spec: Spec, host: Host) -> Running:
             raise ClusterError(f"container {spec.key} could not be made", why=why)
         finally:
             process.close()
-    running = Running(spec, process, int(json.loads(text)["child-pid"]))
+    before = ((host.bubblewrap, "--args"), tuple(privileges(spec, host)))
+    running = Running(spec, process, int(json.loads(text)["child-pid"]), before)
     # The reaper mounts first and forks then: until it has, there is nothing to signal or to enter.
-    while not running.pid and process.returncode is None:  # noqa: ASYNC110 - the kernel tells nobody of a fork
+    while not running.has_begun and process.returncode is None:  # noqa: ASYNC110 - the kernel tells nobody of a fork, nor of an exec
         await asyncio.sleep(_FORK_LOOK_SECONDS)
     return running
 

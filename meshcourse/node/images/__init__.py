@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from meshcourse.node.images import bookinfo, busybox, coredns, curl, fortio, helloworld, httpbin, istio, nginx, tomcat
+from meshcourse.node.images import bookinfo, busybox, coredns, curl, fortio, helloworld, httpbin, istio, nginx, pause, samples, tomcat
 from meshcourse.node.images.image import Image, build_layer
 
 __all__ = ["TABLE", "Image", "UnknownImage", "build_layer", "find", "part_of", "repository_and_tag"]
@@ -18,6 +18,8 @@ TABLE: tuple[Image, ...] = (
     *bookinfo.IMAGES,
     *helloworld.IMAGES,
     *tomcat.IMAGES,
+    *samples.IMAGES,
+    *pause.IMAGES,
 )
 
 

@@ -43,10 +43,27 @@ def _image(service: str, version: str, environment: Mapping[str, str]) -> Image:
     )
 
 
+def _database(name: str, port: int) -> Image:
+    return Image(
+        names=names(f"bookinfo-{name}"),
+        identity=f"meshcourse's {name} of Bookinfo",
+        command=start("ratings_database", port),
+        environment=ENVIRONMENT,
+        working_dir=HOME,
+        programs=PROGRAMS,
+        links=host_python.HERE.links,
+        stand_in=f"no database: two stars in meshcourse's own words, which only its ratings v2 understands (port {port}, as {name})",
+    )
+
+
 IMAGES = (
     _image("productpage", "v1", {}),
     _image("details", "v1", {"SERVICE_VERSION": "v1"}),
+    _image("details", "v2", {"SERVICE_VERSION": "v2"}),
     _image("ratings", "v1", {"SERVICE_VERSION": "v1"}),
+    _image("ratings", "v2", {"SERVICE_VERSION": "v2"}),
+    _database("mongodb", 27017),
+    _database("mysqldb", 3306),
     _image("reviews", "v1", {"SERVICE_VERSION": "v1", "ENABLE_RATINGS": "false"}),
     _image("reviews", "v2", {"SERVICE_VERSION": "v2", "ENABLE_RATINGS": "true", "STAR_COLOR": "black"}),
     _image("reviews", "v3", {"SERVICE_VERSION": "v3", "ENABLE_RATINGS": "true", "STAR_COLOR": "red"}),

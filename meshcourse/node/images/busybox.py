@@ -1,4 +1,4 @@
-"""busybox: the host's busybox program, with a link for each of its applets over the host's /usr/bin."""
+"""busybox, and what is made of it: the host's busybox program, with a link for each of its applets over the host's /usr/bin."""
 
 from __future__ import annotations
 
@@ -10,29 +10,41 @@ from pathlib import Path
 from meshcourse.core.errors import MissingPrerequisite
 from meshcourse.node.images.image import Image, Program
 
+HOME = "/usr/lib/busybox/busybox"
+# The sandbox runs the host's setpriv inside the container; busybox's own takes fewer options.
+_KEPT = frozenset({"busybox", "setpriv"})
 
-def _busybox() -> Path:
+
+def find() -> Path:
+    """The host's busybox. Raises MissingPrerequisite."""
     found = shutil.which("busybox")
     if not found:
         raise MissingPrerequisite("The busybox image needs the host's busybox, which is not installed.", next="sudo apt install busybox")
     return Path(found).resolve()
 
 
-# The sandbox runs the host's setpriv inside the container; busybox's own takes fewer options.
-_KEPT = frozenset({"busybox", "setpriv"})
+def applets() -> Mapping[str, str]:
+    """A link for each applet. Raises MissingPrerequisite."""
+    listed = subprocess.run([str(find()), "--list"], check=True, capture_output=True, text=True).stdout.split()
+    return {f"/usr/bin/{applet}": HOME for applet in listed if applet not in _KEPT}
 
 
-def _applets() -> Mapping[str, str]:
-    listed = subprocess.run([str(_busybox()), "--list"], check=True, capture_output=True, text=True).stdout.split()
-    return {f"/usr/bin/{applet}": "/usr/lib/busybox/busybox" for applet in listed if applet not in _KEPT}
-
+PROGRAMS = (Program(find, HOME), Program(find, "/usr/bin/busybox"))
 
 IMAGES = (
     Image(
-        names=("docker.io/library/busybox",),
+        names=("docker.io/library/busybox", "registry.k8s.io/busybox", "k8s.gcr.io/busybox", "registry.k8s.io/e2e-test-images/busybox"),
         identity="the host's busybox",
         command=("sh",),
-        programs=(Program(_busybox, "/usr/lib/busybox/busybox"), Program(_busybox, "/usr/bin/busybox")),
-        links=_applets,
+        programs=PROGRAMS,
+        links=applets,
+    ),
+    Image(
+        names=("docker.io/library/alpine",),
+        identity="the host's busybox",
+        command=("/bin/sh",),
+        programs=PROGRAMS,
+        links=applets,
+        stand_in="the host's busybox, as Alpine's programs are one; no apk, no packages of Alpine",
     ),
 )

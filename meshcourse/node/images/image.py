@@ -28,7 +28,8 @@ class Image:
 
     `names` are repositories without a tag ("docker.io/library/nginx"); `tags`, when not empty, are the only
     version prefixes that this row serves. `tree` is a folder under images/files copied into the layer;
-    `links` are symbolic links (path -> destination); `folders` are made with their mode, and owned by `owner`.
+    `links` are symbolic links (path -> destination); `scripts` are executable files (path -> text);
+    `folders` are made with their mode, and owned by `owner`.
     `part_of`: "cluster", or "istio", for what the table serves even where images are pulled. `root` is the folder of a pulled image:
     all that its containers see, and nothing of the host.
     """
@@ -44,6 +45,7 @@ class Image:
     tree: str = ""
     links: Callable[[], Mapping[str, str]] = dict
     folders: Mapping[str, int] = field(default_factory=dict)
+    scripts: Mapping[str, str] = field(default_factory=dict)
     tags: tuple[str, ...] = ()
     stand_in: str = ""
     part_of: str = ""
@@ -54,6 +56,21 @@ class Image:
     def name(self) -> str:
         """The first name, shown in the table."""
         return self.names[0]
+
+    @property
+    def own_programs(self) -> tuple[str, ...]:
+        """The names of the programs that the image itself brings; besides them a container of the table has this machine's."""
+        paths = [*self.entrypoint[:1], *self.scripts, *(each.target for each in self.programs if "/bin/" in each.target)]
+        return tuple(dict.fromkeys(path.rpartition("/")[2] for path in paths))
+
+    @property
+    def told_when_absent(self) -> str:
+        """What to say to somebody who wants a program that a container of this row lacks; nothing for a pulled image."""
+        if self.root is not None:
+            return ""
+        stands = f"stands in for it: {self.stand_in}" if self.stand_in else f"serves it: {self.identity}"
+        programs = ", ".join(self.own_programs) or "none of its own"
+        return f"(image {self.name}: a row of `meshcourse images` {stands}. Its programs: {programs}; the others are this machine's)"
 
 
 def build_layer(image: Image, layer: Path) -> None:
@@ -71,6 +88,11 @@ def build_layer(image: Image, layer: Path) -> None:
         path = partial / folder.lstrip("/")
         path.mkdir(parents=True, exist_ok=True)
         path.chmod(mode)
+    for script, text in image.scripts.items():
+        path = partial / script.lstrip("/")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        path.chmod(0o755)
     for link, destination in image.links().items():
         path = partial / link.lstrip("/")
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -27,7 +27,11 @@ IMAGES = (
         environment={"NGINX_VERSION": _version()},
         programs=(Program(binaries.nginx, "/usr/lib/nginx/nginx"),),
         tree="nginx",
-        folders={"/var/cache/nginx": 0o755, "/var/log/nginx": 0o755, "/run": 0o755},
-        links=lambda: {"/var/log/nginx/access.log": "/dev/stdout", "/var/log/nginx/error.log": "/dev/stderr"},
+        folders={"/var/cache/nginx": 0o755, "/var/lib/nginx": 0o755, "/var/log/nginx": 0o755, "/run": 0o755},
+        links=lambda: {
+            "/var/log/nginx/access.log": "/dev/stdout",
+            "/var/log/nginx/error.log": "/dev/stderr",
+            "/var/lib/nginx/access.log": "/dev/stdout",
+        },
     ),
 )

@@ -12,14 +12,16 @@ import contextlib
 import logging
 import shutil
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from meshcourse.node import clock, events
 from meshcourse.node.api import ApiError
+from meshcourse.node.back_off import back_off
 from meshcourse.node.container.containers import Container, specs_of
 from meshcourse.node.container.runs import Shared
+from meshcourse.node.not_yet import NotYet
 from meshcourse.node.pod import admission
 from meshcourse.node.spec import dns, restart_policy
 from meshcourse.node.status import statuses
@@ -29,7 +31,7 @@ from meshcourse.node.volume import volumes
 
 if TYPE_CHECKING:
     from meshcourse.node.api import Api, Json
-    from meshcourse.node.container.sandbox import Host
+    from meshcourse.node.container.spec import Host
     from meshcourse.node.events import EventKind, Events
     from meshcourse.node.network import Network, PodNetns
     from meshcourse.node.object_cache import Change, Objects
@@ -48,7 +50,7 @@ _GONE = (404, 409, 410)
 _REPLACED_BY = ("ReplicaSet", "ReplicationController", "StatefulSet", "DaemonSet")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Node:
     """What the node offers to its pods. `refusals`: how long the next refused pod of an owner stays Pending, by the owner's uid."""
 
@@ -63,7 +65,7 @@ class Node:
     cluster_dns: str
     cluster_domain: str
     supply: Supply
-    refusals: dict[str, restart_policy.Backoff]
+    refusals: dict[str, restart_policy.Backoff] = field(default_factory=dict)
 
 
 class Pod:
@@ -151,7 +153,7 @@ class Pod:
             async with self._report:
                 if (self.manifest.get("status") or {}).get("phase") not in statuses.TERMINAL:
                     self._report.changed()
-                    await self._attend()
+                    await self._retry_until_begun()
                     await self._release()
                     if not self.gone:
                         await self._report.flush()
@@ -161,9 +163,9 @@ class Pod:
             await self._release()
             await asyncio.to_thread(shutil.rmtree, self.root, ignore_errors=True)
 
-    async def _attend(self) -> None:
+    async def _retry_until_begun(self) -> None:
         """Run the containers until all have ended for good, deletion is asked for, or the pod's deadline is over."""
-        pause = _BEGIN_AGAIN_SECONDS
+        pauses = back_off(_BEGIN_AGAIN_SECONDS, _BEGIN_AGAIN_LONGEST)
         deadline = self.manifest["spec"].get("activeDeadlineSeconds")
         left = None if deadline is None else time.monotonic() + deadline
         while True:
@@ -180,12 +182,12 @@ class Pod:
             if error is None:
                 break
             _log.error("pod %s", self._name, exc_info=error)
+            pause = next(pauses)
             self._tell("Warning", "FailedSync", f"error running pod, beginning again in {pause:.0f} s: {_text(error)}")
             await self._clear()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await self._ending.wait()
-            pause = min(pause * 2, _BEGIN_AGAIN_LONGEST)
         if not finished and not self._ending.is_set():
             message = "Pod was active on the node longer than the specified deadline"
             self._tell("Normal", "DeadlineExceeded", message)
@@ -205,7 +207,7 @@ class Pod:
         netns = await self._network()
         try:
             await self._prepare_volumes()
-        except volumes.Refused as refused:
+        except NotYet as refused:
             await self._refuse(Verdict(refused.reason, f"Pod was rejected: {refused.message}"))
             return
         shared = self._shared(netns)
@@ -245,17 +247,18 @@ class Pod:
                 return self.netns
 
     async def _prepare_volumes(self) -> None:
-        pause = _VOLUMES_AGAIN_SECONDS
+        pauses = back_off(_VOLUMES_AGAIN_SECONDS, _VOLUMES_AGAIN_LONGEST)
         async with self._node.objects.subscribe() as changes:
             while True:
                 try:
                     await self._volumes.prepare(self.manifest)
-                except volumes.Waiting as waiting:
+                except NotYet as waiting:
+                    if waiting.for_good:
+                        raise
                     self._tell("Warning", waiting.reason, waiting.message)
                     with contextlib.suppress(TimeoutError):
-                        async with asyncio.timeout(pause):
+                        async with asyncio.timeout(next(pauses)):
                             await _change_in(changes, self.manifest["metadata"]["namespace"])
-                    pause = min(pause * 2, _VOLUMES_AGAIN_LONGEST)
                 else:
                     break
         if self._keeping is None:

@@ -45,7 +45,7 @@ class _CannotProbe(Exception):  # noqa: N818 - reads as the sentence it is
 async def check(
     probe: Json,
     *,
-    host_ip_of_pod: str,
+    pod_ip: str,
     container: Json,
     exec: Exec,  # noqa: A002 - the probe's own word
 ) -> Outcome:
@@ -53,13 +53,13 @@ async def check(
     seconds = float(probe.get("timeoutSeconds") or 1)
     try:
         if "httpGet" in probe:
-            return await _http(probe["httpGet"], host_ip_of_pod, container, seconds)
+            return await _http(probe["httpGet"], pod_ip, container, seconds)
         if "tcpSocket" in probe:
-            return await _tcp(probe["tcpSocket"], host_ip_of_pod, container, seconds)
+            return await _tcp(probe["tcpSocket"], pod_ip, container, seconds)
         if "exec" in probe:
             return await _exec(probe["exec"], container, exec, seconds)
         if "grpc" in probe:
-            return await _grpc(probe["grpc"], host_ip_of_pod, seconds)
+            return await _grpc(probe["grpc"], pod_ip, seconds)
     except (_CannotProbe, LookupError, ValueError) as error:
         return Outcome(ok=False, message=str(error), errored=True)
     return Outcome(ok=False, message=f"missing probe handler for {container['name']}", errored=True)

@@ -154,7 +154,7 @@ class Prober:
         try:
             async with asyncio.timeout_at(_loop_time(until)):
                 for _ in range(_TRIES_OF_ERRORS):
-                    outcome = await check(probe, host_ip_of_pod=self._pod_ip, container=self._container, exec=self._exec)
+                    outcome = await check(probe, pod_ip=self._pod_ip, container=self._container, exec=self._exec)
                     if not outcome.errored:
                         break
         except TimeoutError:  # an early attempt has run into a counted one

@@ -1,4 +1,4 @@
-"""Entering a container: `python -I -S entering.py REAPER PID UID GID GROUPS CAPABILITIES VARIABLES -- COMMAND`.
+"""Entering a container: `python -I -S entering.py REAPER PID UID GID GROUPS CAPABILITIES VARIABLES HINT -- COMMAND`.
 
 All rights are given up here, in a program of the host that is already loaded, before the first instruction of the container's files runs.
 nsenter would have to start setpriv from inside, which a pulled image may lack and a container of any image may have replaced. It imports
@@ -61,7 +61,7 @@ def _drop(uid: str, gid: str, groups: str, capabilities: str) -> None:
 
 def main(words: list[str]) -> int:
     """Enter, run the command as a child (a PID namespace holds children only), and wait for its end."""
-    reaper, pid, uid, gid, groups, capabilities, variables, _, *command = words
+    reaper, pid, uid, gid, groups, capabilities, variables, absent, _, *command = words
     environment = json.loads(variables)
     _join(reaper, pid)
     child = os.fork()
@@ -75,7 +75,8 @@ def main(words: list[str]) -> int:
         _drop(uid, gid, groups, capabilities)
         os.execvpe(command[0], command, environment)  # noqa: S606 - a list of words, no shell
     except OSError as error:
-        sys.stderr.write(f'exec: "{command[0]}": {error.strerror}\n')
+        hint = f" {absent}" if absent and isinstance(error, FileNotFoundError) else ""
+        sys.stderr.write(f'exec: "{command[0]}": {error.strerror}{hint}\n')
         sys.stderr.flush()
         code = NOT_FOUND if isinstance(error, FileNotFoundError) else NOT_EXECUTABLE
     finally:

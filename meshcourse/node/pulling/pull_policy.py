@@ -13,6 +13,7 @@ import time
 from typing import TYPE_CHECKING
 
 from meshcourse.node import images
+from meshcourse.node.not_yet import NotYet
 from meshcourse.node.pulling import crane, store
 from meshcourse.node.pulling.store import Pulled
 
@@ -30,15 +31,6 @@ _ON_SILENCE = "pods with an image that `meshcourse images` lists run without a n
 _ON_ISTIOS_SILENCE = "with `meshcourse up --images registry` this node's own Istio runs without a network"
 
 
-class Unavailable(Exception):  # noqa: N818 - reads as the sentence it is
-    """There is no image to run: `reason` and `message` are shown in the container's Waiting state."""
-
-    def __init__(self, reason: str, message: str) -> None:
-        super().__init__(message)
-        self.reason = reason
-        self.message = message
-
-
 class Supply:
     """Finds images. Without a `puller` it knows the table only; with `istio_is_pulled` the table's Istio is not for this cluster."""
 
@@ -50,12 +42,12 @@ class Supply:
         self._held: dict[str, int] = {}
 
     async def get(self, reference: str, policy: str, tell: Tell, wait: Callable[[str], None]) -> Image:
-        """Give the image of a container. `tell` records an event, `wait` shows in its status what is waited for. Raises Unavailable."""
+        """Give the image of a container. `tell` records an event, `wait` shows in its status what is waited for. Raises NotYet."""
         row, why = _row(reference)
         part = images.part_of(reference)
         if self._puller is None or part in self._of_table:
             if row is None:
-                raise Unavailable("ErrImagePull", why)
+                raise NotYet("ErrImagePull", why)
             tell("Normal", "Pulled", f'Container image "{reference}" already present on machine')
             return row
         row, on_silence = (None, _ON_ISTIOS_SILENCE) if part else (row, _ON_SILENCE)
@@ -67,7 +59,7 @@ class Supply:
         if policy == "Never":
             if row is None:
                 why = f'Container image "{reference}" is not present with pull policy of Never'
-                raise Unavailable("ErrImageNeverPull", why)
+                raise NotYet("ErrImageNeverPull", why)
             tell("Normal", "Pulled", f"Not pulled (pull policy of Never): {row.identity} runs, of this node's table")
             return row
         tell("Normal", "Pulling", f'Pulling image "{reference}"')
@@ -76,7 +68,7 @@ class Supply:
             found = await self._pull(whole, self._puller, tell, wait)
         except crane.PullFailed as failure:
             if failure.reached or row is None:
-                raise Unavailable("ErrImagePull", str(failure) if failure.reached else f"{failure}; {on_silence}") from failure
+                raise NotYet("ErrImagePull", str(failure) if failure.reached else f"{failure}; {on_silence}") from failure
             tell("Warning", "RegistryNotReached", f"{failure}: {row.identity} runs instead, of this node's table")
             return row
         seconds = f"{time.monotonic() - started:.2f}s"

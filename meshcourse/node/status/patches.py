@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Self
 
 from meshcourse.node import clock
 from meshcourse.node.api import ApiError
+from meshcourse.node.back_off import back_off
 from meshcourse.node.status import statuses
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ class Report:
 
     async def _write_all(self) -> None:
         """Write what has changed, until the pod is gone."""
-        pause = _FIRST_PAUSE
+        pauses = back_off(_FIRST_PAUSE, _LONGEST_PAUSE)
         while True:
             await self._due.wait()
             self._due.clear()
@@ -93,16 +94,16 @@ class Report:
                     _log.error("%s: %s", self._path, error)
                     self._settled.set()
                     continue
+                pause = next(pauses)
                 _log.info("%s: %s; again in %.1f s", self._path, error.what, pause)
                 await asyncio.sleep(pause)
-                pause = min(pause * 2, _LONGEST_PAUSE)
                 self._due.set()
             except Exception:  # noqa: BLE001 - no failure may stop what is told of a pod
                 _log.exception("%s: not written; again in %.1f s", self._path, _LONGEST_PAUSE)
                 await asyncio.sleep(_LONGEST_PAUSE)
                 self._due.set()
             else:
-                pause = _FIRST_PAUSE
+                pauses = back_off(_FIRST_PAUSE, _LONGEST_PAUSE)
                 if not self._due.is_set():
                     self._settled.set()
 

@@ -18,6 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from meshcourse.node.api import ApiError
+from meshcourse.node.not_yet import NotYet
 from meshcourse.node.spec import environment
 from meshcourse.node.volume import atomic_writer, tokens
 from meshcourse.node.volume import sources as volume_sources
@@ -32,24 +33,6 @@ _log = logging.getLogger(__name__)
 
 _AGAIN_SECONDS = 10.0
 _LOOK_AT_CLOCK_SECONDS = 60.0  # a laptop that slept: the event loop's clock stood still, the tokens' did not
-
-
-class Waiting(Exception):  # noqa: N818 - reads as the sentence it is
-    """Something is not there yet: record the event, try again."""
-
-    def __init__(self, reason: str, message: str) -> None:
-        super().__init__(message)
-        self.reason = reason
-        self.message = message
-
-
-class Refused(Exception):  # noqa: N818 - reads as the sentence it is
-    """Nothing that this node can ever do: record the event, leave the pod where it is."""
-
-    def __init__(self, reason: str, message: str) -> None:
-        super().__init__(message)
-        self.reason = reason
-        self.message = message
 
 
 @dataclass(frozen=True)
@@ -75,7 +58,7 @@ class Volumes:
         self._changed = asyncio.Event()
 
     async def prepare(self, pod: Json) -> None:
-        """Create and fill every volume that a container mounts. Safe to call again; raises Waiting or Refused."""
+        """Create and fill every volume that a container mounts. Safe to call again; raises NotYet."""
         self._pod = pod
         used = {mount["name"] for container in _containers(pod) for mount in container.get("volumeMounts") or []}
         self._volumes = {volume["name"]: volume for volume in pod["spec"].get("volumes") or [] if volume["name"] in used}
@@ -98,7 +81,7 @@ class Volumes:
         self._changed.set()
 
     def mounts(self, container: Json, env: Mapping[str, str] | None = None) -> tuple[Mount, ...]:
-        """Give the container's mounts, outer ones first. `env` serves subPathExpr; raises Waiting (CreateContainerConfigError)."""
+        """Give the container's mounts, outer ones first. `env` serves subPathExpr; raises NotYet (CreateContainerConfigError)."""
         found = [self._mount(mount, container, env or {}) for mount in container.get("volumeMounts") or []]
         return tuple(sorted(found, key=lambda mount: len(PurePosixPath(mount.target).parts)))
 
@@ -166,7 +149,7 @@ class Volumes:
         for volume in self._volumes.values():
             try:
                 await self._prepare_one(volume)
-            except Waiting as error:  # the files stay as they were, as in a kubelet
+            except NotYet as error:  # the files stay as they were, as in a kubelet
                 failed = True
                 _log.info("pod %s: %s", self._pod["metadata"]["name"], error.message)
                 if self._on_failure is not None:
@@ -189,7 +172,7 @@ class Volumes:
         """Give the real path of a subPath, made as a folder if need be. A link in the volume must not lead out of it."""
         where = f'subPath for volumeMount "{mount["name"]}" of container "{container["name"]}"'
         if inner.startswith("/") or ".." in PurePosixPath(inner).parts:
-            raise Waiting("CreateContainerConfigError", f"failed to prepare {where}: {inner} must stay inside the volume")
+            raise NotYet("CreateContainerConfigError", f"failed to prepare {where}: {inner} must stay inside the volume")
         volume = folder.resolve()
         try:
             real: Path = (folder / inner).resolve()
@@ -200,9 +183,9 @@ class Volumes:
                         (volume / parent).mkdir()
                         (volume / parent).chmod(mode)
         except (OSError, RuntimeError) as error:
-            raise Waiting("CreateContainerConfigError", f"failed to create {where}") from error
+            raise NotYet("CreateContainerConfigError", f"failed to create {where}") from error
         if not real.is_relative_to(volume):
-            raise Waiting("CreateContainerConfigError", f"failed to prepare {where}")
+            raise NotYet("CreateContainerConfigError", f"failed to prepare {where}")
         return real
 
 
@@ -245,12 +228,13 @@ def _check(volume: Json) -> None:
         if not medium.startswith("HugePages"):
             return
         kind = "HugePages emptyDir"
-    raise Refused(
+    raise NotYet(
         "FailedMount",
         f'MountVolume.SetUp failed for volume "{name}" : the embedded node has no {kind} volumes, only emptyDir, configMap, secret, '
         "downwardAPI and projected ones; the kind backend runs a full kubelet, which has them",
+        for_good=True,
     )
 
 
-def _mount_failed(name: str, why: str) -> Waiting:
-    return Waiting("FailedMount", f'MountVolume.SetUp failed for volume "{name}" : {why}')
+def _mount_failed(name: str, why: str) -> NotYet:
+    return NotYet("FailedMount", f'MountVolume.SetUp failed for volume "{name}" : {why}')

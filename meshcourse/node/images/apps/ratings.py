@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import random
+import socket
 import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
+from urllib.parse import urlsplit
 
 from . import serving
 from .serving import App, Reply, Request
@@ -17,7 +19,16 @@ from .serving import App, Reply, Request
 STARS: Final = {"Reviewer1": 5, "Reviewer2": 4}
 HALF: Final = 0.5
 DELAY: Final = 7.0
+DATABASE_SECONDS: Final = 5.0
 AWAY: Final = {"v-unavailable": 60.0, "v-unhealthy": 900.0}
+
+
+def from_database(where: tuple[str, int], number: int) -> dict[str, int]:
+    """Ask our stand-in for a database (ratings_database.py). Raises OSError; ValueError for what a real database says."""
+    with socket.create_connection(where, DATABASE_SECONDS) as connection, connection.makefile("rb") as lines:
+        connection.sendall(f"ratings {number}\n".encode())
+        stars: dict[str, int] = json.loads(lines.readline())
+        return stars
 
 
 @dataclass(frozen=True)
@@ -27,6 +38,7 @@ class World:
     die: Callable[[], float] = random.random
     now: Callable[[], float] = time.monotonic
     pause: Callable[[float], None] = time.sleep
+    ask: Callable[[tuple[str, int], int], dict[str, int]] = from_database
 
 
 class Ratings:
@@ -37,6 +49,7 @@ class Ratings:
         self._world = world
         self._began = world.now()
         self._stored: dict[int, dict[str, int]] = {}
+        self._database = database(environment)
 
     def answer(self, request: Request) -> Reply:
         """Route one request."""
@@ -54,7 +67,11 @@ class Ratings:
 
     def _read(self, number: int) -> Reply:
         if self._version == "v2":
-            return serving.as_json({"error": "could not connect to ratings database"}, 500)
+            try:
+                return serving.as_json({"id": number, "ratings": self._world.ask(self._database, number)})
+            except (OSError, ValueError) as error:
+                serving.say(f"{self._database[0]}:{self._database[1]}: {error}")
+                return serving.as_json({"error": "could not connect to ratings database"}, 500)
         if self._away() or (self._version == "v-faulty" and self._world.die() < HALF):
             return serving.as_json({"error": "Service unavailable"}, 503)
         if self._version == "v-delayed" and self._world.die() < HALF:
@@ -73,6 +90,18 @@ class Ratings:
         """Odd periods since the start are the bad ones."""
         period = AWAY.get(self._version)
         return period is not None and int((self._world.now() - self._began) / period) % 2 == 1
+
+
+def database(environment: Mapping[str, str]) -> tuple[str, int]:
+    """Where v2's stars are, by the original's variables: MySQL's, or MongoDB's URL.
+
+    >>> database({"MONGO_DB_URL": "mongodb://mongodb:27017/test"})
+    ('mongodb', 27017)
+    """
+    if environment.get("DB_TYPE") == "mysql":
+        return environment.get("MYSQL_DB_HOST", "mysqldb"), int(environment.get("MYSQL_DB_PORT") or 3306)
+    url = urlsplit(environment.get("MONGO_DB_URL") or "mongodb://mongodb:27017/test")
+    return url.hostname or "mongodb", url.port or 27017
 
 
 def app(environment: Mapping[str, str], world: World | None = None) -> App:

@@ -6,6 +6,7 @@ SIGTERM ends the process at once, since nothing here catches it.
 from __future__ import annotations
 
 import json
+import socket
 import socketserver
 import sys
 import time
@@ -46,6 +47,13 @@ class Reply:
 
 
 App = Callable[[Request], Reply]
+Wrap = Callable[[socket.socket], socket.socket]
+
+
+def say(line: str) -> None:
+    """Write a line to the container's log."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
 
 
 def as_json(content: Any, status: int = 200) -> Reply:  # noqa: ANN401 - whatever JSON can hold
@@ -73,8 +81,14 @@ class Server(socketserver.ThreadingTCPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, app: App, port: int, host: str = "0.0.0.0") -> None:  # noqa: S104 - a pod's port is for the whole cluster
+    def __init__(self, app: App, port: int, host: str = "0.0.0.0", wrap: Wrap | None = None) -> None:  # noqa: S104 - a pod's port is for all
         super().__init__((host, port), _handler(app))
+        self._wrap = wrap
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        """The next connection, made one of TLS by `wrap`, which must leave the handshake to the thread that reads."""
+        connection, who = super().get_request()
+        return (self._wrap(connection) if self._wrap else connection), who
 
     @property
     def port(self) -> int:
@@ -83,7 +97,7 @@ class Server(socketserver.ThreadingTCPServer):
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - as socketserver has it
         """A client that went away is no error of ours."""
-        if not isinstance(sys.exc_info()[1], ConnectionError):
+        if not isinstance(sys.exc_info()[1], OSError):
             super().handle_error(request, client_address)
 
 
@@ -127,8 +141,7 @@ def _handler(app: App) -> type[BaseHTTPRequestHandler]:
                 self.wfile.write(reply.body)
 
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002, ANN401 - as http.server has it
-            sys.stdout.write(format % args + "\n")
-            sys.stdout.flush()
+            say(format % args)
 
         do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = do_OPTIONS = do_PATCH = answer  # noqa: N815 - as http.server has it
 
@@ -138,6 +151,5 @@ def _handler(app: App) -> type[BaseHTTPRequestHandler]:
 def run(app: App, words: Sequence[str], *, port: int) -> None:
     """Serve for ever, on the port that the first of `words` gives, else on `port`."""
     with Server(app, int(words[0]) if words else port) as server:
-        sys.stdout.write(f"listening on port {server.port}\n")
-        sys.stdout.flush()
+        say(f"listening on port {server.port}")
         server.serve_forever()

@@ -1,0 +1,70 @@
+"""What the daemon was started with, and what it keeps of the host's network."""
+
+from __future__ import annotations
+
+import argparse
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from meshcourse.cluster import gateway_ports
+from meshcourse.core import settings
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the daemon was started with."""
+
+    name: str
+    home: Path
+    api_port: int
+    ingress_port: int
+    images: str
+    egress: bool
+    report: int
+
+    @classmethod
+    def parse(cls, words: list[str] | None) -> Self:
+        """Read them from the command line."""
+        parser = argparse.ArgumentParser(
+            prog="meshcourse.cluster.daemon", description="Run one embedded cluster (meshcourse up starts this)."
+        )
+        parser.add_argument("--name", required=True)
+        parser.add_argument("--home", required=True, type=Path)
+        parser.add_argument("--api-port", type=int, default=0)
+        parser.add_argument("--ingress-port", type=int, default=settings.INGRESS_NODE_PORT)
+        parser.add_argument("--images", choices=settings.IMAGE_SOURCES, default=settings.IMAGE_SOURCES[0])
+        parser.add_argument("--egress", action="store_true")
+        parser.add_argument("--report", type=int, default=1)
+        return cls(**vars(parser.parse_args(words)))
+
+    @property
+    def logs(self) -> Path:
+        """The folder of the components' logs."""
+        return self.home / "logs"
+
+
+@dataclass(frozen=True)
+class Outside:
+    """What the cluster holds of the host's network: `doors` on 127.0.0.1, and the ends of the processes that stayed there."""
+
+    doors: Mapping[str, socket.socket]
+    sockets: socket.socket
+    puller: socket.socket | None
+
+    def port(self, door: str) -> int:
+        """The number of a door's port."""
+        return int(self.doors[door].getsockname()[1])
+
+    @property
+    def node_port(self) -> int:
+        """The NodePort of the ingress gateway's port 80: the port that this machine has for it, where that can be a NodePort."""
+        port = self.port("ingress")
+        return port if port in gateway_ports.NODE_PORTS else settings.INGRESS_NODE_PORT
+
+    @property
+    def reserved(self) -> frozenset[int]:
+        """NodePorts that are doors already."""
+        return frozenset({self.port("ingress"), self.port("https")})

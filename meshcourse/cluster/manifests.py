@@ -1,0 +1,47 @@
+"""The objects that every cluster begins with: the YAML of a folder of this package, and how they are created."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+if TYPE_CHECKING:
+    from meshcourse.node.api import Api
+
+_HERE = Path(__file__).parent
+_PLURALS = {
+    "MutatingAdmissionPolicy": "mutatingadmissionpolicies",
+    "ValidatingAdmissionPolicy": "validatingadmissionpolicies",
+}
+
+
+def read(folder: str, values: Mapping[str, str]) -> list[dict[str, Any]]:
+    """The objects of a folder, by its files' names; `${NAME}` is replaced by the value of NAME."""
+    objects: list[dict[str, Any]] = []
+    for path in sorted((_HERE / folder).glob("*.yaml")):
+        text = path.read_text(encoding="utf-8")
+        for name, value in values.items():
+            text = text.replace(f"${{{name}}}", value)
+        objects += [each for each in yaml.safe_load_all(text) if each]
+    return objects
+
+
+def path_of(content: Mapping[str, Any]) -> str:
+    """The path that an object of `content`'s kind is created at.
+
+    >>> path_of({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"namespace": "a"}})
+    '/apis/apps/v1/namespaces/a/deployments'
+    """
+    version, kind = content["apiVersion"], content["kind"]
+    root = f"/apis/{version}" if "/" in version else f"/api/{version}"
+    namespace = content["metadata"].get("namespace")
+    return f"{root}{f'/namespaces/{namespace}' if namespace else ''}/{_PLURALS.get(kind, kind.lower() + 's')}"
+
+
+async def create(api: Api, objects: Iterable[dict[str, Any]]) -> None:
+    """Create the objects, in order; the store was empty. Raises ApiError."""
+    for each in objects:
+        await api.post(path_of(each), each)

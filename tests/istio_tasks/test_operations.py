@@ -1,0 +1,157 @@
+"""Tasks of observability, policy, setup and operations."""
+
+from __future__ import annotations
+
+import pytest
+from terminal import Terminal
+
+pytestmark = pytest.mark.cluster
+
+
+@pytest.mark.task("Access logs by Telemetry, with a filter", "tasks/observability/logs/telemetry-api/")
+def test_only_errors_are_logged(shell: Terminal) -> None:
+    shell.type("kubectl apply -f samples/httpbin/httpbin.yaml -f samples/curl/curl.yaml")
+    shell.type("""kubectl apply -f - <<EOF
+apiVersion: telemetry.istio.io/v1
+kind: Telemetry
+metadata: {name: logs}
+spec: {accessLogging: [{providers: [{name: envoy}], filter: {expression: response.code >= 400}}]}
+EOF""")
+    shell.ready()
+    ask = "kubectl exec deploy/curl -c curl -- curl -s -o /dev/null http://httpbin:8000/status/{}?mark={}"
+    log = "kubectl logs deploy/httpbin -c istio-proxy"
+    shell.shows(f"{ask.format(418, 'seen')}; {log}", "/status/418?mark=seen")
+    shell.type(ask.format(200, "unseen"))
+    shell.shows(f"{ask.format(418, 'last')}; {log}", "mark=last")
+    assert "mark=unseen" not in shell.type(log)
+
+
+@pytest.mark.task(
+    "Customizing Istio's metrics by Telemetry",
+    "tasks/observability/metrics/telemetry-api/",
+    "refused with the reason: the metrics need Istio's own Envoy",
+)
+def test_a_telemetry_for_metrics_is_refused_with_the_way_out(shell: Terminal) -> None:
+    said = shell.type(
+        """kubectl apply -f - <<EOF
+apiVersion: telemetry.istio.io/v1
+kind: Telemetry
+metadata: {name: remove-tags}
+spec: {metrics: [{providers: [{name: prometheus}], overrides: [{match: {mode: CLIENT_AND_SERVER}, tagOverrides: {a: {operation: REMOVE}}}]}]}
+EOF""",
+        check=False,
+    )
+    assert "istio.stats" in said
+    assert "--images istio" in said
+
+
+@pytest.mark.task("Envoy's statistics", "ops/configuration/telemetry/envoy-stats/")
+def test_envoys_counters_are_there(shell: Terminal) -> None:
+    shell.type("kubectl apply -f samples/httpbin/httpbin.yaml")
+    shell.ready()
+    shell.shows(
+        "kubectl exec deploy/httpbin -c istio-proxy -- pilot-agent request GET stats | grep cluster_manager",
+        "cluster_manager.cds.update_success",
+    )
+    shell.shows(
+        "kubectl exec deploy/httpbin -c istio-proxy -- curl -s localhost:15090/stats/prometheus", "envoy_cluster_manager_cds_update_success"
+    )
+
+
+@pytest.mark.task(
+    "Local rate limit",
+    "tasks/policy-enforcement/rate-limit/",
+    "the global one needs redis and Envoy's rate limit service, which are not in the table",
+)
+def test_the_fifth_request_of_a_minute_is_refused(bookinfo: Terminal) -> None:
+    bookinfo.type("""kubectl apply -f - <<EOF
+apiVersion: networking.istio.io/v1alpha3
+kind: EnvoyFilter
+metadata: {name: filter-local-ratelimit-svc}
+spec:
+  workloadSelector: {labels: {app: productpage}}
+  configPatches:
+  - applyTo: HTTP_FILTER
+    match: {context: SIDECAR_INBOUND, listener: {filterChain: {filter: {name: envoy.filters.network.http_connection_manager}}}}
+    patch:
+      operation: INSERT_BEFORE
+      value:
+        name: envoy.filters.http.local_ratelimit
+        typed_config:
+          "@type": type.googleapis.com/udpa.type.v1.TypedStruct
+          type_url: type.googleapis.com/envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit
+          value:
+            stat_prefix: http_local_rate_limiter
+            token_bucket: {max_tokens: 4, tokens_per_fill: 4, fill_interval: 60s}
+            filter_enabled: {runtime_key: local_rate_limit_enabled, default_value: {numerator: 100, denominator: HUNDRED}}
+            filter_enforced: {runtime_key: local_rate_limit_enforced, default_value: {numerator: 100, denominator: HUNDRED}}
+EOF""")
+    call = "kubectl exec deploy/ratings-v1 -c ratings -- bash -c 'for i in {1..10}; do curl -s productpage:9080/productpage -o /dev/null -w \"%{http_code}\\n\"; done'"
+    bookinfo.shows(call, lambda text: text.split().count("429") >= 6)
+
+
+@pytest.mark.task(
+    "Health checking",
+    "ops/configuration/mesh/app-health-check/",
+    "the page's liveness-http image is not in the table; the probes are those of httpbin here",
+)
+def test_a_liveness_command_and_a_rewritten_http_probe_pass(shell: Terminal) -> None:
+    shell.type("""kubectl apply -f samples/health-check/liveness-command.yaml -f - <<EOF
+apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {name: default}
+spec: {mtls: {mode: STRICT}}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: liveness-http}
+spec:
+  selector: {matchLabels: {app: liveness-http}}
+  template:
+    metadata: {labels: {app: liveness-http}}
+    spec:
+      containers:
+      - {name: web, image: docker.io/mccutchen/go-httpbin, livenessProbe: {httpGet: {path: /status/200, port: 8080}, periodSeconds: 5}}
+EOF""")
+    shell.ready()
+    shell.shows("kubectl get pod -l app=liveness-http -o yaml", "path: /app-health/web/livez")
+    assert (
+        "0" in shell.type("kubectl get pod -l app=liveness-http -o jsonpath='{.items[0].status.containerStatuses[*].restartCount}'").split()
+    )
+
+
+@pytest.mark.task("Describe, analyze and proxy-config", "ops/diagnostic-tools/")
+def test_istioctl_describes_what_runs(bookinfo: Terminal) -> None:
+    pod = "\"$(kubectl get pod -l app=productpage -o jsonpath='{.items[0].metadata.name}')\""
+    bookinfo.shows(f"istioctl x describe pod {pod}", "Exposed on Ingress Gateway")
+    bookinfo.shows("istioctl proxy-status", "productpage")
+    for kind in ("listeners", "clusters", "routes", "endpoints", "bootstrap", "secret", "log", "all"):
+        assert len(bookinfo.type(f"istioctl proxy-config {kind} {pod}").splitlines()) > 1, kind
+    assert "No validation issues" in bookinfo.type("istioctl analyze")
+    bookinfo.type("istioctl x precheck")
+
+
+@pytest.mark.task("Automatic and manual sidecar injection", "setup/additional-setup/sidecar-injection/")
+def test_a_pod_is_injected_by_label_and_by_hand(shell: Terminal) -> None:
+    shell.type("kubectl label namespace $(kubectl config view --minify -o jsonpath='{..namespace}') istio-injection-")
+    shell.type("kubectl apply -f samples/curl/curl.yaml")
+    shell.ready()
+    shell.shows("kubectl get pod -l app=curl --no-headers", "1/1")
+    shell.type("istioctl kube-inject -f samples/curl/curl.yaml | kubectl apply -f -")
+    shell.type("kubectl rollout status deployment/curl --timeout=60s")
+    shell.shows("kubectl get pod -l app=curl --no-headers", "2/2")
+
+
+@pytest.mark.task("Canary upgrade by a revision", "setup/upgrade/canary/")
+def test_a_second_revision_takes_a_namespace_over_and_goes(shell: Terminal) -> None:
+    try:
+        shell.type("istioctl install --set profile=minimal --set revision=canary -y", seconds=180)
+        name = "$(kubectl config view --minify -o jsonpath='{..namespace}')"
+        shell.type(f"kubectl label namespace {name} istio-injection- istio.io/rev=canary")
+        shell.type("kubectl apply -f samples/curl/curl.yaml")
+        shell.ready()
+        shell.shows("istioctl proxy-status | grep curl", "canary")
+        shell.shows("kubectl get pod -l app=curl -o jsonpath='{.items[0].metadata.labels}'", "canary")
+    finally:
+        shell.type("istioctl uninstall --revision=canary -y", seconds=120)
+    shell.shows("kubectl -n istio-system get deployments -o name", lambda text: "istiod-canary" not in text and "/istiod" in text)
