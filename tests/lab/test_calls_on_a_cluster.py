@@ -142,7 +142,7 @@ def begun_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
         (
             (
                 "HTTPSConnectionPool(host='127.0.0.1', port=6443): Max retries exceeded with url: /api (Caused by NewConnectionError("
-                "'<urllib3.connection.HTTPSConnection object at 0x7f>: Failed to establish a new connection: [Errno 111] Connection refused'))"
+                "'<HTTPSConnection object at 0x7f>: Failed to establish a new connection: [Errno 111] Connection refused'))"
             ),
             "127.0.0.1:6443: Connection refused",
         ),

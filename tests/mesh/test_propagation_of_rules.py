@@ -243,6 +243,16 @@ def test_envoy_that_rejects_its_configuration_is_named_with_its_words(cluster: A
     assert propagation.wait(cluster.connection, web).rejected == ()
 
 
+def test_what_was_deleted_is_waited_for_too(cluster: Any, web: str) -> None:
+    alone = yaml.safe_dump(service(name="alone"))
+    resources.apply(cluster.connection, alone, namespace=web)
+    assert propagation.wait(cluster.connection, web).virtual_services == ("alone",)
+    resources.delete(cluster.connection, alone, namespace=web)
+    assert propagation.wait(cluster.connection, web).missing == ()
+    with propagation.Lines(cluster.connection) as lines:
+        assert config_dump.read(lines.to_gateway(propagation.INGRESS).routes(), web, "alone") == ()
+
+
 def test_namespace_that_is_not_there_is_said_at_once(cluster: Any) -> None:
     with pytest.raises(KubernetesError, match="There is no namespace nowhere"):
         propagation.wait(cluster.connection, "nowhere")

@@ -34,6 +34,8 @@ from meshcourse.widgets.panels import parts
 from meshcourse.widgets.panels.panel import Panel
 from meshcourse.widgets.panels.parts import Parts
 
+LATE: Final = {"continuous_update": False}
+"""A text is sent when its box is left: letter by letter, the last ones come after the press of a button."""
 LONGEST: Final = 40.0
 """Seconds within which a request is answered and its lines are found."""
 
@@ -54,14 +56,15 @@ class InspectorPanel(Panel[Parts, Inspection | None]):
         wide = ipywidgets.Layout(width="420px", max_width="100%")
         style = {"description_width": "80px"}
         self.host = ipywidgets.Combobox(
-            value="", options=hosts, placeholder="the gateway's own address", description="host", style=style, layout=wide
+            value="", options=hosts, placeholder="the gateway's own address", description="host", style=style, layout=wide, **LATE
         )
-        self.path = ipywidgets.Text(value=self._path, description="path", style=style, layout=wide)
+        self.path = ipywidgets.Text(value=self._path, description="path", style=style, layout=wide, **LATE)
         self.headers = ipywidgets.Textarea(
             placeholder="x-team: internal",
             description="headers",
             style=style,
             layout=ipywidgets.Layout(width="420px", max_width="100%", height="66px"),
+            **LATE,
         )
         self.send = parts.button("Send one request", "mc-send", style="success")
         self.send.on_click(lambda _: self._later(self._ask_typed()))
