@@ -146,7 +146,7 @@ def read(connection: Connection, namespace: str) -> Described:
 
 
 def _everywhere(connection: Connection, group: str, version: str, plural: str, *, namespace: str) -> tuple[str, list[Json]]:
-    """The name and the objects of one kind, in the whole cluster or, where no more may be read, in the namespace; none of an unknown one."""
+    """The name and the objects of one kind, in the whole cluster or, where no more may be read, in the namespace; none for an odd one."""
     api = connection.custom()
     try:
         found = resources.read(api.list_cluster_custom_object, group, version, plural)
