@@ -274,10 +274,13 @@ lab.traffic(500)
 #
 # ### Let a rule do it
 #
-# Nobody watches a plot at three in the morning. What you did by hand can be a rule: one step, watch, go on while at most 1 % of the answers fail and 95
-# % of them come within half a second, otherwise back to where it began. It goes **back** only when the whole band lies above 1 %, and **on** only after
-# 100 requests: silence promotes nothing. (Flagger and Argo Rollouts do this in a cluster.) Press **Begin rollout**. Once more, and scale `web-v2` to 0
-# replicas in a terminal meanwhile: what happens?
+# Nobody watches a plot at three in the morning. What you did by hand can be a rule. (Flagger and Argo Rollouts do this in a cluster.) It begins with all
+# requests at v1, takes one step after the other, and judges **v2's answers only**:
+#
+# - It goes **back to v1** when more than 1 % of them fail for sure: the whole band lies above 1 %.
+# - It goes **on** when at most 1 % fail and 95 % come within half a second, after 100 answers of v2: silence promotes nothing.
+#
+# Press **Begin rollout**. Then once more, and tick *take the pods of v2 away* while it runs: what happens? And what, when you tick it after the end?
 
 # %%
 lab.rollout_panel()
