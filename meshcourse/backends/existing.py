@@ -183,6 +183,9 @@ class Existing:
         learners.check_way(self.way)
         if record.gateway_port == settings.HTTP_PORT:
             connection = Connection(record.kubeconfig, "")
+            served = resources.ask(connection.admission().get_api_resources, _request_timeout=rbac.PATIENCE)
+            version = resources.ask(connection.version().get_code, _request_timeout=rbac.PATIENCE).git_version
+            learners.check_cluster((each.name for each in served.resources), version)
             found = resources.ask(connection.core().list_namespace, label_selector=settings.LEARNER_LABEL, _request_timeout=rbac.PATIENCE)
             port = learners.choose(record.learner, connection.plain(found)["items"])
             record = dataclasses.replace(record, gateway_port=port)

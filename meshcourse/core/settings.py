@@ -29,6 +29,10 @@ IMAGE_SOURCES: Final = (TABLE, REGISTRY, ISTIOS_OWN)
 """Where an embedded cluster's images come from: the node's own table; registries, with the table as a fallback, but Istio from the table;
 registries for Istio too, with Istio's own Envoy instead of the upstream one."""
 
+CLUSTER_VARIABLE: Final = "MESHCOURSE_CLUSTER"
+"""Which cluster lessons and commands mean, by its name."""
+URL_VARIABLE: Final = "MESHCOURSE_INGRESS_URL"
+"""Set beside KUBECONFIG it names any cluster at all."""
 OWNER_LABEL: Final = "meshcourse.dev/made-for"
 """Label of everything that the course made or labelled in an existing cluster. Its value names the owner: `down` finds it by that."""
 OWNER_VARIABLE: Final = "MESHCOURSE_OWNER"

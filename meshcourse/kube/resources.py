@@ -19,9 +19,10 @@ from kubernetes.client.exceptions import ApiException
 from meshcourse.core import errors
 from meshcourse.kube import api_versions, commands, manifests
 from meshcourse.kube.commands import Completed, Report
-from meshcourse.kube.connection import Connection
+from meshcourse.kube.connection import Connection, look
 
 FIELD_MANAGER: Final = "meshcourse"
+_LONGEST: Final = 300
 _APPLY: Final = ("kubectl", "apply", "--server-side", "--force-conflicts", f"--field-manager={FIELD_MANAGER}", "-f", "-")
 # kubectl prints a Status as `Error from server (Reason): message`; these are the codes that the reasons stand for.
 _CODES: Final = {
@@ -35,7 +36,6 @@ _CODES: Final = {
 }
 _SERVER_SAID: Final = re.compile(r"Error from server(?: \((?P<reason>\w+)\))?: (?P<message>.*)", re.DOTALL)
 _INVALID: Final = re.compile(r"(?P<message>The .+ is invalid: .*)", re.DOTALL)
-_DOES_IT_RUN: Final = "kubectl version    # and `meshcourse status`, if meshcourse started the cluster"
 # What kubectl prints when the API server does not answer.
 _SILENT: Final = ("refused", "no such host", "handshake timeout", "i/o timeout", "connection reset", "failed to download openapi")
 _UNKNOWN: Final = re.compile(r'no matches for kind "[^"]*" in version "(?:(?P<group>[^"/]+)/)?')
@@ -114,7 +114,7 @@ def refusal(done: Completed, source: str) -> errors.KubernetesError:
             f"kubectl api-resources --api-group={group}    # lists its kinds; no kinds at all? Istio's come with its installation",
         )
     elif any(sign in words for sign in _SILENT):
-        what, why, following = "The cluster does not answer.", words, _DOES_IT_RUN
+        what, why, following = "The cluster does not answer.", one_line(words), look()
     else:
         what, why, following = f"kubectl could not use {source}.", words, f"{done.command.replace(' -f -', ' -f FILE')}"
     status = {"status": "Failure", "reason": reason, "message": message, "code": _CODES.get(reason, 0)}
@@ -208,7 +208,17 @@ def ask(call: Any, *arguments: Any, refusal: str = "The API server refused.", **
     except ApiException as error:
         raise _refused(error, refusal) from error
     except (OSError, urllib3.exceptions.HTTPError) as error:
-        raise errors.KubernetesError("The cluster does not answer.", why=str(error), next=_DOES_IT_RUN) from error
+        raise errors.KubernetesError("The cluster does not answer.", why=one_line(str(error)), next=look()) from error
+
+
+def one_line(words: str) -> str:
+    """Why the cluster did not answer, without the layers of programs and libraries around it: `127.0.0.1:6443: Connection refused`."""
+    address = re.search(r"host='([^']+)', port=(\d+)", words)
+    reason = re.search(r"\[Errno -?\d+\] ([^'\")]+)", words)
+    if address and reason:
+        return f"{address[1]}:{address[2]}: {reason[1].strip()}"
+    printed = [line for line in words.strip().splitlines() if line.strip() and "memcache.go" not in line]
+    return (printed[-1].strip() if printed else words.strip())[:_LONGEST]
 
 
 def _refused(error: ApiException, what: str) -> errors.KubernetesError:
