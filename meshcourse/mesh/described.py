@@ -18,6 +18,7 @@ from meshcourse.mesh.injection import sidecars
 from meshcourse.mesh.rules import bindings
 from meshcourse.mesh.rules.bindings import Json, Name, World
 
+REVISION: Final = "istio.io/rev"
 FRESH: Final = 5.0
 """Seconds for which a pod's readiness counts as news."""
 _FORBIDDEN: Final = 403
@@ -61,7 +62,9 @@ class Described:
     revisions: Mapping[tuple[str, str, str], str]
     rules: tuple[Json, ...]
     services: Mapping[str, Any]
-    kinds: frozenset[str] = frozenset()
+    tagged: Mapping[tuple[str, str, str], str]
+    """Objects that are for one revision of istiod alone, by their label istio.io/rev."""
+    kinds: frozenset[str]
     """Those that were looked for and may be read."""
 
     @property
@@ -128,6 +131,12 @@ def read(connection: Connection, namespace: str) -> Described:
         for item in items
         if bindings.name_of(item)[0] == namespace
     }
+    labels = {
+        (str(item["kind"]), *bindings.name_of(item)): str((item["metadata"].get("labels") or {}).get(REVISION, ""))
+        for items in every.values()
+        for item in items
+    }
+    tagged = {key: label for key, label in labels.items() if label and key in revisions}
     services = {str(each.metadata.name): each for each in resources.read(connection.core().list_namespaced_service, namespace).items}
     gateways = {bindings.name_of(item): item for item in every.get("gateways", ())}
     virtual_services = tuple(every.get("virtualservices", ()))
@@ -141,6 +150,7 @@ def read(connection: Connection, namespace: str) -> Described:
         revisions,
         tuple(every.get("destinationrules", ())),
         services,
+        tagged,
         frozenset(dict(found_kinds)),
     )
 
