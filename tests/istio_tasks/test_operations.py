@@ -127,7 +127,9 @@ def test_istioctl_describes_what_runs(bookinfo: Terminal) -> None:
     bookinfo.shows("istioctl proxy-status", "productpage")
     for kind in ("listeners", "clusters", "routes", "endpoints", "bootstrap", "secret", "log", "all"):
         assert len(bookinfo.type(f"istioctl proxy-config {kind} {pod}").splitlines()) > 1, kind
-    assert "No validation issues" in bookinfo.type("istioctl analyze")
+    assert "IST" not in bookinfo.type("istioctl analyze | grep -v IST0173", check=False), (
+        "besides subsets of versions that are not deployed"
+    )
     bookinfo.type("istioctl x precheck")
 
 
