@@ -12,7 +12,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 course engine down: export MESHCOURSE_COMMAND := $(if $(shell command -v meshcourse),meshcourse,$(BIN)/meshcourse)
 export PATH := $(CURDIR)/$(BIN):$(PATH):/usr/sbin:/sbin
 
-.PHONY: istio-tasks help course test test-quick coverage lint notebooks notebooks-check site pictures engine bench down clean
+.PHONY: istio-tasks help course test kind kind-course test-quick coverage wrong-answers lint notebooks notebooks-check site pictures engine bench down clean
 .DEFAULT_GOAL := help
 
 help:
@@ -21,6 +21,9 @@ help:
 	@echo 'make test-quick what needs no cluster and no browser, in about a minute'
 	@echo 'make coverage   which lines the tests reach'
 	@echo 'make istio-tasks  tasks of istio.io, typed as their pages have them, and the table docs/istio-tasks.md'
+	@echo 'make kind       real images of the course and of a kind node, made without any registry'
+	@echo 'make kind-course  every chapter on a kind cluster of these images'
+	@echo 'make wrong-answers  every exercise with all its answers, right and wrong, judged on a real mesh'
 	@echo 'make bench      the figures of the README, measured on this machine'
 	@echo 'make lint       ruff, mypy, import-linter'
 	@echo 'make notebooks  the notebooks anew from notebooks/source'
@@ -49,6 +52,17 @@ coverage: engine
 # While writing: what needs no cluster and no browser.
 test-quick: $(VENV)/.dev
 	@python -m pytest -q -n $(WORKERS) --dist loadgroup --no-loadscope-reorder -m "not cluster and not browser and not slow" $(PYTEST)
+
+kind: engine
+	@meshcourse images make
+
+# Uses the container engine that answers; as root, where dockerd is installed and none answers, one of its own.
+kind-course: kind
+	@MESHCOURSE_KIND_CHAPTERS="$${MESHCOURSE_KIND_CHAPTERS:-all}" tests/real_kind/with-engine python -m pytest tests/real_kind $(PYTEST)
+
+# All answers of tests/wrong_answers, or those of some exercises: make wrong-answers ONLY='5.1 8'
+wrong-answers: engine
+	@PYTHONPATH=tests python -m wrong_answers.run $(ONLY)
 
 lint: $(VENV)/.dev
 	@failed=; for check in 'ruff check .' 'ruff format --check .' mypy lint-imports; do \

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from meshcourse.backends import programs
 from meshcourse.cluster.prerequisites import Check
-from meshcourse.core.errors import MissingPrerequisite
+from meshcourse.core.errors import ClusterError, MissingPrerequisite
 from meshcourse.engine.go_programs import KIND
 
 PROVIDER: Final = "KIND_EXPERIMENTAL_PROVIDER"
@@ -55,14 +56,33 @@ def find(given: Mapping[str, str] = os.environ) -> Engine:
     raise MissingPrerequisite("No container engine answers.", why=f"{WHY}; {'; '.join(why)}", next=next_step)
 
 
+def has(engine: Engine, image: str) -> bool:
+    """Whether the engine has the image. Raises ClusterError when it cannot be asked."""
+    try:
+        programs.run([engine.program, "image", "inspect", image], {}, timeout=_PATIENCE)
+    except ClusterError:
+        return False
+    return True
+
+
 def _asked(program: str) -> str:
     """What is wrong with the engine, or nothing."""
     try:
         done = subprocess.run([program, "info"], capture_output=True, text=True, errors="replace", timeout=_PATIENCE, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         return str(error)
-    said = (done.stderr.strip() or done.stdout.strip() or "it says nothing").splitlines()
-    return said[-1] if done.returncode else ""
+    return complaint(done.stdout, done.stderr) if done.returncode else ""
+
+
+def complaint(output: str, errors: str) -> str:
+    r"""The reason among what a failed `info` prints. Docker 20.10 has it on its output, and only "errors pretty printing info" beside it.
+
+    >>> complaint("Client:\nServer:\nERROR: permission denied\n", "errors pretty printing info\n")
+    'permission denied'
+    """
+    lines = [line.strip() for line in (*output.splitlines(), *errors.splitlines()) if line.strip()]
+    named = [line.removeprefix("ERROR:").strip() for line in lines if line.startswith("ERROR:")]
+    return (named or lines or ["it says nothing"])[-1]
 
 
 def checks(inotify: Path = Path("/proc/sys/fs/inotify")) -> tuple[Check, ...]:
@@ -84,10 +104,9 @@ def _kind() -> Check:
 def _limits(folder: Path) -> tuple[Check, ...]:
     """The limits of inotify; none where there is no such file (macOS: the engine's virtual machine has its own)."""
     values = {name: int(path.read_text(encoding="ascii")) for name in INOTIFY if (path := folder / name).is_file()}
-    low = {name: value for name, value in values.items() if value < INOTIFY[name]}
     if not values:
         return ()
     shown = ", ".join(f"{name} {value}" for name, value in values.items())
-    fix = "sudo sysctl " + " ".join(f"fs.inotify.{name}={INOTIFY[name]}" for name in low) if low else ""
-    why = 'below kind\'s own advice pods fail with "too many open files"' if low else ""
-    return (Check("inotify", ok=not low, found=shown, why=why, fix=fix),)
+    low = [f"fs.inotify.{name}={INOTIFY[name]}" for name, value in values.items() if value < INOTIFY[name]]
+    advice = f'; kind advises more (if pods say "too many open files": sudo sysctl {" ".join(low)})' if low else ""
+    return (Check("inotify", ok=True, found=shown + advice, why="", fix=""),)

@@ -1,36 +1,45 @@
 """The backend for a kind cluster: nodes are containers of Docker or Podman, so it runs any image, and old versions of Kubernetes and Istio.
 
-Everything real is done by the programs `kind`, `docker` or `podman`, and by the istioctl of the pair's release, fetched from where Istio
-publishes it.
+Everything real is done by the programs `kind`, `docker` or `podman`, and by istioctl: the engine's, or that of the pair's release, fetched
+from where Istio publishes it. Images are public ones, or made on this machine (`images="made"`).
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
+import re
 import socket
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
 
-from meshcourse.backends import compatibility, containers, ingress, programs, records
+from meshcourse import cluster
+from meshcourse.backends import compatibility, containers, ingress, kind_failures, kind_images, kind_nodes, kind_registry, programs, records
 from meshcourse.backends.backend import Component, Report, Status
 from meshcourse.backends.containers import Engine
 from meshcourse.backends.records import Record
+from meshcourse.cluster import clusters
 from meshcourse.core import paths, settings
-from meshcourse.core.errors import ClusterError, MissingPrerequisite
-from meshcourse.engine import releases
+from meshcourse.core.errors import ClusterError, MeshcourseError, MissingPrerequisite
+from meshcourse.engine import binaries, releases
 from meshcourse.engine.go_programs import KIND
+from meshcourse.imagemaking import made
 
 CONFIG: Final = "kind-config.yaml"
 READY_WITHIN: Final = "180s"
+POLICIES: Final = Path(cluster.__file__).parent
+"""Where the API server's policies lie that an embedded cluster has too."""
 _LIMIT: Final = 1200.0
+_OLDEST: Final = tuple(map(int, KIND.version.removeprefix("v").split(".")[:2]))
+_RESTARTS_WITHIN: Final = 180.0
 
 
 def takes(port: int, engine: Engine) -> bool:
@@ -46,37 +55,44 @@ def takes(port: int, engine: Engine) -> bool:
 
 @dataclass(frozen=True)
 class Kind:
-    """The kind cluster called `name`; `kubernetes` and `istio` are what was asked for, empty for a preset."""
+    """The kind cluster called `name`; `kubernetes` and `istio` are what was asked for, empty for a preset.
+
+    `images` is empty for public ones, or "made"; `course` are the references that chapters name, which the nodes are to have beforehand.
+    """
 
     name: str = settings.DEFAULT_CLUSTER
     kubernetes: str = ""
     istio: str = ""
+    images: str = ""
+    course: tuple[str, ...] = field(default=(), compare=False, repr=False)
     free: Callable[[int, Engine], bool] = field(default=takes, compare=False, repr=False)
     """Whether a port of this machine can be had."""
 
     def up(self, report: Report) -> Status:
-        """Create it, or find it. Raises ClusterError, EngineError, MissingPrerequisite."""
+        """Create it, find it, or start its stopped nodes. Raises ClusterError, EngineError, MissingPrerequisite."""
         record = records.find(self.name)
-        asked = (compatibility.minor(self.kubernetes), compatibility.whole(self.istio))
-        same = record is not None and asked[0] in {"", record.kubernetes} and asked[1] in {"", record.istio}
-        pair = compatibility.choose(record.kubernetes, record.istio) if record and same else compatibility.choose(*asked)
-        if record and (record.kubernetes, record.istio) != (pair.kubernetes, pair.istio):
-            raise ClusterError(
-                f'"{self.name}" has Kubernetes {record.kubernetes} and Istio {record.istio}.',
-                next=f"meshcourse down --name {self.name} && meshcourse up --name {self.name} --backend kind {pair.options}",
-            )
+        pair, images = self._pair(record), self._images(record)
         if pair.note:
             report(pair.note)
-        engine, kind = containers.find(), KIND.ensure()
-        istioctl = str(releases.istioctl(pair.istio))
+        engine, kind = containers.find(), program(report)
+        istio = istioctl(pair)
+        made_images = (made.make(self.course) if self.course else made.kept()) if images == settings.MADE else None
+        image = compatibility.IMAGES[pair.kubernetes]
+        if made_images:
+            kind_registry.load(engine, made_images.node, report)
+            image = made_images.node.references[0]
         home = paths.cluster(self.name)
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if self.name not in self._clusters(kind, engine):
-            self._create(kind, engine, pair, home, report)
+        fresh = self.name not in self._clusters(kind, engine)
+        if fresh:
+            self._create(kind, engine, pair, image, report)
             record = None
         elif record is None:
             report(f"kind has a cluster {self.name} already: it is used as it is")
             programs.run([kind, "export", "kubeconfig", "--name", self.name, "--kubeconfig", home / "kubeconfig"], engine.environment)
+        if kind_nodes.start(engine, kind_nodes.of(engine, self.name)):
+            report("its nodes had stopped: they start again")
+            kind_nodes.wait_until_ready(str(home / "kubeconfig"), _RESTARTS_WITHIN)
         api_url = yaml.safe_load((home / "kubeconfig").read_text(encoding="utf-8"))["clusters"][0]["cluster"]["server"]
         records.write(
             record
@@ -89,9 +105,15 @@ class Kind:
                 ingress=ingress.NODE_PORT,
                 kubernetes=pair.kubernetes,
                 istio=pair.istio,
-                istioctl=istioctl,
+                istioctl=istio,
+                images=images,
             )
         )
+        if made_images:
+            kind_registry.serve(engine, self.name, made_images, report)
+        elif fresh:
+            kind_images.give(self.name, (*kind_images.of_istio(istio), *self.course), report)
+        self._apply_policies(pair, images)
         return self.status()
 
     def down(self, report: Report = lambda _: None) -> bool:
@@ -102,6 +124,7 @@ class Kind:
         engine = containers.find()
         report(f"kind delete cluster --name {self.name}")
         programs.run([KIND.ensure(), "delete", "cluster", "--name", self.name], engine.environment)
+        kind_registry.remove(engine, self.name)
         records.forget(record)
         return True
 
@@ -117,7 +140,16 @@ class Kind:
             record.ingress_url,
             record.kubeconfig,
             self._nodes(),
+            record.images,
         )
+
+    def stopped(self) -> bool:
+        """Whether a node of it does not run, or is gone; False when the engine does not answer. Raises ClusterError."""
+        try:
+            nodes = kind_nodes.of(containers.find(), self.name)
+        except MissingPrerequisite:
+            return False
+        return not nodes or any(node.state != kind_nodes.RUNNING for node in nodes)
 
     def kubeconfig(self) -> Path:
         """Its administrator's kubeconfig. Raises ClusterError when it was not made here."""
@@ -137,6 +169,10 @@ class Kind:
             "PATH": programs.search_path(os.environ.get("PATH", os.defpath), fetched=record.istioctl),
         }
 
+    def istioctl(self) -> str:
+        """The istioctl of its Istio's version. Raises ClusterError when it was not made here."""
+        return self._record().istioctl
+
     def settle(self) -> None:
         """Give the ingress gateway the NodePorts that are mapped to this machine; without a gateway nothing. Raises ClusterError."""
         kubectl, environment = programs.kubectl(), {"KUBECONFIG": str(self.kubeconfig())}
@@ -155,33 +191,96 @@ class Kind:
     def _clusters(kind: Path, engine: Engine) -> list[str]:
         return programs.run([kind, "get", "clusters"], engine.environment).split()
 
-    def _create(self, kind: Path, engine: Engine, pair: compatibility.Pair, home: Path, report: Report) -> None:
-        content = adapted(yaml.safe_load(config_file().read_text(encoding="utf-8")), lambda port: self.free(port, engine), report)
-        config = home / CONFIG
-        config.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
-        words: list[str | Path] = [kind, "create", "cluster", "--name", self.name, "--image", compatibility.IMAGES[pair.kubernetes]]
-        words += ["--config", config, "--kubeconfig", home / "kubeconfig", "--wait", READY_WITHIN]
-        report(f"kind create cluster, Kubernetes {pair.kubernetes}, by {engine.name} (minutes the first time: the image is 0.4 GB)")
-        try:
-            programs.run(words, engine.environment, timeout=_LIMIT)
-        except ClusterError as error:
+    def _pair(self, record: Record | None) -> compatibility.Pair:
+        """The versions: what was asked for, or what the cluster has. Raises ClusterError when it has others."""
+        asked = (compatibility.minor(self.kubernetes), compatibility.whole(self.istio))
+        same = record is not None and asked[0] in {"", record.kubernetes} and asked[1] in {"", record.istio}
+        pair = compatibility.choose(record.kubernetes, record.istio) if record and same else compatibility.choose(*asked)
+        if record and (record.kubernetes, record.istio) != (pair.kubernetes, pair.istio):
             raise ClusterError(
-                f"kind could not create the cluster {self.name}.", why=error.why or error.what, next=advice(error.why)
+                f'"{self.name}" has Kubernetes {record.kubernetes} and Istio {record.istio}.',
+                next=f"meshcourse down --name {self.name} && meshcourse up --name {self.name} --backend kind {pair.options}",
+            )
+        return pair
+
+    def _images(self, record: Record | None) -> str:
+        """Where images come from: what was asked for, or what the cluster has. Raises ClusterError when the two differ."""
+        images = self.images or (record.images if record else "")
+        if record and images != record.images:
+            raise ClusterError(
+                f'"{self.name}" was made with {record.images or "public"} images.',
+                next=f"meshcourse down --name {self.name}    # then the same again",
+            )
+        kubernetes = self._pair(record).kubernetes
+        if images == settings.MADE and (kubernetes, self._pair(record).istio) != (made.KUBERNETES, settings.ISTIO):
+            raise ClusterError(
+                f"Images are made for Kubernetes {made.KUBERNETES} with Istio {settings.ISTIO} only.",
+                why="they are made of the engine's programs",
+                next=f"meshcourse up ... --images made --k8s {made.KUBERNETES} --istio-version {settings.ISTIO}",
+            )
+        return images
+
+    def _create(self, kind: Path, engine: Engine, pair: compatibility.Pair, image: str, report: Report) -> None:
+        """Create the cluster; what a failure or Ctrl-C leaves half-made is deleted."""
+        home = paths.cluster(self.name)
+        try:
+            content = adapted(yaml.safe_load(config_file().read_text(encoding="utf-8")), lambda port: self.free(port, engine), report)
+            config = home / CONFIG
+            config.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+            here = kind_images.known(engine, image)
+            words: list[str | Path] = [kind, "create", "cluster", "--name", self.name, "--image", here or image]
+            words += ["--config", config, "--kubeconfig", home / "kubeconfig", "--wait", READY_WITHIN]
+            size = "" if here else " (minutes the first time: the image is 0.4 GB)"
+            report(f"kind create cluster, Kubernetes {pair.kubernetes}, by {engine.name}{size}")
+            programs.run(words, engine.environment, timeout=_LIMIT)
+        except BaseException as error:
+            with contextlib.suppress(MeshcourseError):
+                programs.run([kind, "delete", "cluster", "--name", self.name], engine.environment)
+            records.clear(home)
+            if not isinstance(error, ClusterError) or not error.what.startswith("`kind create"):
+                raise
+            why = kind_failures.reason(error.why)
+            raise ClusterError(
+                f"kind could not create the cluster {self.name}.", why=why or error.what, next=kind_failures.advice(why)
             ) from error
+
+    def _apply_policies(self, pair: compatibility.Pair, images: str) -> None:
+        """Apply those of the embedded cluster's policies that fit: the gateway's NodePort; with made images, what adapts to upstream Envoy.
+
+        Older versions of Kubernetes than 1.36 do not serve such policies.
+        """
+        if pair.kubernetes != made.KUBERNETES:
+            return
+        files = [POLICIES / "addons" / "ingress-node-port.yaml"]
+        files += [POLICIES / "adaptations" / "upstream-envoy.yaml"] if images == settings.MADE else []
+        for file in files:
+            programs.run([programs.kubectl(), "apply", "--filename", file], {"KUBECONFIG": str(self.kubeconfig())})
 
     def _nodes(self) -> tuple[Component, ...]:
         """The nodes' containers, as the engine shows them; none when it does not answer."""
         record = self._record()
         try:
-            engine = containers.find()
+            nodes = kind_nodes.of(containers.find(), self.name)
         except MissingPrerequisite:
             return ()
-        form = "{{.Names}} {{.State}}"
-        said = programs.run(
-            [engine.program, "ps", "--all", "--filter", f"label=io.x-k8s.kind.cluster={self.name}", "--format", form], {}, timeout=30.0
-        )
-        rows = (line.split() for line in said.splitlines() if line.strip())
-        return tuple(Component(name, state, 0, record.started) for name, state, *_ in rows)
+        return tuple(Component(node.name, node.state, 0, record.started) for node in nodes)
+
+
+def program(report: Report) -> Path:
+    """Kind: the one on PATH, unless it is older than the node images ask for; then one that is built. Raises EngineError."""
+    found = KIND.ensure()
+    said = programs.run([found, "version"], {}, timeout=60.0)
+    if (version := re.search(r"v(\d+)\.(\d+)", said)) and (int(version[1]), int(version[2])) < _OLDEST:
+        report(f"kind v{version[1]}.{version[2]} on PATH cannot make nodes of Kubernetes {made.KUBERNETES}: {KIND.version} is used")
+        return KIND.built() if KIND.built().is_file() else KIND.build()
+    return found
+
+
+def istioctl(pair: compatibility.Pair) -> str:
+    """The engine's istioctl when it is of the pair's version, else the release's. Raises EngineError."""
+    if pair.istio == settings.ISTIO and not binaries.missing():
+        return str(binaries.program("istioctl"))
+    return str(releases.istioctl(pair.istio))
 
 
 def config_file() -> Path:
@@ -204,11 +303,9 @@ def adapted(config: dict[str, Any], free: Callable[[int], bool], report: Report)
             if free(port):
                 kept.append(mapping)
             elif port == settings.INGRESS_NODE_PORT:
-                raise ClusterError(
-                    f"Port {port} on this machine is taken.", why="lessons send requests to it", next=f"ss -ltnp 'sport = :{port}'"
-                )
+                raise _taken(port)
             else:
-                report(f"port {port} is not to be had: left out")
+                report(f"port {port} is in use; not mapped")
         node["extraPortMappings"] = kept
     return config
 
@@ -220,15 +317,10 @@ def node_ports(service: Mapping[str, Any]) -> dict[str, Any]:
     return {"spec": {"ports": [{"port": each["port"], "nodePort": wanted[each["port"]]} for each in ports]}} if ports else {}
 
 
-def advice(words: str) -> str:
-    """What to type next after kind's own words about a failure."""
-    signs: Sequence[tuple[str, str]] = (
-        ("address already in use", "ss -ltnp    # who has the port?"),
-        ("port is already allocated", "docker ps    # which container has the port?"),
-        ("too many open files", "meshcourse doctor --backend kind    # inotify's limits"),
-        ("no space left on device", "docker system df    # then: docker system prune"),
-        ("failed to pull image", "meshcourse images pull    # where there is a network; then `meshcourse images load FILE` here"),
-        ("failed to init node with kubeadm", "docker info    # 8 GB of memory? cgroups v2 for Kubernetes 1.35 and newer?"),
-        ("timed out waiting", "kubectl get pods -A    # with the kubeconfig of `kind get kubeconfig`"),
+def _taken(port: int) -> ClusterError:
+    own = next((each for each in clusters.running() if each.ingress_port == port), None)
+    return ClusterError(
+        f"Port {port} on this machine is in use.",
+        why=f"the embedded cluster {own.name} listens on it" if own else "lessons send requests to it",
+        next=f"meshcourse down --name {own.name}    # then the same again" if own else f"ss -ltnp 'sport = :{port}'",
     )
-    return next((command for sign, command in signs if sign in words.lower()), "kind export logs    # and read kubelet.log there")

@@ -25,4 +25,4 @@ def running() -> tuple[Backend, ...]:
 
 def runs(name: str) -> bool:
     """Whether the cluster `name` can be used as it is."""
-    return any(each.name == name for each in running())
+    return any(each.name == name and not (isinstance(each, Kind) and each.stopped()) for each in running())

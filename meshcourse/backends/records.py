@@ -5,6 +5,7 @@ A name without a record is an embedded cluster: that backend needs no memory but
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -28,6 +29,7 @@ class Record:
     `learner` is whom of several it is for, and `gateway_port` that learner's port of the ingress gateway; 80 is everybody's.
     `source` and `context` say where an existing cluster's kubeconfig came from; `kubernetes` and `istio` which versions a kind cluster
     was asked for; `istioctl` is the program fetched for it; empty means not said.
+    `images` is "made" when a kind cluster's images were made here, and empty for public ones.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Record:
     kubernetes: str = ""
     istio: str = ""
     istioctl: str = ""
+    images: str = ""
     learner: str = ""
     gateway_port: int = settings.HTTP_PORT
     version: str = meshcourse.__version__
@@ -97,9 +100,16 @@ def write_private(path: Path, text: str) -> None:
 
 def forget(record: Record) -> None:
     """Delete the cluster's folder but for its logs."""
-    for path in record.home.iterdir():
+    clear(record.home)
+
+
+def clear(home: Path) -> None:
+    """Delete what is in a cluster's folder but for its logs, and the folder itself when nothing is left."""
+    for path in home.iterdir():
         if path.name != "logs":
             shutil.rmtree(path) if path.is_dir() else path.unlink()
+    with contextlib.suppress(OSError):
+        home.rmdir()
 
 
 def _path(name: str) -> Path:

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from meshcourse.checks.exercises import Witness
+from meshcourse.checks import outcome
+from meshcourse.checks.exercises import Json, Witness
+from meshcourse.checks.outcome import Outcome
 from meshcourse.core import errors
 
 PATIENCE: Final = 6.0
 PUSH: Final = 2.0
 """Seconds in which a policy reaches every proxy, with some to spare."""
-AGAIN: Final = 5
+AGAIN: Final = 2
 """How often what is as expected is asked once more: an Envoy keeps a connection for each of its two workers and each pod it calls."""
 REFUSED: Final = 0
 FORBIDDEN: Final = 403
@@ -26,15 +28,32 @@ FORBIDDEN: Final = 403
 
 @dataclass(frozen=True)
 class Call:
-    """From Deployment `caller` (of the chapter's namespace, or of `namespace`) to `url`."""
+    """From Deployment `caller` (of the chapter's namespace, or of `namespace`) to `url`.
+
+    `host` replaces the Host header; `through` is the `name:port` whose address is connected to in place of the URL's.
+    """
 
     caller: str
     url: str
     method: str = "GET"
     namespace: str = ""
+    host: str = ""
+    through: str = ""
 
     def __str__(self) -> str:
-        return f"{self.method} {self.url} from {self.caller}"
+        return f"{self.method} {f'http://{self.host}/' if self.host else self.url} from {self.caller}"
+
+    @property
+    def arguments(self) -> str:
+        """What curl is told besides `_CURL`."""
+        words = ["-I"] if self.method == "HEAD" else ["-X", self.method] if self.method != "GET" else []
+        words += ["-H", f"Host: {self.host}"] if self.host else []
+        words += ["--connect-to", f"::{self.through}"] if self.through else []
+        return shlex.join([*words, self.url])
+
+
+# A function keeps the script short: it travels in the URL of an exec, and servers bound the length of a URL.
+_CURL: Final = r"""c() { curl -so/dev/null -m3 -w'%{http_code}\n' "$@" || true; }"""
 
 
 def answers(witness: Witness, calls: Iterable[Call], *, times: int = 1) -> dict[Call, list[int]]:
@@ -44,10 +63,8 @@ def answers(witness: Witness, calls: Iterable[Call], *, times: int = 1) -> dict[
     for call in calls:
         by_caller.setdefault((call.caller, call.namespace), []).append(call)
     for (caller, namespace), several in by_caller.items():
-        script = "; ".join(
-            f"curl -s -o /dev/null -m 3 -w '%{{http_code}}\\n' -X {call.method} {shlex.quote(call.url)} || true" for call in several
-        )
-        script = "; ".join([script] * times)
+        script = "; ".join(f"c {call.arguments}" for call in several)
+        script = f"{_CURL}; for turn in {' '.join(map(str, range(times)))}; do {script}; done"
         where = ["-n", namespace] if namespace else []
         done = witness.run("kubectl", "exec", *where, f"deploy/{caller}", "--", "sh", "-c", script, timeout=60.0)
         codes = done.stdout.split()
@@ -83,3 +100,31 @@ def settle(witness: Witness, expected: Mapping[Call, Collection[int]], *, patien
 def words(status: int) -> str:
     """`403`, or that no answer came."""
     return str(status) if status else "no answer"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One call, which answers it may get, and the hint for when it gets another."""
+
+    call: Call
+    wanted: Collection[int]
+    hint: Callable[[Json, int], str]
+
+
+def judged(witness: Witness, found: Json, rules: tuple[Rule, ...]) -> Outcome | None:
+    """The first rule that is broken, as an Outcome; None when all are kept."""
+    got_by = settle(witness, {rule.call: rule.wanted for rule in rules})
+    for rule in rules:
+        got = got_by[rule.call]
+        if got not in rule.wanted:
+            return outcome.not_yet(
+                seen=f"{rule.call}: {words(got)}",
+                expected=" or ".join(words(each) for each in sorted(rule.wanted, reverse=True)),
+                hint=rule.hint(found, got),
+            )
+    return None
+
+
+def always(text: str) -> Callable[[Json, int], str]:
+    """A hint that does not depend on what was seen."""
+    return lambda _found, _got: text

@@ -32,7 +32,13 @@ def heading(outcome: Outcome) -> str:
 def rows(outcome: Outcome) -> tuple[tuple[str, str], ...]:
     """The lines under the heading as (label, text), empty ones left out."""
     seen, expected, hint = _LABELS[outcome.verdict]
-    every = ((seen, outcome.seen), (expected, outcome.expected), (hint, outcome.hint), ("how sure", outcome.bound))
+    every = (
+        ("mind", outcome.note),
+        (seen, outcome.seen),
+        (expected, outcome.expected),
+        (hint, outcome.hint),
+        ("how sure", outcome.bound),
+    )
     return tuple((label, text) for label, text in every if text)
 
 

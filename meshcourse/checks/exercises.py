@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from meshcourse.checks import outcome
 from meshcourse.checks.outcome import Outcome
 from meshcourse.core import errors
 from meshcourse.kube.commands import Completed
@@ -40,7 +39,10 @@ class Witness(Protocol):
         ...
 
     def objects(self, kind: str, *, selector: str = "", namespace: str = "") -> list[Json]:
-        """All objects of a kind in the chapter's namespace that carry the labels of `selector`."""
+        """All objects of a kind in the chapter's namespace that carry the labels of `selector`; `*` stands for every namespace.
+
+        Several kinds with commas between are read by one call.
+        """
         ...
 
     def virtual_service(self, name: str) -> Json | None:
@@ -55,8 +57,10 @@ class Witness(Protocol):
         """Send `n` requests to the ingress gateway and count who answered. Raises TrafficError when none can be sent."""
         ...
 
-    def send(self, n: int, *, host: str = "", path: str = "/", headers: Mapping[str, str] | None = None) -> tuple[Result, ...]:
-        """Send `n` requests to the ingress gateway; one Result for each, with status and latency. Raises as `ask`."""
+    def send(
+        self, n: int, *, host: str = "", path: str = "/", headers: Mapping[str, str] | None = None, at_once: int = 8
+    ) -> tuple[Result, ...]:
+        """Send `n` requests to the ingress gateway, `at_once` at a time; one Result for each. Raises as `ask`."""
         ...
 
     def run(self, *arguments: str, timeout: float = 60.0) -> Completed:
@@ -80,13 +84,17 @@ class Witness(Protocol):
 class Exercise:
     """One exercise: `hints` go from a nudge to nearly the answer; `watches` is how many seconds a check needs that takes over five.
 
-    Whether the check `counts` what arrives at pods: then nobody else may send meanwhile, so the load of panels rests.
+    `objects` are those that the learner writes, as `kind/name`: a manifest that names one of them is an answer to this exercise. `needs`
+    are the Deployments of the chapter that must have a ready pod before anything can be judged, as `name` or `namespace/name`. Whether
+    the check `counts` what arrives at pods: then nobody else may send meanwhile, so the load of panels rests.
     """
 
     number: str
     title: str
     hints: tuple[str, ...]
     check: Callable[[Witness], Outcome]
+    objects: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
     watches: float = 0.0
     counts: bool = False
 
@@ -100,12 +108,3 @@ def find(number: str | float, known: Mapping[str, Exercise]) -> Exercise:
         why=f"the exercises are {', '.join(known)}",
         next=f'lab.check("{next(iter(known), "5.1")}")',
     )
-
-
-def judge(exercise: Exercise, witness: Witness) -> Outcome:
-    """Run the check. Trouble of the cluster's, whatever it is, becomes *cannot tell*: never the learner's fault, never a traceback."""
-    try:
-        return exercise.check(witness)
-    except errors.MeshcourseError as error:
-        why = f"{error.what} {error.why}".strip()
-        return outcome.cannot_tell(exercise.number, why, error.next or "meshcourse status")

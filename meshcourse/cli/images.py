@@ -18,9 +18,10 @@ app = typer.Typer(
 
     \b
     meshcourse images
+    meshcourse images make                               real ones, and kind's node, without any registry
     meshcourse images prune                              delete those pulled by clusters with --images registry
     meshcourse images pull --save course-images.tar      for kind, where there is a network
-    meshcourse images load course-images.tar             into a kind cluster, where there is none
+    meshcourse images load course-images.tar             into Docker or Podman, where there is none
     """,
     invoke_without_command=True,
     rich_markup_mode=None,
@@ -58,11 +59,40 @@ def prune() -> None:
 
     \b
     meshcourse images prune
-    """  # noqa: D301 - \\b tells click to keep the lines
+    """  # noqa: D301 - \b tells click to keep the lines
     from meshcourse.cluster import pruning
 
     freed, kept = pruning.prune()
     display.done(f"{freed / 1e6:.1f} MB freed" + (f"; {kept} kept, which a running cluster has used" if kept else ""))
+
+
+@app.command()
+def make(
+    push: Annotated[str, typer.Option(metavar="HOST/PREFIX", help="Push all of them to a registry of yours as well.")] = "",
+    save: Annotated[Path | None, typer.Option(metavar="FILE", help="Put all of them into one archive as well.")] = None,
+) -> None:
+    """Make real images of the course's programs, and a node image for kind, from this machine's engine and package registries.
+
+    `meshcourse up --backend kind --images made` uses them. They are made once, and kept below the user's cache.
+
+    \b
+    meshcourse images make
+    meshcourse images make --save made.tar              elsewhere: meshcourse images load made.tar
+    meshcourse images make --push registry.example/course
+    """  # noqa: D301 - \b tells click to keep the lines
+    from meshcourse.authoring import course_images
+    from meshcourse.imagemaking import made, registries
+
+    images = made.make(course_images.of_chapters())
+    rows = [(each.references[0], each.title, f"{each.size / 1e6:.0f} MB") for each in images.every]
+    display.table(("image", "what runs in it", "compressed"), rows)
+    if save is not None:
+        made.save(images, save)
+        display.done(f"{len(images.every)} images in {save}: {save.stat().st_size / 1e6:.0f} MB")
+    if push:
+        registries.push(made.store(), images.every, push)
+        display.done(f"{len(images.every)} images are in {push}")
+    display.done(f"{len(images.every)} images are here: {made.size(images) / 1e6:.0f} MB, layers that several share counted once")
 
 
 @app.command()
@@ -77,41 +107,51 @@ def pull(
     \b
     meshcourse images pull
     meshcourse images pull --k8s 1.23 --istio-version 1.13.1 --save course-images.tar
-    """  # noqa: D301 - \\b tells click to keep the lines
+    """  # noqa: D301 - \b tells click to keep the lines
     from meshcourse.authoring import course_images
-    from meshcourse.backends import compatibility, kind_images
+    from meshcourse.backends import compatibility, kind, kind_images
 
     pair = compatibility.choose(k8s, istio_version)
-    wanted = (
-        compatibility.IMAGES[pair.kubernetes],
-        *course_images.named([kind_images.istio_manifest(pair.istio)]),
-        *course_images.of_chapters(),
-    )
+    inside = (*kind_images.of_istio(kind.istioctl(pair)), *course_images.of_chapters())
+    wanted = (compatibility.IMAGES[pair.kubernetes], *inside)
     kind_images.pull(wanted, display.report)
     if save is not None:
         kind_images.save(wanted, save)
         display.done(f"{len(wanted)} images in {save}")
     if cluster := _cluster(name):
-        kind_images.load(cluster.name, wanted[1:])
-        display.done(f"{len(wanted) - 1} images in the cluster {name}")
+        kind_images.give(cluster.name, inside, display.report)
+        display.done(f"{len(inside)} images in the cluster {name}")
     display.done(f"{len(wanted)} images are here")
 
 
 @app.command()
-def load(file: Annotated[Path, typer.Argument(help="An archive that `images pull --save` made.")], name: Name = DEFAULT_NAME) -> None:
+def load(
+    file: Annotated[Path, typer.Argument(help="An archive that `images pull --save` or `images make --save` wrote.")],
+    name: Name = DEFAULT_NAME,
+) -> None:
     """Put an archive's images into Docker or Podman, and into the kind cluster if it runs: no network is needed.
+
+    An archive of made images is put where `meshcourse images make` would have put them: `meshcourse up --backend kind --images made`.
 
     \b
     meshcourse images load course-images.tar
-    """  # noqa: D301 - \\b tells click to keep the lines
+    meshcourse images load made.tar
+    """  # noqa: D301 - \b tells click to keep the lines
+    from meshcourse.authoring import course_images
     from meshcourse.backends import kind_images
     from meshcourse.core.errors import ClusterError
+    from meshcourse.imagemaking import made
 
     if not file.is_file():
         raise ClusterError(f"There is no archive {file}.", next=f"meshcourse images pull --save {file}    # where there is a network")
+    if (images := made.restore(file)) is not None:
+        here = made.find(course_images.of_chapters())
+        older = "" if here else "; they were made by another version of meshcourse, so `meshcourse images make` would make them anew"
+        display.done(f"{len(images.every)} made images are here{older}")
+        return
     kind_images.restore(file)
-    if _cluster(name):
-        kind_images.load_archive(name, file)
+    if cluster := _cluster(name):
+        kind_images.give(cluster.name, (*kind_images.of_istio(cluster.istioctl()), *course_images.of_chapters()), display.report)
     display.done(f"the images of {file} are here")
 
 

@@ -27,8 +27,9 @@ class BackendName(enum.StrEnum):
 
 
 class ImageSource(enum.StrEnum):
-    """Where an embedded cluster's images come from."""
+    """Where a cluster's images come from: `made` is for kind, the others are for embedded."""
 
     TABLE = settings.TABLE
     REGISTRY = settings.REGISTRY
     ISTIO = settings.ISTIOS_OWN
+    MADE = settings.MADE

@@ -27,7 +27,9 @@ IngressPort = Annotated[
 ]
 Images = Annotated[
     ImageSource | None,
-    typer.Option("--images", help="embedded: table (the default); registry: any image is pulled; istio: Istio's own too."),
+    typer.Option(
+        "--images", help="embedded: table, or registry (any image is pulled), or istio (Istio's own too). kind: made, on this machine."
+    ),
 ]
 Egress = Annotated[
     bool, typer.Option("--egress", help="embedded: let pods reach addresses outside the cluster, by this machine's network.")
@@ -69,9 +71,11 @@ def up(  # noqa: PLR0913, PLR0917 - each is an option
     meshcourse up --egress                          pods may call what this machine can call (TCP and DNS)
     meshcourse up --images istio                    and Istio's own pilot and proxyv2, with the metrics of its own Envoy
     meshcourse up --backend kind --k8s 1.28         a kind cluster (Docker or Podman), with the Istio that goes with it
+    meshcourse up --backend kind --images made      with images made on this machine: no public registry is asked
     meshcourse up --name team --backend existing --kubeconfig ~/.kube/config --context team
     meshcourse up --name ada --backend existing --kubeconfig FILE --learner ada       one of thirty on one cluster
     """  # noqa: D301 - \\b tells click to keep the lines
+    from meshcourse.authoring import course_images
     from meshcourse.backends import compatibility, lookup, records
     from meshcourse.backends.existing import Existing
     from meshcourse.backends.kind import Kind
@@ -87,7 +91,13 @@ def up(  # noqa: PLR0913, PLR0917 - each is an option
         istioctl = str(releases.istioctl(compatibility.whole(istio_version))) if istio_version else ""
         use(Existing(name, kubeconfig, context, ingress, istioctl=istioctl, learner=learner), profile=istio or NO_ISTIO, yes=yes)
     elif wanted is BackendName.KIND:
-        found = Kind(name, k8s, istio_version).up(display.report)
+        if images not in {None, ImageSource.MADE}:
+            raise ClusterError(
+                f"--images {images} is for the embedded cluster.",
+                why="a kind cluster pulls any image",
+                next="meshcourse up ... --images made    # or without --images: public ones",
+            )
+        found = Kind(name, k8s, istio_version, images or "", course_images.of_chapters()).up(display.report)
         display.done(f"cluster {name}: {found.api_url} (kind)")
         install(name, istio or settings.DEFAULT_PROFILE)
     else:
@@ -143,6 +153,12 @@ def start(name: str, *, api_port: int, ingress_port: int, images: ImageSource | 
     from meshcourse.cluster import clusters
 
     clusters.check_name(name)
+    if images is ImageSource.MADE:
+        raise ClusterError(
+            "--images made is for the kind backend.",
+            why="the embedded cluster runs the same programs without images",
+            next=f"meshcourse up{named(name)} --backend kind --images made",
+        )
     if not isinstance(lookup.find(name), Embedded):
         found = lookup.find(name).status()
         display.done(f"cluster {name}: {found.api_url} ({found.backend})")

@@ -22,6 +22,8 @@ HTTP_PORT: Final = 80
 TABLE: Final = "table"
 REGISTRY: Final = "registry"
 ISTIOS_OWN: Final = "istio"
+MADE: Final = "made"
+"""Where a kind cluster's images come from when it asks no public registry: they are made on this machine."""
 IMAGE_SOURCES: Final = (TABLE, REGISTRY, ISTIOS_OWN)
 """Where an embedded cluster's images come from: the node's own table; registries, with the table behind them and Istio from the table;
 registries for Istio too, whose own Envoy then takes the place of the upstream one."""

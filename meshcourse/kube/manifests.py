@@ -5,14 +5,24 @@ Pure: no cluster, no files but `load`.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import yaml
 
 from meshcourse.core import errors
 
 Json = dict[str, Any]
+
+_IMAGE: Final = re.compile(r"^\s*(?:-\s+)?\"?image\"?:\s*\"?([^\s\",]+)\"?\s*$", re.MULTILINE)
+
+
+def images(texts: Iterable[str]) -> tuple[str, ...]:
+    """Images that YAML texts name, each once, `auto` (Istio's own word in a gateway's pod) left out."""
+    found = (name for text in texts for name in _IMAGE.findall(text))
+    return tuple(sorted({name for name in found if name != "auto"}))
 
 
 def load(path: Path) -> tuple[Json, ...]:

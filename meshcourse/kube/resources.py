@@ -21,6 +21,7 @@ from meshcourse.kube.commands import Completed, Report
 from meshcourse.kube.connection import Connection
 
 FIELD_MANAGER: Final = "meshcourse"
+_APPLY: Final = ("kubectl", "apply", "--server-side", "--force-conflicts", f"--field-manager={FIELD_MANAGER}", "-f", "-")
 # kubectl prints a Status as `Error from server (Reason): message`; these are the codes that the reasons stand for.
 _CODES: Final = {
     "BadRequest": 400,
@@ -49,11 +50,24 @@ def apply(connection: Connection, manifest: str | Path, *, namespace: str | None
     if not manifests.parse(text, source=source):
         return ()
     text = _as_served(connection, text)
-    arguments = ["kubectl", "apply", "--server-side", "--force-conflicts", f"--field-manager={FIELD_MANAGER}", "-f", "-"]
-    done = commands.run(connection, [*arguments, *_in(namespace)], text=text, timeout=60.0)
+    done = commands.run(connection, [*_APPLY, *_in(namespace)], text=text, timeout=60.0)
     if done.code != 0:
         raise refusal(done, source)
     return tuple(done.stdout.splitlines())
+
+
+def rehearse(connection: Connection, manifest: str | Path, *, namespace: str | None = None) -> None:
+    """Ask the API server whether it would take every object of a manifest that has several; nothing is stored. Raises as `apply`.
+
+    A manifest that makes a namespace or a kind is not asked about: its other objects may need those first.
+    """
+    text, source = (manifest.read_text(encoding="utf-8"), str(manifest)) if isinstance(manifest, Path) else (manifest, "the manifest")
+    every = manifests.parse(text, source=source)
+    if len(every) < 2 or {str(each.get("kind")) for each in every} & {"Namespace", "CustomResourceDefinition"}:  # noqa: PLR2004 - several
+        return
+    done = commands.run(connection, [*_APPLY, "--dry-run=server", *_in(namespace)], text=_as_served(connection, text), timeout=60.0)
+    if done.code != 0:
+        raise refusal(done, source)
 
 
 def delete(connection: Connection, manifest: str | Path, *, namespace: str | None = None) -> tuple[str, ...]:

@@ -34,11 +34,12 @@ class LiveWitness:
         return json.loads(text) if text.strip() else None
 
     def objects(self, kind: str, *, selector: str = "", namespace: str = "") -> list[Json]:
-        """All objects of a kind that carry the labels of `selector`."""
+        """All objects of a kind, or of several with commas between, that carry the labels of `selector`; `*` stands for every namespace."""
         return list(json.loads(self._get(kind, *(("-l", selector) if selector else ()), namespace=namespace))["items"])
 
     def _get(self, *arguments: str, namespace: str) -> str:
-        done = commands.run(self.connection, ["kubectl", "-n", namespace or self.namespace, "get", *arguments, "-o", "json"], timeout=30.0)
+        where = ["-A"] if namespace == "*" else ["-n", namespace or self.namespace]
+        done = commands.run(self.connection, ["kubectl", "get", *where, *arguments, "-o", "json"], timeout=30.0)
         if done.code:
             raise resources.refusal(done, f"the request for {arguments[0]}")
         return done.stdout
@@ -57,9 +58,12 @@ class LiveWitness:
         """Send `n` requests now, and count by version."""
         return requests.counted(self.send(n, host=host, headers=headers))
 
-    def send(self, n: int, *, host: str = "", path: str = "/", headers: Mapping[str, str] | None = None) -> tuple[Result, ...]:
-        """Send `n` requests now."""
-        return requests.answers(n, Target(self.connection.ingress_url + path, host=host, headers=dict(headers or {})))
+    def send(
+        self, n: int, *, host: str = "", path: str = "/", headers: Mapping[str, str] | None = None, at_once: int = requests.IN_FLIGHT
+    ) -> tuple[Result, ...]:
+        """Send `n` requests now, `at_once` at a time."""
+        target = Target(self.connection.ingress_url + path, host=host, headers=dict(headers or {}))
+        return requests.answers(n, target, at_once=at_once)
 
     def run(self, *arguments: str, timeout: float = 60.0) -> Completed:
         """Run kubectl or istioctl in the chapter's namespace."""

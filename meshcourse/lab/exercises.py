@@ -8,12 +8,13 @@ from __future__ import annotations
 import contextlib
 
 from meshcourse.checks import chapters as registry
-from meshcourse.checks import exercises
+from meshcourse.checks import exercises, judging
+from meshcourse.checks import submissions as answered
 from meshcourse.checks.display import Card
 from meshcourse.checks.exercises import Exercise
 from meshcourse.core import errors
 from meshcourse.course import chapters, passed, solutions
-from meshcourse.lab import panels, session, waiting
+from meshcourse.lab import panels, session, submissions, waiting
 from meshcourse.lab.cluster_view import LiveWitness
 from meshcourse.lab.requests import Sentence
 from meshcourse.lab.start import say
@@ -22,11 +23,17 @@ _given: dict[str, int] = {}
 
 
 def check(number: str | float = "") -> Card:
-    """Judge the exercise by what the mesh does now. Raises CourseError for a number that is no exercise."""
+    """Judge the exercise by what the mesh does now. Raises CourseError for a number that is no exercise.
+
+    Where the newest answer was refused, the mesh does what an older one says; the card says so.
+    """
     begun = session.current()
     exercise, witness = _find(number, "check"), LiveWitness(begun.connection, begun.namespace)
     with panels.resting() if exercise.counts else contextlib.nullcontext():
-        found = waiting.shown(lambda: exercises.judge(exercise, witness), f"checking {number}", exercise.watches)
+        found = waiting.shown(lambda: judging.judge(exercise, witness), f"checking {number}", exercise.watches)
+    refused = submissions.MADE.pending(exercise, registry.EXERCISES)
+    if refused is not None:
+        found = answered.remarked(found, refused, submissions.judged_at(exercise, witness))
     if found.passed:
         _note(exercise.number)
     return Card(found)

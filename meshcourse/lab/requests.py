@@ -113,10 +113,10 @@ def traffic(
     return Traffic(counted(found), time.monotonic() - started)
 
 
-def answers(n: int, target: Target) -> tuple[Result, ...]:
-    """`n` requests, eight at a time, each labelled with the version that its header `x-version` or its page names."""
+def answers(n: int, target: Target, *, at_once: int = IN_FLIGHT) -> tuple[Result, ...]:
+    """`n` requests, `at_once` at a time, each labelled with the version that its header `x-version` or its page names."""
     label = labels.only(labels.first(labels.header("x-version"), labels.body()))
-    return background.run(sender.send(target, pacing.closed(requests=n), label=label, in_flight=min(IN_FLIGHT, n)))
+    return background.run(sender.send(target, pacing.closed(requests=n), label=label, in_flight=min(at_once, n)))
 
 
 def counted(results: tuple[Result, ...]) -> Tally:

@@ -15,7 +15,7 @@ from typing import Final
 from meshcourse.core import errors
 from meshcourse.course import chapters
 from meshcourse.kube import commands, resources
-from meshcourse.lab import session
+from meshcourse.lab import session, submissions
 from meshcourse.lab.start import say
 from meshcourse.measure import access_logs, proxy_stats
 from meshcourse.mesh import propagation
@@ -61,10 +61,11 @@ def sh(command: str, *, timeout: float = 600.0) -> None:
 def apply(manifest: str | Path) -> None:
     """Apply YAML text, or a file of the chapter's manifests, and wait until the ingress gateway has taken it in.
 
-    Text that holds only comments applies nothing. Raises MeshError for broken YAML, KubernetesError when it is refused.
+    Text that holds only comments applies nothing; of several objects all are applied, or none. Raises MeshError for broken YAML,
+    KubernetesError when it is refused.
     """
     begun = session.current()
-    lines = resources.apply(begun.connection, _readable(manifest), namespace=begun.namespace)
+    lines = submissions.apply(begun.connection, _readable(manifest), namespace=begun.namespace)
     if not lines:
         say("○ nothing to apply yet: the manifest is empty")
         return

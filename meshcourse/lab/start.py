@@ -18,7 +18,7 @@ from meshcourse.course import chapters, passed, progress
 from meshcourse.course.chapters import Chapter
 from meshcourse.kube import api_versions, commands, resources
 from meshcourse.kube.connection import Connection
-from meshcourse.lab import bash_cells, istio_before, session
+from meshcourse.lab import bash_cells, istio_before, session, submissions
 from meshcourse.lab.session import Session
 from meshcourse.mesh import propagation, tenancy
 from meshcourse.mesh.injection import namespaces, sidecars
@@ -46,6 +46,7 @@ def chapter(key: str) -> None:
     if connection.learner:
         _must_be_shared(wanted)
     begun = session.begin(wanted.belonging_to(connection.learner), connection)
+    submissions.watch_cells()
     wanted = begun.chapter
     if wanted.profile:
         _istio(begun.connection, wanted)

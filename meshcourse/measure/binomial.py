@@ -5,12 +5,17 @@ Envoy draws a random number for every request, so n requests over a weight p are
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Final
 
 FALSE_ALARM: Final = 1e-4
 """A right answer may be called wrong once in ten thousand checks, not more often."""
+MISSED: Final = 1e-2
+"""The nearest wrong answer that matters may pass once in a hundred checks, not more often."""
+_STEP: Final = 20
 
 
 @dataclass(frozen=True)
@@ -87,3 +92,75 @@ def requests_to_tell(wanted: float, other: float, *, false_alarm: float = FALSE_
             return n
         n = round(n * steps[turn % 3])
     return n
+
+
+@dataclass(frozen=True)
+class Trial:
+    """How many requests to send, and which counts to accept: `low` to `high` of `n`, for a right share of `wanted`.
+
+    A right answer falls outside with probability `false_alarm` at most, and the nearest wrong share, `other`, inside with `missed` at most.
+    """
+
+    n: int
+    low: int
+    high: int
+    wanted: float
+    other: float
+    false_alarm: float
+    missed: float
+
+    def __contains__(self, count: object) -> bool:
+        """Whether `count` of `n` is accepted."""
+        return isinstance(count, int) and self.low <= count <= self.high
+
+    def __str__(self) -> str:
+        """Both chances, in one sentence."""
+        right, wrong = (f"once in {1 / chance:,.0f} checks" for chance in (self.false_alarm, self.missed))
+        return (
+            f"{self.n:,} requests, {self.low:,} to {self.high:,} are accepted: {_percent(self.wanted)} is refused at most {right}, "
+            f"and {_percent(self.other)} passes at most {wrong} (exact binomial bounds)"
+        )
+
+
+@functools.cache
+def share_is(wanted: float, other: float, *, false_alarm: float = FALSE_ALARM, missed: float = MISSED) -> Trial:
+    """The smallest trial (in steps of 20 requests) that tells a share of `wanted` from `other`, and from one as far on the other side.
+
+    `wanted` lies between 0 and 1. Raises ValueError for equal shares.
+    """
+    across = 2 * wanted - other
+    n = _about(wanted, other, false_alarm, missed)
+    while True:
+        band = accepted(n, wanted, false_alarm=false_alarm)
+        wrong = max(probability_between(n, each, band.low, band.high) for each in (other, across) if 0.0 <= each <= 1.0)
+        if wrong <= missed:
+            return Trial(n, band.low, band.high, wanted, other, false_alarm, missed)
+        n += _STEP
+
+
+@functools.cache
+def share_at_most(wanted: float, other: float, *, false_alarm: float = FALSE_ALARM, missed: float = MISSED) -> Trial:
+    """The smallest trial that accepts any share up to `wanted` and refuses `other`, which is larger. Raises ValueError when it is not."""
+    if not wanted < other:
+        message = f"the wrong share must be the larger one; got {wanted} and {other}"
+        raise ValueError(message)
+    n = _about(wanted, other, 2 * false_alarm, missed)
+    while True:
+        high = n - _cut(n, 1.0 - wanted, false_alarm)
+        if probability_between(n, other, 0, high) <= missed:
+            return Trial(n, 0, high, wanted, other, false_alarm, missed)
+        n += _STEP
+
+
+def _about(wanted: float, other: float, false_alarm: float, missed: float) -> int:
+    """A number of requests a little below what it takes, by the normal approximation."""
+    if wanted == other:
+        message = "two equal shares cannot be told apart by any number of requests"
+        raise ValueError(message)
+    quantile = NormalDist().inv_cdf
+    spread = quantile(1 - false_alarm / 2) * math.sqrt(wanted * (1 - wanted)) + quantile(1 - missed) * math.sqrt(other * (1 - other))
+    return max(_STEP, round(0.9 * (spread / (other - wanted)) ** 2 / _STEP) * _STEP)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:g} %"

@@ -337,6 +337,8 @@ lab.check("9.2")
 # * `http://files.example/public/...` is answered,
 # * every other page of `files.example` gets **403** from the sidecar, without leaving the pod,
 # * all other sites stay shut out.
+#
+# A rule can answer by itself, without sending the request anywhere: `directResponse: {status: 418}` stands in place of its `route:`.
 
 # %% tags=["exercise"] exercise="9.3"
 lab.apply("""

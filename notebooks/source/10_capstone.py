@@ -100,7 +100,7 @@ lab.traffic(200, host="checkout.example.com")
 # First the users. Change the VirtualService **`checkout`** so that
 #
 # * **everybody** is served by v1, at once;
-# * whoever sends the header `x-tester: yes` still gets v2: you will need it for looking further.
+# * whoever sends the header `x-tester: yes` still gets v2: you will need it for looking further. (In YAML a bare `yes` means true. The text is written `'yes'`.)
 #
 # Watch the board while you do it: success and latency recover within five seconds. The share of v2 does not, of course.
 
@@ -144,7 +144,7 @@ lab.check("10.1")
 # ## Exercise 10.2 · Save the release
 #
 # Bring v2 back to **half** of the users, in steps if you like, and bound it so that **all four objectives** hold. You may change the VirtualService `checkout` and the
-# DestinationRule `checkout`, and nothing else: no pod is touched.
+# DestinationRule `checkout`, and nothing else: no pod is touched, and subset v2 stays the whole release, all three pods.
 #
 # The check sends the same load as the board, which rests meanwhile, and judges by the same objectives. Change one thing at a time and look at the board: each of
 # your cures moves another line. If you are stuck, `lab.hint("10.2")` helps step by step.

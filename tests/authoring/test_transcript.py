@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from meshcourse.authoring import transcript
@@ -28,8 +29,8 @@ def read(*cells: dict[str, Any], variant: Variant = Variant.SOLVED) -> transcrip
     return transcript.read({"cells": [{"cell_type": "markdown", "source": "# Title"}, start, *cells]}, variant)
 
 
-PASSED = cell('lab.check("5.1")', result(Card(outcome.passed("5.1", "it works"))), seconds=4.0)
-UNTOUCHED = cell("lab.check('5.2')", result(Card(outcome.not_attempted("5.2", "no VirtualService"))), seconds=0.5)
+PASSED = cell('lab.check("5.1")', result(Card(replace(outcome.passed("it works"), exercise="5.1"))), seconds=4.0)
+UNTOUCHED = cell("lab.check('5.2')", result(Card(replace(outcome.not_attempted("no VirtualService"), exercise="5.2"))), seconds=0.5)
 
 
 def test_times_and_verdicts_are_read() -> None:

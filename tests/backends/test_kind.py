@@ -1,20 +1,25 @@
 """The kind backend against recorded programs: every command line, every failure that Docker and kind are known for, every message.
 
-No Docker runs here. `kind`, `docker` and `podman` are scripts on PATH that note their words and answer as the real ones do; what the real
-kind makes of kind-config.yaml is in test_real_kind.py.
+No Docker runs here. `kind`, `docker` and `podman` are scripts on PATH that note their words and answer with what the real ones printed:
+recordings/ is written by tests/real_kind/record.py. The real thing is in tests/real_kind.
 """
 
 from __future__ import annotations
 
+import http.server
+import json
+import shlex
+import shutil
 import stat
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from meshcourse.backends import compatibility, containers, kind, kind_images, lookup, readiness, records
+from meshcourse.backends import compatibility, containers, kind, kind_failures, kind_images, lookup, readiness, records
 from meshcourse.backends.containers import Engine
 from meshcourse.backends.kind import Kind
 from meshcourse.backends.records import Record
@@ -22,11 +27,35 @@ from meshcourse.core.errors import ClusterError, MissingPrerequisite
 
 KUBECONFIG = """{apiVersion: v1, kind: Config, current-context: lab, contexts: [{name: lab, context: {cluster: lab, user: lab}}],
 clusters: [{name: lab, cluster: {server: "https://127.0.0.1:40000"}}], users: [{name: lab, user: {}}]}"""
+RECORDINGS = Path(__file__).parent / "recordings"
+DOCKERS = ["docker-20.10", "docker-28.2"]
 MAKES = f"""
 mkdir -p "$HOME"; given="$*"; while [ $# -gt 0 ]; do [ "$1" = --kubeconfig ] && echo '{KUBECONFIG}' > "$2"; shift; done; set -- $given
 case "$given" in create*) echo lab > "$HOME/clusters";; delete*) rm -f "$HOME/clusters";;
-"get clusters") cat "$HOME/clusters" 2>/dev/null || true;; esac
+"get clusters") cat "$HOME/clusters" 2>/dev/null || true;; version) echo "kind v0.33.0 go1.26.8 linux/amd64";; esac
 """
+NODE = """case "$*" in
+"ps --all --quiet --filter label=io.x-k8s.kind.cluster=lab") echo 0123;;
+inspect*0123) echo '[{"Name": "/lab-control-plane", "State": {"Status": "STATE"},
+  "NetworkSettings": {"Networks": {"kind": {"IPAddress": "172.18.0.2"}}}}]';;
+"image inspect"*) exit 1;;
+esac"""
+"""A Docker with the one node of the cluster lab, in STATE, and without any image."""
+TOOLS = ("cat", "mkdir", "rm", "sh")
+"""What the scripts need: an engine that this machine has in /usr/bin must not be found."""
+
+
+def recording(file: str, name: str) -> dict[str, Any]:
+    """What a real program printed."""
+    found: dict[str, Any] = json.loads((RECORDINGS / f"{file}.json").read_text())[name]
+    return found
+
+
+def answer(file: str, name: str) -> str:
+    """A script that prints what the real program printed, and ends as it ended."""
+    found = recording(file, name)
+    output, errors = shlex.quote(found["output"]), shlex.quote(found["errors"])
+    return f"printf %s {output}; printf %s {errors} >&2; exit {found['code']}"
 
 
 class Machine:
@@ -52,8 +81,10 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     """docker, kind and the fetched istioctl of 1.18.2 are there; the state and the cache are the test's own."""
     folder = tmp_path / "bin"
     folder.mkdir()
+    for tool in TOOLS:
+        (folder / tool).symlink_to(str(shutil.which(tool)))
     for name, value in {
-        "PATH": f"{folder}:/usr/bin:/bin",
+        "PATH": folder,
         "MESHCOURSE_STATE": tmp_path / "state",
         "MESHCOURSE_CACHE": tmp_path / "cache",
     }.items():
@@ -61,13 +92,33 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.delenv(containers.PROVIDER, raising=False)
     made = Machine(folder)
-    made.has("docker")
+    made.has("docker", NODE.replace("STATE", "running"))
     made.has("kind", MAKES)
     program = tmp_path / "cache" / "istioctl" / "1.18.2" / "istioctl"
     program.parent.mkdir(parents=True)
     program.write_text("#!/bin/sh\necho '        image: docker.io/istio/pilot:1.18.2'\n")
     program.chmod(0o755)
     return made
+
+
+@pytest.fixture
+def ready() -> Iterator[str]:
+    """The URL of something that says ok to everything, as an API server that is ready does to /readyz."""
+
+    class Answer(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", "2")
+            self.end_headers()
+            self.wfile.write(b"ok")
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Answer) as server:
+        threading.Thread(target=server.serve_forever).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
 
 
 LAB = Kind("lab", "1.28", free=lambda port, _: port > 1024)
@@ -82,13 +133,22 @@ def test_up_creates_with_the_image_the_config_and_a_kubeconfig_of_its_own(machin
     found = LAB.up(told.append)
     home = records.Record("lab", "kind", 0).home
     files = f"--config {home}/kind-config.yaml --kubeconfig {home}/kubeconfig"
+    image = compatibility.IMAGES["1.28"]
+    nodes = ["docker ps --all --quiet --filter label=io.x-k8s.kind.cluster=lab", "docker inspect --type container 0123"]
     assert machine.said == [
         "docker info",
+        "kind version",
         "kind get clusters",
-        f"kind create cluster --name lab --image {compatibility.IMAGES['1.28']} {files} --wait 180s",
+        f"docker image inspect {image}",
+        f"docker image inspect {image.partition('@')[0]}",
+        f"kind create cluster --name lab --image {image} {files} --wait 180s",
+        *nodes,
         "docker info",
-        "docker ps --all --filter label=io.x-k8s.kind.cluster=lab --format {{.Names}} {{.State}}",
+        "docker image inspect docker.io/istio/pilot:1.18.2",
+        "docker info",
+        *nodes,
     ]
+    assert "  (minutes the first time: the image is 0.4 GB)".strip() in " ".join(told)
     assert (found.backend, found.api_url, found.ingress_url) == ("kind", "https://127.0.0.1:40000", "http://127.0.0.1:31718")
     assert any("guide's newer track" in line for line in told)
     assert ports(yaml.safe_load((home / "kind-config.yaml").read_text())) == [31718]
@@ -108,8 +168,9 @@ def test_up_again_creates_nothing_and_down_deletes(machine: Machine) -> None:
     LAB.up(silent)
     assert sum(line.startswith("kind create") for line in machine.said) == 1
     assert Kind("lab").down(silent)
-    assert machine.said[-1] == "kind delete cluster --name lab"
+    assert "kind delete cluster --name lab" in machine.said
     assert records.find("lab") is None
+    assert not records.Record("lab", "kind", 0).home.exists()
     assert not Kind("lab").down(silent)
 
 
@@ -137,31 +198,32 @@ def test_other_versions_under_the_same_name_are_refused(machine: Machine) -> Non
 
 def test_podman_is_taken_where_docker_is_not_and_kind_is_told(machine: Machine) -> None:
     (machine.folder / "docker").unlink()
-    machine.has("podman")
+    machine.has("podman", NODE.replace("STATE", "running"))
     LAB.up(silent)
     assert "podman info" in machine.said
     assert any(line.startswith("(podman) kind create cluster") for line in machine.said)
 
 
 def test_the_variable_chooses_podman_although_docker_answers(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
-    machine.has("podman")
+    machine.has("podman", NODE.replace("STATE", "running"))
     monkeypatch.setenv(containers.PROVIDER, "podman")
     LAB.up(silent)
     assert not any("docker info" in line for line in machine.said)
 
 
+@pytest.mark.parametrize("docker", DOCKERS)
 @pytest.mark.parametrize(
-    ("words", "next_step"),
+    ("name", "why", "next_step"),
     [
-        ("Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?", "systemctl start docker"),
-        ("permission denied while trying to connect to the Docker daemon socket", "usermod -aG docker"),
+        ("info: nothing listens", "Cannot connect to the Docker daemon", "systemctl start docker"),
+        ("info: no rights", "permission denied while trying to connect", "usermod -aG docker"),
     ],
 )
-def test_an_engine_that_does_not_answer_says_why(machine: Machine, words: str, next_step: str) -> None:
-    machine.has("docker", f'echo "{words}" >&2; exit 1')
+def test_an_engine_that_does_not_answer_says_why(machine: Machine, docker: str, name: str, why: str, next_step: str) -> None:
+    machine.has("docker", answer(docker, name))
     with pytest.raises(MissingPrerequisite, match="No container engine") as refused:
         LAB.up(silent)
-    assert words in refused.value.why
+    assert f"docker: {why}" in refused.value.why
     assert "podman: it is not installed" in refused.value.why
     assert next_step in refused.value.next
 
@@ -174,32 +236,104 @@ def test_without_any_engine_the_command_that_brings_one_is_said(machine: Machine
 
 
 @pytest.mark.parametrize(
+    ("name", "why", "next_step"),
+    [
+        ("create: no network", "failed to pull image", "meshcourse up ... --images made"),
+        ("create: the port is taken", "port is already allocated", "docker ps"),
+    ],
+)
+def test_a_real_failure_of_kind_is_shown_from_its_error_on(machine: Machine, name: str, why: str, next_step: str) -> None:
+    machine.has("kind", f'case "$*" in create*) {answer("kind-0.33", name)};; version) {answer("kind-0.33", "version")};; esac')
+    with pytest.raises(ClusterError, match="could not create") as refused:
+        LAB.up(silent)
+    assert refused.value.why.startswith("ERROR: failed to create cluster")
+    assert why in refused.value.why
+    assert next_step in refused.value.next
+    assert machine.said[-1] == "kind delete cluster --name lab"
+    assert not records.Record("lab", "kind", 0).home.exists()
+
+
+@pytest.mark.parametrize(
     ("words", "next_step"),
     [
-        ("Bind for 127.0.0.1:31718 failed: port is already allocated", "docker ps"),
         ("listen tcp4 127.0.0.1:31718: bind: address already in use", "ss -ltnp"),
-        ('ERROR: failed to create cluster: failed to pull image "kindest/node:v1.28.15"', "meshcourse images pull"),
-        ("inotify_init: too many open files", "meshcourse doctor --backend kind"),
+        ("inotify_init: too many open files", "fs.inotify.max_user_instances"),
         ("write /var/lib/docker: no space left on device", "docker system df"),
+        ("exec /usr/local/bin/entrypoint: exec format error", "Architecture"),
+        ("runc create failed: unable to start container process: unable to apply caps: operation not permitted", "docs/kind.md"),
+        ("Cannot connect to the Docker daemon at unix:///var/run/docker.sock", "systemctl start docker"),
         ("ERROR: failed to create cluster: failed to init node with kubeadm", "docker info"),
         ("something else", "kind export logs"),
     ],
 )
-def test_a_failure_of_kind_keeps_its_words_and_says_what_to_type(machine: Machine, words: str, next_step: str) -> None:
-    machine.has("kind", f"case \"$*\" in create*) echo '{words}' >&2; exit 1;; esac")
-    with pytest.raises(ClusterError, match="could not create") as refused:
-        LAB.up(silent)
-    assert words in refused.value.why
-    assert next_step in refused.value.next
-    assert records.find("lab") is None
+def test_words_of_a_failure_lead_to_what_to_type(words: str, next_step: str) -> None:
+    assert next_step in kind_failures.advice(words)
 
 
-def test_nodes_are_shown_with_their_state(machine: Machine) -> None:
+def test_of_a_long_failure_the_first_line_and_the_last_are_shown() -> None:
+    shown = kind_failures.reason("\n".join(["a warning", "ERROR: failed to init node", *(f"line {number}" for number in range(200))]))
+    assert shown.splitlines()[:2] == ["ERROR: failed to init node", "..."]
+    assert shown.splitlines()[-1] == "line 199"
+    assert len(shown.splitlines()) < 20
+
+
+@pytest.mark.parametrize("docker", DOCKERS)
+@pytest.mark.parametrize(("state", "word"), [("running", ""), ("exited", "start"), ("paused", "unpause")])
+def test_nodes_that_have_stopped_start_again(machine: Machine, ready: str, docker: str, state: str, word: str) -> None:
     LAB.up(silent)
-    machine.has("docker", 'case "$*" in ps*) echo "lab-control-plane exited";; esac')
-    assert [(each.name, each.state) for each in Kind("lab").status().components] == [("lab-control-plane", "exited")]
+    before = len(machine.said)
+    found = recording(docker, f"inspect: {state}")["output"].replace("/recorded", "/lab-control-plane").replace("bridge", "kind")
+    (machine.folder / "state").write_text(found)
+    machine.has("docker", NODE.partition("inspect*")[0] + f"inspect*) cat {machine.folder}/state;;\nesac")
+    kubeconfig = records.Record("lab", "kind", 0).kubeconfig
+    kubeconfig.write_text(KUBECONFIG.replace("https://127.0.0.1:40000", ready))
+    assert [(each.name, each.state) for each in Kind("lab").status().components] == [("lab-control-plane", state)]
+    told: list[str] = []
+    LAB.up(told.append)
+    assert [line for line in machine.said[before:] if "lab-control-plane" in line] == ([f"docker {word} lab-control-plane"] if word else [])
+    assert ("its nodes had stopped: they start again" in told) is bool(word)
+
+
+def test_without_an_engine_no_node_is_shown(machine: Machine) -> None:
+    LAB.up(silent)
     machine.has("docker", "exit 1")
     assert Kind("lab").status().components == ()
+
+
+def test_kind_on_path_that_is_too_old_is_not_used(machine: Machine, tmp_path: Path) -> None:
+    machine.has("kind", MAKES.replace("v0.33.0", "v0.23.0"))
+    ours = tmp_path / "cache" / "kind" / kind.KIND.version / "kind"
+    ours.parent.mkdir(parents=True)
+    shutil.copy(machine.folder / "kind", ours)
+    ours.write_text(ours.read_text().replace("kind $*", "ours $*"))
+    told: list[str] = []
+    LAB.up(told.append)
+    assert any("kind v0.23 on PATH cannot make nodes" in line for line in told)
+    assert any(line.startswith("ours create cluster") for line in machine.said)
+
+
+def test_a_loaded_node_image_is_used_by_its_tag(machine: Machine) -> None:
+    plain = compatibility.IMAGES["1.28"].partition("@")[0]
+    machine.has("docker", f'[ "$*" = "image inspect {plain}" ] && exit 0\n{NODE.replace("STATE", "running")}')
+    told: list[str] = []
+    LAB.up(told.append)
+    assert any(f"--image {plain} " in line for line in machine.said)
+    assert not any("the image is 0.4 GB" in line for line in told)
+
+
+def test_what_the_engine_has_is_put_into_a_new_clusters_nodes(machine: Machine) -> None:
+    machine.has("docker", f'[ "$*" = "image inspect nginx:1.27" ] && exit 0\n{NODE.replace("STATE", "running")}')
+    Kind("lab", "1.28", course=("nginx:1.27", "tomcat"), free=LAB.free).up(silent)
+    assert "kind load docker-image --name lab nginx:1.27" in machine.said
+
+
+def test_images_are_made_for_todays_pair_only(machine: Machine) -> None:
+    with pytest.raises(ClusterError, match=r"made for Kubernetes 1\.36") as refused:
+        Kind("lab", "1.28", images="made").up(silent)
+    assert "--images made --k8s 1.36" in refused.value.next
+    LAB.up(silent)
+    with pytest.raises(ClusterError, match="was made with public images"):
+        Kind("lab", images="made").up(silent)
 
 
 # -- ports -------------------------------------------------------------------------------------------------------------------------------
@@ -218,7 +352,7 @@ def test_ports_that_cannot_be_had_are_left_out_but_the_lessons_own() -> None:
     told: list[str] = []
     assert ports(kind.adapted(config(), lambda _: True, told.append)) == [31718, 80, 443]
     assert ports(kind.adapted(config(), lambda port: port != 80, told.append)) == [31718, 443]
-    assert told == ["port 80 is not to be had: left out"]
+    assert told == ["port 80 is in use; not mapped"]
     with pytest.raises(ClusterError, match="31718"):
         kind.adapted(config(), lambda port: port != 31718, told.append)
 
@@ -260,29 +394,31 @@ def test_a_real_gateway_is_given_them(cluster: Any) -> None:
 
 
 def test_only_images_that_are_not_here_are_pulled(machine: Machine) -> None:
-    machine.has("docker", 'case "$*" in "image inspect b") exit 1;; esac')
+    machine.has("docker", f'case "$*" in "image inspect b") {answer("docker-20.10", "image inspect: absent")};; esac')
     kind_images.pull(["a", "b"], silent)
     assert [line for line in machine.said if "pull" in line] == ["docker pull b"]
 
 
-def test_a_pull_that_fails_keeps_the_engines_words(machine: Machine) -> None:
-    machine.has("docker", 'case "$*" in image*) exit 1;; pull*) echo "toomanyrequests: pull rate limit" >&2; exit 1;; esac')
+@pytest.mark.parametrize("docker", DOCKERS)
+def test_a_pull_that_fails_keeps_the_engines_words_and_names_the_other_way(machine: Machine, docker: str) -> None:
+    machine.has("docker", f'case "$*" in image*) exit 1;; pull*) {answer(docker, "pull: no network")};; esac')
     with pytest.raises(ClusterError, match="docker pull a") as refused:
         kind_images.pull(["a"], silent)
-    assert "toomanyrequests" in refused.value.why
+    assert "network is unreachable" in refused.value.why
+    assert "meshcourse images make" in refused.value.next
 
 
-def test_images_are_carried_in_a_file_and_loaded_into_the_nodes(machine: Machine, tmp_path: Path) -> None:
+def test_images_are_carried_in_a_file(machine: Machine, tmp_path: Path) -> None:
+    machine.has("docker", 'case "$*" in "image inspect kindest/node:v1") exit 1;; esac')
     file = tmp_path / "all.tar"
     kind_images.save(["kindest/node:v1@sha256:0", "nginx@sha256:1"], file)
     kind_images.restore(file)
-    kind_images.load("lab", ["nginx:1"])
-    kind_images.load_archive("lab", file)
-    assert [line for line in machine.said if line != "docker info"] == [
+    kind_images.give("lab", ["nginx:1"], silent)
+    assert [line for line in machine.said if line != "docker info" and "inspect" not in line] == [
+        "docker tag kindest/node@sha256:0 kindest/node:v1",  # a pull by digest leaves no tag, and an archive keeps only tags
         f"docker save --output {file} kindest/node:v1 nginx@sha256:1",
         f"docker load --input {file}",
         "kind load docker-image --name lab nginx:1",
-        f"kind load image-archive --name lab {file}",
     ]
 
 
@@ -295,13 +431,13 @@ def test_pull_takes_the_node_istios_own_and_the_chapters_images(machine: Machine
     assert any("examples-bookinfo-reviews" in image for image in pulled)
 
 
-@pytest.mark.parametrize(("instances", "ok"), [(128, False), (8192, True)])
-def test_doctor_holds_inotify_against_kinds_own_advice(machine: Machine, tmp_path: Path, instances: int, *, ok: bool) -> None:
+@pytest.mark.parametrize(("instances", "advised"), [(128, True), (8192, False)])
+def test_doctor_shows_kinds_own_advice_on_inotify(machine: Machine, tmp_path: Path, instances: int, *, advised: bool) -> None:
     (tmp_path / "max_user_watches").write_text("1048576\n")
     (tmp_path / "max_user_instances").write_text(f"{instances}\n")
     (line,) = [each for each in containers.checks(tmp_path) if each.name == "inotify"]
-    assert line.ok is ok
-    assert line.fix == ("" if ok else "sudo sysctl fs.inotify.max_user_instances=512")
+    assert line.ok  # one node runs with less: it is advice, no condition
+    assert ("sudo sysctl fs.inotify.max_user_instances=512" in line.found) is advised
 
 
 def test_doctor_says_what_each_backend_lacks(machine: Machine) -> None:

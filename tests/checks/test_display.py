@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 
 from meshcourse.checks import chapters, display, outcome
 from meshcourse.checks.outcome import Outcome
 
-EVERY = [
-    outcome.not_attempted("5.1", "there is no VirtualService `shop`"),
-    outcome.passed("5.1", "200 by v2", bound="1000 requests"),
-    outcome.not_yet("5.1", seen="100 by v2", expected="150 to 253", hint="look at the weights", bound="1000 requests"),
-    outcome.cannot_tell("5.1", "The cluster does not answer.", "meshcourse status"),
+FOUND = [
+    outcome.not_attempted("there is no VirtualService `shop`"),
+    outcome.passed("200 by v2", bound="1000 requests"),
+    outcome.not_yet(seen="100 by v2", expected="150 to 253", hint="look at the weights", bound="1000 requests"),
+    outcome.cannot_tell("The cluster does not answer.", "meshcourse status"),
 ]
+EVERY = [replace(found, exercise="5.1") for found in FOUND]
 
 
 @pytest.mark.parametrize("found", EVERY, ids=lambda found: found.verdict.name)
@@ -28,7 +30,7 @@ def test_text_and_html_say_the_same(found: Outcome) -> None:
 
 
 def test_what_stands_between_backticks_is_code() -> None:
-    page = display.page(outcome.not_yet("5.1", seen="", expected="", hint="put `exact: <name>` first, and a ` alone stays"))
+    page = display.page(outcome.not_yet(seen="", expected="", hint="put `exact: <name>` first, and a ` alone stays"))
     assert "<b>hint:</b> put <code>exact: &lt;name&gt;</code> first, and a ` alone stays</div>" in page
 
 
@@ -50,7 +52,7 @@ def test_cannot_tell_does_not_blame_the_learner() -> None:
 
 
 def test_html_of_an_answer_cannot_break_the_page() -> None:
-    found = outcome.not_yet("5.1", seen="<script>", expected="a & b", hint="")
+    found = outcome.not_yet(seen="<script>", expected="a & b", hint="")
     assert "<script>" not in display.page(found)
     assert "a &amp; b" in display.page(found)
 
@@ -59,3 +61,9 @@ def test_card_shows_itself_in_both_forms() -> None:
     card = display.Card(EVERY[1])
     assert repr(card) == display.plain(EVERY[1])
     assert card._repr_html_() == display.page(EVERY[1])
+
+
+def test_what_was_judged_is_said_before_what_was_seen() -> None:
+    found = replace(EVERY[1], note="your last manifest, of 13:31, was refused; judged is the one of 13:29")
+    assert display.plain(found).splitlines()[1] == "    mind: your last manifest, of 13:31, was refused; judged is the one of 13:29"
+    assert found.note in display.page(found)

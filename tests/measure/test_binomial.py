@@ -91,3 +91,34 @@ def test_impossible_questions_are_refused(n: int, share: float, alarm: float) ->
 def test_equal_shares_cannot_be_told_apart() -> None:
     with pytest.raises(ValueError, match="equal shares"):
         binomial.requests_to_tell(0.3, 0.3)
+
+
+@pytest.mark.parametrize(("wanted", "other"), [(0.1, 0.15), (0.2, 0.25), (0.5, 0.62), (0.5, 0.38)])
+def test_a_trial_keeps_both_its_promises(wanted: float, other: float) -> None:
+    trial = binomial.share_is(wanted, other)
+    assert 1 - binomial.probability_between(trial.n, wanted, trial.low, trial.high) <= 1e-4
+    for wrong in (other, 2 * wanted - other):
+        assert binomial.probability_between(trial.n, wrong, trial.low, trial.high) <= 1e-2
+    assert round(trial.n * wanted) in trial
+    assert round(trial.n * other) not in trial
+
+
+@pytest.mark.parametrize(("wanted", "other"), [(0.01, 0.03), (0.05, 0.09), (0.01, 0.02)])
+def test_a_trial_of_at_most_keeps_both_its_promises(wanted: float, other: float) -> None:
+    trial = binomial.share_at_most(wanted, other)
+    assert 1 - binomial.probability_between(trial.n, wanted, 0, trial.high) <= 1e-4
+    assert binomial.probability_between(trial.n, other, 0, trial.high) <= 1e-2
+    assert 0 in trial
+
+
+def test_a_trial_says_both_chances() -> None:
+    said = str(binomial.share_is(0.1, 0.15))
+    assert "10 % is refused at most once in 10,000 checks" in said
+    assert "15 % passes at most once in 100 checks" in said
+
+
+def test_a_trial_of_two_equal_shares_is_refused() -> None:
+    with pytest.raises(ValueError, match="equal shares"):
+        binomial.share_is(0.5, 0.5)
+    with pytest.raises(ValueError, match="larger one"):
+        binomial.share_at_most(0.1, 0.05)

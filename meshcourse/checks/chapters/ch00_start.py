@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 import time
+from dataclasses import dataclass
 from typing import Final
 
 from meshcourse.checks import outcome
@@ -24,77 +26,105 @@ _ID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 def a_teapot(witness: Witness) -> Outcome:
     """0.1: a request for /status/418 went through the gateway to the application."""
-    number = "0.1"
     began = _began(witness)
     if began is None:
-        return _no_pod(number, witness)
-    arrived, unknown, elsewhere = _requests(witness, began)
-    if arrived:
-        return outcome.passed(number, f"{HOST}{PATH} went through the gateway, and hello answered 418")
-    expected = f"GET {PATH} for {HOST} reaches hello, which answers 418"
-    if unknown:
+        return _no_pod(witness)
+    found = _requests(witness, began)
+    if found.arrived:
+        return outcome.passed(f"{HOST}{PATH} went through the gateway at {_clock(found.arrived[-1])}, and hello answered 418")
+    expected = f"GET {PATH} for {HOST} comes through the gateway and reaches hello, which answers 418"
+    newest = max((*found.unknown, *found.elsewhere, *found.around), key=lambda entry: entry["start_time"], default=None)
+    if newest is None:
+        return outcome.not_attempted(f"no request for {PATH} has come through the gateway yet (one that is sent inside a pod does not)")
+    when = f"your newest try that Envoy saw, at {_clock(newest)}"
+    if newest in found.around:
         return outcome.not_yet(
-            number,
-            seen=f"the gateway had no rule for the host {unknown[-1]['authority']} and said 404 itself",
+            seen=f"{when}: hello answered 418, but nothing of it came through the gateway",
+            expected=expected,
+            hint=f'send it to the gateway\'s address: curl -s -i -H "Host: {HOST}" "$INGRESS_URL{PATH}"',
+        )
+    if newest in found.unknown:
+        return outcome.not_yet(
+            seen=f"{when}: the gateway had no rule for the host {newest['authority']} and said 404 itself",
             expected=expected,
             hint=f'tell the gateway which host you mean: curl -H "Host: {HOST}" ...',
         )
-    if elsewhere:
-        return outcome.not_yet(
-            number,
-            seen=f"hello was asked for {elsewhere[-1]['path']} and answered {elsewhere[-1].code}",
-            expected=expected,
-            hint=f"the path is {PATH}",
-        )
-    return outcome.not_attempted(number, f"no request for {PATH} has been logged yet")
+    return outcome.not_yet(
+        seen=f"{when}: hello was asked for {newest['path']} and answered {newest.code}",
+        expected=expected,
+        hint=f"the path is {PATH}",
+    )
 
 
-def _requests(witness: Witness, began: str) -> tuple[list[Entry], list[Entry], list[Entry]]:
-    """(teapots, requests with 418 for hosts that the gateway does not know, requests to hello for other paths with 418 in them).
+def _clock(entry: Entry) -> str:
+    """The time of a line, on the learner's clock."""
+    return f"{dt.datetime.fromisoformat(entry['start_time']).astimezone():%H:%M:%S}"
 
-    Envoy keeps lines back for up to a second: where there is none yet, it is asked until that time is over.
-    """
+
+@dataclass(frozen=True)
+class Requests:
+    """What the two Envoys logged since the pod began."""
+
+    arrived: list[Entry]
+    """Teapots that came through the gateway."""
+    around: list[Entry]
+    """Teapots that hello's sidecar saw and the gateway did not."""
+    unknown: list[Entry]
+    """Requests for hosts that the gateway does not know."""
+    elsewhere: list[Entry]
+    """Requests to hello for other paths with 418 in them."""
+
+
+def _requests(witness: Witness, began: str) -> Requests:
+    """Envoy keeps lines back for up to a second: where there is no teapot yet, it is asked until that time is over."""
     ends = time.monotonic() + LATE
     while True:
         entries = witness.log(SIDECAR)
-        stopped = witness.log(_GATEWAY, containing="418", namespace="istio-system")
-        unknown = [entry for entry in stopped if entry["start_time"] >= began and entry.code == NOT_FOUND and "NR" in entry.flags]
-        elsewhere = [entry for entry in entries if "418" in entry["path"] and not _teapots((entry,))]
-        found = (_teapots(entries), unknown, elsewhere)
-        if found[0] or time.monotonic() > ends:
+        passed_on = [each for each in witness.log(_GATEWAY, containing="418", namespace="istio-system") if each["start_time"] >= began]
+        through = {each["request_id"] for each in passed_on}
+        teapots = _teapots(entries)
+        found = Requests(
+            [each for each in teapots if each["request_id"] in through],
+            [each for each in entries if each.code == TEAPOT and each["request_id"] not in through],
+            [each for each in passed_on if each.code == NOT_FOUND and "NR" in each.flags],
+            [each for each in entries if "418" in each["path"] and each.code != TEAPOT],
+        )
+        if found.arrived or time.monotonic() > ends:
             return found
         time.sleep(0.1)
 
 
 def which_request(witness: Witness) -> Outcome:
     """0.2: the request id of a 418 in the sidecar's log."""
-    number = "0.2"
-    answer = witness.answer(number).strip("\"' ").lower()
+    answer = witness.answer("0.2").strip("\"' ").lower()
     if not answer:
-        return outcome.not_attempted(number, "there is no answer yet")
+        return outcome.not_attempted("there is no answer yet")
     if _began(witness) is None:
-        return _no_pod(number, witness)
+        return _no_pod(witness)
     entries = witness.log(SIDECAR)
     wanted = _teapots(entries)
     expected = f"the request id of a request for {PATH}"
     if not wanted:
         return outcome.not_yet(
-            number, seen=f"no request for {PATH} is in the log of hello's sidecar", expected=expected, hint="do exercise 0.1 first"
+            seen=f"no request for {PATH} is in the log of hello's sidecar", expected=expected, hint="do exercise 0.1 first"
         )
     if answer in {entry["request_id"] for entry in wanted}:
-        return outcome.passed(number, f"the request with id {answer} was answered with 418")
+        return outcome.passed(f"the request with id {answer} was answered with 418")
     seen, hint = _what_it_is(answer, entries)
-    return outcome.not_yet(number, seen=seen, expected=expected, hint=hint)
+    return outcome.not_yet(seen=seen, expected=expected, hint=hint)
 
 
 def _what_it_is(answer: str, entries: tuple[Entry, ...]) -> tuple[str, str]:
     """What a wrong answer to 0.2 is, and the hint for it."""
+    whole = next((entry for entry in entries if entry["request_id"] in answer and entry["request_id"] != answer), None)
+    if whole is not None:
+        return "that is more than the request id: the id is one part of it", 'add `["request_id"]` to what lab.explain_log returned'
     other = next((entry for entry in entries if entry["request_id"] == answer), None)
     if other is not None:
         seen = f"that id belongs to {other['method']} {other['path']}, answered {other.code}"
         return seen, f'another line was newer: look for the right one with lab.explain_log("{PATH}", workload="hello")'
     if not _ID.fullmatch(answer):
-        return f"{answer} is no request id", "it is the field request_id: 36 characters, five groups joined by hyphens"
+        return f"{answer[:60]} is no request id", "it is the field request_id: 36 characters, five groups joined by hyphens"
     seen = f"{answer} is not in the log of hello's sidecar"
     return seen, "copy the whole id from one line, without the quotes around it; the pod's own log is meant, not an older pod's"
 
@@ -109,8 +139,8 @@ def _began(witness: Witness) -> str | None:
     return max(times, default=None)
 
 
-def _no_pod(number: str, witness: Witness) -> Outcome:
-    return outcome.not_attempted(number, f"there is no pod of hello in namespace {witness.namespace}: run section 3 first")
+def _no_pod(witness: Witness) -> Outcome:
+    return outcome.not_attempted(f"there is no pod of hello in namespace {witness.namespace}: run section 3 first")
 
 
 EXERCISES: Final = (
@@ -123,6 +153,7 @@ EXERCISES: Final = (
             f'curl -s -i -H "Host: {HOST}" "$INGRESS_URL{PATH}"',
         ),
         a_teapot,
+        needs=("hello",),
     ),
     Exercise(
         "0.2",

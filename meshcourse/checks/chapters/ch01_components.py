@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections import Counter
 from typing import Final
 
-from meshcourse.checks import outcome, reachability
+from meshcourse.checks import diagnosis, outcome, reachability
+from meshcourse.checks.diagnosis import Route
 from meshcourse.checks.exercises import Exercise, Json, Witness
 from meshcourse.checks.outcome import Outcome
 from meshcourse.core import errors
+from meshcourse.measure.access_logs import Entry
 from meshcourse.mesh.install import istioctl
 
 HELLO: Final = "hello.example.com"
 BILLING: Final = "billing.partner.example"
+PARTNER: Final = ".partner.example"
+_GOOD: Final = 200
 FEW: Final = 20
 LATE: Final = 3.0
 """Seconds within which the egress gateway's line is written, with room to spare."""
@@ -25,27 +28,41 @@ _FULL: Final = "istio-egressgateway.istio-system.svc.cluster.local"
 
 def a_door_and_a_rule(witness: Witness) -> Outcome:
     """1.1: Gateway and VirtualService `hello` let hello.example.com through to web."""
-    number = "1.1"
     gateway, service = witness.object("gateway", "hello"), witness.virtual_service("hello")
     if gateway is None and service is None:
-        return outcome.not_attempted(number, f"there is no Gateway and no VirtualService `hello` in namespace {witness.namespace} yet")
+        return outcome.not_attempted(f"there is no Gateway and no VirtualService `hello` in namespace {witness.namespace} yet")
     expected = f"requests for {HELLO} are answered by web"
     wrong = _missing_half(gateway, service)
     if wrong or service is None:
-        return outcome.not_yet(number, seen=wrong[0], expected=expected, hint=wrong[1])
-    shut = reachability.shut(number, witness, service, host=HELLO, gateway="hello")
-    if shut:
-        return shut
-    codes = Counter(result.status for result in witness.send(FEW, host=HELLO, path="/get"))
-    if set(codes) == {200}:
-        return outcome.passed(number, f"{FEW} of {FEW} requests for {HELLO} were answered with 200")
-    if set(codes) == {0}:
-        return outcome.cannot_tell(number, "the ingress gateway does not answer", "kubectl get pods -n istio-system")
-    hint = "is `destination: host:` the Service's name, web, and its port 80? 503 means that Envoy has nobody to send to"
-    if codes.get(404):
-        hint = "404 means that no rule fits: a rule without `match` takes every path"
-    seen = ", ".join(f"{count} × {code or 'no answer'}" for code, count in sorted(codes.items()))  # noqa: RUF001 - times
-    return outcome.not_yet(number, seen=f"of {FEW} requests: {seen}", expected=expected, hint=hint)
+        return outcome.not_yet(seen=wrong[0], expected=expected, hint=wrong[1])
+    found = reachability.service(witness, "hello", host=HELLO, gateway="hello")
+    if isinstance(found, Outcome):
+        return found
+    route = Route(found, HELLO)
+    for path in ("/get", "/", "/headers"):
+        got = witness.send(FEW, host=HELLO, path=path)
+        lost = diagnosis.failed(witness, route, got, which=f"for the path {path}", expected=expected)
+        if lost:
+            return lost
+        if not diagnosis.all_of(got, _GOOD):
+            hint = "all requests go to `destination: {host: web}`, without faults, redirects or rewrites"
+            return outcome.not_yet(seen=f"for the path {path}, {diagnosis.seen(got)}", expected=expected, hint=hint)
+    other = _by_another(witness)
+    if other:
+        hint = "`destination: host:` is the Service that answers, here web"
+        return outcome.not_yet(seen=f"the requests were answered by {other}", expected=expected, hint=hint)
+    return outcome.passed(f"{3 * FEW} of {3 * FEW} requests for {HELLO} were answered by web")
+
+
+def _by_another(witness: Witness) -> str:
+    """The Service to which the gateway sent the newest requests, if it is not web."""
+    ends = time.monotonic() + LATE
+    while True:
+        lines = witness.log(diagnosis.INGRESS, containing=HELLO, namespace=_SYSTEM)
+        places = [line["upstream_cluster"].split("|")[-1].partition(".")[0] for line in lines if line.code == _GOOD]
+        if places or time.monotonic() > ends:
+            return "" if not places or places[-1] == "web" else places[-1]
+        time.sleep(0.2)
 
 
 def _missing_half(gateway: Json | None, service: Json | None) -> tuple[str, ...]:
@@ -77,38 +94,35 @@ def _missing_half(gateway: Json | None, service: Json | None) -> tuple[str, ...]
 
 def count_the_envoys(witness: Witness) -> Outcome:
     """1.2: how many Envoys take their orders from istiod now."""
-    number = "1.2"
-    answer = witness.answer(number)
+    answer = witness.answer("1.2")
     if not answer:
-        return outcome.not_attempted(number, "there is no answer yet")
+        return outcome.not_attempted("there is no answer yet")
     told = istioctl.run(witness.connection, "proxy-status").stdout
     names = [line.split()[0] for line in told.splitlines()[1:] if line.strip()]
     expected = "the number of lines that `istioctl proxy-status` has below its heading"
     if not answer.isdigit():
-        return outcome.not_yet(number, seen=f"{answer} is no number", expected=expected, hint='lab.answer("1.2", 7), for example')
+        return outcome.not_yet(seen=f"{answer} is no number", expected=expected, hint='lab.answer("1.2", 7), for example')
     if int(answer) == len(names):
-        return outcome.passed(number, f"{len(names)} Envoys are connected: {', '.join(name.partition('.')[0] for name in names)}")
+        return outcome.passed(f"{len(names)} Envoys are connected: {', '.join(name.partition('.')[0] for name in names)}")
     gateways = [name for name in names if name.endswith(f".{_SYSTEM}")]
     hint = "each line below the heading is one Envoy; did pods come or go since you counted?"
     if int(answer) == len(names) - len(gateways):
         hint = "the gateways are Envoys too"
     elif int(answer) == len(names) + 1:
         hint = "the heading is no Envoy, and istiod is none either: it gives the orders. Or has a pod gone since you counted? Count again"
-    return outcome.not_yet(number, seen=f"your answer is {answer}", expected=expected, hint=hint)
+    return outcome.not_yet(seen=f"your answer is {answer}", expected=expected, hint=hint)
 
 
 def a_second_way_out(witness: Witness) -> Outcome:
     """1.3: client's requests for billing.partner.example pass the egress gateway."""
-    number = "1.3"
-    services = [each for each in witness.objects("virtualservices") if BILLING in each.get("spec", {}).get("hosts", ())]
+    services = [each for each in witness.objects("virtualservices") if BILLING in (each.get("spec", {}).get("hosts") or ())]
     if not services:
-        return outcome.not_attempted(number, f"no VirtualService in namespace {witness.namespace} is for the host {BILLING} yet")
-    expected = f"a request of client for {BILLING} is answered with 200, and the egress gateway has logged it"
+        return outcome.not_attempted(f"no VirtualService in namespace {witness.namespace} is for the host {BILLING} yet")
+    expected = f"a request of client for {BILLING} is answered with 200 by the partner, and the egress gateway has logged it"
     gateways = {name.rpartition("/")[2] for each in services for name in each["spec"].get("gateways") or ("mesh",)}
     for wanted, who in (("mesh", "the sidecars"), ("way-out", "the egress gateway")):
         if wanted not in gateways:
             return outcome.not_yet(
-                number,
                 seen=f"the VirtualService is bound to {', '.join(sorted(gateways))}: {who} do not read it".replace(
                     "gateway do", "gateway does"
                 ),
@@ -118,21 +132,28 @@ def a_second_way_out(witness: Witness) -> Outcome:
     witness.arrival()
     mark = uuid.uuid4().hex
     code = _call(witness, mark)
-    passed_by = _logged(witness, mark)
+    line = _logged(witness, mark)
+    passed_by, place = (line["upstream_host"], line["upstream_cluster"].split("|")[-1]) if line else ("", "")
+    if code == "200" and passed_by and not place.endswith(PARTNER):
+        return outcome.not_yet(
+            seen=f"client got 200, but the egress gateway sent the request to {place}, which is not the partner",
+            expected=expected,
+            hint=f"the rule with `match: [{{gateways: [way-out]}}]` must send to {BILLING}",
+        )
     if code == "200" and passed_by:
-        return outcome.passed(number, f"client got 200, and the egress gateway logged the request on its way to {passed_by}")
+        how = "" if place == BILLING else f" by the entry of {place}, which is at the same place,"
+        return outcome.passed(f"client got 200, and the egress gateway logged the request on its way{how} to {passed_by}")
     if code == "200":
         return outcome.not_yet(
-            number,
             seen="client got 200, but the egress gateway saw nothing of it: the sidecar sent it straight to the outside",
             expected=expected,
             hint=f"the rule with `match: [{{gateways: [mesh]}}]` must send to {_FULL}",
         )
     if passed_by:
         hint = f"the rule with `match: [{{gateways: [way-out]}}]` must send to {BILLING}"
-        return outcome.not_yet(number, seen=f"the egress gateway got the request and answered {code}", expected=expected, hint=hint)
+        return outcome.not_yet(seen=f"the egress gateway got the request and answered {code}", expected=expected, hint=hint)
     hint = "what does client's own Envoy say? kubectl logs deploy/client -c istio-proxy --tail=2"
-    return outcome.not_yet(number, seen=f"client got {code}, and the egress gateway saw nothing of it", expected=expected, hint=hint)
+    return outcome.not_yet(seen=f"client got {code}, and the egress gateway saw nothing of it", expected=expected, hint=hint)
 
 
 def _call(witness: Witness, mark: str) -> str:
@@ -145,15 +166,13 @@ def _call(witness: Witness, mark: str) -> str:
     return done.stdout.strip()
 
 
-def _logged(witness: Witness, mark: str) -> str:
-    """Where the egress gateway sent the marked request (`-`: nowhere); empty when it does not know of it."""
+def _logged(witness: Witness, mark: str) -> Entry | None:
+    """The egress gateway's line of the marked request; None when it does not know of it."""
     ends = time.monotonic() + LATE
     while True:
         found = witness.log(_EGRESS, containing=mark, namespace=_SYSTEM)
-        if found:
-            return found[-1]["upstream_host"]
-        if time.monotonic() > ends:
-            return ""
+        if found or time.monotonic() > ends:
+            return found[-1] if found else None
         time.sleep(0.2)
 
 
@@ -167,6 +186,8 @@ EXERCISES: Final = (
             "The VirtualService names its door: `gateways: [hello]`. Its destination stays `host: web`.",
         ),
         a_door_and_a_rule,
+        objects=("gateway/hello", "virtualservice/hello"),
+        needs=("web",),
     ),
     Exercise(
         "1.2",
@@ -187,5 +208,7 @@ EXERCISES: Final = (
             "The host stands under `hosts:` and in the destination of the rule for `way-out`. The rule for `mesh` stays as it is.",
         ),
         a_second_way_out,
+        objects=("virtualservice/billing",),
+        needs=("client", "components-outside/partner"),
     ),
 )

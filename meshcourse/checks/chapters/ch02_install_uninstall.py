@@ -7,7 +7,7 @@ from typing import Final
 import yaml
 
 from meshcourse.checks import outcome
-from meshcourse.checks.exercises import Exercise, Witness
+from meshcourse.checks.exercises import Exercise, Json, Witness
 from meshcourse.checks.outcome import Outcome
 from meshcourse.mesh.install import installation, remnants
 
@@ -21,11 +21,10 @@ _PASSED_OVER: Final = {"kube-public", "kube-node-lease", "local-path-storage"}
 
 def leave_no_trace(witness: Witness) -> Outcome:
     """2.1: no config map of istiod's is left, and nothing else of Istio's either."""
-    number = "2.1"
     expected = "no config map of istiod's in any namespace, no istio-system, no kinds, no webhooks"
     if installation.status(witness.connection):
         seen = "Istio is installed: as long as istiod runs, it puts its config maps back"
-        return outcome.not_attempted(number, f"{seen}. Take it off first (section 5)")
+        return outcome.not_attempted(f"{seen}. Take it off first (section 5)")
     found = remnants.find(witness.connection)
     if found.namespace or found.wide:
         seen = (
@@ -34,29 +33,60 @@ def leave_no_trace(witness: Witness) -> Outcome:
             else f"{len(found.wide)} objects of Istio's for the whole cluster are there"
         )
         hint = "section 5 has the two commands; a namespace takes some seconds to go"
-        return outcome.not_yet(number, seen=seen, expected=expected, hint=hint)
+        return outcome.not_yet(seen=seen, expected=expected, hint=hint)
     maps = [each for each in found.elsewhere if each.kind == "ConfigMap"]
     if not maps:
-        return outcome.passed(number, "no namespace holds a config map of istiod's, and nothing else of Istio's is there")
+        return _too_much(witness) or outcome.passed("no namespace holds a config map of istiod's, and nothing else of Istio's is there")
     places = {name: {each.namespace for each in maps if each.name == name} for name in LEFT}
     namespaces = {str(each["metadata"]["name"]) for each in witness.objects("namespaces")} - _PASSED_OVER
     if all(places[name] >= namespaces for name in LEFT):
-        return outcome.not_attempted(number, f"the config maps are still in {', '.join(sorted(namespaces))}")
+        return outcome.not_attempted(f"the config maps are still in {', '.join(sorted(namespaces))}")
     where = sorted({each.namespace for each in maps})
     seen = f"{', '.join(sorted({each.name for each in maps}))} in {', '.join(where[:_FEW])}{' and others' if len(where) > _FEW else ''}"
     hint = "there are two of them in each namespace: istio-ca-root-cert and istio-ca-crl"
     if len({each.name for each in maps}) > 1:
         hint = "`kubectl delete` works on one namespace at a time: a loop over `kubectl get namespaces` reaches all"
-    return outcome.not_yet(number, seen=seen, expected=expected, hint=hint)
+    return outcome.not_yet(seen=seen, expected=expected, hint=hint)
+
+
+def _too_much(witness: Witness) -> Outcome | None:
+    """Config maps that pods need and that are gone: they were not istiod's."""
+    there = {(each["metadata"]["namespace"], each["metadata"]["name"]) for each in witness.objects("configmaps", namespace="*")}
+    gone = sorted({need for pod in witness.objects("pods", namespace="*") for need in _needs(pod)} - there)
+    if not gone:
+        return None
+    (namespace, name), more = gone[0], f", and {len(gone) - 1} more" if len(gone) > 1 else ""
+    hint = f"only istio-ca-root-cert and istio-ca-crl are istiod's. Apply again what made `{name}`: the manifest of its namespace"
+    if (namespace, name) == ("kube-system", "coredns"):
+        hint = (
+            "only istio-ca-root-cert and istio-ca-crl are istiod's. DNS would not survive a restart; its pod still has the file: "
+            "`kubectl -n kube-system exec deploy/coredns -- cat /etc/coredns/Corefile > Corefile`, then "
+            "`kubectl -n kube-system create configmap coredns --from-file=Corefile`"
+        )
+    return outcome.not_yet(
+        seen=f"istiod's config maps are gone, and so is `{name}` in {namespace}{more}: a running pod needs it, and it was not istiod's",
+        expected="what is not Istio's stays",
+        hint=hint,
+    )
+
+
+def _needs(pod: Json) -> set[tuple[str, str]]:
+    """The config maps that a pod cannot start without, as (namespace, name)."""
+    spec, namespace = pod["spec"], str(pod["metadata"]["namespace"])
+    sources = [volume.get("configMap") for volume in spec.get("volumes") or ()]
+    projected = [volume.get("projected") or {} for volume in spec.get("volumes") or ()]
+    sources += [part.get("configMap") for each in projected for part in each.get("sources") or ()]
+    sources += [each.get("configMapRef") for one in spec["containers"] for each in one.get("envFrom") or ()]
+    names = {str(each["name"]) for each in sources if each and not each.get("optional")}
+    return {(namespace, name) for name in names if name not in {*LEFT, "kube-root-ca.crt"}}
 
 
 def a_choice_of_your_own(witness: Witness) -> Outcome:
     """2.2: istiod and the ingress gateway, no egress gateway, and the access log on."""
-    number = "2.2"
     expected = f"istiod and {installation.INGRESS} run, {installation.EGRESS} does not, and the mesh writes its access log to {LOG}"
     found = installation.status(witness.connection)
     if found is None:
-        return outcome.not_attempted(number, "Istio is not installed yet")
+        return outcome.not_attempted("Istio is not installed yet")
     ready = {name: have >= wanted for name, have, wanted in found.deployments}
     log = _access_log(witness)
     if installation.EGRESS in ready:
@@ -65,18 +95,30 @@ def a_choice_of_your_own(witness: Witness) -> Outcome:
         hint = "the profile minimal has no ingress gateway; default has one"
     elif not all(ready[name] for name in WANTED):
         hint = "wait a moment and check again; if it stays so: kubectl get pods -n istio-system"
+    elif log != LOG and (other := _misspelt(witness)):
+        hint = f"meshConfig has no field `{other}`, and istioctl does not complain: the name is accessLogFile"
     elif log != LOG:
         hint = f"add --set meshConfig.accessLogFile={LOG} to the same command: what it does not say goes back to the profile's choice"
     else:
-        return outcome.passed(number, f"{found}; access log: {log}")
-    return outcome.not_yet(number, seen=f"{found}; access log: {log or 'off'}", expected=expected, hint=hint)
+        return outcome.passed(f"{found}; access log: {log}")
+    return outcome.not_yet(seen=f"{found}; access log: {log or 'off'}", expected=expected, hint=hint)
+
+
+def _mesh(witness: Witness) -> Json:
+    """The mesh's settings."""
+    held = witness.object("configmap", "istio", namespace=installation.NAMESPACE) or {}
+    return dict(yaml.safe_load(held.get("data", {}).get("mesh", "")) or {})
 
 
 def _access_log(witness: Witness) -> str:
     """Where the mesh's settings say that proxies write their access log; empty when nowhere."""
-    held = witness.object("configmap", "istio", namespace=installation.NAMESPACE) or {}
-    mesh = yaml.safe_load(held.get("data", {}).get("mesh", "")) or {}
-    return str(mesh.get("accessLogFile") or "")
+    return str(_mesh(witness).get("accessLogFile") or "")
+
+
+def _misspelt(witness: Witness) -> str:
+    """A setting that looks like that of the access log and is none."""
+    known = {"accessLogFile", "accessLogFormat", "accessLogEncoding"}
+    return next((name for name in _mesh(witness) if "accesslog" in name.lower() and name not in known), "")
 
 
 EXERCISES: Final = (

@@ -21,24 +21,24 @@ _AGAIN: Final = "a pod is made anew by `kubectl rollout restart deployment`"
 
 def leave_one_out(witness: Witness) -> Outcome:
     """3.1: legacy runs without a sidecar in a namespace that is labelled."""
-    number = "3.1"
     deployment = _settled(witness, "legacy", witness.namespace)
     if deployment is None:
-        return outcome.not_attempted(number, f"there is no Deployment legacy in namespace {witness.namespace} yet")
+        return outcome.not_attempted(f"there is no Deployment legacy in namespace {witness.namespace} yet")
     expected = "the pod of legacy runs without a sidecar, in a namespace with istio-injection=enabled"
     labels = _labels(_namespace(witness, witness.namespace))
     if labels.get(LABEL) != "enabled":
         return outcome.not_yet(
-            number,
             seen=f"namespace {witness.namespace} has {LABEL}={labels.get(LABEL, '(none)')}: no new pod in it gets a sidecar",
             expected=expected,
             hint=f"leave the namespace alone (kubectl label namespace {witness.namespace} {LABEL}=enabled --overwrite); the pod says no",
         )
     pod = _pod(witness, deployment)
     if pod is None:
-        return _no_pod(number, deployment, expected)
+        return _no_pod(deployment, expected)
     if not _has_sidecar(pod):
-        return outcome.passed(number, f"pod {_name(pod)} has {_count(pod)} container and no sidecar; the namespace is labelled")
+        return _webhook_gone(witness, expected) or outcome.passed(
+            f"pod {_name(pod)} has {_count(pod)} container and no sidecar{_way(deployment)}; the namespace is labelled"
+        )
     template = _labels(deployment["spec"]["template"])
     if template.get(INJECT) == "false":
         hint = f"its template says no, but this pod is older than that: {_AGAIN}"
@@ -48,30 +48,52 @@ def leave_one_out(witness: Witness) -> Outcome:
         hint = f'the value is "{template[INJECT]}"; the one that means no is "false", in quotes'
     else:
         hint = f'the pod needs the label {INJECT}: "false", under spec.template.metadata.labels'
-    return outcome.not_yet(number, seen=f"pod {_name(pod)} has a sidecar", expected=expected, hint=hint)
+    return outcome.not_yet(seen=f"pod {_name(pod)} has a sidecar", expected=expected, hint=hint)
+
+
+def _webhook_gone(witness: Witness, expected: str) -> Outcome | None:
+    """A complaint when no pod at all would get a sidecar any more."""
+    found = witness.objects("mutatingwebhookconfigurations")
+    hooks = [hook for each in found if "istio-sidecar-injector" in each["metadata"]["name"] for hook in each.get("webhooks") or ()]
+    if hooks:
+        return None
+    return outcome.not_yet(
+        seen="there is no webhook istio-sidecar-injector: no pod of the whole cluster gets a sidecar any more",
+        expected=expected,
+        hint="bring it back (istioctl install --set profile=demo -y); the pod itself says no, by a label",
+    )
+
+
+def _way(deployment: Json) -> str:
+    """How the pod says no, when it is not by its label."""
+    template = deployment["spec"]["template"]
+    if _labels(template).get(INJECT) == "false":
+        return ""
+    if _annotations(template).get(INJECT) == "false":
+        return " (by an annotation, the older way)"
+    return " (it is in the host's network, where no sidecar can be)" if template["spec"].get("hostNetwork") else ""
 
 
 def one_guest_only(witness: Witness) -> Outcome:
     """3.2: guest has a sidecar, local has none, and the namespace has no label."""
-    number = "3.2"
     expected = f"guest has a sidecar, local has none, and namespace {GUESTS} has no label"
     deployment = _settled(witness, "guest", GUESTS)
     if deployment is None:
-        return outcome.not_attempted(number, f"there is no Deployment guest in namespace {GUESTS}: run the cell before the exercise")
+        return outcome.not_attempted(f"there is no Deployment guest in namespace {GUESTS}: run the cell before the exercise")
     labelled = _labelled(witness)
     pod = _pod(witness, deployment, namespace=GUESTS)
     template, own = _labels(deployment["spec"]["template"]), _labels(deployment)
     if labelled:
         return outcome.not_yet(
-            number,
             seen=f"namespace {GUESTS} has the label {labelled}: every new pod in it gets a sidecar",
             expected=expected,
             hint=f"take it away again (kubectl label namespace {GUESTS} {labelled.partition('=')[0]}-) and let the pod ask for itself",
         )
     if pod is None:
-        return _no_pod(number, deployment, expected)
+        return _no_pod(deployment, expected)
     if _has_sidecar(pod):
-        return _others(number, witness, expected) or outcome.passed(number, f"pod {_name(pod)} has a sidecar, and it alone asked for one")
+        by_hand = " (by hand: its Deployment holds the sidecar)" if _has_sidecar(deployment["spec"]["template"]) else ""
+        return _others(witness, expected) or outcome.passed(f"pod {_name(pod)} has a sidecar, and it alone asked for one{by_hand}")
     if INJECT in own:
         hint = "the label stands on the Deployment; a pod takes its labels from the template: spec.template.metadata.labels"
     elif INJECT in _labels(pod) and INJECT not in template:
@@ -83,18 +105,30 @@ def one_guest_only(witness: Witness) -> Outcome:
     elif INJECT in template:
         hint = f"its template asks for a sidecar, but this pod is older: {_AGAIN}"
     else:
-        return outcome.not_attempted(number, "guest has no sidecar, and nothing asks for one yet")
-    return outcome.not_yet(number, seen=f"pod {_name(pod)} has no sidecar", expected=expected, hint=hint)
+        return outcome.not_attempted("guest has no sidecar, and nothing asks for one yet")
+    return outcome.not_yet(seen=f"pod {_name(pod)} has no sidecar", expected=expected, hint=hint)
 
 
-def _others(number: str, witness: Witness, expected: str) -> Outcome | None:
-    """A complaint when `local` has a sidecar too."""
+def _others(witness: Witness, expected: str) -> Outcome | None:
+    """A complaint when `local` has a sidecar too, or when it or `veteran` was changed so that it asks for one."""
+    labels = _labels(_namespace(witness, GUESTS))
+    if LABEL in labels or REVISION in labels:
+        key = LABEL if LABEL in labels else REVISION
+        hint = f"kubectl label namespace {GUESTS} {key}-"
+        return outcome.not_yet(seen=f"namespace {GUESTS} has the label {key}={labels[key]}", expected=expected, hint=hint)
+    for name in ("local", "veteran"):
+        deployment = witness.object("deployment", name, namespace=GUESTS)
+        if deployment is None:
+            hint = "kubectl apply -f manifests/03_injection/05-guests.yaml"
+            return outcome.not_yet(seen=f"Deployment {name} is gone", expected=f"{expected}; the other two stay as they were", hint=hint)
+        if INJECT in _labels(deployment["spec"]["template"]):
+            hint = f"guest alone was to be changed: take the label out of {name} again, by kubectl -n {GUESTS} edit deployment {name}"
+            return outcome.not_yet(seen=f"{name} asks for a sidecar too, by a label", expected=expected, hint=hint)
     deployment = witness.object("deployment", "local", namespace=GUESTS)
     pod = _pod(witness, deployment, namespace=GUESTS) if deployment else None
     if pod is None or not _has_sidecar(pod):
         return None
     return outcome.not_yet(
-        number,
         seen=f"pod {_name(pod)} has a sidecar too",
         expected=expected,
         hint=f"was the namespace labelled for a while? Now that it is not: kubectl -n {GUESTS} rollout restart deployment local",
@@ -103,36 +137,31 @@ def _others(number: str, witness: Witness, expected: str) -> Outcome | None:
 
 def the_veteran(witness: Witness) -> Outcome:
     """3.3: veteran's Deployment itself holds the sidecar, and no label asks for one."""
-    number = "3.3"
     expected = "the Deployment veteran itself holds istio-proxy, its pod is 2/2, and no label asks the webhook"
     deployment = _settled(witness, "veteran", GUESTS)
     if deployment is None:
-        return outcome.not_attempted(number, f"there is no Deployment veteran in namespace {GUESTS}: run the cell before exercise 3.2")
+        return outcome.not_attempted(f"there is no Deployment veteran in namespace {GUESTS}: run the cell before exercise 3.2")
     labelled, template = _labelled(witness), deployment["spec"]["template"]
     pod = _pod(witness, deployment, namespace=GUESTS)
     asked = INJECT in _labels(template) or INJECT in _labels(deployment)
     if not _has_sidecar(template):
         if not asked and not labelled and (pod is None or not _has_sidecar(pod)):
-            return outcome.not_attempted(number, "veteran has no sidecar, and nothing asks for one yet")
+            return outcome.not_attempted("veteran has no sidecar, and nothing asks for one yet")
         seen = f"a label asks for it ({labelled or INJECT})" if labelled or asked else f"pod {_name(pod or {})} got one from the webhook"
         return outcome.not_yet(
-            number,
             seen=f"the Deployment holds no sidecar; {seen}",
             expected=expected,
             hint="take the label away again; `istioctl kube-inject` puts the sidecar into the Deployment's own YAML",
         )
     if labelled or asked:
         return outcome.not_yet(
-            number,
             seen=f"the Deployment holds the sidecar, and a label asks for one as well ({labelled or INJECT})",
             expected=expected,
             hint="take the label away: by hand means that no webhook is needed",
         )
     if pod is None or not _has_sidecar(pod):
-        return _no_pod(number, deployment, expected)
-    return outcome.passed(
-        number, f"the Deployment holds istio-proxy, pod {_name(pod)} runs {_count(pod)} containers, and nothing was labelled"
-    )
+        return _no_pod(deployment, expected)
+    return outcome.passed(f"the Deployment holds istio-proxy, pod {_name(pod)} runs {_count(pod)} containers, and nothing was labelled")
 
 
 # -- pods -------------------------------------------------------------------------------------------------------------------------------
@@ -178,10 +207,9 @@ def _ready(pod: Json) -> bool:
     return any(each["type"] == "Ready" and each["status"] == "True" for each in pod.get("status", {}).get("conditions", ()))
 
 
-def _no_pod(number: str, deployment: Json, expected: str) -> Outcome:
+def _no_pod(deployment: Json, expected: str) -> Outcome:
     name = deployment["metadata"]["name"]
     return outcome.not_yet(
-        number,
         seen=f"no pod of {name} is ready, or its new one is not there yet",
         expected=expected,
         hint=f"wait a moment and check again; if it stays so: kubectl -n {deployment['metadata']['namespace']} describe pods -l app={name}",
@@ -224,6 +252,7 @@ EXERCISES: Final = (
             'Under spec.template.metadata.labels, beside `app: legacy`: `sidecar.istio.io/inject: "false"`, with the quotes.',
         ),
         leave_one_out,
+        objects=("deployment/legacy",),
     ),
     Exercise(
         "3.2",

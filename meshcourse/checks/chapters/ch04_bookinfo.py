@@ -1,22 +1,30 @@
-"""The exercises of chapter 4, Bookinfo."""
+"""The exercises of chapter 4, Bookinfo.
+
+4.1 compares the learner's answer with what the Envoys count now; 4.2 and 4.3 sign in as several visitors and judge which versions answered.
+"""
 
 from __future__ import annotations
 
 import time
 import uuid
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from meshcourse.checks import outcome
+from meshcourse.checks import diagnosis, outcome, reachability
+from meshcourse.checks.diagnosis import Route
 from meshcourse.checks.exercises import Exercise, Json, Witness
 from meshcourse.checks.outcome import Outcome
-from meshcourse.measure import proxy_counters, tally
+from meshcourse.measure import binomial, proxy_counters, tally
 from meshcourse.measure.proxy_counters import Sample
 from meshcourse.measure.tally import Tally
 from meshcourse.traffic import bookstore
 from meshcourse.traffic.results import Result
 
-MANY: Final = 240
+PAGE: Final = "deploy/productpage-v1"
+HALF: Final = 0.5
+NEAR: Final = 0.62
+"""The nearest split that must not pass by chance; nearer ones are told apart by the weights that the rule states."""
 FEW: Final = 20
 TESTED: Final = 60
 """Requests to a version that fails half of the time: none failing, or all, would be chance once in 10^18."""
@@ -30,21 +38,18 @@ _GOOD: Final = 200
 
 def who_else_asks_for_ratings(witness: Witness) -> Outcome:
     """4.1: the one workload, besides reviews, that calls ratings itself."""
-    number = "4.1"
-    given = witness.answer(number).strip("\"' ").lower().removeprefix("deployment/").removeprefix("deploy/").removesuffix("-v1")
+    given = witness.answer("4.1").strip("\"' ").lower().removeprefix("deployment/").removeprefix("deploy/").removesuffix("-v1")
     if not given:
-        return outcome.not_attempted(number, "there is no answer yet")
+        return outcome.not_attempted("there is no answer yet")
     sample = proxy_counters.read(witness.connection, witness.namespace)
     called = callers(sample)
     others = {name for name in called.get("ratings", ()) if not name.startswith("reviews")}
     if not others:
-        return outcome.cannot_tell(
-            number, "at present nobody but reviews calls ratings", "kubectl apply -f manifests/04_bookinfo/06-others.yaml"
-        )
+        return outcome.cannot_tell("at present nobody but reviews calls ratings", "kubectl apply -f manifests/04_bookinfo/06-others.yaml")
     if given in others:
-        return outcome.passed(number, f"the Envoy of {given} counts calls to ratings, and it is the only one besides those of reviews")
+        return outcome.passed(f"the Envoy of {given} counts calls to ratings, and it is the only one besides those of reviews")
     seen, hint = _not_the_caller(given, called, sample)
-    return outcome.not_yet(number, seen=seen, expected="a Deployment whose own Envoy calls ratings", hint=hint)
+    return outcome.not_yet(seen=seen, expected="a Deployment whose own Envoy calls ratings", hint=hint)
 
 
 def callers(sample: Sample) -> dict[str, set[str]]:
@@ -78,34 +83,44 @@ def _not_the_caller(given: str, called: Mapping[str, set[str]], sample: Sample) 
 
 def half_and_half_and_red_for_jason(witness: Witness) -> Outcome:
     """4.2: reviews v1 and v2 half and half for everybody; v3 for jason."""
-    number = "4.2"
-    found = witness.virtual_service("reviews")
-    if found is None:
-        return outcome.not_attempted(number, f"there is no VirtualService `reviews` in namespace {witness.namespace} yet")
-    return in_the_mesh(number, witness, found, "reviews") or _judged(number, witness)
+    found = reachability.in_mesh(witness, "reviews", "reviews")
+    if isinstance(found, Outcome):
+        return found
+    route = Route(found, "reviews:9080", PAGE, witness.namespace)
+    jason = reviews_of(witness, "jason", FEW)
+    lost = diagnosis.failed(witness, route, jason.failures, which="as jason", expected=_ANSWERED)
+    if lost:
+        return lost
+    if jason.of("v3") != FEW:
+        return outcome.not_yet(seen=f"as jason, {jason}", expected="v3 answers all of them", hint=_jason_hint(jason))
+    few = reviews_of(witness, "", FEW)
+    lost = diagnosis.failed(witness, route, few.failures, which="as nobody", expected=_ANSWERED)
+    if lost:
+        return lost
+    trial = binomial.share_is(HALF, NEAR)
+    everybody = reviews_of(witness, "", trial.n) if not few.of("v3") else few
+    expected = f"v2 answers half: {trial.low} to {trial.high} of {trial.n:,} requests, v1 the rest, and none fails"
+    share = _share_by_rule(found)
+    if everybody.of("v3") or everybody.of("v2") not in trial or everybody.failures or share not in {None, HALF}:
+        hint = _half_hint(everybody)
+        return outcome.not_yet(seen=f"as nobody, {everybody}", expected=expected, hint=hint, bound=str(trial))
+    for user in ("jane", "jasonx", "ja"):
+        other = reviews_of(witness, user, FEW)
+        if other.of("v3") or not other.of("v1") or not other.of("v2"):
+            hint = "match the name, not only that there is one, and the whole of it: `exact: jason`"
+            return outcome.not_yet(seen=f"as {user}, {other}", expected="v1 and v2, half and half; v3 is for jason alone", hint=hint)
+    return outcome.passed(f"{everybody}; as jason, {jason}", bound=str(trial))
 
 
-def _judged(number: str, witness: Witness) -> Outcome:
-    jason, jane, everybody = (reviews_of(witness, user, n) for user, n in (("jason", FEW), ("jane", FEW), ("", MANY)))
-    red, half = tally.share(jason, "v3", 1.0), tally.share(everybody, "v2", 0.5)
-    all_answered = "every request is answered"
-    findings = (
-        (bool(jason.failures), f"as jason, {jason}", all_answered, _FAILED),
-        (bool(everybody.failures), f"as nobody, {everybody}", all_answered, _FAILED),
-        (not red.ok, f"as jason, {jason}", red.expected, _jason_hint(jason)),
-        (not half.ok or everybody.of("v3") > 0, f"as nobody, {everybody}", half.expected, _half_hint(everybody)),
-        (jane.of("v3") > 0, f"as jane, {jane}", "v3 is for jason alone", "match the name, not only that there is one: `exact: jason`"),
-    )
-    for wrong, seen, expected, hint in findings:
-        if wrong:
-            return outcome.not_yet(number, seen=seen, expected=expected, hint=hint)
-    return outcome.passed(number, f"{everybody}; as jason, {jason}", bound=half.bound)
+def _share_by_rule(found: Json) -> float | None:
+    """The share of v2 that the last rule states; None when it is written in another way."""
+    last = (found.get("spec", {}).get("http") or [{}])[-1]
+    weights = [(str(each.get("destination", {}).get("subset", "")), int(each.get("weight") or 0)) for each in last.get("route") or ()]
+    total = sum(weight for _, weight in weights)
+    return sum(weight for subset, weight in weights if subset == "v2") / total if total and not last.get("match") else None
 
 
-_FAILED: Final = (
-    "does every subset that the VirtualService names stand in the DestinationRule `reviews`, spelled the same? "
-    "(manifests/04_bookinfo/03-destinationrules.yaml defines v1, v2 and v3)"
-)
+_ANSWERED: Final = "every request is answered"
 
 
 def _jason_hint(jason: Tally) -> str:
@@ -122,6 +137,8 @@ def _jason_hint(jason: Tally) -> str:
 def _half_hint(everybody: Tally) -> str:
     if everybody.of("v3"):
         return "v3 is for jason alone: the last rule, without `match`, has the destinations v1 and v2"
+    if everybody.failures:
+        return "a part of the requests fails: is every destination of the last rule right?"
     if everybody.of("v1") in {0, everybody.n}:
         return "the last rule needs two destinations, v1 and v2, each with `weight: 50`"
     return "the weights of v1 and v2 should be the same, `weight: 50` each"
@@ -139,84 +156,67 @@ def ask(witness: Witness, path: str, user: str, n: int, *, mark: str = "") -> Se
     return witness.send(n, path=path, headers={**headers, "user-agent": mark} if mark else headers)
 
 
-def in_the_mesh(exercise: str, witness: Witness, found: Json, service: str) -> Outcome | None:
-    """Why the sidecars do not act on VirtualService `found` for calls to `service`, or None when they do."""
-    name, spec = found["metadata"]["name"], found.get("spec", {})
-    hosts, gateways = list(spec.get("hosts", ())), list(spec.get("gateways", ()))
-    full = f"{service}.{witness.namespace}.svc.cluster.local"
-    if not {service, full} & set(hosts):
-        return outcome.not_yet(
-            exercise,
-            seen=f"VirtualService {name} is for the hosts {', '.join(hosts) or '(none)'}",
-            expected=f"it is for {service}",
-            hint=f"`hosts:` holds the name that the calling program uses: `hosts: [{service}]`",
-        )
-    if gateways and "mesh" not in gateways:
-        return outcome.not_yet(
-            exercise,
-            seen=f"VirtualService {name} is bound to {', '.join(gateways)}, so only that gateway reads it",
-            expected="the sidecars read it",
-            hint=f"the call to {service} is made inside the mesh, by a pod: leave out `gateways`",
-        )
-    missing = [line for line in witness.arrival().missing if line.startswith(f"VirtualService {name} ")]
-    if missing:
-        return outcome.not_yet(
-            exercise,
-            seen=f"{missing[0]} has not arrived",
-            expected="istiod pushes it within a second",
-            hint="`istioctl analyze` names what does not fit together",
-        )
-    return None
-
-
 # -- 4.3 -----------------------------------------------------------------------------------------------------------------------------------
 
 
 def a_bad_version_that_only_tess_meets(witness: Witness) -> Outcome:
-    """4.3: ratings v2, which fails half of the time, for tess alone."""
-    number = "4.3"
-    found = witness.virtual_service("ratings")
-    if found is None:
-        return outcome.not_attempted(number, f"there is no VirtualService `ratings` in namespace {witness.namespace} yet")
-    if witness.object("deployment", "ratings-v2") is None:
+    """4.3: ratings v2, which fails half of the time, for tess alone, without a change of the Deployment or the Service."""
+    found = reachability.in_mesh(witness, "ratings", "ratings")
+    if isinstance(found, Outcome):
+        return found
+    touched = _touched(witness)
+    if touched:
+        return touched
+    route = Route(found, "ratings:9080", PAGE, witness.namespace)
+    for who, n in (("", TESTED), ("jason", FEW), ("tessa", FEW), ("tes", FEW)):
+        failed = Counter(each.code for each in ask(witness, bookstore.RATINGS, who, n) if each.status != _GOOD)
+        if not failed:
+            continue
+        which, count = f"as {who or 'nobody'}", sum(failed.values())
+        lost = diagnosis.astray(witness, route, which=f"{which}, {count} of {n} requests failed", expected=_NONE_FAILS)
+        if count == n:
+            lost = lost or diagnosis.failed(witness, route, failed, which=which, expected=_NONE_FAILS)
+        hint = _EVERYBODY_SOME if not who else _NAME
+        return lost or outcome.not_yet(seen=f"{which}, {count} of {n} requests failed", expected=_NONE_FAILS, hint=hint)
+    return _tess(witness, route)
+
+
+def _touched(witness: Witness) -> Outcome | None:
+    """What was changed of the Deployment or the Service."""
+    expected = "Deployment ratings-v2 and Service ratings are as they were"
+    again = "kubectl apply -f manifests/04_bookinfo/01-bookinfo.yaml -f manifests/04_bookinfo/07-ratings-v2.yaml"
+    deployment, service = witness.object("deployment", "ratings-v2"), witness.object("service", "ratings")
+    if deployment is None:
+        hint = "kubectl apply -f manifests/04_bookinfo/07-ratings-v2.yaml"
+        return outcome.not_yet(seen="there is no Deployment ratings-v2", expected="the version that is to be tested runs", hint=hint)
+    labels = deployment["spec"]["template"]["metadata"].get("labels") or {}
+    if {"app": "ratings", "version": "v2"}.items() - labels.items() or deployment["spec"].get("replicas") != 1:
+        seen = f"the pods of ratings-v2 carry {labels}, and {deployment['spec'].get('replicas')} are wanted"
+        return outcome.not_yet(seen=seen, expected=expected, hint=f"{again}; two rules of Istio are enough")
+    selector = (service or {}).get("spec", {}).get("selector")
+    if selector != {"app": "ratings"}:
         return outcome.not_yet(
-            number,
-            seen="there is no Deployment ratings-v2",
-            expected="the version that is to be tested runs",
-            hint="kubectl apply -f manifests/04_bookinfo/07-ratings-v2.yaml",
+            seen=f"Service ratings selects {selector}", expected=expected, hint=f"{again}; two rules of Istio are enough"
         )
-    unread = in_the_mesh(number, witness, found, "ratings")
-    if unread:
-        return unread
-    for who, n in (("", TESTED), ("jason", FEW)):
-        failed = _failed(ask(witness, bookstore.RATINGS, who, n))
-        if failed:
-            hint = _EVERYBODY_ALL if failed == n else _EVERYBODY_SOME if not who else _JASON
-            return outcome.not_yet(
-                number,
-                seen=f"as {who or 'nobody'}, {failed} of {n} requests failed",
-                expected="for everybody but tess none fails",
-                hint=hint,
-            )
-    return _tess(number, witness)
+    return None
 
 
-def _tess(number: str, witness: Witness) -> Outcome:
+def _tess(witness: Witness, route: Route) -> Outcome:
     mark = uuid.uuid4().hex
     failed = _failed(ask(witness, bookstore.RATINGS, "tess", TESTED, mark=mark))
     if failed in {0, TESTED}:
-        return outcome.not_yet(
-            number,
+        lost = diagnosis.astray(witness, route, which=f"as tess, {failed} of {TESTED} requests failed", expected=_MEETS) if failed else None
+        return lost or outcome.not_yet(
             seen=f"as tess, {failed} of {TESTED} requests failed",
-            expected="tess meets v2, which fails about half of the time",
+            expected=_MEETS,
             hint=_TESS_NONE if not failed else _TESS_ALL,
         )
     by_v1 = _by_v1(witness, mark)
     if by_v1:
         return outcome.not_yet(
-            number, seen=f"as tess, v1 answered {by_v1} of {TESTED} requests", expected="tess meets v2 each time", hint=_TESS_SOME
+            seen=f"as tess, v1 answered {by_v1} of {TESTED} requests", expected="tess meets v2 each time", hint=_TESS_SOME
         )
-    return outcome.passed(number, f"as tess, {failed} of {TESTED} requests failed; as jason and as nobody, none of {FEW + TESTED}")
+    return outcome.passed(f"as tess, {failed} of {TESTED} requests failed; as jason and as nobody, none of {FEW + TESTED}")
 
 
 def _failed(found: Sequence[Result]) -> int:
@@ -233,11 +233,10 @@ def _by_v1(witness: Witness, mark: str) -> int:
         time.sleep(0.2)
 
 
-_EVERYBODY_ALL: Final = (
-    "everybody's requests fail: a subset that no DestinationRule defines answers 503. Does the DestinationRule `ratings` still have v1?"
-)
+_MEETS: Final = "tess meets v2, which fails about half of the time"
+_NONE_FAILS: Final = "for everybody but tess none fails"
 _EVERYBODY_SOME: Final = "others than tess still meet v2: the last rule, without `match`, has one destination, `subset: v1`"
-_JASON: Final = "match the name, not only that somebody has signed in: `end-user: {exact: tess}`"
+_NAME: Final = "match the name, the whole of it, not only that somebody has signed in: `end-user: {exact: tess}`"
 _TESS_NONE: Final = (
     "tess gets v1 like everybody: a rule before the last one matches the header `end-user: {exact: tess}` and sends to `subset: v2`"
 )
@@ -257,6 +256,7 @@ EXERCISES: Final = (
             'It is one of the two Deployments in manifests/04_bookinfo/06-others.yaml. lab.answer("4.1", "its-name"), with its name.',
         ),
         who_else_asks_for_ratings,
+        needs=("search", "ratings-v1"),
     ),
     Exercise(
         "4.2",
@@ -270,6 +270,9 @@ EXERCISES: Final = (
             ),
         ),
         half_and_half_and_red_for_jason,
+        objects=("virtualservice/reviews",),
+        needs=("productpage-v1", "reviews-v1", "reviews-v2", "reviews-v3", "ratings-v1"),
+        watches=8.0,
     ),
     Exercise(
         "4.3",
@@ -280,5 +283,7 @@ EXERCISES: Final = (
             "The VirtualService: `hosts: [ratings]`; first `end-user: {exact: tess}` to `subset: v2`, then, without `match`, `subset: v1`.",
         ),
         a_bad_version_that_only_tess_meets,
+        objects=("virtualservice/ratings", "destinationrule/ratings"),
+        needs=("productpage-v1", "reviews-v1", "ratings-v1"),
     ),
 )

@@ -1,71 +1,78 @@
-"""The exercises of chapter 5, canary releases."""
+"""The exercises of chapter 5, canary releases, judged by the requests that the check sends itself."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Final
 
-from meshcourse.checks import outcome, reachability
-from meshcourse.checks.exercises import Exercise, Witness
+from meshcourse.checks import diagnosis, outcome, reachability
+from meshcourse.checks.diagnosis import Route
+from meshcourse.checks.exercises import Exercise, Json, Witness
 from meshcourse.checks.outcome import Outcome
 from meshcourse.measure import binomial, tally
 from meshcourse.measure.tally import Tally
 
 SHOP: Final = "shop.example.com"
 CLUB: Final = "club.example.com"
-MANY: Final = 1000
 FEW: Final = 200
-EACH: Final = 40
+OTHERS: Final = 60
+"""Of so many with a fifth on v2, none or all would be on v2 once in 600,000 checks."""
+EACH: Final = 24
+FIFTH: Final = 0.2
+NEAR: Final = 0.25
+"""The nearest split that must not pass by chance; nearer ones are told apart by the weights that the rule states."""
+EXACT: Final = 0.005
 _TEAM: Final = {"x-team": "internal"}
-_PARTNER: Final = {"x-team": "partner"}
-# Exercise 5.1 asks chance twice; each may cry wolf half as often, so that the exercise as a whole keeps its promise.
-_ALARM: Final = binomial.FALSE_ALARM / 2
-
-
-def failing(exercise: str, found: Tally, which: str) -> Outcome | None:
-    """What failed requests mean, or None when all were answered."""
-    if not found.failures:
-        return None
-    if not found.answered and all(not failure.isdigit() for failure in found.failures):
-        return outcome.cannot_tell(exercise, f"no request got an HTTP answer: {found}", "kubectl get pods -n istio-system")
-    hint = "look at the ingress gateway's access log: kubectl -n istio-system logs deploy/istio-ingressgateway --tail=3"
-    if "503" in found.failures:
-        hint = (
-            "503 means that Envoy knows the route but has nobody to send to. Are `host: web` and the subset names spelled as in the "
-            "DestinationRule, and do both versions have a ready pod (kubectl get pods)?"
-        )
-    elif "404" in found.failures:
-        hint = "404 means that no rule fits. A rule without `match` at the end takes all requests that are left"
-    return outcome.not_yet(exercise, seen=f"{which}: {found}", expected="every request is answered by v1 or v2", hint=hint)
 
 
 def ship_to_a_fifth_and_the_team(witness: Witness) -> Outcome:
     """5.1: 20 % of everyone on v2, and all of `x-team: internal`."""
-    number = "5.1"
-    found = witness.virtual_service("shop")
-    if found is None:
-        return outcome.not_attempted(number, f"there is no VirtualService `shop` in namespace {witness.namespace} yet")
-    unreachable = reachability.shut(number, witness, found, host=SHOP, gateway="web")
-    if unreachable:
-        return unreachable
-    got: dict[str, Tally] = {}
-    # The few come first: where nothing answers at all, that is said at once.
-    for which, n, headers in (("x-team: internal", FEW, _TEAM), ("x-team: partner", FEW, _PARTNER), ("no header", MANY, {})):
-        got[which] = witness.ask(n, host=SHOP, headers=headers)
-        broken = failing(number, got[which], f"with {which}")
-        if broken:
-            return broken
-    team, others, everyone = got.values()
-    split = tally.share(everyone, "v2", 0.2, false_alarm=_ALARM)
-    judged = (
-        ("with no header", split, _split_hint(everyone)),
-        ("with x-team: internal", tally.share(team, "v2", 1.0), _team_hint(team)),
-        ("with x-team: partner", tally.share(others, "v2", 0.2, false_alarm=_ALARM), _OTHERS_HINT),
-    )
-    for which, finding, hint in judged:
-        if not finding.ok:
-            return outcome.not_yet(number, seen=f"{which}, {finding.seen}", expected=finding.expected, hint=hint, bound=finding.bound)
-    return outcome.passed(number, f"{everyone}; with x-team: internal, {team}", bound=split.bound)
+    found = reachability.service(witness, "shop", host=SHOP, gateway="web")
+    if isinstance(found, Outcome):
+        return found
+    route = Route(found, SHOP)
+    team = witness.ask(FEW, host=SHOP, headers=_TEAM)
+    lost = diagnosis.failed(witness, route, _codes(team), which="with x-team: internal", expected=_ANSWERED)
+    if lost:
+        return lost
+    first = witness.ask(FEW, host=SHOP)  # a few first: where nothing answers at all, that is said at once
+    lost = diagnosis.failed(witness, route, _codes(first), which="with no header", expected=_ANSWERED)
+    if lost:
+        return lost
+    trial = binomial.share_is(FIFTH, NEAR)
+    everyone = witness.ask(trial.n, host=SHOP)
+    expected = f"v2 answers 20 %: {trial.low} to {trial.high} of {trial.n:,} requests, and none fails"
+    if everyone.of("v2") not in trial or everyone.failures:
+        return outcome.not_yet(seen=f"with no header, {everyone}", expected=expected, hint=_split_hint(everyone), bound=str(trial))
+    if team.of("v2") != team.n:
+        return outcome.not_yet(seen=f"with x-team: internal, {team}", expected="v2 answers all of them", hint=_team_hint(team))
+    for value in ("partner", "internals", "not internal"):
+        others = witness.ask(OTHERS, host=SHOP, headers={"x-team": value})
+        if others.of("v2") in {0, OTHERS} or others.failures:
+            return outcome.not_yet(seen=f"with x-team: {value}, {others}", expected="v2 answers 20 %, as for everyone", hint=_OTHERS_HINT)
+    share = _share_by_rule(found)
+    if share is not None and abs(share - FIFTH) > EXACT:
+        hint = f"the last rule gives v2 {share:.1%}, and 20 % is asked for: `weight: 80` and `weight: 20`"
+        return outcome.not_yet(seen=f"with no header, {everyone}", expected=expected, hint=hint, bound=str(trial))
+    return outcome.passed(f"{everyone}; with x-team: internal, {team}", bound=str(trial))
+
+
+_ANSWERED: Final = "every request is answered by v1 or v2"
+
+
+def _codes(found: Tally) -> dict[str, int]:
+    """Counts by code, as diagnosis wants them."""
+    return {"200": found.answered, **found.failures}
+
+
+def _share_by_rule(found: Json) -> float | None:
+    """The share of v2 that the last rule states; None when it is written in another way."""
+    last = (found.get("spec", {}).get("http") or [{}])[-1]
+    weights = [(str(each.get("destination", {}).get("subset", "")), int(each.get("weight") or 0)) for each in last.get("route") or ()]
+    total = sum(weight for _, weight in weights)
+    if last.get("match") or not total or any(subset not in {"v1", "v2"} for subset, _ in weights):
+        return None
+    return sum(weight for subset, weight in weights if subset == "v2") / total
 
 
 _OTHERS_HINT: Final = "match the header's value, not only its presence: `x-team: {exact: internal}`"
@@ -74,6 +81,9 @@ _OTHERS_HINT: Final = "match the header's value, not only its presence: `x-team:
 def _split_hint(everyone: Tally) -> str:
     def fits(wanted: float) -> bool:
         return tally.share(everyone, "v2", wanted).ok
+
+    if everyone.failures:
+        return "a part of the requests fails: is every destination of the last rule right?"
 
     if fits(0.8):
         return "the weights are the wrong way round: v2 is the one that gets 20"
@@ -95,6 +105,9 @@ def _team_hint(team: Tally) -> str:
     return "the team's rule should have one destination only, `subset: v2`, without weights"
 
 
+_BEFORE: Final = "the regex takes too much: before `beta` there may only be the start, or `;` and a space: `(.*;\\s*)?beta=yes(;.*)?`"
+_AFTER: Final = "the regex takes too much: after `yes` there may only be the end or a `;`"
+_AMONG: Final = "a browser sends all its cookies in one header, so `exact` seldom fits: use a regex that allows others before and after"
 # What each visitor of the club sends, and who must answer. The order is the order of the hints.
 _VISITORS: Final[tuple[tuple[str, Mapping[str, str], str, str], ...]] = (
     ("without a cookie", {}, "v1", "the last rule, without `match`, is for everybody else and sends to v1"),
@@ -104,50 +117,43 @@ _VISITORS: Final[tuple[tuple[str, Mapping[str, str], str, str], ...]] = (
         "v2",
         "one rule needs `match: [{headers: {cookie: {regex: ...}}}]` and the destination `subset: v2`",
     ),
-    (
-        "with beta=yes between other cookies",
-        {"cookie": "session=4711; beta=yes; theme=dark"},
-        "v2",
-        "a browser sends all its cookies in one header, so `exact` seldom fits: use a regex that allows others before and after",
-    ),
-    (
-        "with the cookie alphabeta=yes",
-        {"cookie": "alphabeta=yes"},
-        "v1",
-        "the regex takes too much: before `beta` there may only be the start, or `;` and a space: `(.*;\\s*)?beta=yes(;.*)?`",
-    ),
-    (
-        "with the cookie beta=yesterday",
-        {"cookie": "beta=yesterday"},
-        "v1",
-        "the regex takes too much: after `yes` there may only be the end or a `;`",
-    ),
+    ("with beta=yes between other cookies", {"cookie": "session=4711; beta=yes; theme=dark"}, "v2", _AMONG),
+    ("with beta=yes after another cookie", {"cookie": "session=4711; beta=yes"}, "v2", _AMONG),
+    ("with beta=yes before another cookie", {"cookie": "beta=yes; theme=dark"}, "v2", _AMONG),
+    ("with the cookie alphabeta=yes", {"cookie": "alphabeta=yes"}, "v1", _BEFORE),
+    ("with alphabeta=yes after another cookie", {"cookie": "theme=dark; alphabeta=yes"}, "v1", _BEFORE),
+    ("with the cookie beta=yesterday", {"cookie": "beta=yesterday"}, "v1", _AFTER),
+    ("with beta=yesterday before another cookie", {"cookie": "beta=yesterday; theme=dark"}, "v1", _AFTER),
+    ("with the cookie beta=no", {"cookie": "beta=no"}, "v1", "the regex takes too much: the cookie's value is `yes`, and no other"),
     (
         "with beta=yes and the header x-version: v1",
         {"cookie": "beta=yes", "x-version": "v1"},
         "v1",
         "the rule for x-version: v1 must come before the rule for the cookie: the first rule that fits decides",
     ),
+    (
+        "with beta=yes and the header x-version: v2",
+        {"cookie": "beta=yes", "x-version": "v2"},
+        "v2",
+        "the way out is for `x-version: {exact: v1}`, not for every value of that header",
+    ),
+    ("with the header x-version: v2 and no cookie", {"x-version": "v2"}, "v1", "nobody gets v2 but who has the cookie"),
 )
 
 
 def beta_testers_with_a_way_out(witness: Witness) -> Outcome:
     """5.2: the cookie beta=yes gives v2, unless the header x-version: v1 asks for the old page."""
-    number = "5.2"
-    found = witness.virtual_service("club")
-    if found is None:
-        return outcome.not_attempted(number, f"there is no VirtualService `club` in namespace {witness.namespace} yet")
-    unreachable = reachability.shut(number, witness, found, host=CLUB, gateway="web")
-    if unreachable:
-        return unreachable
+    found = reachability.service(witness, "club", host=CLUB, gateway="web")
+    if isinstance(found, Outcome):
+        return found
     for who, headers, version, hint in _VISITORS:
         got = witness.ask(EACH, host=CLUB, headers=headers)
-        broken = failing(number, got, who)
-        if broken:
-            return broken
+        lost = diagnosis.failed(witness, Route(found, CLUB), _codes(got), which=who, expected=_ANSWERED)
+        if lost:
+            return lost
         if got.of(version) != got.n:
-            return outcome.not_yet(number, seen=f"{who}, {got}", expected=f"{version} answers all of them", hint=hint)
-    return outcome.passed(number, f"all {len(_VISITORS)} kinds of visitors got the version that they should, {EACH} requests each")
+            return outcome.not_yet(seen=f"{who}, {got}", expected=f"{version} answers all of them", hint=hint)
+    return outcome.passed(f"all {len(_VISITORS)} kinds of visitors got the version that they should, {EACH} requests each")
 
 
 EXERCISES: Final = (
@@ -166,6 +172,9 @@ EXERCISES: Final = (
             ),
         ),
         ship_to_a_fifth_and_the_team,
+        objects=("virtualservice/shop",),
+        needs=("web-v1", "web-v2"),
+        watches=6.0,
     ),
     Exercise(
         "5.2",
@@ -177,5 +186,7 @@ EXERCISES: Final = (
             "From top to bottom: `x-version: {exact: v1}` to v1; `cookie: {regex: '(.*;\\s*)?beta=yes(;.*)?'}` to v2; no match, to v1.",
         ),
         beta_testers_with_a_way_out,
+        objects=("virtualservice/club",),
+        needs=("web-v1", "web-v2"),
     ),
 )

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from meshcourse.checks import outcome
+from meshcourse.checks import diagnosis, outcome, reachability
 from meshcourse.checks.exercises import Exercise, Json, Witness
 from meshcourse.checks.outcome import Outcome
 from meshcourse.core import errors
@@ -49,7 +49,7 @@ class Load:
         return self.codes.get(200, 0)
 
     def __str__(self) -> str:
-        return f"of {self.n} requests: " + ", ".join(f"{count} × {code}" for code, count in sorted(self.codes.items()))  # noqa: RUF001 - times
+        return f"of {self.n} requests: " + diagnosis.told({"no answer" if code < 0 else code: n for code, n in self.codes.items()})
 
 
 def fortio(witness: Witness, url: str, *, connections: int, n: int) -> Load:
@@ -95,44 +95,19 @@ def counter(witness: Witness, service: str, stat: str) -> int:
     return sum(value for name, value in witness.stats(CALLER, f"{service}.{witness.namespace}.svc", stat).items() if name.endswith(stat))
 
 
-def unready(number: str, witness: Witness, service: str) -> Outcome | None:
-    """*Not attempted* or *not yet* for a rule that is not there, is for another host, or has not arrived; None when it can be judged."""
-    rule = witness.object("destinationrule", service)
-    if rule is None:
-        return outcome.not_attempted(number, f"there is no DestinationRule `{service}` in namespace {witness.namespace} yet")
-    host = str(rule.get("spec", {}).get("host", ""))
-    full = f"{service}.{witness.namespace}.svc.cluster.local"
-    if host not in {service, f"{service}.{witness.namespace}", f"{service}.{witness.namespace}.svc", full}:
-        return outcome.not_yet(
-            number,
-            seen=f"DestinationRule {service} is for the host {host}",
-            expected=f"it is for {service}",
-            hint=f"`host:` names the Service that is called: `host: {service}`",
-        )
-    if any(line.startswith(f"DestinationRule {service} ") for line in witness.arrival().missing):
-        return outcome.not_yet(
-            number,
-            seen=f"not every sidecar holds DestinationRule {service} yet",
-            expected="istiod pushes it within a second",
-            hint="`istioctl analyze` names what does not fit together; run the check once more",
-        )
-    return None
-
-
 # -- 6.1 ---------------------------------------------------------------------------------------------------------------------------------
 
 
 def two_at_work_three_waiting(witness: Witness) -> Outcome:
     """6.1: `reports` works on two requests at a time, three wait, the others are refused at once."""
-    number = "6.1"
-    early = unready(number, witness, "reports")
-    if early:
-        return early
+    rule = reachability.rule(witness, "reports")
+    if isinstance(rule, Outcome):
+        return rule
     url = f"http://reports:{PORT}"
     few = fortio(witness, f"{url}/get", connections=1, n=5)
     if few.good != few.n:
         hint = "`kubectl get pods`: is reports 2/2? Then let the check run once more"
-        return outcome.not_yet(number, seen=f"one caller alone, {few}", expected="all are answered", hint=hint)
+        return outcome.not_yet(seen=f"one caller alone, {few}", expected="all are answered", hint=hint)
     before = counter(witness, "reports", "upstream_rq_pending_overflow")
     many = fortio(witness, f"{url}/delay/0.4", connections=CROWD, n=CROWD)
     refused = counter(witness, "reports", "upstream_rq_pending_overflow") - before
@@ -144,9 +119,9 @@ def two_at_work_three_waiting(witness: Witness) -> Outcome:
     if wrong:
         limits = f"Envoy holds {_limit(found.max_connections)} connections and {_limit(found.max_pending_requests)} waiting requests"
         return outcome.not_yet(
-            number, seen=f"{seen}; {limits}", expected=f"{AT_WORK} connections, {WAITING} waiting requests, the rest refused", hint=wrong
+            seen=f"{seen}; {limits}", expected=f"{AT_WORK} connections, {WAITING} waiting requests, the rest refused", hint=wrong
         )
-    return outcome.passed(number, seen)
+    return outcome.passed(seen)
 
 
 def _limit(number: int) -> str:
@@ -161,50 +136,43 @@ def _limits_hint(found: traffic_policy.Policy) -> str:
     if found.max_pending_requests == UNLIMITED:
         return "without `http1MaxPendingRequests` the queue has no end, and nobody is ever refused: they wait. Set it under `http:`"
     if found.max_connections == UNLIMITED:
-        return "HTTP/1.1 does one request at a time on a connection, so *two at work* is `tcp: {maxConnections: 2}`"
-    return f"set `tcp: {{maxConnections: {AT_WORK}}}` and `http: {{http1MaxPendingRequests: {WAITING}}}`"
+        return "HTTP/1.1 does one request at a time on a connection, so *two at work* is a limit of connections, under `tcp:`"
+    if found.max_pending_requests == AT_WORK + WAITING:
+        return "those at work do not count among those that wait: three may wait"
+    if found.max_connections != AT_WORK:
+        return f"two at work: `maxConnections` is how many, and Envoy holds {found.max_connections}"
+    return f"three may wait: `http1MaxPendingRequests` is how many, and Envoy holds {found.max_pending_requests}"
 
 
 # -- 6.2 ---------------------------------------------------------------------------------------------------------------------------------
 
 
 def put_out_the_broken_one(witness: Witness) -> Outcome:
-    """6.2: `orders` loses its broken pod after three errors in a row, for 30 s or more, and never more than half of its pods."""
-    number = "6.2"
-    early = unready(number, witness, "orders")
-    if early:
-        return early
-    broken = _addresses(witness, "app=httpbin,version=faulty")
-    if not broken:
-        return outcome.cannot_tell(
-            number, "the broken replica is not running", "kubectl scale deployment/httpbin-faulty --replicas=1    # then check again"
-        )
-    url = f"http://orders:{PORT}/get"
+    """6.2: `orders` loses its broken pod after three errors in a row, for 30 s, and never more than half of its pods."""
+    rule = reachability.rule(witness, "orders")
+    if isinstance(rule, Outcome):
+        return rule
+    outlier = held(witness, "orders").get("outlierDetection")
+    expected = f"out after {MOST_ERRORS} errors in a row, for {LEAST_SECONDS} s the first time, and {HALF} % of the pods at most"
+    wrong = _orders_hint(outlier)
+    if wrong:
+        return outcome.not_yet(seen=f"Envoy holds {_in_words(outlier)}", expected=expected, hint=wrong)
+    broken, url = _addresses(witness, "app=httpbin,version=faulty"), f"http://orders:{PORT}/get"
     first = fortio(witness, url, connections=1, n=60)
     now = endpoints(witness, "orders")
     out, others = ({each.address for each in now if each.ejected and (each.address in broken) is of} for of in (True, False))
-    outlier = held(witness, "orders").get("outlierDetection")
     if out != broken or others:
         states = ", ".join(f"{each.address} {'put out' if each.ejected else 'in'}" for each in now)
         return outcome.not_yet(
-            number,
             seen=f"{first}; then {states}",
             expected=f"{', '.join(sorted(broken))}, the broken pod, is put out, and no other",
-            hint=_ejection_hint(outlier, len(now)),
-        )
-    wrong = _orders_hint(outlier or {})
-    if wrong:
-        return outcome.not_yet(
-            number,
-            seen=f"the broken pod is out; Envoy holds {_in_words(outlier or {})}",
-            expected=f"out after {MOST_ERRORS} errors in a row, for {LEAST_SECONDS} s or longer, and {HALF} % of the pods at most",
-            hint=wrong,
+            hint="look at `istioctl proxy-config endpoints deploy/fortio-deploy`: who has failed, and who is put out?",
         )
     rest = fortio(witness, url, connections=1, n=40)
     if rest.good != rest.n:
-        hint = "was the broken pod let in again in between? It should stay out for 30 s at least. Run the check once more"
-        return outcome.not_yet(number, seen=f"with the broken pod out, {rest}", expected="all are answered", hint=hint)
-    return outcome.passed(number, f"first {first}; with {', '.join(sorted(broken))} put out, {rest}")
+        hint = "was the broken pod let in again in between? It stays out for 30 s. Run the check once more"
+        return outcome.not_yet(seen=f"with the broken pod out, {rest}", expected="all are answered", hint=hint)
+    return outcome.passed(f"first {first}; with {', '.join(sorted(broken))} put out, {rest}")
 
 
 def _addresses(witness: Witness, selector: str) -> set[str]:
@@ -217,28 +185,41 @@ def _ready(status: Json) -> bool:
     return any(each["type"] == "Ready" and each["status"] == "True" for each in status.get("conditions", ()))
 
 
-def _ejection_hint(outlier: Mapping[str, Any] | None, pods: int) -> str:
+def _orders_hint(outlier: Mapping[str, Any] | None) -> str:
     if outlier is None:
         return "Envoy holds no outlier detection for orders: the rule needs `trafficPolicy: outlierDetection:`"
+    wrong = _errors_hint(outlier, MOST_ERRORS) or _time_hint(outlier, LEAST_SECONDS, "thirty seconds, `30s`")
+    if wrong:
+        return wrong
     percent = int(outlier.get("maxEjectionPercent", 10))
-    if percent * pods < 100:  # noqa: PLR2004 - one whole pod
-        return f"{percent} % of {pods} pods is not one whole pod, so nobody may be put out: set `maxEjectionPercent`"
-    if int(outlier.get("consecutive5xx", 5)) > MOST_ERRORS:
-        return "the broken pod may fail more than three times in a row: set `consecutive5xxErrors: 3`"
-    return "look at `istioctl proxy-config endpoints deploy/fortio-deploy`: who has failed, and who is put out?"
-
-
-def _orders_hint(outlier: Mapping[str, Any]) -> str:
-    if int(outlier.get("consecutive5xx", 5)) != MOST_ERRORS:
-        return "`consecutive5xxErrors` is how many errors in a row it takes: 3"
-    if route_actions.seconds(outlier.get("baseEjectionTime", "30s")) < LEAST_SECONDS:
-        return "`baseEjectionTime` is how long a pod stays out the first time: 30s or longer"
-    if int(outlier.get("maxEjectionPercent", 10)) != HALF:
-        return "`maxEjectionPercent` is how many of the pods may be out at the same time: 50, so that one bad minute cannot take all"
+    if percent == 10:  # noqa: PLR2004 - Envoy's own choice
+        return "10 % of 2 pods is not one whole pod, so nobody may be put out: set `maxEjectionPercent`"
+    if percent != HALF:
+        return f"at most half of the pods may be out at the same time, and `maxEjectionPercent` is {percent}"
     return ""
 
 
-def _in_words(outlier: Mapping[str, Any]) -> str:
+def _errors_hint(outlier: Mapping[str, Any], wanted: int) -> str:
+    """What is wrong with the number of errors in a row."""
+    found = int(outlier.get("consecutive5xx", 5))
+    if found == wanted:
+        return ""
+    if "consecutiveGatewayFailure" in outlier and int(outlier["consecutiveGatewayFailure"]) == wanted:
+        return "`consecutiveGatewayErrors` counts 502, 503 and 504 alone; every 5xx is a failure: `consecutive5xxErrors`"
+    if "enforcingConsecutive5xx" in outlier and not int(outlier["enforcingConsecutive5xx"]):
+        return "`consecutive5xxErrors: 0` switches the count off"
+    return f"`consecutive5xxErrors` is how many errors in a row it takes: {wanted}, and Envoy holds {found}"
+
+
+def _time_hint(outlier: Mapping[str, Any], wanted: int, words: str) -> str:
+    """What is wrong with the time for which a pod is out."""
+    seconds = route_actions.seconds(outlier.get("baseEjectionTime", "30s"))
+    return "" if seconds == wanted else f"`baseEjectionTime` is how long a pod stays out the first time: {words}; Envoy holds {seconds:g} s"
+
+
+def _in_words(outlier: Mapping[str, Any] | None) -> str:
+    if outlier is None:
+        return "no outlier detection"
     errors_, seconds = outlier.get("consecutive5xx", 5), outlier.get("baseEjectionTime", "30s")
     return f"{errors_} errors, {seconds}, {outlier.get('maxEjectionPercent', 10)} %"
 
@@ -247,55 +228,51 @@ def _in_words(outlier: Mapping[str, Any]) -> str:
 
 
 def better_the_ejected_than_nobody(witness: Witness) -> Outcome:
-    """6.3: `tickets` puts pods out after two errors, all of them if need be, and then calls them nevertheless."""
-    number = "6.3"
-    early = unready(number, witness, "tickets")
-    if early:
-        return early
+    """6.3: `tickets` puts pods out after two errors, for a minute, all of them if need be, and then calls them nevertheless."""
+    rule = reachability.rule(witness, "tickets")
+    if isinstance(rule, Outcome):
+        return rule
+    cluster = held(witness, "tickets")
+    outlier = cluster.get("outlierDetection")
+    share = cluster.get("commonLbConfig", {}).get("healthyPanicThreshold", {}).get("value", 0)
+    wrong = _tickets_hint(outlier, share)
+    if wrong:
+        return outcome.not_yet(
+            seen=f"Envoy holds {_in_words(outlier)}; below {share:g} % it calls all",
+            expected=f"{TWICE} errors in a row, out for {A_MINUTE} s, all pods if need be; with fewer than {HALF} % left, all are called",
+            hint=wrong,
+        )
     url = f"http://tickets:{PORT}"
     bad = fortio(witness, f"{url}/status/503", connections=1, n=6)
     now, before = endpoints(witness, "tickets"), counter(witness, "tickets", "lb_healthy_panic")
     if not now or not all(each.ejected for each in now):
         return outcome.not_yet(
-            number,
             seen=f"after six errors ({bad}) {sum(each.ejected for each in now)} of {len(now)} pods are put out",
             expected="two errors in a row put a pod out, and all of them may be out",
-            hint=_tickets_hint(held(witness, "tickets").get("outlierDetection")),
+            hint="look at `istioctl proxy-config endpoints deploy/fortio-deploy`: who has failed, and who is put out?",
         )
     good = fortio(witness, f"{url}/get", connections=1, n=20)
     panics = counter(witness, "tickets", "lb_healthy_panic") - before
     if good.good != good.n:
         return outcome.not_yet(
-            number,
             seen=f"all pods are put out, and {good}",
             expected="with fewer than half of the pods left, callers try those that were put out: all are answered",
-            hint="`minHealthPercent` is the share of pods below which Envoy ignores the ejections; Istio's own choice is 0: never",
+            hint="`minHealthPercent` is the share of pods below which Envoy ignores the ejections",
         )
-    cluster = held(witness, "tickets")
-    outlier = cluster.get("outlierDetection") or {}
-    errors_, seconds = int(outlier.get("consecutive5xx", 5)), route_actions.seconds(outlier.get("baseEjectionTime", "30s"))
-    share = cluster.get("commonLbConfig", {}).get("healthyPanicThreshold", {}).get("value", 0)
-    for wrong, hint in (
-        (errors_ != TWICE, f"`consecutive5xxErrors: {TWICE}`"),
-        (seconds < A_MINUTE, "`baseEjectionTime` is how long a pod stays out the first time: 1m"),
-        (share != HALF, f"*fewer than half of them are left* is `minHealthPercent: {HALF}`"),
-    ):
-        if wrong:
-            return outcome.not_yet(
-                number,
-                seen=f"{errors_} errors in a row put a pod out for {seconds:g} s, and below {share:g} % Envoy calls all",
-                expected=f"{TWICE} errors, {A_MINUTE} s, {HALF} %",
-                hint=hint,
-            )
-    return outcome.passed(number, f"{len(now)} of {len(now)} pods put out, and yet {good}; Envoy chose among the ejected {panics} times")
+    return outcome.passed(f"{len(now)} of {len(now)} pods put out, and yet {good}; Envoy chose among the ejected {panics} times")
 
 
-def _tickets_hint(outlier: Mapping[str, Any] | None) -> str:
+def _tickets_hint(outlier: Mapping[str, Any] | None, share: float) -> str:
     if outlier is None:
         return "Envoy holds no outlier detection for tickets: the rule needs `trafficPolicy: outlierDetection:`"
+    wrong = _errors_hint(outlier, TWICE) or _time_hint(outlier, A_MINUTE, "a minute, `1m`")
+    if wrong:
+        return wrong
     if int(outlier.get("maxEjectionPercent", 10)) != 100:  # noqa: PLR2004 - per cent
         return "all pods may be out only with `maxEjectionPercent: 100`; Envoy's own choice is 10"
-    return "two errors in a row are enough with `consecutive5xxErrors: 2`"
+    if not share:
+        return "`minHealthPercent` is the share of pods below which Envoy ignores the ejections; Istio's own choice is 0: never"
+    return "" if share == HALF else f"*fewer than half of them are left* is half of the pods, and `minHealthPercent` is {share:g}"
 
 
 EXERCISES: Final = (
@@ -308,6 +285,8 @@ EXERCISES: Final = (
             "`connectionPool: {tcp: {maxConnections: 2}, http: {http1MaxPendingRequests: 3}}`",
         ),
         two_at_work_three_waiting,
+        objects=("destinationrule/reports",),
+        needs=("reports", "fortio-deploy"),
     ),
     Exercise(
         "6.2",
@@ -318,6 +297,8 @@ EXERCISES: Final = (
             "`outlierDetection: {consecutive5xxErrors: 3, interval: 1s, baseEjectionTime: 30s, maxEjectionPercent: 50}`",
         ),
         put_out_the_broken_one,
+        objects=("destinationrule/orders",),
+        needs=("httpbin", "httpbin-faulty", "fortio-deploy"),
     ),
     Exercise(
         "6.3",
@@ -328,5 +309,7 @@ EXERCISES: Final = (
             "`outlierDetection: {consecutive5xxErrors: 2, baseEjectionTime: 1m, maxEjectionPercent: 100, minHealthPercent: 50}`",
         ),
         better_the_ejected_than_nobody,
+        objects=("destinationrule/tickets",),
+        needs=("reports", "fortio-deploy"),
     ),
 )

@@ -1,15 +1,22 @@
-"""The exercises of chapter 10, the capstone: stop the bleeding, then save the release."""
+"""The exercises of chapter 10, the capstone: stop the bleeding, then save the release.
+
+The second is judged by the same objectives as the board shows (measure.objectives), over requests that the check sends at the given rate.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any, Final
 
-from meshcourse.checks import outcome, reachability
+from meshcourse.checks import destinations, diagnosis, outcome, reachability
+from meshcourse.checks.diagnosis import Route
 from meshcourse.checks.exercises import Exercise, Json, Witness
 from meshcourse.checks.outcome import Outcome
 from meshcourse.core import background
 from meshcourse.measure import binomial, labels, objectives, proxy_counters, windows
 from meshcourse.measure.objectives import LATENCY, LOAD, SHARE, SUCCESS, Mark, Objectives, Reading
+from meshcourse.measure.tally import Tally
+from meshcourse.mesh.envoy import route_actions
 from meshcourse.traffic import pacing, sender
 from meshcourse.traffic.results import Result
 from meshcourse.traffic.targets import Target
@@ -20,7 +27,8 @@ RELEASE: Final = {"app": "checkout", "version": "v2"}
 WANTED: Final = Objectives()
 OLD: Final = "v1"
 TESTER: Final = {"x-tester": "yes"}
-MANY: Final = 200
+MANY: Final = 460
+"""Requests of which one in a hundred for v2 would show in 99 of 100 checks."""
 FEW: Final = 40
 TRIES: Final = 24
 """Enough that v2, which fails half of its requests on Friday, answers at least one: none at all once in a million checks."""
@@ -30,49 +38,79 @@ PATIENCE: Final = 3
 """How often the load is sent while the machine is too busy to judge latency."""
 HARDLY_ANY: Final = 1.1
 """Tries per request below which v2's retries come to nothing."""
+EXACT: Final = 0.02
+"""By how much the rule's share of v2 may differ from a half: 49 to 51 and the like are meant to be halves."""
+SHORTEST_TRY: Final = 0.05
+PODS: Final = {
+    "checkout-v1": (2, "header=x-version:v1"),
+    "checkout-v2-a": (2, "header=x-version:v2&delay=1.2s:15&status=503:5"),
+    "checkout-v2-b": (1, "header=x-version:v2&status=503"),
+}
+"""Replicas of the chapter's Deployments, and how their pods behave, by 01-checkout.yaml and 02-v2.yaml."""
+V2_PODS: Final = 3
+_HALF: Final = "half of the requests are answered by v2, and all four objectives hold"
 _ALARM: Final = binomial.FALSE_ALARM / 3
 """Three of the four objectives ask chance; each may cry wolf a third as often."""
 
 
 def stop_the_bleeding(witness: Witness) -> Outcome:
     """10.1: everybody is back on v1, and testers still reach v2."""
-    number = "10.1"
-    found = witness.virtual_service("checkout")
-    if found is None:
-        return outcome.not_attempted(number, "there is no VirtualService `checkout`: run section 1")
+    if witness.virtual_service("checkout") is None:
+        return outcome.not_attempted("there is no VirtualService `checkout`: run section 1")
     everybody = witness.ask(FEW, host=SHOP)
     if not everybody.of("v1") and everybody.of("v2"):
-        return outcome.not_attempted(number, f"everything still goes to v2; {everybody}")
-    closed = reachability.shut(number, witness, found, host=SHOP, gateway=GATEWAY)
-    if closed:
-        return closed
+        return outcome.not_attempted(f"everything still goes to v2; {everybody}")
+    found = reachability.service(witness, "checkout", host=SHOP, gateway=GATEWAY)
+    if isinstance(found, Outcome):
+        return found
+    route, expected = Route(found, SHOP), f"v1 answers all {MANY}"
     everybody = witness.ask(MANY, host=SHOP)
     if everybody.of("v1") != everybody.n:
+        lost = diagnosis.astray(witness, route, which=f"everybody, {everybody}", expected=expected) if not everybody.of("v2") else None
+        lost = lost or diagnosis.failed(witness, route, everybody.failures, which="everybody", expected=expected, allowed={"503"})
         hint = "`weight: 100` for v1 and `weight: 0` for v2 in the rule without `match`; pods that run need no users"
         if not everybody.answered:
             hint = "nobody is answered at all: does the last rule, without `match`, lead to `{host: checkout, subset: v1}`?"
-        return outcome.not_yet(number, seen=str(everybody), expected=f"v1 answers all {MANY}", hint=hint)
+        return lost or outcome.not_yet(seen=str(everybody), expected=expected, hint=hint)
+    return _testers(witness, route, everybody)
+
+
+def _testers(witness: Witness, route: Route, everybody: Tally) -> Outcome:
+    expected = "v2 gets all of them (it may fail some)"
     testers = witness.ask(TRIES, host=SHOP, headers=TESTER)
     if testers.of("v1") or not testers.of("v2"):
         hint = "put a rule above it: `match: [{headers: {x-tester: {exact: 'yes'}}}]`, to subset v2"
+        lost = None
         if testers.of("v2"):
             hint = "the testers' rule needs one destination only, subset v2"
         elif not testers.of("v1"):
-            hint = "the testers' rule leads nowhere: is its destination `{host: checkout, subset: v2}`?"
-        return outcome.not_yet(number, seen=f"with x-tester: yes, {testers}", expected="v2 gets all of them (it may fail some)", hint=hint)
-    return outcome.passed(number, f"{everybody}; with x-tester: yes, {testers}: v2 is as it was, and only testers meet it")
+            lost = diagnosis.astray(witness, route, which=f"with x-tester: yes, {testers}", expected=expected)
+            lost = lost or diagnosis.failed(
+                witness, route, testers.failures, which="with x-tester: yes", expected=expected, allowed={"503"}
+            )
+            hint = "the testers' rule leads nowhere: is its destination `{host: checkout, subset: v2}`, and has it no `fault`?"
+        return lost or outcome.not_yet(seen=f"with x-tester: yes, {testers}", expected=expected, hint=hint)
+    for value in ("no", "yes, please", "Yes"):
+        others = witness.ask(TRIES, host=SHOP, headers={"x-tester": value})
+        if others.of("v1") != others.n:
+            hint = "match the whole value and no other: `x-tester: {exact: 'yes'}`"
+            return outcome.not_yet(seen=f"with x-tester: {value}, {others}", expected="v1: this is no tester", hint=hint)
+    bound = f"{MANY} requests; if one in a hundred went to v2, all would come from v1 at most once in 100 checks"
+    return outcome.passed(f"{everybody}; with x-tester: yes, {testers}: v2 is as it was, and only testers meet it", bound=bound)
 
 
 def save_the_release(witness: Witness) -> Outcome:
-    """10.2: half of the users on v2, and all four objectives hold."""
-    number = "10.2"
-    found = witness.virtual_service("checkout")
-    waiting = _not_begun(witness, found)
-    if found is None or waiting:
-        return outcome.not_attempted(number, waiting)
-    closed = reachability.shut(number, witness, found, host=SHOP, gateway=GATEWAY)
-    if closed:
-        return closed
+    """10.2: half of the users on v2, all four objectives hold, and nothing but the two rules was changed."""
+    waiting = _not_begun(witness, witness.virtual_service("checkout"))
+    if waiting:
+        return outcome.not_attempted(waiting)
+    found = reachability.service(witness, "checkout", host=SHOP, gateway=GATEWAY)
+    if isinstance(found, Outcome):
+        return found
+    rule = witness.object("destinationrule", "checkout") or {}
+    early = diagnosis.astray(witness, Route(found, SHOP), which="the rule for everybody", expected=_HALF) or _touched(witness, rule)
+    if early:
+        return early
     reading, busy = Reading(), ""
     for _ in range(PATIENCE):
         results, reading = _measured(witness)
@@ -80,16 +118,69 @@ def save_the_release(witness: Witness) -> Outcome:
         if not busy:
             break
     if reading.p95 is None:
-        return outcome.cannot_tell(number, "no request got an HTTP answer", "kubectl get pods -n istio-system")
+        codes = Counter(result.code for result in results)
+        lost = diagnosis.failed(witness, Route(found, SHOP), codes, which="everybody", expected=_HALF)
+        return lost or outcome.cannot_tell("no request got an HTTP answer", "kubectl get pods -n istio-system")
     if busy:
-        return outcome.cannot_tell(number, busy, "end what else runs on this machine, and check again")
+        return outcome.cannot_tell(busy, "end what else runs on this machine, and check again")
     marks = objectives.marks(reading, WANTED)
     words = "; ".join(f"{mark.title}: {mark.seen}" for mark in marks)
     failed = next((mark for mark in marks if mark.met is not True), None)
-    if failed is None:
-        return outcome.passed(number, words, bound=how_sure())
-    hint = _hint(failed, reading, found, witness.object("destinationrule", "checkout") or {})
-    return outcome.not_yet(number, seen=words, expected=f"{failed.title}: {failed.wanted}", hint=hint, bound=how_sure())
+    if failed is not None:
+        hint = _hint(failed, reading, found, rule)
+        return outcome.not_yet(seen=words, expected=f"{failed.title}: {failed.wanted}", hint=hint, bound=how_sure())
+    share = _share_by_rule(found)
+    if share is not None and abs(share - WANTED.share) > EXACT:
+        hint = "half and half: `weight: 50` for v1 and `weight: 50` for v2"
+        return outcome.not_yet(seen=f"{words}; the rule gives v2 {share:.0%}", expected=_HALF, hint=hint, bound=how_sure())
+    return outcome.passed(words, bound=how_sure())
+
+
+def _share_by_rule(found: Json) -> float | None:
+    """The share of v2 that the last rule states; None when it has no destinations of its own."""
+    entries = (found.get("spec", {}).get("http") or [{}])[-1].get("route") or ()
+    weights = [(str((each.get("destination") or {}).get("subset", "")), int(each.get("weight") or 0)) for each in entries]
+    total = sum(weight for _, weight in weights)
+    return sum(weight for subset, weight in weights if subset == WANTED.version) / total if total else None
+
+
+def _touched(witness: Witness, rule: Json) -> Outcome | None:
+    """What was changed besides the two rules: Deployments, pods, the Service, or other rules for it."""
+    expected = "VirtualService and DestinationRule `checkout` are changed, and nothing else: no pod is touched"
+    back = "kubectl apply -f manifests/10_capstone/01-checkout.yaml -f manifests/10_capstone/02-v2.yaml"
+    every = {str(each["metadata"]["name"]): each["spec"] for each in witness.objects("deployments.apps")}
+    for name, (replicas, behaviour) in PODS.items():
+        spec = every.get(name) or {}
+        arguments = [
+            str(each) for one in spec.get("template", {}).get("spec", {}).get("containers") or () for each in one.get("args") or ()
+        ]
+        if spec.get("replicas") != replicas:
+            return outcome.not_yet(
+                seen=f"{name} has {spec.get('replicas', 0)} replicas, and had {replicas}",
+                expected=expected,
+                hint=f"kubectl scale deployment {name} --replicas={replicas}    # the mesh has a cure of its own for a bad pod",
+            )
+        if behaviour not in arguments:
+            return outcome.not_yet(seen=f"the pods of {name} are not what they were: {' '.join(arguments)}", expected=expected, hint=back)
+    around = destinations.surroundings(witness)
+    count = len(around.behind({"app": "checkout", "version": "v2"}))
+    selector = around.services.get("checkout", {}).get("spec", {}).get("selector")
+    if count != V2_PODS or selector != {"app": "checkout"}:
+        seen = f"{count} pods carry the labels app=checkout, version=v2; the Service selects {selector}"
+        return outcome.not_yet(seen=seen, expected=f"{expected}: {V2_PODS} pods, and app=checkout", hint=back)
+    others = [each["metadata"]["name"] for each in around.rules_for("checkout") if each["metadata"]["name"] != "checkout"]
+    if others:
+        hint = f"kubectl delete destinationrule {others[0]}; what it says belongs into `checkout`"
+        return outcome.not_yet(seen=f"there is a second DestinationRule for checkout: {others[0]}", expected=expected, hint=hint)
+    subset: Json = next((each for each in rule.get("spec", {}).get("subsets") or () if each.get("name") == WANTED.version), {})
+    chosen = len(around.behind({"app": "checkout", **(subset.get("labels") or {})}))
+    if chosen != V2_PODS:
+        return outcome.not_yet(
+            seen=f"subset v2 stands for {chosen} of the {V2_PODS} pods of v2 (its labels: {subset.get('labels')})",
+            expected="subset v2 is the whole release",
+            hint="leaving a pod out by its label helps until another pod breaks. `outlierDetection` finds the bad one by itself",
+        )
+    return None
 
 
 def _not_begun(witness: Witness, found: Json | None) -> str:
@@ -133,11 +224,14 @@ def _arrived(witness: Witness) -> int:
 
 
 def how_sure() -> str:
-    """What the judgement may get wrong, in one sentence."""
-    failing, slow = (surely(WANTED.requests, int(WANTED.requests * share)) for share in (WANTED.failing, WANTED.slow))
+    """What the judgement may get wrong, in both directions."""
+    n = WANTED.requests
+    failing, slow = (surely(n, int(n * share)) for share in (WANTED.failing, WANTED.slow))
+    passes = max(binomial.probability_between(n, bad, 0, int(n * share)) for bad, share in ((0.03, WANTED.failing), (0.08, WANTED.slow)))
     return (
-        f"{WANTED.requests} requests at {WANTED.rate:.0f} per second; a release that truly fails at most {failing:.2%}, is slow for at "
-        f"most {slow:.1%} and gets half of the requests is refused at most once in 10,000 checks (exact binomial bounds)"
+        f"{n} requests at {WANTED.rate:.0f} per second; a release that truly fails at most {failing:.2%}, is slow for at most {slow:.1%} "
+        f"and gets half of the requests is refused at most once in 10,000 checks; one that fails 3 %, or is slow for 8 %, passes at most "
+        f"{passes:.1%} of them (exact binomial bounds); the weights are read from the rule itself"
     )
 
 
@@ -171,6 +265,11 @@ def _success_hint(retries: Json, outlier: Json, tries: float | None) -> str:
         return "v2 fails some requests by nature; a second try mostly succeeds: `retries: {attempts: 3, retryOn: 5xx, perTryTimeout: ...}`"
     if "5" not in str(retries.get("retryOn", "")):
         return "nothing is retried: Istio retries a 503 only when `retryOn` says so, `retryOn: 5xx`"
+    if tries is not None and tries > WANTED.tries:
+        return _load_hint(outlier)
+    limit = route_actions.seconds(retries.get("perTryTimeout") or "0s")
+    if retries.get("perTryTimeout") and limit < SHORTEST_TRY:
+        return f"`perTryTimeout: {retries['perTryTimeout']}` ends tries that would be good: v2's good answers take well under 100 ms"
     if outlier and tries is not None and tries < HARDLY_ANY:
         return "retries find nobody to go to (UH): do too few consecutive errors put out the two good pods as well?"
     return "more tries are needed, or time for them: `attempts: 3`, and a `timeout` of the route that leaves room for all of them"
@@ -216,6 +315,8 @@ EXERCISES: Final = (
             ),
         ),
         stop_the_bleeding,
+        objects=("virtualservice/checkout",),
+        needs=("checkout-v1", "checkout-v2-a"),
     ),
     Exercise(
         "10.2",
@@ -231,6 +332,8 @@ EXERCISES: Final = (
             ),
         ),
         save_the_release,
+        objects=("virtualservice/checkout", "destinationrule/checkout"),
+        needs=("checkout-v1", "checkout-v2-a"),
         watches=WARM_UP + WANTED.seconds + 2.0,
         counts=True,
     ),

@@ -1,0 +1,164 @@
+"""The programs of a Kubernetes node and of its control plane's images, built from their published Go modules once per user and version.
+
+kubelet, kubeadm and CoreDNS are built with the versions of engine/go.mod, so that they are the API server's own. What a stopped build has
+compiled stays, and the next one goes on from there; GOCACHE and GOMODCACHE, when set, are used and kept.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from meshcourse.core import paths, progress, settings
+from meshcourse.core.errors import EngineError
+from meshcourse.engine import binaries, toolchain
+from meshcourse.engine.go_programs import KIND
+
+SOURCES: Final = Path(__file__).parent / "programs"
+SPACE: Final = 9_000_000_000
+"""Bytes that a first build needs for a while."""
+_LIMIT: Final = 5400.0
+
+
+@dataclass(frozen=True)
+class GoModule:
+    """Main packages of one published module at one version; `tags` are Go's build tags."""
+
+    name: str
+    module: str
+    version: str
+    packages: tuple[str, ...]
+    tags: str = ""
+
+    @property
+    def programs(self) -> tuple[str, ...]:
+        """What `go install` calls them."""
+        return tuple(package.rpartition("/")[2] for package in self.packages)
+
+
+CONTAINERD: Final = GoModule(
+    "containerd",
+    "github.com/containerd/containerd/v2",
+    "v2.3.4",
+    ("cmd/containerd", "cmd/containerd-shim-runc-v2", "cmd/ctr"),
+    "no_aufs no_zfs no_btrfs no_devmapper",
+)
+CNI: Final = GoModule(
+    "cni-plugins",
+    "github.com/containernetworking/plugins",
+    "v1.9.1",
+    ("plugins/main/loopback", "plugins/main/ptp", "plugins/ipam/host-local", "plugins/meta/portmap"),
+)
+CRICTL: Final = GoModule("crictl", "sigs.k8s.io/cri-tools", "v1.34.0", ("cmd/crictl",))
+MODULES: Final = (CONTAINERD, CNI, CRICTL)
+
+NODE: Final = {
+    "pause": "./pause",
+    "coredns": "./coredns",
+    "kubelet": "k8s.io/kubernetes/cmd/kubelet",
+    "kubeadm": "k8s.io/kubernetes/cmd/kubeadm",
+}
+"""Built with engine/go.mod: the program's name, and its package."""
+
+CRANE_MODULE: Final = ("github.com/google/go-containerregistry", "cmd/crane")
+
+
+def key() -> str:
+    """Sixteen hex digits that change whenever a build would."""
+    digest = hashlib.sha256()
+    for file in (binaries.SOURCE / "go.mod", binaries.SOURCE / "go.sum", *sorted(SOURCES.rglob("*.go"))):
+        digest.update(file.read_bytes())
+    digest.update(repr((MODULES, NODE, binaries.FLAGS, binaries.target())).encode())
+    return digest.hexdigest()[:16]
+
+
+def folder() -> Path:
+    """Where the programs are put, whether or not they are there yet."""
+    return paths.cache() / "node-programs" / key()
+
+
+def ensure() -> Mapping[str, Path]:
+    """Every program by its name, built first when one is missing. Raises EngineError."""
+    target = folder()
+    names = (*NODE, *(name for module in MODULES for name in module.programs))
+    if not target.is_dir():
+        _build(target)
+    return {name: target / name for name in names}
+
+
+def kind_sources() -> Path:
+    """The module of kind itself, which has the files of a node's image. Raises EngineError."""
+    go = toolchain.find()
+    words = [str(go.go), "mod", "download", "-json", f"sigs.k8s.io/kind@{KIND.version}"]
+    done = subprocess.run(words, env=_environment(go, _work(folder())), cwd="/", capture_output=True, text=True, timeout=300, check=False)
+    if done.returncode:
+        raise failure("kind's sources", done.stdout + done.stderr)
+    return Path(json.loads(done.stdout)["Dir"])
+
+
+def _work(target: Path) -> Path:
+    work = target.with_name(f"{target.name}.building")
+    (work / "tmp").mkdir(parents=True, exist_ok=True)
+    return work
+
+
+def _environment(go: toolchain.Toolchain, work: Path) -> dict[str, str]:
+    modules = Path(os.environ["GOMODCACHE"]) if os.environ.get("GOMODCACHE") else toolchain.module_cache(go)
+    given = os.environ.get("GOCACHE")
+    return toolchain.environment(os.environ, build_cache=Path(given or work / "compiled"), modules=modules, work=work)
+
+
+def _build(target: Path) -> None:
+    go, work = toolchain.find(), _work(target)
+    if (free := shutil.disk_usage(work).free) < SPACE:
+        raise EngineError(
+            "There is too little room on the disk to build a node's programs.",
+            why=f"It needs {SPACE / 1e9:.0f} GB for some minutes and 0.4 GB after; {work.parent} has {free / 1e9:.1f} GB.",
+            next="MESHCOURSE_CACHE=/a/folder/on/a/larger/disk meshcourse images make",
+        )
+    staging, source = work / "bin", work / "source"
+    staging.mkdir(exist_ok=True)
+    shutil.rmtree(source, ignore_errors=True)
+    shutil.copytree(SOURCES, source)
+    for name in ("go.mod", "go.sum"):
+        shutil.copyfile(binaries.SOURCE / name, source / name)
+    environment = {**_environment(go, work), "GOBIN": str(staging)}
+    for module in MODULES:
+        packages = [f"{module.module}/{package}@{module.version}" for package in module.packages]
+        _run(
+            f"{module.name} {module.version}",
+            [str(go.go), "install", *binaries.FLAGS, f"-tags={module.tags}", *packages],
+            environment,
+            work,
+        )
+    for name, package in NODE.items():
+        words = [str(go.go), "build", "-mod=mod", *binaries.FLAGS, "-o", f"{staging}/", package]
+        _run(f"{name}, Kubernetes {settings.KUBERNETES}" if "k8s.io" in package else name, words, environment, source)
+    shutil.rmtree(target, ignore_errors=True)
+    staging.rename(target)
+    with progress.step("Deleting what the build left behind"):
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _run(what: str, words: list[str], environment: Mapping[str, str], cwd: Path) -> None:
+    with progress.step(f"Building {what}"):
+        done = subprocess.run(
+            words, env=dict(environment), cwd=cwd, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_LIMIT, check=False
+        )
+    if done.returncode:
+        raise failure(what, done.stderr)
+
+
+def failure(what: str, said: str) -> EngineError:
+    """The error for a go command that failed with these words."""
+    again = "meshcourse images make    # goes on where it stopped"
+    if "no space left on device" in said:
+        again = "df -h    # make room, or name another disk: MESHCOURSE_CACHE=... meshcourse images make"
+    return EngineError(f"{what} could not be built.", why="\n  ".join(["go said:", *said.strip().splitlines()[-8:]]), next=again)

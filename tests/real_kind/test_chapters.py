@@ -1,0 +1,57 @@
+"""Chapters on a real kind cluster, as a learner finds them and solved: 2, 5 and 6, or those that MESHCOURSE_KIND_CHAPTERS names ("all")."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from meshcourse.backends.kind import Kind
+from meshcourse.course import chapters
+
+from .conftest import Run
+
+NAMED = os.environ.get("MESHCOURSE_KIND_CHAPTERS", "2 5 6")
+NUMBERS = [str(chapter.number) for chapter in chapters.CHAPTERS.values()] if NAMED == "all" else NAMED.split()
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_solved_it_passes_and_untouched_it_is_not_attempted(number: str, cluster: Kind, cli: Run, tmp_path: Path) -> None:
+    done = cli("notebooks", "run", number, "--both", "--name", cluster.name, "--no-compare", "--out", tmp_path, timeout=1500)
+    rows = re.findall(r"^ *\d\d_\w+ .*$", done.stdout, re.MULTILINE)
+    sys.stderr.write("\n" + "\n".join(rows) + "\n")
+    assert len(rows) == 2
+    assert all(row.rstrip().endswith("ok") for row in rows)
+    assert any("passed" in row for row in rows)
+
+
+def test_papermill_runs_a_notebook_on_kind(cluster: Kind, run: Run, tmp_path: Path) -> None:
+    notebook = chapters.folder() / "00_start.ipynb"
+    words = [
+        sys.executable,
+        "-m",
+        "papermill",
+        "--cwd",
+        notebook.parent,
+        notebook,
+        tmp_path / "out.ipynb",
+        "-p",
+        "backend",
+        "kind",
+        "-p",
+        "seconds",
+        "4",
+    ]
+    run(*words, MESHCOURSE_CLUSTER=cluster.name)
+    assert f"cluster {cluster.name} runs" in (tmp_path / "out.ipynb").read_text()
+
+
+def test_papermill_refuses_a_cluster_that_is_none_of_kinds(run: Run, tmp_path: Path) -> None:
+    notebook = chapters.folder() / "00_start.ipynb"
+    words = [sys.executable, "-m", "papermill", "--cwd", notebook.parent, notebook, tmp_path / "out.ipynb", "-p", "backend", "kind"]
+    refused = run(*words, check=False, MESHCOURSE_CLUSTER="absent")
+    assert "There is no kind cluster called absent" in refused.stderr
+    assert "meshcourse up --name absent --backend kind" in refused.stderr
