@@ -52,9 +52,7 @@ def _database(name: str, port: int, program: str) -> Image:
         identity=f"meshcourse's {name} of Bookinfo",
         entrypoint=(_ENTRYPOINT,),
         command=(program,),
-        scripts={
-            _ENTRYPOINT: f"#!/bin/sh\n# Options of the database itself mean nothing here.\nexec {' '.join(start('ratings_database', port))}\n"
-        },
+        scripts={_ENTRYPOINT: f"#!/bin/sh\nexec {' '.join(start('ratings_database', port))}\n"},  # a database's options mean nothing here
         environment=ENVIRONMENT,
         working_dir=HOME,
         programs=PROGRAMS,
