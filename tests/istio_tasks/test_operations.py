@@ -152,7 +152,7 @@ def test_a_second_revision_takes_a_namespace_over_and_goes(shell: Terminal) -> N
         shell.type(f"kubectl label namespace {name} istio-injection- istio.io/rev=canary")
         shell.type("kubectl apply -f samples/curl/curl.yaml")
         shell.ready()
-        shell.shows("istioctl proxy-status | grep curl", "canary")
+        shell.shows("istioctl proxy-status --revision canary | grep curl", "curl")
         shell.shows("kubectl get pod -l app=curl -o jsonpath='{.items[0].metadata.labels}'", "canary")
     finally:
         shell.type("istioctl uninstall --revision=canary -y", seconds=120)
