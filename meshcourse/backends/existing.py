@@ -187,6 +187,8 @@ class Existing:
         learners.check_way(self.way)
         if record.gateway_port == settings.HTTP_PORT:
             api = _api(record.kubeconfig)
+            served = _ask(client.AdmissionregistrationV1Api(api).get_api_resources)
+            learners.check_cluster((each.name for each in served.resources), _ask(client.VersionApi(api).get_code).git_version)
             found = _ask(functools.partial(client.CoreV1Api(api).list_namespace, label_selector=settings.LEARNER_LABEL))
             plain: Any = api.sanitize_for_serialization
             record = dataclasses.replace(record, gateway_port=learners.choose(record.learner, plain(found)["items"]))

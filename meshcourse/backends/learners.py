@@ -43,6 +43,16 @@ def check_way(way: str) -> None:
         )
 
 
+def check_cluster(resources: Iterable[str], version: str) -> None:
+    """Whether a cluster that serves these `resources` of admissionregistration.k8s.io/v1 can be shared. Raises ClusterError."""
+    if "mutatingadmissionpolicies" not in resources:
+        raise ClusterError(
+            "This cluster cannot be shared by learners: that needs Kubernetes 1.36 or newer.",
+            why=f"it has {version}, which does not serve the policies of {FILE.name}: nothing would hold learners to their own ports",
+            next="meshcourse up ... without --learner    # for one person at a time, who can do every chapter",
+        )
+
+
 def choose(learner: str, namespaces: Iterable[Mapping[str, Any]]) -> int:
     """A port for a learner who is new to the cluster. Raises ClusterError when somebody there has that name.
 

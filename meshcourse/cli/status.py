@@ -14,6 +14,7 @@ from meshcourse.cli.options import DEFAULT_NAME, Name
 
 if TYPE_CHECKING:
     from meshcourse.backends.backend import Backend, Status
+    from meshcourse.kube.connection import Connection
     from meshcourse.mesh.install.installation import Installation
 
 
@@ -63,12 +64,23 @@ def _inside(cluster: Backend) -> dict[str, Any]:
         nodes = resources.read(connection.core().list_node)
         istio = installation.status(connection)
     except MeshcourseError as error:
-        return {"nodes": {}, "istio": None, "error": str(error)}
+        return {"nodes": {}, "istio": None, "rejected": (), "error": str(error)}
     ready = {
         node.metadata.name: next((each.status == "True" for each in node.status.conditions or () if each.type == "Ready"), False)
         for node in (nodes.items if nodes else ())
     }
-    return {"nodes": ready, "istio": _istio(istio) if istio else None, "error": ""}
+    return {"nodes": ready, "istio": _istio(istio) if istio else None, "rejected": _rejected(connection) if istio else (), "error": ""}
+
+
+def _rejected(connection: Connection) -> tuple[str, ...]:
+    """What Envoys refuse of what istiod sends them; a sentence too when istiod cannot be asked."""
+    from meshcourse.core.errors import MeshcourseError
+    from meshcourse.mesh import istiod
+
+    try:
+        return istiod.rejecting(connection)
+    except MeshcourseError as error:
+        return (f"whether an Envoy rejects its configuration cannot be told: {error.what}",)
 
 
 def _istio(found: Installation) -> dict[str, Any]:
@@ -105,6 +117,8 @@ def _show(found: Status, inside: dict[str, Any]) -> None:
             ("Service", "port", "on this machine"),
             [(each.service, each.name, f"{each.url} does not lead here: {each.why}" if each.why else each.url) for each in found.ports],
         )
+    for sentence in inside["rejected"]:
+        display.console.print(f"! {sentence}", markup=False)
     if inside["error"]:
         display.console.print(f"The API server does not answer: {inside['error']}", markup=False)
 

@@ -186,7 +186,7 @@ def use(cluster: Existing, *, profile: str, yes: bool) -> None:
 
     from meshcourse.backends import records
     from meshcourse.mesh.injection import namespaces
-    from meshcourse.mesh.install import installation
+    from meshcourse.mesh.install import completeness, installation
 
     if records.find(cluster.name) is None:
         context, api_url = cluster.target()
@@ -200,7 +200,8 @@ def use(cluster: Existing, *, profile: str, yes: bool) -> None:
     display.done(f"cluster {cluster.name}: {found.api_url}; all that lessons do is allowed")
     connection = _connection(cluster.name)
     istio = installation.status(connection)
-    if istio is None and profile != NO_ISTIO:
+    lacking = completeness.missing(connection, istio) if istio else ()
+    if (istio is None or lacking) and profile != NO_ISTIO:
         dataclasses.replace(cluster, installs=True).up(lambda _: None)
         _ask(f"Install Istio, profile {profile}, in {found.api_url}? It is for the whole cluster: kinds, webhooks, istio-system.", yes=yes)
         install(cluster.name, profile)
@@ -208,6 +209,10 @@ def use(cluster: Existing, *, profile: str, yes: bool) -> None:
     elif istio is None:
         by = "an administrator installs it" if connection.learner else f"meshcourse up --name {cluster.name} --istio demo"
         display.report(f"Istio is not installed: {by}")
+    elif lacking:
+        display.report(
+            f"Istio is only half installed (there is no {', '.join(lacking[:3])}): meshcourse up --name {cluster.name} --istio demo"
+        )
     else:
         display.done(f"{istio} (found, and left as it is)")
 
@@ -226,12 +231,15 @@ def install(name: str, profile: str) -> None:
     if profile == NO_ISTIO:
         return
     from meshcourse.backends import lookup
-    from meshcourse.mesh.install import installation
+    from meshcourse.mesh.install import completeness, installation
 
     connection = _connection(name)
     started = time.monotonic()
     found = installation.status(connection)
-    if found is None:
+    lacking = completeness.missing(connection, found) if found else ()
+    if lacking:
+        display.report(completeness.told(lacking))
+    if found is None or lacking:
         display.report(f"istioctl install --set profile={profile} -y")
         found = installation.install(connection, profile, report=display.report)
     elif not found.ready:

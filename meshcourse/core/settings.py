@@ -28,6 +28,10 @@ IMAGE_SOURCES: Final = (TABLE, REGISTRY, ISTIOS_OWN)
 """Where an embedded cluster's images come from: the node's own table; registries, with the table behind them and Istio from the table;
 registries for Istio too, whose own Envoy then takes the place of the upstream one."""
 
+CLUSTER_VARIABLE: Final = "MESHCOURSE_CLUSTER"
+"""Which cluster lessons and commands mean, by its name."""
+URL_VARIABLE: Final = "MESHCOURSE_INGRESS_URL"
+"""Set beside KUBECONFIG it names any cluster at all."""
 OWNER_LABEL: Final = "meshcourse.dev/made-for"
 """Label of what the course made, or labelled, in a cluster that is not its own; its value says for whom, so that `down` finds it."""
 OWNER_VARIABLE: Final = "MESHCOURSE_OWNER"

@@ -48,12 +48,12 @@ class Chapter:
 CHAPTERS: Final = {
     chapter.key: chapter
     for chapter in (
-        Chapter("00-start", "Start here", "start", minutes=15),
+        Chapter("00-start", "Start here", "start", minutes=60),
         Chapter(
             "01-components",
             "What Istio is made of",
             "components",
-            minutes=40,
+            minutes=50,
             objects=("gateway/hello", "virtualservice/hello", "virtualservice/billing"),
             more_namespaces=("components-outside",),
             alone="its requests leave through the egress gateway and a namespace that would be everybody's",
@@ -77,34 +77,34 @@ CHAPTERS: Final = {
             more_namespaces=("injection-guests", *(f"injection-trial-{name}" for name in ("plain", "enabled", "disabled", "revision"))),
             alone="its cells make namespaces by names that would be everybody's",
         ),
-        Chapter("04-bookinfo", "Bookinfo", "bookinfo", minutes=45, objects=("virtualservice/ratings",)),
+        Chapter("04-bookinfo", "Bookinfo", "bookinfo", minutes=50, objects=("virtualservice/ratings",)),
         Chapter("05-canary", "Canary releases", "canary", minutes=40, objects=("virtualservice/shop", "virtualservice/club")),
         Chapter(
             "06-circuit-breaking",
             "Circuit breaking",
             "breaking",
-            minutes=40,
+            minutes=55,
             objects=tuple(f"destinationrule/{name}" for name in ("reports", "orders", "tickets")),
         ),
         Chapter(
             "07-timeouts",
             "Timeouts",
             "timeouts",
-            minutes=40,
+            minutes=50,
             objects=tuple(f"virtualservice/{name}" for name in ("orders", "reviews", "desk")),
         ),
         Chapter(
             "08-faults-retries",
             "Faults and retries",
             "retries",
-            minutes=45,
+            minutes=65,
             objects=("virtualservice/chaos", "virtualservice/patient"),
         ),
         Chapter(
             "09-beyond",
             "Beyond the guide: security, mirroring, egress",
             "beyond",
-            minutes=50,
+            minutes=55,
             objects=(
                 "peerauthentication/billing",
                 "authorizationpolicy/billing",
@@ -120,7 +120,7 @@ CHAPTERS: Final = {
             "10-capstone",
             "Capstone: save the release",
             "capstone",
-            minutes=45,
+            minutes=50,
             alone="its cells count the lines of the ingress gateway's log, which hold everybody's requests",
         ),
     )

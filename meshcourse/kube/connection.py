@@ -32,8 +32,8 @@ class Connection:
         except (OSError, config.ConfigException) as error:
             raise errors.ClusterError(
                 f"The kubeconfig {self.kubeconfig} cannot be used.",
-                why=str(error),
-                next="meshcourse status    # and `meshcourse up` if no cluster runs",
+                why=str(error).strip().splitlines()[0],
+                next=look(self.environment),
             ) from error
 
     def core(self) -> client.CoreV1Api:
@@ -61,6 +61,16 @@ class Connection:
     def child_environment(self) -> dict[str, str]:
         """The environment for a kubectl, an istioctl or a shell that this process starts."""
         return {**os.environ, **self.environment, "KUBECONFIG": str(self.kubeconfig)}
+
+
+def look(environment: Mapping[str, str] | None = None) -> str:
+    """What to type when a cluster does not answer, with the name of the one that is meant."""
+    given = {**os.environ, **(environment or {})}
+    if settings.URL_VARIABLE in given:
+        return "kubectl cluster-info    # does the cluster of your KUBECONFIG answer?"
+    name = given.get(settings.CLUSTER_VARIABLE, settings.DEFAULT_CLUSTER)
+    named = "" if name == settings.DEFAULT_CLUSTER else f" --name {name}"
+    return f"meshcourse status{named}    # and `meshcourse up{named}` if it does not run"
 
 
 @functools.lru_cache(maxsize=16)

@@ -18,9 +18,10 @@ from kubernetes.client.exceptions import ApiException
 from meshcourse.core import errors
 from meshcourse.kube import api_versions, commands, manifests
 from meshcourse.kube.commands import Completed, Report
-from meshcourse.kube.connection import Connection
+from meshcourse.kube.connection import Connection, look
 
 FIELD_MANAGER: Final = "meshcourse"
+_LONGEST: Final = 300
 _APPLY: Final = ("kubectl", "apply", "--server-side", "--force-conflicts", f"--field-manager={FIELD_MANAGER}", "-f", "-")
 # kubectl prints a Status as `Error from server (Reason): message`; these are the codes that the reasons stand for.
 _CODES: Final = {
@@ -112,7 +113,7 @@ def refusal(done: Completed, source: str) -> errors.KubernetesError:
             f"kubectl api-resources --api-group={group}    # how its kinds are spelled; are there none? Istio's come with its installation",
         )
     elif any(sign in words for sign in _SILENT):
-        what, why, following = "The cluster does not answer.", words, "meshcourse status    # and `meshcourse up` if it does not run"
+        what, why, following = "The cluster does not answer.", one_line(words), look()
     else:
         what, why, following = f"kubectl could not use {source}.", words, f"{done.command.replace(' -f -', ' -f FILE')}"
     status = {"status": "Failure", "reason": reason, "message": message, "code": _CODES.get(reason, 0)}
@@ -206,9 +207,17 @@ def unanswered(error: Exception) -> errors.KubernetesError:
         return errors.KubernetesError(
             "The API server refused.", why=f"{code} {status['reason']}", next="kubectl auth can-i --list", status=status
         )
-    return errors.KubernetesError(
-        "The cluster does not answer.", why=str(error), next="meshcourse status    # and `meshcourse up` if it does not run"
-    )
+    return errors.KubernetesError("The cluster does not answer.", why=one_line(str(error)), next=look())
+
+
+def one_line(words: str) -> str:
+    """Why nobody answered, without the layers of programs and libraries around it: `127.0.0.1:6443: Connection refused`."""
+    address = re.search(r"host='([^']+)', port=(\d+)", words)
+    reason = re.search(r"\[Errno -?\d+\] ([^'\")]+)", words)
+    if address and reason:
+        return f"{address[1]}:{address[2]}: {reason[1].strip()}"
+    said = [line for line in words.strip().splitlines() if line.strip() and "memcache.go" not in line]
+    return (said[-1].strip() if said else words.strip())[:_LONGEST]
 
 
 def refused(error: ApiException, what: str, following: str = "") -> errors.KubernetesError:

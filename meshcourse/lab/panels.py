@@ -7,6 +7,7 @@ objects closes the one before it.
 from __future__ import annotations
 
 import contextlib
+import importlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 from meshcourse.core import errors
 from meshcourse.lab import session
 from meshcourse.lab.start import say
+from meshcourse.mesh.envoy.cluster_names import ClusterName
 from meshcourse.mesh.install import installation
 
 if TYPE_CHECKING:
@@ -68,106 +70,108 @@ def resting() -> Iterator[None]:
             panel.start()
 
 
+def _make(module: str, name: str, **more: Any) -> Any:  # noqa: ANN401 - the class of that name; the caller says which
+    """A panel of the chapter's cluster. Its module is imported now: plotly takes a second, which a chapter's first cell does not need."""
+    made = getattr(importlib.import_module(f"meshcourse.widgets.panels.{module}"), name)(session.current().connection, **more)
+    _made.append(made)
+    return made
+
+
 def weight_panel(
-    virtual_service: str = "web", *, route: str = "split", path: str = "/", headers: Mapping[str, str] | None = None
+    virtual_service: str = "web",
+    *,
+    route: str | None = None,
+    path: str = "/",
+    host: str = "",
+    headers: Mapping[str, str] | None = None,
 ) -> WeightPanel:
-    """Sliders for the weights of `virtual_service`, and what the traffic does."""
-    from meshcourse.widgets.panels.weights import WeightPanel  # noqa: PLC0415 - plotly takes a second; the first cell does not need it
+    """Sliders for the weights of `virtual_service`, and what the traffic does.
 
+    Without `route`, a name or a number, it takes the first that splits traffic; without `host` it asks for one that the rule is for.
+    """
     begun = session.current()
-    panel = WeightPanel(
-        begun.connection,
-        namespace=begun.namespace,
-        virtual_service=virtual_service,
-        route=route,
-        url=begun.connection.ingress_url + path,
-        headers=dict(headers or {}),
+    url, more = begun.connection.ingress_url + path, {"host": host, "headers": dict(headers or {})}
+    made: WeightPanel = _make(
+        "weights", "WeightPanel", namespace=begun.namespace, virtual_service=virtual_service, route=route, url=url, **more
     )
-    _made.append(panel)
-    return panel
+    return made
 
 
-def rollout_panel(virtual_service: str = "web", *, version: str = "v2", route: str = "split", path: str = "/") -> RolloutPanel:
-    """The weight panel with an automatic canary: step, watch, go on or go back."""
-    from meshcourse.widgets.panels.rollout import RolloutPanel  # noqa: PLC0415 - plotly takes a second; the first cell does not need it
+def rollout_panel(
+    virtual_service: str = "web",
+    *,
+    version: str = "v2",
+    route: str | None = None,
+    path: str = "/",
+    host: str = "",
+    deployment: str = "",
+) -> RolloutPanel:
+    """The weight panel with an automatic canary: step, watch, go on or go back.
 
+    `deployment` is the new version's (`web-v2` without it): the panel has a switch that takes its pods away.
+    """
     begun = session.current()
-    url = begun.connection.ingress_url + path
-    panel = RolloutPanel(
-        begun.connection, version=version, namespace=begun.namespace, virtual_service=virtual_service, route=route, url=url
-    )
-    _made.append(panel)
-    return panel
+    url, deployment = begun.connection.ingress_url + path, deployment or f"{virtual_service}-{version}"
+    where = {"namespace": begun.namespace, "virtual_service": virtual_service, "route": route, "url": url, "host": host}
+    made: RolloutPanel = _make("rollout", "RolloutPanel", version=version, deployment=deployment, **where)
+    return made
 
 
 def retry_panel(host: str = "chain.example.com", *, path: str = "/status/200") -> RetryPanel:
     """Sliders for the fault and the retries of chapter 8's chain, and what requests then go through."""
-    from meshcourse.widgets.panels.retries import RetryPanel  # noqa: PLC0415 - plotly takes a second; the first cell does not need it
-
-    begun = session.current()
-    panel = RetryPanel(begun.connection, namespace=begun.namespace, host=host, path=path)
-    _made.append(panel)
-    return panel
+    made: RetryPanel = _make("retries", "RetryPanel", namespace=session.current().namespace, host=host, path=path)
+    return made
 
 
 def fault_panel(virtual_service: str = "tomcat", *, host: str = "store.example.com", path: str = "/") -> FaultPanel:
     """Sliders for delays and aborts of a VirtualService, for everybody or by header, and whom they hit."""
-    from meshcourse.widgets.panels.faults import FaultPanel  # noqa: PLC0415 - plotly takes a second; the first cell does not need it
-
-    begun = session.current()
-    panel = FaultPanel(begun.connection, namespace=begun.namespace, virtual_service=virtual_service, host=host, path=path)
-    _made.append(panel)
-    return panel
+    where = {"namespace": session.current().namespace, "virtual_service": virtual_service}
+    made: FaultPanel = _make("faults", "FaultPanel", host=host, path=path, **where)
+    return made
 
 
 def topology_panel(path: str = "/productpage") -> TopologyPanel:
     """Who calls whom in this chapter's namespace, drawn each second; its buttons send requests for `path`."""
-    from meshcourse.widgets.panels.topology import TopologyPanel  # noqa: PLC0415 - plotly takes a second; the first cell does not need it
-
-    begun = session.current()
-    panel = TopologyPanel(begun.connection, namespace=begun.namespace, path=path)
-    _made.append(panel)
-    return panel
+    made: TopologyPanel = _make("topology", "TopologyPanel", namespace=session.current().namespace, path=path)
+    return made
 
 
 def injection_panel() -> InjectionPanel:
     """Labels to choose, a guess to make, and the API server's word on whether a pod gets a sidecar; its trial namespaces go at clean-up."""
-    from meshcourse.widgets.panels.injection import InjectionPanel  # noqa: PLC0415 - plotly takes a second; the first cell does not need it
-
     begun = session.current()
-    panel = InjectionPanel(begun.connection, prefix=f"{begun.namespace}-trial", by=begun.chapter.key)
-    _made.append(panel)
-    return panel
+    made: InjectionPanel = _make("injection", "InjectionPanel", prefix=f"{begun.namespace}-trial", by=begun.chapter.key)
+    return made
 
 
-def breaker_panel(service: str = "httpbin", *, port: int = 8000, path: str = "/delay/0.1", callers: int = 3) -> BreakerPanel:
+def breaker_panel(
+    service: str = "httpbin", *, port: int = 8000, path: str = "/delay/0.1", host: str = "breaker.example.com", callers: int = 3
+) -> BreakerPanel:
     """Sliders for chapter 6's DestinationRule and for the load, and what callers and their Envoy see."""
-    from meshcourse.widgets.panels.breaker import BreakerPanel  # noqa: PLC0415 - plotly takes a second; the first cell does not need it
-
     begun = session.current()
-    panel = BreakerPanel(
-        begun.connection,
+    made: BreakerPanel = _make(
+        "breaker",
+        "BreakerPanel",
         namespace=begun.namespace,
         rule=service,
-        cluster=f"outbound|{port}||{service}.{begun.namespace}.svc.cluster.local",
+        cluster=str(ClusterName.outbound(f"{service}.{begun.namespace}.svc.cluster.local", port)),
         caller="fortio-deploy",
         url=begun.connection.ingress_url + path,
-        host="breaker.example.com",
+        host=host,
         failing=f"{service}-faulty",
         callers=callers,
     )
-    _made.append(panel)
-    return panel
+    return made
 
 
 def timeout_panel(host: str = "slow.example.com", *, delay: float = 2.0) -> TimeoutPanel:
     """Sliders for how long chapter 7's tomcat takes and who waits how long, and a request hop by hop."""
     from meshcourse.measure.request_hops import Place  # noqa: PLC0415 - with the panel
-    from meshcourse.widgets.panels.timeout import Limit, TimeoutPanel  # noqa: PLC0415 - plotly takes a second; the first cell does not need it
+    from meshcourse.widgets.panels.timeout import Limit  # noqa: PLC0415 - plotly takes a second; the first cell does not need it
 
     begun = session.current()
-    panel = TimeoutPanel(
-        begun.connection,
+    made: TimeoutPanel = _make(
+        "timeout",
+        "TimeoutPanel",
         namespace=begun.namespace,
         url=f"{begun.connection.ingress_url}/slow?seconds={{seconds}}",
         host=host,
@@ -181,48 +185,35 @@ def timeout_panel(host: str = "slow.example.com", *, delay: float = 2.0) -> Time
         worker="tomcat",
         delay=delay,
     )
-    _made.append(panel)
-    return panel
+    return made
 
 
 def objective_panel(host: str = "checkout.example.com", *, app: str = "checkout", version: str = "v2") -> ObjectivePanel:
     """The capstone's board: a given load, and live whether the release holds its objectives."""
-    from meshcourse.widgets.panels.objectives import ObjectivePanel  # noqa: PLC0415 - plotly takes a second; the first cell does not need it
-
-    begun = session.current()
-    panel = ObjectivePanel(begun.connection, namespace=begun.namespace, host=host, labels={"app": app, "version": version})
-    _made.append(panel)
-    return panel
+    where = {"namespace": session.current().namespace, "host": host}
+    made: ObjectivePanel = _make("objectives", "ObjectivePanel", labels={"app": app, "version": version}, **where)
+    return made
 
 
 def inspector_panel(path: str = "/") -> InspectorPanel:
     """One request: which route the gateway takes and why it passes the others over, and every proxy on the way."""
-    from meshcourse.widgets.panels.inspector import InspectorPanel  # noqa: PLC0415 - plotly takes a second; the first cell does not need it
-
-    begun = session.current()
-    panel = InspectorPanel(begun.connection, namespace=begun.namespace, path=path)
-    _made.append(panel)
-    return panel
+    made: InspectorPanel = _make("inspector", "InspectorPanel", namespace=session.current().namespace, path=path)
+    return made
 
 
 def profile_panel() -> ProfilePanel:
     """Two of Istio's installation profiles side by side."""
-    from meshcourse.widgets.panels.profiles import ProfilePanel  # noqa: PLC0415 - plotly takes a second; the first cell does not need it
-
-    panel = ProfilePanel(session.current().connection)
-    _made.append(panel)
-    return panel
+    made: ProfilePanel = _make("profiles", "ProfilePanel")
+    return made
 
 
 def push_panel(virtual_service: str = "web", *workloads: str) -> PushPanel:
     """Give istiod orders and time them to the Envoys of `workloads`, all of the chapter's without any."""
     from meshcourse.lab import push_timing  # noqa: PLC0415 - only this panel needs it
-    from meshcourse.widgets.panels.pushes import PushPanel  # noqa: PLC0415 - plotly takes a second; the first cell does not need it
 
-    begun = session.current()
-    panel = PushPanel(begun.connection, namespace=begun.namespace, virtual_service=virtual_service, proxies=push_timing.places(*workloads))
-    _made.append(panel)
-    return panel
+    where = {"namespace": session.current().namespace, "virtual_service": virtual_service}
+    made: PushPanel = _make("pushes", "PushPanel", proxies=push_timing.places(*workloads), **where)
+    return made
 
 
 def replay(path: str | Path, *, speed: float = 1.0) -> Player:

@@ -45,6 +45,11 @@ def current() -> Session:
     return _current
 
 
+def begun() -> bool:
+    """Whether this kernel has one."""
+    return _current is not None
+
+
 def begin(chapter: Chapter, connection: Connection) -> Session:
     """Make `chapter` this kernel's, and let `!kubectl` and `%%bash` cells find its cluster and namespace.
 

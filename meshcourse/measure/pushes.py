@@ -6,19 +6,26 @@ straight to the API server: kubectl's own start takes longer than the push.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final
 
+from meshcourse.core import errors
 from meshcourse.kube import api_versions, resources
 from meshcourse.kube.connection import Connection
 from meshcourse.measure.admin import AdminLine
+from meshcourse.mesh import istiod
+from meshcourse.mesh.injection import sidecars
 
 Json = Mapping[str, Any]
 PLURAL: Final = "virtualservices"
+QUIET: Final = 0.6
+"""Seconds without a change after which no more is awaited: istiod has waited for a tenth of that."""
 EVERY: Final = 0.005
 PATIENCE: Final = 10.0
 _ROUTES: Final = "config_dump?resource=dynamic_route_configs"
@@ -29,12 +36,14 @@ _ORIGIN: Final = "/apis/networking.istio.io/v1/namespaces/{}/virtual-service/{}"
 class Push:
     """`stored` is how long the API server took; `arrivals` the seconds from then until each proxy held it, None where it never came.
 
-    `unchanged` says that the object was as it is already: then nothing is pushed, and there are no arrivals.
+    `rejected` has a sentence for each of these proxies that rejects what istiod sends it. `unchanged` says that the object was as it is
+    already: then nothing is pushed, and there are no arrivals.
     """
 
     stored: float
     arrivals: Mapping[str, float | None]
     unchanged: bool = False
+    rejected: tuple[str, ...] = ()
 
 
 def measure(connection: Connection, manifest: Json, namespace: str, deployments: Sequence[tuple[str, str]]) -> Push:
@@ -54,10 +63,69 @@ def measure(connection: Connection, manifest: Json, namespace: str, deployments:
             if not changed:
                 return Push(stored - began, {}, unchanged=True)
             watched = several.map(lambda each: _watch(lines[each], origin, before[each], stored), lines)
-            return Push(stored - began, dict(zip(lines, watched, strict=True)))
+            arrivals = dict(zip(lines, watched, strict=True))
+            return Push(stored - began, arrivals, rejected=_rejected(connection, deployments))
     finally:
         for line in lines.values():
             line.close()
+
+
+def _rejected(connection: Connection, deployments: Sequence[tuple[str, str]]) -> tuple[str, ...]:
+    """What the Envoys of these Deployments refuse; nothing where istiod cannot be asked."""
+    own = {(namespace, pod) for namespace, name in deployments for pod in sidecars.proxied(connection, namespace, name)}
+    with contextlib.suppress(errors.MeshcourseError), istiod.Istiods(connection) as istiods:
+        return tuple(each.complaint for each in istiods.proxies() if each.complaint and (each.namespace, each.pod) in own)
+    return ()
+
+
+@dataclass(frozen=True)
+class Burst:
+    """Changes stored one right after the other, in `stored` seconds, and in how many steps each proxy then changed (None: in none)."""
+
+    stored: float
+    steps: Mapping[str, int | None]
+
+
+def burst(connection: Connection, manifests: Sequence[Json], namespace: str, deployments: Sequence[tuple[str, str]]) -> Burst:
+    """Store versions of one VirtualService without a pause, and count the changes that arrive: istiod waits for more before it pushes.
+
+    Raises KubernetesError when the API server or the webhook refuses one, or a proxy does not answer.
+    """
+    name = str(manifests[-1]["metadata"]["name"])
+    origin = _ORIGIN.format(namespace, name)
+    lines = {f"{deployment}.{where}": AdminLine(connection, where, deployment) for where, deployment in deployments}
+    ended = threading.Event()
+    try:
+        with ThreadPoolExecutor(max_workers=len(lines) + len(manifests)) as several:
+            before = dict(zip(lines, several.map(lambda line: held(line.get(_ROUTES), origin), lines.values()), strict=True))
+            counted = {each: several.submit(_count, lines[each], origin, before[each], ended) for each in lines}
+            began = time.monotonic()
+            try:
+                list(several.map(lambda manifest: _store(connection, manifest, namespace, name), manifests))
+            finally:
+                ended.set()
+            stored = time.monotonic() - began
+            return Burst(stored, {each: found.result() for each, found in counted.items()})
+    finally:
+        for line in lines.values():
+            line.close()
+
+
+def _count(line: AdminLine, origin: str, before: str, ended: threading.Event) -> int | None:
+    """How often the routes change until nothing has come for QUIET seconds after the end."""
+    steps, last = 0, 0.0
+    latest: float | None = None
+    while latest is None or time.monotonic() - latest < PATIENCE:
+        now = time.monotonic()
+        if ended.is_set():
+            latest = latest or now
+            if steps and now - max(last, latest) > QUIET:
+                return steps
+        routes = held(line.get(_ROUTES), origin)
+        if routes not in {"[]", before}:
+            steps, last, before = steps + 1, now, routes
+        time.sleep(max(0.0, EVERY - (time.monotonic() - now)))
+    return steps or None
 
 
 def _store(connection: Connection, manifest: Json, namespace: str, name: str) -> bool:

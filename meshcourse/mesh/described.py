@@ -61,6 +61,8 @@ class Described:
     revisions: Mapping[tuple[str, str, str], str]
     rules: tuple[Json, ...]
     services: Mapping[str, Any]
+    kinds: frozenset[str] = frozenset()
+    """Those that were looked for and may be read."""
 
     @property
     def namespace(self) -> str:
@@ -118,7 +120,8 @@ def read(connection: Connection, namespace: str) -> Described:
     kinds = [*((group, version, plural) for group, plurals in _GROUPS.items() for plural in plurals), *_ODD]
     with ThreadPoolExecutor(max_workers=4) as several:
         listed = several.map(lambda kind: _everywhere(connection, *kind, namespace=namespace), kinds)
-        every = {plural: items for (_, _, plural), items in zip(kinds, listed, strict=True) if items}
+        found_kinds = list(listed)
+        every = {plural: items for (_, _, plural), (_, items) in zip(kinds, found_kinds, strict=True) if items}
     revisions = {
         (str(item["kind"]), namespace, bindings.name_of(item)[1]): str(item["metadata"]["resourceVersion"])
         for items in every.values()
@@ -133,12 +136,17 @@ def read(connection: Connection, namespace: str) -> Described:
     }
     behind = {where: _gateway_pods(connection, gateways[where]) for where in sorted(used & set(gateways))}
     return Described(
-        connection, World(namespace, gateways, virtual_services, behind), revisions, tuple(every.get("destinationrules", ())), services
+        connection,
+        World(namespace, gateways, virtual_services, behind),
+        revisions,
+        tuple(every.get("destinationrules", ())),
+        services,
+        frozenset(dict(found_kinds)),
     )
 
 
-def _everywhere(connection: Connection, group: str, version: str, plural: str, *, namespace: str) -> list[Json]:
-    """The objects of one kind in the whole cluster, or in the namespace alone where no more may be read; none of an unknown kind."""
+def _everywhere(connection: Connection, group: str, version: str, plural: str, *, namespace: str) -> tuple[str, list[Json]]:
+    """The name and the objects of one kind, in the whole cluster or, where no more may be read, in the namespace; none for an odd one."""
     api = connection.custom()
     try:
         found = resources.read(api.list_cluster_custom_object, group, version, plural)
@@ -148,7 +156,7 @@ def _everywhere(connection: Connection, group: str, version: str, plural: str, *
         found = _allowed(api.list_namespaced_custom_object, group, version, namespace, plural)
     # A list's items do not say their kind's name on every version; the list does.
     kind = str(found["kind"]).removesuffix("List") if found else ""
-    return [{**item, "kind": kind} for item in found["items"]] if found else []
+    return kind, [{**item, "kind": kind} for item in found["items"]] if found else []
 
 
 def _allowed(call: Callable[..., Any], *arguments: str) -> Any:  # noqa: ANN401 - JSON
@@ -181,16 +189,14 @@ def nowhere(found: Described, every: Iterable[Any]) -> Iterator[str]:
         for rule in found.rules
         for subset in rule["spec"].get("subsets") or ()
     }
+    empty = []
     for subset in found.subsets(every):
         if not subset.pods:
-            service = subset.host.partition(".")[0]
             labels = ", ".join(f"{key}={value}" for key, value in subset.labels.items())
-            what = (
-                f"subset {subset.name} of {service}: no ready pod of it has the label {labels}"
-                if subset.name
-                else f"{service}: no ready pod"
-            )
-            yield f"{what}, so requests sent there are answered with 503"
+            service = subset.host.partition(".")[0]
+            empty.append(f"subset {subset.name} of {service} ({labels})" if subset.name else f"Service {service}")
+    if empty:
+        yield f"no ready pod is in {', '.join(empty)}: requests sent there are answered with 503"
     for name, host, wanted in sorted(bindings.destinations(found.world.own)):
         service, _, rest = host.partition(".")
         if rest != f"{found.namespace}.{bindings.DOMAIN}":

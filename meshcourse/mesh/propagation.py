@@ -110,13 +110,12 @@ class _Watch:
             if not any(older(each.read.get((kind, namespace, name)), revision) is False for each in seen)
             or any(older(each.read.get((kind, namespace, name)), revision) for each in seen)
         ]
-        kinds = {kind for kind, _, _ in self._found.revisions}
         unread += [
             f"that {kind} {name} is deleted"
             for each in seen
             for kind, namespace, name in each.read
             if namespace == self._found.namespace
-            and kind in kinds
+            and kind in self._found.kinds
             and (kind, namespace, name) not in self._found.revisions
             and not name.endswith(_MADE_BY_ISTIO)
         ]

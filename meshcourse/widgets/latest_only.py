@@ -43,6 +43,11 @@ class Latest(Generic[T]):
         """Whether a value waits or is being worked on."""
         return bool(self._value) or self._working
 
+    async def idle(self) -> None:
+        """Wait until no value waits or is being worked on."""
+        while self.busy:  # noqa: ASYNC110 - values come from other threads, where no asyncio.Event may be set
+            await asyncio.sleep(0.02)
+
     def offer(self, value: T) -> None:
         """Ask for work on `value`, forgetting what waits. Returns at once; callable from any thread."""
         self._value = [value]

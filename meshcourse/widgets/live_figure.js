@@ -26,6 +26,16 @@ function keep(event) {
   event.target.closest?.(".mc-panel .noUi-handle, .mc-panel select")?.toggleAttribute("data-lm-suppress-shortcuts", plain);
 }
 
+// What a screen reader says of a slider: its name, and its value without the last digits of binary fractions.
+function tell(panel) {
+  for (const handle of panel.querySelectorAll(".noUi-handle")) {
+    const name = handle.closest(".widget-slider")?.querySelector(".widget-label")?.textContent;
+    const value = String(Math.round(Number(handle.getAttribute("aria-valuenow")) * 1000) / 1000);
+    if (name && handle.getAttribute("aria-label") !== name) handle.setAttribute("aria-label", name);
+    if (value !== "NaN" && handle.getAttribute("aria-valuenow") !== value) handle.setAttribute("aria-valuenow", value);
+  }
+}
+
 async function render({ model, el }) {
   let drawing = false;
   let again = false;
@@ -71,10 +81,17 @@ async function render({ model, el }) {
   await draw();
   el.on("plotly_click", clicked); // plotly.react keeps it, plotly.purge takes it away
   watcher.observe(el);
+  const panel = el.closest(".mc-panel");
+  const teller = new MutationObserver(() => tell(panel));
+  if (panel) {
+    tell(panel);
+    teller.observe(panel, { subtree: true, childList: true, attributes: true, attributeFilter: ["aria-valuenow"] });
+  }
   window.addEventListener("keydown", keep, true); // the same listener again is none more
   return () => {
     gone = true;
     watcher.disconnect();
+    teller.disconnect();
     model.off("change:tick", draw);
     plotly.purge(el);
   };

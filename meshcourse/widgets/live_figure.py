@@ -62,6 +62,12 @@ class LiveFigure(anywidget.AnyWidget):
             self.figure = self.to_plotly_json()
             self.tick += 1
 
+    def redraw(self, figure: Json) -> None:
+        """Show another figure, with other traces."""
+        self._held = go.Figure(figure)
+        with self.batch_update():
+            pass
+
     def to_plotly_json(self) -> Json:
         """Data and layout as plain JSON."""
         made: Json = self._held.to_plotly_json()

@@ -1,7 +1,7 @@
 """The load that a panel starts and stops, and what came of it in the last seconds.
 
-At most one run at a time, of real load or of a saved run. `sort` may label a result anew, by its latency for example. `changed` hears, on
-the background loop, when load begins and ends, `failed` what ended it too early.
+At most one run at a time, of real load or of a saved run. `sort` may label a result anew, by its latency for example; `heard` hears of
+each. `changed` hears, on the background loop, when load begins and ends, `failed` what ended it too early.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ class Load:
         failed: Callable[[Exception], None],
         shape: Pacing | None = None,
         sort: Callable[[Result], str] | None = None,
+        heard: Callable[[Result], None] | None = None,
     ) -> None:
         self.target = target
         self.dial = pacing.Dial(50)
@@ -42,6 +43,7 @@ class Load:
         self._fault_at = time.localtime()
         self._label = label
         self._sort = sort
+        self._heard = heard
         self._window = Window(window)
         self._changed = changed
         self._failed = failed
@@ -129,6 +131,8 @@ class Load:
         if self._sort is not None:
             result = dataclasses.replace(result, version=self._sort(result))
         self._window.add(result, at=asyncio.get_running_loop().time())
+        if self._heard is not None:
+            self._heard(result)
         if not result.ok:
             self._fault_at = time.localtime(result.ended)
             self.last_fault = result.error or f"{self.target.url} answered {result.status}"

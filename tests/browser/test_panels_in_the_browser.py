@@ -89,6 +89,8 @@ def test_weights(desk: Desk) -> None:
     press(panel, "mc-weight-v2", "PageUp", 3)
     wanted = int(readout(panel, "mc-weight-v2"))
     assert wanted > 10
+    handle = panel.locator(".mc-weight-v2 .noUi-handle")
+    assert (handle.get_attribute("aria-label"), handle.get_attribute("aria-valuenow")) == ("v2", str(wanted))
     until(desk.page, lambda: any(y is not None and abs(y - wanted) < 12 for y in trace(panel, "v2 observed")["y"]), "share")
     until(desk.page, lambda: trace(panel, "p95")["y"][-1], "latency")
     desk.looks(panel, "weights")

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 
+from meshcourse.backends import records
+from meshcourse.backends.records import Record
 from meshcourse.core import errors
 from meshcourse.course import parameters
 
@@ -44,3 +47,17 @@ def test_existing_needs_a_cluster_and_embedded_wants_none_named(monkeypatch: pyt
 def test_what_makes_no_sense_is_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(errors.CourseError):
         parameters.parametrise(**wrong)  # type: ignore[arg-type]
+
+
+def test_kind_wants_a_kind_cluster_of_that_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("MESHCOURSE_STATE", str(tmp_path))
+    monkeypatch.setenv("MESHCOURSE_CLUSTER", "lab")
+    with pytest.raises(errors.CourseError, match="no kind cluster called lab") as refused:
+        parameters.parametrise(backend="kind")
+    assert "meshcourse up --name lab --backend kind" in refused.value.next
+    records.write(Record("lab", records.EXISTING, 0.0))
+    with pytest.raises(errors.CourseError, match="no kind cluster called lab") as refused:
+        parameters.parametrise(backend="kind")
+    assert "backend existing" in refused.value.why
+    records.write(Record("lab", records.KIND, 0.0))
+    parameters.parametrise(backend="kind")

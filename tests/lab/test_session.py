@@ -9,7 +9,7 @@ import yaml
 
 from meshcourse.core import errors
 from meshcourse.course import chapters
-from meshcourse.lab import exercises, requests, session, start
+from meshcourse.lab import exercises, requests, rivals, session, start
 from meshcourse.traffic.targets import Target
 
 KUBECONFIG = {
@@ -69,7 +69,7 @@ def test_gateways_that_take_everything_are_told_from_those_that_do_not() -> None
     def gateway(**server: object) -> dict[str, object]:
         return {"spec": {"selector": {"istio": "ingressgateway"}, "servers": [server]}}
 
-    assert start.takes_all(gateway(port={"number": 80}, hosts=["*"]))
-    assert not start.takes_all(gateway(port={"number": 80}, hosts=["a.example.com"]))
-    assert not start.takes_all(gateway(port={"number": 443}, hosts=["*"]))
-    assert not start.takes_all({"spec": {"selector": {"istio": "other"}, "servers": [{"port": {"number": 80}, "hosts": ["*"]}]}})
+    assert rivals.takes_all(gateway(port={"number": 80}, hosts=["*"]))
+    assert not rivals.takes_all(gateway(port={"number": 80}, hosts=["a.example.com"]))
+    assert not rivals.takes_all(gateway(port={"number": 443}, hosts=["*"]))
+    assert not rivals.takes_all({"spec": {"selector": {"istio": "other"}, "servers": [{"port": {"number": 80}, "hosts": ["*"]}]}})

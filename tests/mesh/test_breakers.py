@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -46,9 +47,9 @@ def test_a_rule_without_policy_is_a_breaker_without_limits() -> None:
 def test_a_breaker_is_written_and_the_rest_of_the_rule_stays(cluster: Any, namespace: str) -> None:
     cluster.apply(namespace, RULE)
     found = breakers.read(cluster.connection, namespace, "web")
-    assert found == Breaker(connections=3, waiting=5, errors=2, seconds=180, floor=40)
-    wanted = Breaker(connections=0, waiting=1, errors=0, seconds=180)
-    assert breakers.write(cluster.connection, namespace, "web", wanted) == Breaker(connections=0, waiting=1)
+    assert (found.connections, found.waiting, found.errors, found.seconds, found.floor) == (3, 5, 2, 180, 40)
+    held = breakers.write(cluster.connection, namespace, "web", found, replace(found, connections=0, waiting=1, errors=0))
+    assert held == replace(found, connections=0, waiting=1, errors=0)
     spec = cluster.get("-n", namespace, "destinationrule", "web")["spec"]
     assert spec["subsets"] == [{"name": "v1", "labels": {"version": "v1"}}]
     assert spec["trafficPolicy"]["loadBalancer"] == {"simple": "ROUND_ROBIN"}
@@ -56,13 +57,42 @@ def test_a_breaker_is_written_and_the_rest_of_the_rule_stays(cluster: Any, names
         "tcp": {"connectTimeout": "2s"},
         "http": {"http1MaxPendingRequests": 1, "maxRequestsPerConnection": 1},
     }
-    assert "outlierDetection" not in spec["trafficPolicy"]
-    ejecting = Breaker(connections=1, waiting=1, errors=3, seconds=10, floor=50)
-    assert breakers.write(cluster.connection, namespace, "web", ejecting) == ejecting
+    assert spec["trafficPolicy"]["outlierDetection"] == {"consecutive5xxErrors": 0, "baseEjectionTime": "3m", "minHealthPercent": 40}
     with pytest.raises(KubernetesError, match="no DestinationRule absent"):
         breakers.read(cluster.connection, namespace, "absent")
     with pytest.raises(KubernetesError, match="were refused"):
-        breakers.write(cluster.connection, namespace, "web", Breaker(errors=1, floor=120))
+        breakers.write(cluster.connection, namespace, "web", held, replace(held, floor=120))
+
+
+GATEWAYS = """
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: web}
+spec:
+  host: web
+  trafficPolicy:
+    connectionPool: {http: {maxRetries: 7}}
+    outlierDetection: {consecutiveGatewayErrors: 3, consecutive5xxErrors: 0, interval: 7s, maxEjectionPercent: 34}
+"""
+
+
+@pytest.mark.cluster
+def test_fields_without_a_slider_stay_as_they_are_and_are_told(cluster: Any, namespace: str) -> None:
+    cluster.apply(namespace, GATEWAYS)
+    held = breakers.read(cluster.connection, namespace, "web")
+    assert held.errors == 0
+    others = {"maxRetries": "7", "consecutiveGatewayErrors": "3", "interval": "7s", "maxEjectionPercent": "34"}
+    assert dict(held.others) == others
+    for field, value in (("connections", 2), ("errors", 4), ("seconds", 12.0), ("floor", 20), ("errors", 0)):
+        held = breakers.write(cluster.connection, namespace, "web", held, replace(held, **{field: value}))
+        assert getattr(held, field) == value
+        assert dict(held.others) == others
+
+
+def test_a_slider_of_a_detection_that_is_not_there_waits_for_it() -> None:
+    assert breakers.patch(Breaker(), Breaker(seconds=10.0, floor=50)) == {}
+    made = breakers.patch(Breaker(), Breaker(errors=3, seconds=10.0, floor=50))["spec"]["trafficPolicy"]["outlierDetection"]
+    assert made == {**breakers.NEW, "consecutive5xxErrors": 3, "baseEjectionTime": "10000ms", "minHealthPercent": 50}
 
 
 @pytest.mark.cluster

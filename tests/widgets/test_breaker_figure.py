@@ -120,3 +120,10 @@ def test_only_the_last_minute_is_kept() -> None:
         trail.add(breaker.Tick(float(second), None))
     assert trail.view().seconds[0] >= 138
     assert trail.view().range == (139.0, 199.0)
+
+
+def test_an_endpoint_that_was_in_between_two_looks_has_its_square() -> None:
+    again = Endpoint("10.244.0.8", ready=True, ejected=True, requests=6, errors=6)
+    view = breaker.view((tick(1.0, {}, counted(1), OUT), tick(2.0, {}, counted(1), OUT), tick(3.0, {}, counted(1), again)))
+    assert view.inside == ((3.0, "httpbin 10.244.0.8"),)
+    assert len(view.outside) == 3

@@ -17,7 +17,9 @@ from meshcourse.core.errors import KubernetesError, PanelError
 from meshcourse.kube import resources
 from meshcourse.mesh import propagation
 from meshcourse.mesh.rules import breakers
+from meshcourse.mesh.rules.breakers import Breaker
 from meshcourse.widgets.models import breaker
+from meshcourse.widgets.panels import breaker_controls
 from meshcourse.widgets.panels.breaker import BreakerPanel, kind
 
 MANIFESTS = Path(__file__).parents[2] / "notebooks" / "manifests" / "06_circuit_breaking"
@@ -75,7 +77,7 @@ def test_limits_refuse_and_envoy_counts_the_same(panel: BreakerPanel, cluster: A
     panel.widgets.sliders["waiting"].value = 1
     panel.wait_seen(breaker.REFUSED, at_least=20)
     until(lambda: any(now >= counted[0] + 20 for now in overflow(panel)))
-    until(lambda: "<b>open</b>" in panel.widgets.numbers.value)
+    until(lambda: "limit 1 <b>reached</b>" in panel.widgets.numbers.value)
     until(lambda: any(panel.widgets.figure.data[1].y))
     held = breakers.read(cluster.connection, breaking_namespace, "httpbin")
     assert (held.connections, held.waiting, held.errors) == (1, 1, 0)
@@ -106,6 +108,52 @@ def test_a_change_by_kubectl_moves_the_sliders(panel: BreakerPanel, cluster: Any
     cluster.kubectl("-n", breaking_namespace, "patch", "destinationrule", "httpbin", "--type=merge", "-p", patch)
     until(lambda: panel.widgets.sliders["connections"].value == 7)
     assert panel.snapshot().breaker.connections == 7
+
+
+@pytest.mark.cluster
+def test_a_slider_moves_only_when_the_learner_or_the_rule_moves_it(panel: BreakerPanel, cluster: Any, breaking_namespace: str) -> None:
+    sliders = panel.widgets.sliders
+    kept = '{"spec":{"trafficPolicy":{"outlierDetection":{"consecutive5xxErrors":0,"consecutiveGatewayErrors":3,"maxEjectionPercent":34}}}}'
+    cluster.kubectl("-n", breaking_namespace, "patch", "destinationrule", "httpbin", "--type=merge", "-p", kept)
+    until(lambda: "consecutiveGatewayErrors 3" in panel.widgets.rule.value)
+    seconds = sliders["seconds"].value
+    sliders["errors"].value = 0
+    sliders["connections"].value = 4
+    until(lambda: panel.snapshot().breaker.connections == 4)
+    held = cluster.get("-n", breaking_namespace, "destinationrule", "httpbin")["spec"]["trafficPolicy"]["outlierDetection"]
+    assert (held["consecutiveGatewayErrors"], held["maxEjectionPercent"], held["interval"]) == (3, 34, "1s")
+    assert sliders["seconds"].value == seconds
+    gone = '[{"op":"remove","path":"/spec/trafficPolicy/outlierDetection"}]'
+    cluster.kubectl("-n", breaking_namespace, "patch", "destinationrule", "httpbin", "--type=json", "-p", gone)
+    until(lambda: panel.snapshot().breaker.seconds is None)
+    assert sliders["seconds"].value == seconds
+    sliders["seconds"].value = 7
+    sliders["errors"].value = 3
+    until(lambda: panel.snapshot().breaker.errors == 3)
+    assert panel.snapshot().breaker.seconds == 7
+    cluster.kubectl("-n", breaking_namespace, "patch", "destinationrule", "httpbin", "--type=merge", "-p", MANY)
+    until(lambda: sliders["connections"].value == 1024)
+    sliders["waiting"].value = 2
+    until(lambda: panel.snapshot().breaker.waiting == 2)
+    assert panel.snapshot().breaker.connections == 1024
+
+
+MANY = '{"spec":{"trafficPolicy":{"connectionPool":{"tcp":{"maxConnections":1024}}}}}'
+
+
+def test_whether_a_limit_is_reached_and_who_is_idle_is_said() -> None:
+    gauges = {"upstream_cx_active": 11, "upstream_rq_active": 8, "circuit_breakers.default.cx_open": 1}
+    words = breaker_controls.limits(gauges, Breaker(connections=11))
+    assert "11 connections (3 of them idle): limit 11 <b>reached</b>" in words
+    assert "0 requests wait for one: no limit" in words
+
+
+def test_ejections_that_were_not_made_or_are_ignored_are_said() -> None:
+    counters = {"outlier_detection.ejections_overflow": 5, "lb_healthy_panic": 9}
+    words = breaker_controls.kept(counters, {"lb_healthy_panic": 7}, Breaker(errors=3, floor=50, others=(("maxEjectionPercent", "34"),)))
+    assert "5 ejections were not made: maxEjectionPercent 34 allows no more" in words
+    assert "<b>panic</b>: fewer than minHealthPercent 50 are in" in words
+    assert "panic" not in breaker_controls.kept(counters, counters, Breaker())
 
 
 @pytest.mark.cluster

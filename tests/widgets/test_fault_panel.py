@@ -77,11 +77,24 @@ def test_an_answer_tells_which_faults_it_met() -> None:
 
 @pytest.mark.parametrize("wanted", [Faults(), Faults(50, 0), Faults(0, 30, 0.5), SOME, Faults(10, 0, 1.0, chosen=True)])
 def test_rules_say_what_was_wanted(wanted: Faults) -> None:
-    route = [{"destination": {"host": "tomcat"}}]
-    made = faults.rules(wanted, "tomcat", route)
-    assert faults.described_by({"spec": {"http": made}}) == wanted
-    assert all(rule["route"] == route for rule in made)
-    assert "fault" not in made[-1] or not wanted.chosen, "who lacks the header meets no fault"
+    given = {"name": "tomcat", "timeout": "3s", "retries": {"attempts": 2}, "route": [{"destination": {"host": "tomcat"}}]}
+    for before in ([given], faults.rules([given], SOME), faults.rules([given], Faults(10, 10))):
+        made = faults.rules(before, wanted)
+        assert faults.described_by({"spec": {"http": made}}) == wanted
+        assert all(rule[field] == given[field] for rule in made for field in ("timeout", "retries", "route")), "all else stays"
+        assert "fault" not in made[-1] or not wanted.chosen, "who lacks the header meets no fault"
+        assert len(made) == (2 if wanted.chosen else 1)
+
+
+def test_other_rules_conditions_and_the_status_of_an_abort_stay() -> None:
+    first = {"match": [{"uri": {"prefix": "/shop"}}], "fault": {"abort": {"httpStatus": 429, "percentage": {"value": 5}}}, "route": ["a"]}
+    rest = {"route": ["b"]}
+    assert not faults.described_by({"spec": {"http": [first, rest]}}).chosen, "a condition is not the header"
+    chosen, base, other = faults.rules([first, rest], Faults(abort=20, chosen=True))
+    assert chosen["match"] == [{"uri": {"prefix": "/shop"}, "headers": {"x-chaos": {"exact": "yes"}}}]
+    assert chosen["fault"] == {"abort": {"httpStatus": 429, "percentage": {"value": 20}}}
+    assert (base, other) == ({"match": first["match"], "route": ["a"]}, rest)
+    assert faults.rules([chosen, base, other], Faults(abort=5)) == [first, rest]
 
 
 @pytest.fixture

@@ -42,7 +42,7 @@ def test_the_figure_is_as_reviewed(name: str) -> None:
 @pytest.mark.parametrize("name", VIEWS)
 def test_plotly_takes_the_figure(name: str) -> None:
     made = go.Figure(picture.figure(VIEWS[name]))
-    assert len(made.data) == 4 * len(VIEWS[name].versions) + 6
+    assert len(made.data) == 5 * len(VIEWS[name].versions) + 6
 
 
 def test_a_live_figure_moved_on_shows_what_a_new_one_would_and_keeps_its_traces() -> None:

@@ -63,7 +63,7 @@ def test_guess_is_proved_by_the_api_server_and_nothing_is_made(cluster: Any, pan
     until(lambda: "Not so" in panel.snapshot().said)
     assert "no pod in it is even asked" in panel.snapshot().said
     assert len(panel.prove_all()) == 12
-    assert "12 of 12 came out as predicted" in panel.snapshot().said
+    assert "12 of 12 follow the three sentences; your guesses: " in panel.snapshot().said
     assert panel.table.value.count(">?<") == 0
     assert cluster.kubectl("get", "pods", "-n", f"{PREFIX}-enabled", "-o", "name") == ""
 

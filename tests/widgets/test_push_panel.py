@@ -80,3 +80,11 @@ def test_orders_arrive_and_change_what_the_mesh_does(cluster: Any, injected: str
 def test_panel_without_a_virtual_service_says_what_is_missing(cluster: Any, namespace: str) -> None:
     with pytest.raises(PanelError, match="no VirtualService absent"):
         PushPanel(cluster.connection, namespace=namespace, virtual_service="absent", proxies=[]).open()
+
+
+@pytest.mark.cluster
+def test_ten_orders_at_once_become_one_change_of_every_proxy(panel: PushPanel) -> None:
+    steps = panel.push_at_once(10)
+    assert steps
+    assert all(each is not None and each < 8 for each in steps.values()), "ten orders one by one would be ten changes"
+    assert "How often each proxy changed" in panel.said.value

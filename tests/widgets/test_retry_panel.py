@@ -77,6 +77,31 @@ def test_sliders_write_and_kubectl_moves_the_sliders(cluster: Any, chain: str, p
     until(lambda: panel.fault.value == 70)
 
 
+def test_a_slider_moves_only_when_the_learner_or_the_rule_moves_it(cluster: Any, chain: str, panel: RetryPanel) -> None:
+    panel.attempts.value = 0
+    until(lambda: panel.snapshot().settings == Retrying(0.0, 0, 0))
+    assert panel.who.value == "every hop"
+    panel.attempts.value = 1
+    until(lambda: panel.snapshot().settings == Retrying(0.0, 1, 1))
+    assert panel.who.value == "every hop"
+    patch = '[{"op":"add","path":"/spec/http/0/retries","value":{"attempts":1,"retryOn":"gateway-error","perTryTimeout":"3s"}}]'
+    cluster.kubectl("-n", chain, "patch", "virtualservice", "front", "--type=json", "-p", patch)
+    panel.attempts.value = 3
+    until(lambda: panel.snapshot().settings == Retrying(0.0, 3, 3))
+    front = cluster.get("-n", chain, "virtualservice", "front")["spec"]["http"][0]
+    assert front["retries"] == {"attempts": 3, "retryOn": "gateway-error", "perTryTimeout": "3s"}
+
+
+def test_there_is_no_prediction_for_rules_that_the_formula_is_not_for(cluster: Any, chain: str, panel: RetryPanel) -> None:
+    short = '[{"op":"add","path":"/spec/http/0/retries","value":{"attempts":2,"retryOn":"5xx","perTryTimeout":"100ms"}}]'
+    slow = '[{"op":"add","path":"/spec/http/0/fault","value":{"delay":{"fixedDelay":"2s","percentage":{"value":100}}}}]'
+    for name, patch in (("front", short), ("back", slow)):
+        cluster.kubectl("-n", chain, "patch", "virtualservice", name, "--type=json", "-p", patch)
+    until(lambda: "predicted: nothing, since perTryTimeout 100ms is not longer than" in panel.formula.value)
+    with pytest.raises(PanelError, match="no formula"):
+        panel.wait_predicted()
+
+
 def test_waiting_without_load_says_so(panel: RetryPanel) -> None:
     with pytest.raises(PanelError, match="did not come to 100") as caught:
         panel.wait_predicted(within=0.2)

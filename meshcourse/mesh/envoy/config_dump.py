@@ -20,7 +20,8 @@ from meshcourse.mesh.install import installation, istioctl
 INGRESS: Final = f"deploy/{installation.INGRESS}.{installation.NAMESPACE}"
 TABLE: Final = "http."
 """What the name of a gateway's table of plain HTTP begins with; the port inside the pod follows."""
-_CONFIG: Final = "/apis/networking.istio.io/v1/namespaces/{}/virtual-service/{}"
+ORIGIN: Final = "/apis/networking.istio.io/v1/namespaces/{}/virtual-service/{}"
+"""The path of a VirtualService, by namespace and name, as `origin` says it."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ def _healthy(cluster: Mapping[str, Any]) -> Iterator[str]:
 
 def read(configuration: list[dict[str, Any]], namespace: str, virtual_service: str) -> tuple[Route, ...]:
     """The routes of one VirtualService in the JSON of `proxy-config routes`."""
-    wanted = _CONFIG.format(namespace, virtual_service)
+    wanted = ORIGIN.format(namespace, virtual_service)
     every = (route for table in configuration for host in table.get("virtualHosts", ()) for route in host.get("routes", ()))
     return tuple(from_envoy(route) for route in every if origin(route) == wanted)
 

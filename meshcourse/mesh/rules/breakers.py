@@ -1,19 +1,23 @@
 """The breaker of a DestinationRule: its limits and its outlier detection, as a few numbers that sliders can move.
 
-Blocking; a few milliseconds. `policies.py` compares a rule with what Envoy holds; here a rule is read and written.
+What is read of a rule is its own traffic policy, not its subsets'. Only fields that were changed are written; all others stay as they are.
+Blocking; a few milliseconds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from meshcourse.kube.connection import Connection
 from meshcourse.mesh.envoy import route_actions
 from meshcourse.mesh.rules.istio_object import Rule
 
 Json = Mapping[str, Any]
+_OWN: Final = frozenset({"maxConnections", "http1MaxPendingRequests", "consecutive5xxErrors", "baseEjectionTime", "minHealthPercent"})
+NEW: Final = {"interval": "1s", "maxEjectionPercent": 100}
+"""What an outlier detection gets that a slider brings into a rule without one: Istio's own, 10 s and 10 %, hide what it does."""
 
 
 @dataclass(frozen=True)
@@ -26,10 +30,12 @@ class Breaker:
     """`connectionPool.http.http1MaxPendingRequests`"""
     errors: int = 0
     """`outlierDetection.consecutive5xxErrors`"""
-    seconds: int = 30
-    """`outlierDetection.baseEjectionTime`"""
-    floor: int = 0
-    """`outlierDetection.minHealthPercent`: with fewer endpoints in, ejections are ignored"""
+    seconds: float | None = None
+    """`outlierDetection.baseEjectionTime`; None where the rule has no outlier detection, which then says nothing of it."""
+    floor: int | None = None
+    """`outlierDetection.minHealthPercent`, the same: with fewer endpoints in, ejections are ignored"""
+    others: tuple[tuple[str, str], ...] = ()
+    """(field, value) of what else the rule says of limits and ejection: there is no slider for it."""
 
 
 def described_by(rule: Json) -> Breaker:
@@ -37,29 +43,46 @@ def described_by(rule: Json) -> Breaker:
     policy = rule.get("spec", {}).get("trafficPolicy") or {}
     pool, outlier = policy.get("connectionPool") or {}, policy.get("outlierDetection")
     detection = outlier or {}
+    others = [*_others(pool), *_others(detection)]
+    if policy.get("portLevelSettings"):
+        others.append(("portLevelSettings", "they replace all of this for their ports"))
     return Breaker(
         connections=int((pool.get("tcp") or {}).get("maxConnections") or 0),
         waiting=int((pool.get("http") or {}).get("http1MaxPendingRequests") or 0),
         errors=0 if outlier is None else int(detection.get("consecutive5xxErrors", 5)),
-        seconds=round(route_actions.seconds(detection.get("baseEjectionTime", "30s"))),
-        floor=int(detection.get("minHealthPercent") or 0),
+        seconds=None if outlier is None else route_actions.seconds(detection.get("baseEjectionTime", "30s")),
+        floor=None if outlier is None else int(detection.get("minHealthPercent") or 0),
+        others=tuple(others),
     )
 
 
-def patch(wanted: Breaker) -> dict[str, Any]:
-    """The merge patch. A breaker that ejects nobody has no outlierDetection at all, since Istio then leaves it out of Envoy too."""
-    outlier = {
-        "consecutive5xxErrors": wanted.errors,
-        "interval": "1s",
-        "baseEjectionTime": f"{wanted.seconds}s",
-        "maxEjectionPercent": 100,
-        "minHealthPercent": wanted.floor,
-    }
-    pool = {
-        "tcp": {"maxConnections": wanted.connections or None},
-        "http": {"http1MaxPendingRequests": wanted.waiting or None},
-    }
-    return {"spec": {"trafficPolicy": {"connectionPool": pool, "outlierDetection": outlier if wanted.errors else None}}}
+def _others(settings: Json) -> Iterator[tuple[str, str]]:
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from _others(value)
+        elif name not in _OWN:
+            yield name, str(value)
+
+
+def patch(held: Breaker, wanted: Breaker) -> dict[str, Any]:
+    """The merge patch: the fields that differ. What only an outlier detection has waits until there is one."""
+    pool: dict[str, Any] = {}
+    if wanted.connections != held.connections:
+        pool["tcp"] = {"maxConnections": wanted.connections or None}
+    if wanted.waiting != held.waiting:
+        pool["http"] = {"http1MaxPendingRequests": wanted.waiting or None}
+    outlier: dict[str, Any] = {}
+    new = held.seconds is None
+    if not new or wanted.errors:
+        outlier = dict(NEW) if new else {}
+        if new or wanted.errors != held.errors:
+            outlier["consecutive5xxErrors"] = wanted.errors
+        if wanted.seconds is not None and wanted.seconds != held.seconds:
+            outlier["baseEjectionTime"] = f"{round(1000 * wanted.seconds)}ms"
+        if wanted.floor is not None and wanted.floor != held.floor:
+            outlier["minHealthPercent"] = wanted.floor
+    policy = {name: value for name, value in (("connectionPool", pool), ("outlierDetection", outlier)) if value}
+    return {"spec": {"trafficPolicy": policy}} if policy else {}
 
 
 def read(connection: Connection, namespace: str, name: str) -> Breaker:
@@ -67,6 +90,6 @@ def read(connection: Connection, namespace: str, name: str) -> Breaker:
     return described_by(Rule(connection, namespace, name, "DestinationRule").read())
 
 
-def write(connection: Connection, namespace: str, name: str, wanted: Breaker) -> Breaker:
-    """Change the rule and return what the API server then holds. Raises KubernetesError when it or Istio's webhook refuses."""
-    return described_by(Rule(connection, namespace, name, "DestinationRule").patch(patch(wanted), "new limits"))
+def write(connection: Connection, namespace: str, name: str, held: Breaker, wanted: Breaker) -> Breaker:
+    """Change what differs from `held`; what the API server then holds. Raises KubernetesError when it or Istio's webhook refuses."""
+    return described_by(Rule(connection, namespace, name, "DestinationRule").patch(patch(held, wanted), "new limits"))

@@ -1,12 +1,14 @@
 """The faults of one VirtualService, as a few numbers that sliders can move.
 
-Blocking; some milliseconds. A request that does not carry the header then meets a second rule, without faults.
+They are injected into every request of its first rule, or only into those that carry a header: that takes a copy of the rule, with the
+header as a condition, before it. All else of the rules stays as it is. Blocking; some milliseconds.
 """
 
 from __future__ import annotations
 
+import copy
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -17,6 +19,7 @@ from meshcourse.mesh.rules.istio_object import Rule
 Json = Mapping[str, Any]
 HEADER: Final = ("x-chaos", "yes")
 ABORT: Final = 503
+_CHOSEN: Final = "-chosen"
 
 
 @dataclass(frozen=True)
@@ -34,25 +37,44 @@ def described_by(virtual_service: Json) -> Faults:
     rule = (virtual_service.get("spec", {}).get("http") or [{}])[0]
     fault = rule.get("fault") or {}
     abort, delay = fault.get("abort") or {}, fault.get("delay") or {}
-    return Faults(_percent(abort), _percent(delay), route_actions.seconds(delay.get("fixedDelay", "1s")), bool(rule.get("match")))
+    return Faults(_percent(abort), _percent(delay), route_actions.seconds(delay.get("fixedDelay", "1s")), _is_chosen(rule))
 
 
 def _percent(fault: Json) -> float:
     return float((fault.get("percentage") or {}).get("value", 0))
 
 
-def rules(faults: Faults, name: str, route: object) -> list[dict[str, Any]]:
-    """The `http` of a VirtualService that injects `faults` on the way to `route`. A fault of 0 % is left out: it would say nothing."""
+def _is_chosen(rule: Json) -> bool:
+    """Whether all that a rule takes must carry the header."""
+    matches = rule.get("match") or ()
+    return bool(matches) and all((match.get("headers") or {}).get(HEADER[0]) == {"exact": HEADER[1]} for match in matches)
+
+
+def rules(http: Sequence[Json], faults: Faults) -> list[dict[str, Any]]:
+    """The `http` of a VirtualService with these faults. A fault of 0 % is left out: it would say nothing."""
+    made = [copy.deepcopy(dict(each)) for each in http] or [{}]
+    before = made[0].get("fault") or {}
+    if _is_chosen(made[0]) and len(made) > 1:
+        made = made[1:]
+    base = made[0]
+    base.pop("fault", None)
+    fault = _fault(before, faults)
+    if not faults.chosen:
+        return [{**base, **({"fault": fault} if fault else {})}, *made[1:]]
+    named = {"name": f"{base['name']}{_CHOSEN}"} if base.get("name") else {}
+    marked = {HEADER[0]: {"exact": HEADER[1]}}
+    match = [{**each, "headers": {**(each.get("headers") or {}), **marked}} for each in base.get("match") or [{}]]
+    return [{**copy.deepcopy(base), **named, "match": match, **({"fault": fault} if fault else {})}, *made]
+
+
+def _fault(before: Json, faults: Faults) -> dict[str, Any]:
+    """The field `fault`: other percentages and another delay, the same status."""
     fault: dict[str, Any] = {}
     if faults.abort:
-        fault["abort"] = {"httpStatus": ABORT, "percentage": {"value": faults.abort}}
+        fault["abort"] = {**(before.get("abort") or {"httpStatus": ABORT}), "percentage": {"value": faults.abort}}
     if faults.delay:
         fault["delay"] = {"fixedDelay": f"{round(1000 * faults.seconds)}ms", "percentage": {"value": faults.delay}}
-    rule: dict[str, Any] = {"name": name, **({"fault": fault} if fault else {}), "route": route}
-    if not faults.chosen:
-        return [rule]
-    header, value = HEADER
-    return [{**rule, "name": f"{name}-chosen", "match": [{"headers": {header: {"exact": value}}}]}, {"name": name, "route": route}]
+    return fault
 
 
 def read(connection: Connection, namespace: str, name: str) -> Faults:
@@ -63,8 +85,8 @@ def read(connection: Connection, namespace: str, name: str) -> Faults:
 def write(connection: Connection, namespace: str, name: str, wanted: Faults) -> Faults:
     """Inject `wanted` and return what the API server then holds. Raises KubernetesError when it or Istio's webhook refuses."""
     rule = _rule(connection, namespace, name)
-    route = (rule.read().get("spec", {}).get("http") or [{}])[-1].get("route")
-    held = rule.patch({"spec": {"http": rules(wanted, name, route)}}, "new faults")
+    http = rule.read().get("spec", {}).get("http") or []
+    held = rule.patch({"spec": {"http": rules(http, wanted)}}, "new faults")
     # Without a delay the mesh does not say how long one would be.
     return dataclasses.replace(described_by(held), seconds=wanted.seconds)
 

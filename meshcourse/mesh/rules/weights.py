@@ -1,54 +1,151 @@
 """The weights of a VirtualService's route: reading them, and moving them without touching anything else.
 
-Blocking; a few milliseconds.
+Which of its http routes is meant is said by the route's name, its number from 0, or nothing for the only one that splits traffic.
+Weights are relative: 900 and 100 are 90 % and 10 %. A write is a JSON patch of the weights alone, which holds only while the route is
+still as it was read. Blocking; a few milliseconds.
 """
 
 from __future__ import annotations
 
+import contextlib
 import random
 import time
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Any, Final
 
 from meshcourse.core import errors
 from meshcourse.kube.connection import Connection
+from meshcourse.mesh.rules import listeners
 from meshcourse.mesh.rules.istio_object import Rule
+from meshcourse.mesh.rules.listeners import Listeners
 
 _TRIES: Final = 12
 _STEP_ASIDE: Final = 0.05
+WHOLE: Final = 100
+
+
+@dataclass(frozen=True)
+class Destination:
+    """One destination of a route. `name` tells it apart from the others: its subset, its host, or both."""
+
+    name: str
+    host: str
+    """The full name."""
+    subset: str
+    port: int | None
+    weight: int
+
+
+@dataclass(frozen=True)
+class Split:
+    """One http route and its destinations. `route` is the route's name, or its number where it has none."""
+
+    namespace: str
+    virtual_service: str
+    number: int
+    route: str
+    destinations: tuple[Destination, ...]
+    root: tuple[str, str]
+    """(namespace, name) of the VirtualService that hosts and gateways stand in: another one where this is a delegate."""
+    listeners: Listeners = listeners.OPEN
+
+    @property
+    def weights(self) -> dict[str, int]:
+        """The weight of each destination, as it is written."""
+        return {each.name: each.weight for each in self.destinations}
+
+    @property
+    def percent(self) -> dict[str, float]:
+        """What each destination gets, in per cent."""
+        total = sum(each.weight for each in self.destinations)
+        return {each.name: WHOLE * each.weight / total if total else 0.0 for each in self.destinations}
+
+    @property
+    def key(self) -> str:
+        """What to call the route by, where several VirtualServices are concerned."""
+        return (
+            self.route if (self.namespace, self.virtual_service) == self.root else f"{self.namespace}/{self.virtual_service}/{self.route}"
+        )
+
+    def weighing(self, weights: Mapping[str, int]) -> Split:
+        """The same route with other weights; destinations left out get 0."""
+        return replace(self, destinations=tuple(replace(each, weight=weights.get(each.name, 0)) for each in self.destinations))
+
+    def __str__(self) -> str:
+        return f"{self.key} ({', '.join(f'{name} {weight}' for name, weight in self.weights.items())})"
 
 
 def read(connection: Connection, namespace: str, virtual_service: str, route: str | None = None) -> dict[str, int]:
-    """The weight of each subset (of each host, where a destination names no subset), in the route's order.
+    """The weight of each destination, in the route's order.
 
     Raises MeshError when the route is not there and KubernetesError when the VirtualService is not, or nobody answers.
     """
-    _, destinations = _find(Rule(connection, namespace, virtual_service).read(), virtual_service, route)
-    return weights_of(destinations)
+    return find(connection, namespace, virtual_service, route).weights
 
 
 def write(
     connection: Connection, namespace: str, virtual_service: str, weights: Mapping[str, int], route: str | None = None
 ) -> dict[str, int]:
-    """Give each subset its weight; subsets left out get 0. Returns the weights that the API server now holds.
+    """Give each destination its weight in per cent; those left out get 0. Returns the weights that the API server now holds.
 
     Refuses weights that do not sum to 100 (MeshError, nothing is sent). Raises KubernetesError, with its Status, when the API server or
     Istio's webhook refuses. Someone else's change of the route in between is taken in and the write tried again.
     """
     check(weights)
+    return put(connection, find(connection, namespace, virtual_service, route), weights).weights
+
+
+def find(connection: Connection, namespace: str, virtual_service: str, route: str | None = None) -> Split:
+    """The route that is meant. Raises MeshError, naming those that there are, when that is not one."""
+    return chosen(splits(connection, namespace, virtual_service), virtual_service, route)
+
+
+def splits(connection: Connection, namespace: str, virtual_service: str) -> tuple[Split, ...]:
+    """The http routes with destinations, those of delegates included.
+
+    Raises KubernetesError when the VirtualService is not there, or nobody answers.
+    """
     rule = Rule(connection, namespace, virtual_service)
-    for left in reversed(range(_TRIES)):
-        number, destinations = _find(rule.read(), virtual_service, route)
-        try:
-            changed = rule.patch(patch(number, destinations, weights, virtual_service), "new weights")
-        except errors.KubernetesError as refusal:
-            if not left or not _outdated(refusal):
-                raise
-            time.sleep(random.uniform(0.0, _STEP_ASIDE))  # noqa: S311 - so that two writers do not keep meeting
-        else:
-            return weights_of(_find(changed, virtual_service, route)[1])
-    raise AssertionError  # pragma: no cover - the last try returns or raises
+    whole = rule.read()
+    found = listeners.of(connection, namespace, whole)
+    return tuple(_splits(whole, connection, (namespace, virtual_service), found))
+
+
+def _splits(whole: Mapping[str, Any], connection: Connection, root: tuple[str, str], found: Listeners) -> Iterator[Split]:
+    for number, http in enumerate(whole.get("spec", {}).get("http") or ()):
+        if http.get("route"):
+            yield split_of(http, root, number, root, found)
+        if delegate := http.get("delegate"):
+            there = (str(delegate.get("namespace") or root[0]), str(delegate.get("name", "")))
+            with contextlib.suppress(errors.KubernetesError):  # one that is not there yet routes nothing
+                for inner, each in enumerate(Rule(connection, *there).read().get("spec", {}).get("http") or ()):
+                    if each.get("route"):
+                        yield split_of(each, there, inner, root, found)
+
+
+def split_of(http: Mapping[str, Any], where: tuple[str, str], number: int, root: tuple[str, str], found: Listeners) -> Split:
+    """One http route with destinations."""
+    return Split(*where, number, str(http.get("name") or number), _destinations(http["route"], where[0]), root, found)
+
+
+def chosen(found: tuple[Split, ...], virtual_service: str, route: str | None) -> Split:
+    """The one that is meant: by its name or number, or the only one that splits traffic, or the only one."""
+    if route is None:
+        several = [each for each in found if len(each.destinations) > 1]
+        meant = several or (list(found) if len(found) == 1 else [])
+        what = f"VirtualService {virtual_service} has {'more than one' if several else 'no'} http route that splits traffic."
+    else:
+        meant = [each for each in found if route in {each.route, each.key}]
+        what = f"VirtualService {virtual_service} has no http route {route!r} with destinations."
+    if len(meant) == 1:
+        return meant[0]
+    known = ", ".join(each.key for each in found) or "none with destinations"
+    raise errors.MeshError(
+        what, why=f"its http routes are: {known}", next=f"kubectl get virtualservice {virtual_service} -o yaml    # and name the route"
+    )
 
 
 def check(weights: Mapping[str, int]) -> None:
@@ -57,66 +154,118 @@ def check(weights: Mapping[str, int]) -> None:
     if any(type(weight) is not int or weight < 0 for weight in weights.values()):
         raise errors.MeshError(f"Weights cannot be {shown}.", why="a weight is a whole number from 0 to 100", next="correct the weights")
     total = sum(weights.values())
-    if total != 100:  # noqa: PLR2004 - per cent
+    if total != WHOLE:
         raise errors.MeshError(
             f"The weights {shown or 'of nothing'} do not sum to 100.", why=f"they sum to {total}", next="give weights such as v1 90, v2 10"
         )
 
 
-def weights_of(destinations: list[dict[str, Any]]) -> dict[str, int]:
-    """{subset: weight} of one http route. A single destination without a weight gets all of it, as Istio reads it."""
-    alone = len(destinations) == 1
-    found: dict[str, int] = {}
-    for each in destinations:
-        found[_name(each)] = found.get(_name(each), 0) + int(each.get("weight") or (100 if alone else 0))
-    return found
+def put(connection: Connection, split: Split, weights: Mapping[str, int]) -> Split:
+    """Write relative weights to a route, as `write` does, and return it as it then is."""
+    rule = Rule(connection, split.namespace, split.virtual_service)
+    for left in reversed(range(_TRIES)):
+        number, destinations = _same(rule.read(), split)
+        if names(destinations) != list(split.weights) and set(weights) <= set(split.weights):
+            check_names(weights, names(destinations), split.virtual_service)
+            raise errors.MeshError(
+                f"Route {split.key} of VirtualService {split.virtual_service} has other destinations now.",
+                why=f"they are {', '.join(names(destinations))}; nothing was written",
+                next="move a slider of those that there are now",
+            )
+        try:
+            changed = rule.patch(patch(number, destinations, weights, split.virtual_service), "new weights")
+        except errors.KubernetesError as refusal:
+            if not left or not _outdated(refusal):
+                raise
+            time.sleep(random.uniform(0.0, _STEP_ASIDE))  # noqa: S311 - so that two writers do not keep meeting
+        else:
+            number, _ = _same(changed, split)
+            where = (split.namespace, split.virtual_service)
+            return split_of(changed["spec"]["http"][number], where, number, split.root, split.listeners)
+    raise AssertionError  # pragma: no cover - the last try returns or raises
+
+
+def _same(virtual_service: Mapping[str, Any], split: Split) -> tuple[int, list[dict[str, Any]]]:
+    """(number, destinations) of the same route in the object as it is now."""
+    http = list(virtual_service.get("spec", {}).get("http") or ())
+    meant = [number for number, each in enumerate(http) if split.route == str(each.get("name") or number) and each.get("route")]
+    if len(meant) == 1:
+        return meant[0], list(http[meant[0]]["route"])
+    known = ", ".join(str(each.get("name") or number) for number, each in enumerate(http)) or "none"
+    raise errors.MeshError(
+        f"VirtualService {split.virtual_service} has no http route {split.route!r} with destinations any more.",
+        why=f"its http routes are: {known}",
+        next=f"kubectl get virtualservice {split.virtual_service} -o yaml",
+    )
 
 
 def patch(number: int, destinations: list[dict[str, Any]], weights: Mapping[str, int], virtual_service: str) -> list[dict[str, Any]]:
     """The JSON patch for http route `number`: a test that it is unchanged, then each weight. Raises MeshError for a subset it lacks."""
-    names = [_name(each) for each in destinations]
-    unknown = sorted(set(weights) - set(names))
-    if unknown:
-        raise errors.MeshError(
-            f"VirtualService {virtual_service} has no destination {', '.join(unknown)}.",
-            why=f"the route's destinations are {', '.join(names)}",
-            next=f"kubectl get virtualservice {virtual_service} -o yaml",
-        )
-    if len(set(names)) < len(names):
-        raise errors.MeshError(
-            f"VirtualService {virtual_service} names a destination twice.",
-            why=", ".join(names),
-            next=f"kubectl edit virtualservice {virtual_service}",
-        )
+    every = names(destinations)
+    check_names(weights, every, virtual_service)
     path = f"/spec/http/{number}/route"
-    changes = [{"op": "add", "path": f"{path}/{index}/weight", "value": weights.get(name, 0)} for index, name in enumerate(names)]
+    changes = [{"op": "add", "path": f"{path}/{index}/weight", "value": weights.get(name, 0)} for index, name in enumerate(every)]
     return [{"op": "test", "path": path, "value": destinations}, *changes]
 
 
-def _name(destination: Mapping[str, Any]) -> str:
-    where = destination.get("destination", {})
-    return str(where.get("subset") or where.get("host", ""))
+def check_names(weights: Iterable[str], every: list[str], virtual_service: str) -> None:
+    """Raise MeshError for a destination that is not one of the route's."""
+    unknown = sorted(set(weights) - set(every))
+    if unknown:
+        raise errors.MeshError(
+            f"VirtualService {virtual_service} has no destination {', '.join(unknown)}.",
+            why=f"the route's destinations are {', '.join(every)}",
+            next=f"kubectl get virtualservice {virtual_service} -o yaml",
+        )
 
 
-def _find(virtual_service: Mapping[str, Any], name: str, route: str | None) -> tuple[int, list[dict[str, Any]]]:
-    """(number, destinations) of the http route that is meant."""
-    http = list(virtual_service.get("spec", {}).get("http") or ())
-    if route is not None:
-        found = [number for number, each in enumerate(http) if each.get("name") == route or (not each.get("name") and str(number) == route)]
-    else:
-        found = [number for number, each in enumerate(http) if len(each.get("route") or ()) > 1]
-        if not found and len(http) == 1:
-            found = [0]
-    if len(found) == 1 and http[found[0]].get("route"):
-        return found[0], list(http[found[0]]["route"])
-    known = ", ".join(str(each.get("name") or number) for number, each in enumerate(http)) or "none"
-    if route is not None:
-        what = f"VirtualService {name} has no http route {route!r} with destinations."
-    else:
-        what = f"VirtualService {name} has {'no' if not found else 'more than one'} http route that splits traffic."
-    raise errors.MeshError(
-        what, why=f"its http routes are: {known}", next=f"kubectl get virtualservice {name} -o yaml    # and name the route"
+def names(destinations: Iterable[Mapping[str, Any]]) -> list[str]:
+    """A name for each destination: its subset, its host where it has none; as much more as it takes to tell it from the others."""
+    where = [each.get("destination") or {} for each in destinations]
+    ways = [
+        [str(each.get("subset") or _short(each)) for each in where],
+        [f"{_short(each)} {each.get('subset') or ''}".strip() for each in where],
+        [f"{each.get('host', '')} {each.get('subset') or ''} {(each.get('port') or {}).get('number', '')}".strip() for each in where],
+    ]
+    found = list(ways[0])
+    for way in ways[1:]:
+        often = Counter(found)
+        found = [other if often[name] > 1 else name for name, other in zip(found, way, strict=True)]
+    seen: Counter[str] = Counter()
+    for index, name in enumerate(found):
+        seen[name] += 1
+        found[index] = name if seen[name] == 1 else f"{name} ({seen[name]})"
+    return found
+
+
+def _short(destination: Mapping[str, Any]) -> str:
+    return str(destination.get("host", "")).removesuffix(".svc.cluster.local")
+
+
+def _destinations(route: list[Mapping[str, Any]], namespace: str) -> tuple[Destination, ...]:
+    """A single destination without a weight gets all of it, as Istio reads it."""
+    alone = len(route) == 1
+    return tuple(
+        Destination(
+            name, full(str(where.get("host", "")), namespace), str(where.get("subset", "")), _port(where), _weight(each, alone=alone)
+        )
+        for name, each in zip(names(route), route, strict=True)
+        for where in (each.get("destination") or {},)
     )
+
+
+def _weight(entry: Mapping[str, Any], *, alone: bool) -> int:
+    return int(entry.get("weight") or (WHOLE if alone else 0))
+
+
+def _port(destination: Mapping[str, Any]) -> int | None:
+    number = (destination.get("port") or {}).get("number")
+    return None if number is None else int(number)
+
+
+def full(host: str, namespace: str, domain: str = "cluster.local") -> str:
+    """The full name of a host: Istio completes a name without a dot by the VirtualService's own namespace."""
+    return host if "." in host else f"{host}.{namespace}.svc.{domain}"
 
 
 def _outdated(refusal: errors.KubernetesError) -> bool:

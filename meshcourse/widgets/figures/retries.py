@@ -96,7 +96,8 @@ def describe(view: View) -> str:
     if not view.success.seconds or view.success.versions[SUCCEEDED].observed[-1] is None:
         return "Success over the last minute beside what 1 - p^n says, tries per request, and load at each hop. No load has run yet."
     band = view.success.versions[SUCCEEDED]
-    parts = [f"{band.observed[-1]:.1f} % succeed (95 % band {band.low[-1]:.1f} to {band.high[-1]:.1f}), {band.wanted[-1]:.1f} % predicted"]
+    foreseen = "" if band.wanted[-1] is None else f", {band.wanted[-1]:.1f} % predicted"
+    parts = [f"{band.observed[-1]:.1f} % succeed (95 % band {band.low[-1]:.1f} to {band.high[-1]:.1f}){foreseen}"]
     parts += [f"{bar.observed:.0f} % take {_tries(bar.name)}" for bar in view.tries if bar.observed]
     parts += [f"{bar.observed:.2f} arrive at {bar.name} for each that a user sends" for bar in view.hops[1:] if bar.observed is not None]
     return "; ".join(parts) + "."

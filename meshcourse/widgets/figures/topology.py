@@ -27,8 +27,10 @@ _CLASSES: Final = (
     ("over 10/s", _FAINT, 8.0, "solid", 10.0),
 )
 _FAILING: Final = ("some fail", palette.faint(_BAD, 0.5), 6.0, "dash")
-_LABEL_AT, _ARROW_AT, _LIFT = 0.52, 0.84, 0.02
-_LOCK_AT, _SHACKLE = 0.2, 0.017
+_ARROW_AT, _LIFT = 0.84, 0.02
+_LABELS_AT: Final = (0.52, 0.42, 0.62, 0.34, 0.7)
+"""Where on its arrow a label may stand, the best first."""
+_LOCK_AT, _SHACKLE = 0.14, 0.017
 _COLUMN = 0.34
 
 
@@ -164,11 +166,11 @@ def _arrows(edges: list[Edge], spots: dict[str, Spot]) -> tuple[dict[str, Any], 
 
 
 def _locks(edges: list[Edge], spots: dict[str, Spot]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """A padlock near the caller is two points: a ring, and a square that hides its lower half."""
+    """A padlock near the caller is two points: a square, and a ring whose lower half it would hide."""
     at = [_between(edge, spots, _LOCK_AT) for edge in edges]
-    points = [Spot(spot.x, spot.y + lift) for spot in at for lift in (_SHACKLE, 0.0)]
-    style = {"type": "scatter", "mode": "markers", "name": "mutual TLS", "hoverinfo": "text"}
-    marker = {"symbol": ["circle-open", "square"] * len(at), "size": [9, 10] * len(at), "color": palette.INK, "line": {"width": 2}}
+    points = [Spot(spot.x, spot.y + lift) for spot in at for lift in (0.0, _SHACKLE)]  # the legend shows the first
+    style = {"type": "scatter", "mode": "markers", "name": "padlock: mutual TLS", "hoverinfo": "text"}
+    marker = {"symbol": ["square", "circle-open"] * len(at), "size": [10, 9] * len(at), "color": palette.INK, "line": {"width": 2}}
     return style, {
         "x": tuple(spot.x for spot in points),
         "y": tuple(spot.y for spot in points),
@@ -181,7 +183,7 @@ def _locks(edges: list[Edge], spots: dict[str, Spot]) -> tuple[dict[str, Any], d
 
 def _labels(edges: list[Edge], spots: dict[str, Spot]) -> tuple[dict[str, Any], dict[str, Any]]:
     busy = [edge for edge in edges if edge.flow.rate]
-    at = [_between(edge, spots, _LABEL_AT) for edge in busy]
+    at = _free(busy, [_between(edge, spots, _LOCK_AT) for edge in edges if edge.mutual_tls], spots)
     style = {
         "type": "scatter",
         "mode": "text",
@@ -196,6 +198,19 @@ def _labels(edges: list[Edge], spots: dict[str, Spot]) -> tuple[dict[str, Any], 
         "y": tuple(spot.y + _LIFT for spot in at),
         "text": tuple(short(edge.flow) for edge in busy),
     }
+
+
+def _free(edges: list[Edge], taken: list[Spot], spots: dict[str, Spot]) -> list[Spot]:
+    """A place for each label, as far as may be from padlocks and from the labels before it. A label is wider than high."""
+    found: list[Spot] = []
+    for edge in edges:
+        ways = [_between(edge, spots, share) for share in _LABELS_AT]
+
+        def room(spot: Spot) -> float:
+            return min((max(abs(spot.x - other.x) / 0.4, abs(spot.y - other.y) / 0.06) for other in (*taken, *found)), default=1.0)
+
+        found.append(next((way for way in ways if room(way) >= 1.0), max(ways, key=room)))
+    return found
 
 
 def _nodes(nodes: tuple[Node, ...], spots: dict[str, Spot]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -31,6 +31,9 @@ def series(view: View) -> Iterator[lines.Trace]:
     """(style, x, y) of each trace, in order."""
     for number, (version, band) in enumerate(view.versions.items()):
         yield from lines.banded(version, band, view.seconds, palette.series(number))
+    for number, version in enumerate(view.versions):
+        at = view.answers.get(version, ())
+        yield _dots(version, palette.series(number)), at, _rows(at, number, len(view.versions))
     for name, (dash, number) in _PERCENTILES.items():
         yield (
             {**lines.line("", name, palette.series(number), dash, 2.0), "xaxis": "x2", "yaxis": "y2", "legend": "legend2"},
@@ -43,6 +46,24 @@ def series(view: View) -> Iterator[lines.Trace]:
             view.seconds,
             view.errors[name],
         )
+
+
+def _dots(version: str, colour: str) -> dict[str, Any]:
+    """Single answers, faint, behind the lines."""
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": f"{version} answers",
+        "marker": {"color": colour, "size": 4, "opacity": 0.25},
+        "hoverinfo": "skip",
+        "showlegend": False,
+    }
+
+
+def _rows(at: tuple[float, ...], number: int, of: int) -> lines.Points:
+    """A row for each version, from 0 to 100; a little scattered, so that two answers of one moment are two dots."""
+    row = 100.0 * number / (of - 1) if of > 1 else 100.0
+    return tuple(round(row + (round(100 * second) * 7 % 11 - 5) * 0.5, 1) for second in at)
 
 
 def layout(view: View) -> dict[str, Any]:
@@ -60,7 +81,7 @@ def layout(view: View) -> dict[str, Any]:
         "yaxis3": {**axis, "domain": [0.0, 0.4], "anchor": "x3", "range": [-3, 103], "title": {"text": "errors, %"}},
         "legend": {**legend, "xanchor": "left", "x": 0.0, "y": 1.1},  # a line of its own, as long as a narrow picture is wide
         "legend2": {**legend, "x": 1.0, "y": 1.02},
-        "legend3": {**legend, "x": 1.0, "y": 0.42},
+        "legend3": {**legend, "orientation": "v", "xanchor": "left", "x": 0.67, "yanchor": "top", "y": 0.4, "font": {"size": 11}},
     }
 
 
@@ -72,10 +93,11 @@ def describe(view: View) -> str:
             continue
         seen, low, high = band.observed[-1], band.low[-1], band.high[-1]
         observed = "nothing observed" if seen is None else f"{seen:.1f} % observed (95 % band {low:.1f} to {high:.1f})"
-        parts.append(f"{version}: {band.wanted[-1]:.0f} % wanted, {observed}")
+        wanted = "" if band.wanted[-1] is None else f"{band.wanted[-1]:.0f} % wanted, "
+        parts.append(f"{version}: {wanted}{observed}")
     for name, points in view.errors.items():
         if points and points[-1]:
             parts.append(f"{name}: {points[-1]:.1f} % of requests")
-    return "Share of answers per version over the last minute, beside latency and errors. " + (
+    return "Share of answers per version since its weights are in force, beside latency and errors of the last seconds. " + (
         "; ".join(parts) + "." if parts else "No load has run yet."
     )

@@ -88,15 +88,27 @@ class Trail:
 def view(ticks: tuple[Tick, ...]) -> View:
     """Series from ticks."""
     rates = _rates(ticks)
+    visits = _visits(ticks)
     marks = [(round(tick.at, 2), standing) for tick in ticks for standing in tick.standings]
     return View(
         tuple(round(tick.at, 2) for tick in ticks),
         {kind: tuple(_got(tick.summary, kind) for tick in ticks) for kind in KINDS},
         {kind: tuple(None if rate is None else rate[kind] for rate in rates) for kind in KINDS},
-        tuple((at, standing.name) for at, standing in marks if not standing.endpoint.ejected),
+        tuple((at, standing.name) for at, standing in marks if not standing.endpoint.ejected or (at, standing.name) in visits),
         tuple((at, standing.name) for at, standing in marks if standing.endpoint.ejected),
         tuple(sorted({standing.name for _, standing in marks})),
     )
+
+
+def _visits(ticks: tuple[Tick, ...]) -> set[tuple[float, str]]:
+    """(second, endpoint) where one that is put out got requests since the look before: it was in between, or Envoy ignores ejections."""
+    found, last = set(), dict[str, int]()
+    for tick in ticks:
+        for each in tick.standings:
+            if each.endpoint.ejected and last.get(each.name, each.endpoint.requests) < each.endpoint.requests:
+                found.add((round(tick.at, 2), each.name))
+            last[each.name] = each.endpoint.requests
+    return found
 
 
 def risen(before: Mapping[str, int], after: Mapping[str, int]) -> dict[str, int]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from meshcourse.measure.windows import Summary
 
@@ -18,7 +18,7 @@ SPAN = 60.0
 
 @dataclass(frozen=True)
 class Tick:
-    """One moment. A `summary` of None is a gap: no load ran."""
+    """One moment. A `summary` of None is a gap: no load ran. What is not `wanted` of a version is not known."""
 
     at: float
     wanted: Mapping[str, float]
@@ -29,7 +29,7 @@ class Tick:
 class Band:
     """One version's lines in per cent; None where nothing is known."""
 
-    wanted: tuple[float, ...]
+    wanted: tuple[float | None, ...]
     observed: tuple[float | None, ...]
     low: tuple[float | None, ...]
     high: tuple[float | None, ...]
@@ -43,6 +43,8 @@ class View:
     versions: Mapping[str, Band]
     latencies: Mapping[str, tuple[float | None, ...]]
     errors: Mapping[str, tuple[float | None, ...]]
+    answers: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    """The seconds at which single answers came, by version."""
 
     @property
     def range(self) -> tuple[float, float]:
@@ -69,9 +71,14 @@ class Trail:
         while self._ticks[0].at < tick.at - SPAN - 1.0:
             self._ticks.popleft()
 
-    def view(self) -> View:
-        """All of it, ready to draw."""
-        return view(self._versions, tuple(self._ticks))
+    def view(self, answers: Iterable[tuple[float, str]] = ()) -> View:
+        """All of it, ready to draw; with (second, version) of single answers."""
+        single = {version: tuple(round(at, 2) for at, each in answers if each == version) for version in self._versions}
+        return replace(view(self._versions, tuple(self._ticks)), answers=single)
+
+    def rename(self, versions: Iterable[str]) -> None:
+        """Go on with other versions; what is known of those that stay is kept."""
+        self._versions = tuple(versions)
 
 
 def view(versions: tuple[str, ...], ticks: tuple[Tick, ...]) -> View:
@@ -88,7 +95,7 @@ def view(versions: tuple[str, ...], ticks: tuple[Tick, ...]) -> View:
 def _band(version: str, ticks: tuple[Tick, ...]) -> Band:
     found = [tick.summary.share(version) if tick.summary is not None and tick.summary.labelled else None for tick in ticks]
     return Band(
-        tuple(float(tick.wanted.get(version, 0)) for tick in ticks),
+        tuple(float(tick.wanted[version]) if version in tick.wanted else None for tick in ticks),
         tuple(None if share is None else round(100 * share.share, 2) for share in found),
         tuple(None if share is None else round(100 * share.low, 2) for share in found),
         tuple(None if share is None else round(100 * share.high, 2) for share in found),

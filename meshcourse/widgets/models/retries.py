@@ -74,7 +74,7 @@ class Story:
 
     def add(self, at: float, summary: Summary | None) -> None:
         """Take in a window; None is a gap."""
-        wanted = {SUCCEEDED: 100.0 * predicted(self.settings).success}
+        wanted = {} if self.settings.unlike else {SUCCEEDED: 100.0 * predicted(self.settings).success}
         counted = None if summary is None else dataclasses.replace(summary, versions={SUCCEEDED: _good(summary)} | _failed(summary))
         self._trail.add(history.Tick(at, wanted, counted))
 
@@ -99,10 +99,11 @@ class Story:
         """All of it, ready to draw."""
         foreseen, hops = predicted(self.settings), self.hops()
         front, middle = hops if hops is not None else (None, None)
+        known = not self.settings.unlike
         bars = (
             Bar("user", 1.0 if hops is not None else None, 1.0),
-            Bar("front", front, foreseen.front),
-            Bar("middle", middle, foreseen.middle),
+            Bar("front", front, foreseen.front if known else None),
+            Bar("middle", middle, foreseen.middle if known else None),
         )
         return View(self._trail.view(), tries(self.settings, summary), bars)
 
@@ -114,7 +115,7 @@ def _failed(summary: Summary) -> dict[str, int]:
 def tries(settings: Retrying, summary: Summary | None) -> tuple[Bar, ...]:
     """How many tries requests took at the gateway, in per cent, beside the formula's."""
     inner = 1.0 - retries.success(settings.fault / 100, settings.first)
-    foreseen = retries.last_tries(inner, settings.gateway)
+    foreseen = {} if settings.unlike else retries.last_tries(inner, settings.gateway)
     told = {} if summary is None else {int(label): count for label, count in summary.versions.items() if label.isdigit()}
     n = sum(told.values())
     return tuple(

@@ -1,7 +1,8 @@
 """An automatic canary as rules: how far to go, how long to watch, and when to go back.
 
-It goes back on evidence only: the failing share's whole 95 % band must lie above what is allowed, on two failures or more, so that one
-unlucky request ends nothing; and it goes on only after enough requests, so that silence promotes nothing.
+Only the new version's answers are judged: with a weight of 10 %, nine answers in ten say nothing of it. It goes back on evidence only: the
+failing share's whole 95 % band must lie above what is allowed, on two failures or more, so that one unlucky request ends nothing; and it
+goes on only after enough requests, so that silence promotes nothing. A failure is a 5xx answer, or none.
 """
 
 from __future__ import annotations
@@ -10,12 +11,13 @@ import enum
 from dataclasses import dataclass
 from typing import Final
 
-from meshcourse.measure import shares
+from meshcourse.measure import shares, windows
 from meshcourse.measure.shares import Share
-from meshcourse.measure.windows import Summary
+from meshcourse.traffic.results import Result
 
-PATIENCE: Final = 10
+PATIENCE: Final = 15
 """How many times a step's watch may pass before too few requests are a reason to go back."""
+_FAILED: Final = 500
 
 
 class Verdict(enum.Enum):
@@ -33,7 +35,7 @@ class Plan:
     steps: tuple[int, ...] = (10, 25, 50, 100)
     watch: float = 4.0
     enough: int = 100
-    """Requests in a step's last `watch` seconds below which nothing is decided."""
+    """Answers of the new version below which nothing is decided."""
     failing: float = 0.01
     latency: float = 0.5
     """Seconds that 95 % of the answers may take."""
@@ -50,10 +52,59 @@ class Step:
     latency: float | None
 
 
-def judged(plan: Plan, weight: int, summary: Summary, seconds: float) -> Step:
+class Evidence:
+    """What is seen of one version while one weight stands, or longer."""
+
+    def __init__(self, version: str, since: float) -> None:
+        """`since` is in seconds since the epoch: what was sent before does not count."""
+        self._version, self._since = version, since
+        self._failed = self._sent = self._errors = self._others = self._known = 0
+        self._asked = False
+        self._named: list[float] = []
+        self._every: list[float] = []
+
+    def hear(self, result: Result) -> None:
+        """Take in a result of the load."""
+        if result.started < self._since:
+            return
+        if not result.status or result.status >= _FAILED:
+            self._failed += 1
+        elif result.version == self._version:
+            self._named.append(result.latency)
+        else:
+            self._every.append(result.latency)
+
+    @property
+    def heard(self) -> int:
+        """How many failures were heard of so far; the gateway is asked after that, so that it has counted all of them."""
+        return self._failed
+
+    def sent(self, heard: int, requests: int, errors: int, others: int) -> None:
+        """The gateway sent the version so many requests since it was asked last, of which `errors` failed; as did `others` of the rest."""
+        self._asked, self._known = True, heard
+        self._sent += requests
+        self._errors += errors
+        self._others += others
+
+    @property
+    def failed(self) -> Share:
+        """The failing share of the version's answers.
+
+        A failure that no endpoint of any version answered is the version's too: it has no endpoint, or none that can be reached. All are,
+        where the gateway cannot be asked.
+        """
+        failed = max(0, (self._known if self._asked else self._failed) - self._others)
+        unreached = max(0, failed - self._errors)
+        return shares.of(failed, max(self._sent + unreached, len(self._named) + failed))
+
+    @property
+    def latency(self) -> float | None:
+        """Seconds within which 95 % of the version's answers came; of all answers, where none names a version."""
+        return windows.percentile(sorted(self._named or self._every), 0.95)
+
+
+def judged(plan: Plan, weight: int, failed: Share, latency: float | None, seconds: float) -> Step:
     """Look at a step that has run for `seconds`."""
-    failed = shares.of(sum(summary.errors().values()), summary.n)
-    latency = summary.latency.p95
     verdict, why = _verdict(plan, failed, latency, seconds)
     return Step(weight, verdict, why, failed, latency)
 
@@ -64,7 +115,7 @@ def _verdict(plan: Plan, failed: Share, latency: float | None, seconds: float) -
     # What is not clear yet may become so; for ever is too long.
     undecided = Verdict.ROLL_BACK if seconds > PATIENCE * plan.watch else Verdict.WATCH
     if failed.n < plan.enough:
-        return undecided, f"{failed.n} of {plan.enough} requests in {plan.watch:g} s"
+        return undecided, f"{failed.n} of {plan.enough} answers of the new version"
     if seconds < plan.watch:
         return Verdict.WATCH, f"{seconds:.0f} of {plan.watch:g} s"
     if latency is None or latency > plan.latency:

@@ -11,7 +11,7 @@ import dataclasses
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 from meshcourse.core import errors
 from meshcourse.kube import replicas, resources
@@ -84,11 +84,12 @@ class BreakerPanel(LoadedPanel[Controls, Snapshot]):
         self._line = AdminLine(connection, namespace, caller)
         self._breaker = self._setting(
             read=lambda: breakers.read(connection, namespace, rule),
-            write=lambda _, wanted: breakers.write(connection, namespace, rule, wanted),
+            write=lambda held, wanted: breakers.write(connection, namespace, rule, held, wanted),
             show=self._show,
         )
         self._failing = self._setting(read=self._read_failing, write=self._write_failing, show=self._show_failing, of="the failing replica")
         self._counters: dict[str, int] = {}
+        self._before: dict[str, int] = {}
         self._standings: tuple[Standing, ...] = ()
         self._names: dict[str, str] = {}
         self._drawn = 0.0
@@ -102,7 +103,7 @@ class BreakerPanel(LoadedPanel[Controls, Snapshot]):
         Raises KubernetesError when it is refused, which the panel shows too.
         """
         self.open()
-        return self._wait(self._breaker.set(dataclasses.replace(self._breaker.held, **fields)), within=4 * PATIENCE)
+        return self._wait(self._breaker.set(self._changed(self._breaker.held, **fields)), within=4 * PATIENCE)
 
     def set_callers(self, users: int) -> None:
         """Let so many callers send at once."""
@@ -183,7 +184,14 @@ class BreakerPanel(LoadedPanel[Controls, Snapshot]):
 
     def _moved(self, name: str, value: int) -> None:
         if self._by_hand():
-            self._breaker.offer(dataclasses.replace(self._breaker.wish, **{name: value}))
+            self._breaker.offer(self._changed(self._breaker.wish, **{name: value}))
+
+    def _changed(self, breaker: Breaker, **fields: Any) -> Breaker:  # noqa: ANN401 - those of Breaker
+        """With other fields. Of what only an outlier detection has, a rule without one says nothing: the sliders do."""
+        if breaker.seconds is None:
+            sliders = self.widgets.sliders
+            breaker = dataclasses.replace(breaker, seconds=float(sliders["seconds"].value), floor=int(sliders["floor"].value))
+        return dataclasses.replace(breaker, **fields)
 
     def _switched(self, failing: bool) -> None:  # noqa: FBT001 - a switch
         if self._by_hand():
@@ -199,8 +207,7 @@ class BreakerPanel(LoadedPanel[Controls, Snapshot]):
         return failing
 
     def _show(self, held: Breaker) -> None:
-        for name, slider in self.widgets.sliders.items():
-            slider.value = min(getattr(held, name), slider.max)
+        breaker_controls.show(self.widgets, held)
 
     def _show_failing(self, failing: bool | None) -> None:  # noqa: FBT001 - a switch
         self.widgets.failing.value = bool(failing)
@@ -211,10 +218,10 @@ class BreakerPanel(LoadedPanel[Controls, Snapshot]):
     def _ask_envoy(self) -> None:
         """Counters and endpoints, in a thread. Until the proxy answers again the panel shows none."""
         try:
-            self._counters = self._line.counters(self._cluster)
+            self._before, self._counters = self._counters, self._line.counters(self._cluster)
             found = self._line.endpoints(self._cluster)
         except errors.MeshcourseError:
-            self._counters, self._standings = {}, ()
+            self._before, self._counters, self._standings = {}, {}, ()
             raise
         if any(endpoint.address not in self._names for endpoint in found):
             pods = resources.read(self._connection.core().list_namespaced_pod, self._namespace).items
@@ -229,5 +236,5 @@ class BreakerPanel(LoadedPanel[Controls, Snapshot]):
     def _draw(self, found: Snapshot) -> None:
         view = self._trail.view()
         picture.update(self.widgets.figure, view)
-        self.widgets.numbers.value = breaker_controls.count(found.counts, found.summary, found.counters, found.standings)
-        self.widgets.alt.value = parts.caption(picture.describe(view))
+        self.widgets.numbers.value = breaker_controls.count(found, self._before)
+        self.widgets.alt.value = parts.aloud(picture.describe(view))

@@ -8,13 +8,11 @@ from __future__ import annotations
 import html
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import ipywidgets
 
-from meshcourse.measure.windows import Summary
 from meshcourse.mesh.rules.breakers import Breaker
-from meshcourse.traffic.results import Counts
 from meshcourse.widgets import live_figure
 from meshcourse.widgets.figures import breaker as picture
 from meshcourse.widgets.models.breaker import Standing, View
@@ -22,12 +20,15 @@ from meshcourse.widgets.panels import loaded, parts
 from meshcourse.widgets.panels.loaded import Steering
 from meshcourse.widgets.panels.parts import Widget
 
+if TYPE_CHECKING:
+    from meshcourse.widgets.panels.breaker import Snapshot
+
 MOST_CALLERS: Final = 10
 # (field of Breaker, what Istio calls it, least, most, what to know)
 _SLIDERS: Final = (
     ("connections", "maxConnections", 0, 10, "0: no limit"),
     ("waiting", "http1MaxPendingRequests", 0, 10, "0: no limit"),
-    ("errors", "consecutive5xxErrors", 0, 10, "0: nobody is put out"),
+    ("errors", "consecutive5xxErrors", 0, 10, "0: none of them puts anybody out"),
     ("seconds", "baseEjectionTime, s", 1, 60, "times the number of ejections"),
     ("floor", "minHealthPercent", 0, 100, "with fewer in, ejections are ignored"),
 )
@@ -46,6 +47,8 @@ class Controls:
     numbers: Widget
     error: Widget
     alt: Widget
+    notes: Mapping[str, Widget]
+    rule: Widget
 
     def inputs(self) -> tuple[Widget, ...]:
         """Everything that a learner can move or press."""
@@ -54,44 +57,67 @@ class Controls:
 
 def build(held: Breaker, *, failing: bool | None, callers: int, title: str, view: View) -> Controls:
     """All widgets; `failing` is None where there is no failing replica to bring in."""
-    sliders, rows = {}, []
-    for name, text, least, most, note in _SLIDERS:
-        value, css = min(getattr(held, name), most), f"mc-breaker-{name}"
-        sliders[name] = parts.slider(text, css, value=value, least=least, most=most, width="460px", words="190px")
-        rows.append(parts.row(sliders[name], ipywidgets.HTML(parts.caption(note))))
+    sliders, notes = {}, {}
+    for name, text, least, most, _ in _SLIDERS:
+        sliders[name] = parts.slider(text, f"mc-breaker-{name}", value=least, least=least, most=most, width="460px", words="190px")
+        notes[name] = parts.words("mc-note")
+    sliders["seconds"].value = 30
     crowd = parts.slider("callers", "mc-callers", value=callers, least=1, most=MOST_CALLERS, width="320px", words="60px")
     switch = ipywidgets.Checkbox(value=bool(failing), description="failing replica", indent=False, disabled=failing is None)
     switch.add_class("mc-failing")
     switch.layout.width = "auto"
     steering = loaded.steering("Let the callers send")
-    numbers, error, alt = parts.words("mc-numbers"), parts.words("mc-error"), parts.words("mc-alt")
-    alt.value = parts.caption(picture.describe(view))
+    rule, numbers, error, alt = (parts.words(name) for name in ("mc-rule", "mc-numbers", "mc-error", "mc-alt"))
+    alt.value = parts.aloud(picture.describe(view))
     figure = live_figure.made(picture.figure(view))
     load = parts.row(*steering.inputs(), crowd, switch)
-    box = parts.boxed("mc-breaker-panel", parts.heading(title), *rows, load, numbers, error, figure, alt)
-    return Controls(box, figure, sliders, crowd, switch, steering, numbers, error, alt)
+    rows = [parts.row(slider, notes[name]) for name, slider in sliders.items()]
+    box = parts.boxed("mc-breaker-panel", parts.heading(title), *rows, rule, load, numbers, error, figure, alt)
+    made = Controls(box, figure, sliders, crowd, switch, steering, numbers, error, alt, notes, rule)
+    show(made, held)
+    return made
 
 
-def count(counts: Counts, summary: Summary, counters: Mapping[str, int], standings: tuple[Standing, ...]) -> str:
-    """The lines of numbers: what was sent, where the circuit stands, and who is out."""
-    sent = f"{counts.begun:,} requests sent; last {summary.seconds:g} s: {summary.rate:.0f} answers a second"
-    if summary.latency.p50 is not None:
-        sent += f", median {1000 * summary.latency.p50:.0f} ms"
-    if not counters:
+def show(controls: Controls, held: Breaker) -> None:
+    """Let the sliders show a rule. Where it says nothing of a field, its slider stays; beyond a slider's end, the end moves."""
+    for name, _, _, _, note in _SLIDERS:
+        value = getattr(held, name)
+        controls.notes[name].value = parts.caption(note + parts.put(controls.sliders[name], value))
+    said = ", ".join(f"{name} {value}" for name, value in held.others)
+    controls.rule.value = parts.caption(f"Also in the rule, without a slider: {said}.") if said else ""
+
+
+def count(now: Snapshot, before: Mapping[str, int]) -> str:
+    """The lines of numbers: what was sent, whether a limit is reached, who is out, and what kept others in."""
+    sent = f"{now.counts.begun:,} requests sent; last {now.summary.seconds:g} s: {now.summary.rate:.0f} answers a second"
+    if now.summary.latency.p50 is not None:
+        sent += f", median {1000 * now.summary.latency.p50:.0f} ms"
+    if not now.counters:
         return sent
-    return f"{sent}<br>{circuit(counters)}<br>{endpoints(standings)}"
+    lines = (sent, limits(now.counters, now.breaker), endpoints(now.standings), kept(now.counters, before, now.breaker))
+    return "<br>".join(filter(None, lines))
 
 
-def circuit(counters: Mapping[str, int]) -> str:
-    """Envoy's own words for a limit that is reached: the gauges `cx_open` and `rq_pending_open` are 1."""
-    full = {
-        "connections": counters.get("circuit_breakers.default.cx_open", 0),
-        "waiting requests": counters.get("circuit_breakers.default.rq_pending_open", 0),
-    }
-    state = f"<b>open</b>: the limit of {' and of '.join(name for name, open_ in full.items() if open_)} is reached"
-    now = f"{counters.get('upstream_cx_active', 0)} connections, {counters.get('upstream_rq_pending_active', 0)} waiting"
-    refused = f"{counters.get('upstream_rq_pending_overflow', 0):,} refused since this Envoy began"
-    return f"circuit {state if any(full.values()) else 'closed'} ({now}; {refused})"
+def limits(counters: Mapping[str, int], breaker: Breaker) -> str:
+    """Whether a limit is reached, by Envoy's own word: the gauges `cx_open` and `rq_pending_open` are 1 then."""
+    active = counters.get("upstream_cx_active", 0)
+    idle = max(0, active - counters.get("upstream_rq_active", 0))
+    words = [
+        _limit(f"{active} connections ({idle} of them idle)", breaker.connections, counters.get("circuit_breakers.default.cx_open", 0)),
+        _limit(
+            f"{counters.get('upstream_rq_pending_active', 0)} requests wait for one",
+            breaker.waiting,
+            counters.get("circuit_breakers.default.rq_pending_open", 0),
+        ),
+        f"{counters.get('upstream_rq_pending_overflow', 0):,} refused since this Envoy began",
+    ]
+    return " · ".join(words)
+
+
+def _limit(now: str, limit: int, reached: int) -> str:
+    if not limit:
+        return f"{now}: no limit"
+    return f"{now}: limit {limit} {'<b>reached</b>' if reached else 'not reached'}"
 
 
 def endpoints(standings: tuple[Standing, ...]) -> str:
@@ -101,4 +127,18 @@ def endpoints(standings: tuple[Standing, ...]) -> str:
         f"{each.endpoint.requests:,} requests, {each.endpoint.errors:,} errors"
         for each in standings
     ]
+    if standings and all(each.endpoint.ejected for each in standings):
+        words.append("<b>nobody is left</b>")
     return " · ".join(words) or "no endpoint is known"
+
+
+def kept(counters: Mapping[str, int], before: Mapping[str, int], breaker: Breaker) -> str:
+    """Ejections that Envoy did not make, and those that it ignores: the percentage and the panic threshold are counted."""
+    words = []
+    if prevented := counters.get("outlier_detection.ejections_overflow", 0):
+        most = dict(breaker.others).get("maxEjectionPercent", "10")
+        words.append(f"{prevented:,} ejections were not made: maxEjectionPercent {most} allows no more")
+    panic = "lb_healthy_panic"
+    if before and counters.get(panic, 0) > before.get(panic, 0):
+        words.append(f"<b>panic</b>: fewer than minHealthPercent {breaker.floor or 0} are in, so those that are put out get requests too")
+    return " · ".join(words)

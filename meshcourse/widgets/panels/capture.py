@@ -40,7 +40,8 @@ def figure(widget: Any) -> playback.Json:  # noqa: ANN401 - plotly has no types
 
 
 def _shows(widget: Any) -> bool:  # noqa: ANN401 - ipywidgets has no types
-    return hasattr(widget, "to_plotly_json") or getattr(widget, "value", None) is not None
+    hidden = getattr(getattr(widget, "layout", None), "display", None) == "none"
+    return hasattr(widget, "to_plotly_json") or (getattr(widget, "value", None) is not None and not hidden)
 
 
 def _value(widget: Any) -> playback.Json:  # noqa: ANN401 - ipywidgets has no types

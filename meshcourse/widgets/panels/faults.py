@@ -83,6 +83,7 @@ class FaultPanel(LoadedPanel[Parts, Snapshot]):
         held = self._faults.load()
         self.abort, self.delay = parts.slider("abort, %", "mc-abort", width="360px"), parts.slider("delay, %", "mc-delay", width="360px")
         self.seconds = parts.slider("delay, s", "mc-seconds", value=1.0, least=0.5, most=5.0, step=0.5, width="360px")
+        self.note = parts.words("mc-note")
         self.who = parts.toggles([EVERYBODY, CHOSEN_ONLY], "who", "mc-who")
         steering = loaded.steering(f"{2 * RATE:.0f} requests a second, half with the header")
         self.seen, alert, self.alt = parts.words("mc-observed"), parts.words("mc-error"), parts.words("mc-alt")
@@ -96,7 +97,7 @@ class FaultPanel(LoadedPanel[Parts, Snapshot]):
         box = parts.boxed(
             "mc-fault-panel",
             parts.heading(self._title),
-            parts.row(self.abort, self.delay, self.seconds),
+            parts.row(self.abort, self.delay, self.seconds, self.note),
             parts.row(self.who, *steering.inputs()),
             self.seen,
             alert,
@@ -156,15 +157,19 @@ class FaultPanel(LoadedPanel[Parts, Snapshot]):
         for load in self._loads:
             load.forget()
         with self._quietly():
-            self.abort.value, self.delay.value = round(held.abort), round(held.delay)
-            self.seconds.value = min(max(held.seconds, self.seconds.min), self.seconds.max)
+            notes = [
+                name + words
+                for name, slider in (("abort", self.abort), ("delay", self.delay), ("seconds", self.seconds))
+                if (words := parts.put(slider, getattr(held, name)))
+            ]
+            self.note.value = parts.caption(", ".join(notes))
             self.who.value = CHOSEN_ONLY if held.chosen else EVERYBODY
 
     def _draw(self, seen: Mapping[str, Summary]) -> None:
         view = self._story.view()
         picture.update(self.figure, view)
         self._show_numbers(seen)
-        self.alt.value = parts.caption(picture.describe(view))
+        self.alt.value = parts.aloud(picture.describe(view))
 
     def _show_numbers(self, seen: Mapping[str, Summary]) -> None:
         lines = [

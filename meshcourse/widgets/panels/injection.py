@@ -61,6 +61,7 @@ class InjectionPanel(Panel[Parts, Snapshot]):
         self._connection = connection
         self._prefix, self._by = prefix, by
         self._proofs: dict[Place, Proof] = {}
+        self._guessed: dict[Place, bool] = {}
         self._ready: set[str] = set()
         self._turn = asyncio.Lock()
         self._webhooks: tuple[webhooks.Webhook, ...] = ()
@@ -123,6 +124,7 @@ class InjectionPanel(Panel[Parts, Snapshot]):
         place = self._chosen()
         trial = await self._prove(place)
         decision = self._predicted(place)
+        self._guessed[place] = trial.injected is guessed
         verdict = "✔ You were right." if trial.injected is guessed else "✘ Not so."
         because = f"{decision.why} ({decision.webhook})" if decision.webhook else decision.why
         if trial.injected != decision.injected:
@@ -138,7 +140,10 @@ class InjectionPanel(Panel[Parts, Snapshot]):
             for pod in PODS:
                 await self._prove((namespace, pod))
         agreed = sum(proof.as_predicted for proof in self._proofs.values())
-        self.said.value = _line(f"{len(self._proofs)} pods asked for, none made. {agreed} of {len(self._proofs)} came out as predicted.")
+        right = sum(self._guessed.values())
+        guesses = f"your guesses: {right} of {len(self._guessed)} right" if self._guessed else "you have guessed none of them"
+        told = f"{agreed} of {len(self._proofs)} follow the three sentences; {guesses}."
+        self.said.value = _line(f"{len(self._proofs)} pods asked for, none made. {told}")
         self._complain(None)
 
     async def _prove(self, place: Place) -> Trial:
@@ -171,7 +176,7 @@ class InjectionPanel(Panel[Parts, Snapshot]):
     def _draw(self) -> None:
         view = View(tuple(NAMESPACES), tuple(PODS), self._chosen(), dict(self._proofs))
         self.table.value = picture.table(view)
-        self.alt.value = parts.caption(picture.describe(view))
+        self.alt.value = parts.aloud(picture.describe(view))
 
 
 def _line(text: str, command: str = "", *, strong: str = "") -> str:

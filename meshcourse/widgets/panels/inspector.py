@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import html
+import string
 import uuid
 from collections.abc import Mapping
 from typing import Any, Final
@@ -54,12 +55,20 @@ class InspectorPanel(Panel[Parts, Inspection | None]):
         wide = ipywidgets.Layout(width="420px", max_width="100%")
         style = {"description_width": "80px"}
         self.host = ipywidgets.Combobox(
-            value="", options=hosts, placeholder="the gateway's own address", description="host", style=style, layout=wide
+            value="",
+            options=hosts,
+            placeholder="the gateway's own address",
+            description="host",
+            continuous_update=False,
+            style=style,
+            layout=wide,
         )
-        self.path = ipywidgets.Text(value=self._path, description="path", style=style, layout=wide)
+        later = {"continuous_update": False}  # told when the box is left: what is told at each key may come after the click
+        self.path = ipywidgets.Text(value=self._path, description="path", style=style, layout=wide, **later)
         self.headers = ipywidgets.Textarea(
             placeholder="x-team: internal",
             description="headers",
+            continuous_update=False,
             style=style,
             layout=ipywidgets.Layout(width="420px", max_width="100%", height="66px"),
         )
@@ -110,6 +119,8 @@ class InspectorPanel(Panel[Parts, Inspection | None]):
         return path if path.startswith("/") else f"/{path}"
 
     async def _ask(self, host: str, path: str, headers: Mapping[str, str]) -> Inspection:
+        if set(path) & set(string.whitespace):
+            raise errors.TrafficError(f"{path!r} is no path.", why="it holds a space", next="write %20 for a space")
         mark = f"meshcourse-{uuid.uuid4().hex}"
         target = Target(self._connection.ingress_url + path, host=host, headers={**headers, "User-Agent": mark})
         held = await asyncio.to_thread(self._line.routes)

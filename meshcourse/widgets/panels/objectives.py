@@ -146,7 +146,7 @@ class ObjectivePanel(LoadedPanel[Parts, Snapshot]):
         self.board.value = table(view.marks)
         self.score.value = f"<b>{html.escape(str(score))}</b>"
         self.numbers.value = parts.count(counts, summary)
-        self.alt.value = parts.caption(picture.describe(view))
+        self.alt.value = parts.aloud(picture.describe(view))
 
     def _begins(self) -> None:
         self._versions.clear()

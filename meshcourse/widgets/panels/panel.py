@@ -119,6 +119,7 @@ class Panel(Generic[C, S]):
             self._controls.box.add_class("mc-panel")
             for widget in self._controls.inputs():  # its accessible name, for those who do not see the label beside it
                 widget.tooltip = widget.tooltip or widget.description
+            self._show_error()  # what was said while there was no line for it
             self._live = background.run(self._task(self._keep_live()), timeout=PATIENCE)
         with _open_lock:
             older, _open[self._key] = _open.get(self._key), self

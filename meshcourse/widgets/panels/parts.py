@@ -6,6 +6,7 @@ Every part has a description or a CSS class (`mc-start`, `mc-rate`, ...), by whi
 from __future__ import annotations
 
 import html
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -83,7 +84,7 @@ def remark(text: str) -> str:
 
 
 def caption(text: str) -> str:
-    """Plain text, small and pale: the picture in words, under it; a note beside a slider."""
+    """Plain text, small and pale: a note beside a slider, or under a picture."""
     return f'<span style="color:var(--jp-content-font-color2, {palette.INK});font-size:90%">{html.escape(text)}</span>'
 
 
@@ -105,6 +106,7 @@ def slider(  # noqa: PLR0913 - a slider's looks
         max=max(most, value),
         step=step,
         description=text,
+        tooltip=text,
         continuous_update=live,
         style={"description_width": words},
         layout=ipywidgets.Layout(width=width, max_width="100%"),
@@ -113,6 +115,22 @@ def slider(  # noqa: PLR0913 - a slider's looks
     for name in names:
         made.add_class(name)
     return made
+
+
+def aloud(text: str) -> str:
+    """The picture in words, for a screen reader: those who see the picture do not see them."""
+    hidden = "position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%);white-space:nowrap"
+    return f'<span style="{hidden}">{html.escape(text)}</span>'
+
+
+def put(slider: Widget, value: float | None) -> str:
+    """Move a slider to what an object holds; None: nothing, and it stays. Returns in words what the slider cannot show exactly."""
+    if value is None:
+        return ""
+    slider.max = max(slider.max, math.ceil(value))
+    whole = isinstance(slider.step, int)
+    slider.value = max(slider.min, round(value) if whole else round(value, 3))
+    return "" if abs(slider.value - value) < 1e-6 else f" (the rule says {value:g})"  # noqa: PLR2004 - rounding of floats
 
 
 def button(text: str, name: str, *, tooltip: str = "", style: str = "") -> Widget:

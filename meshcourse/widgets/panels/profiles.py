@@ -87,5 +87,5 @@ class ProfilePanel(Panel[Parts, Snapshot]):
         self._known |= {left.name: left, right.name: right}
         self._rows = profiles.compare(left, right)
         self.table.value = picture.table(left, right, self._rows)
-        self.alt.value = parts.caption(picture.describe(left, right, self._rows))
+        self.alt.value = parts.aloud(picture.describe(left, right, self._rows))
         self._complain(None)

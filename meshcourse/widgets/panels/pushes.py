@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import html
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -17,7 +18,7 @@ from meshcourse.core import errors
 from meshcourse.kube import api_versions, resources
 from meshcourse.kube.connection import Connection
 from meshcourse.measure import pushes
-from meshcourse.measure.pushes import Push
+from meshcourse.measure.pushes import Burst, Push
 from meshcourse.widgets import live_figure
 from meshcourse.widgets.figures import pushes as picture
 from meshcourse.widgets.figures.pushes import View
@@ -26,6 +27,7 @@ from meshcourse.widgets.panels.panel import Panel
 from meshcourse.widgets.panels.parts import Parts
 
 HEADER: Final = "x-order-from"
+AT_ONCE: Final = 10
 EACH: Final = 30.0
 """Seconds within which one order is through, on a slow machine too."""
 
@@ -56,16 +58,23 @@ class PushPanel(Panel[Parts, Snapshot]):
         self.one, self.five = parts.button("Give an order", "mc-push"), parts.button("Give five", "mc-push-five")
         self.one.on_click(lambda _: self._later(self._push(1)))
         self.five.on_click(lambda _: self._later(self._push(5)))
+        self.ten = parts.button("Ten at once", "mc-push-ten", tooltip="Ten changes without a pause: how many pushes do they become?")
+        self.ten.on_click(lambda _: self._later(self._push_at_once(AT_ONCE)))
         self.said, self.alt, alert = parts.words("mc-said"), parts.words("mc-alt"), parts.words("mc-error")
         self.figure = live_figure.made(picture.figure(self._view()))
         self._tell("Each order changes a header that every answer of the Service gets.")
-        box = parts.boxed("mc-push-panel", parts.row(self.one, self.five), self.said, alert, self.figure, self.alt)
-        return Parts(box, alert, (self.one, self.five))
+        box = parts.boxed("mc-push-panel", parts.row(self.one, self.five, self.ten), self.said, alert, self.figure, self.alt)
+        return Parts(box, alert, (self.one, self.five, self.ten))
 
     def push(self, times: int = 1) -> Mapping[str, tuple[float | None, ...]]:
         """Give orders and wait until they are through; milliseconds by proxy, all so far. Raises KubernetesError when one is refused."""
         self._wait(self._push(times), within=EACH * times)
         return self.snapshot().arrivals
+
+    def push_at_once(self, number: int = 10) -> Mapping[str, int | None]:
+        """Store so many changes without a pause; in how many steps each proxy changed. Raises KubernetesError when one is refused."""
+        self.open()
+        return self._wait(self._push_at_once(number), within=EACH)
 
     async def _snapshot(self) -> Snapshot:
         return Snapshot({proxy: tuple(found) for proxy, found in self._arrivals.items()}, self._ordered, self._error)
@@ -78,17 +87,42 @@ class PushPanel(Panel[Parts, Snapshot]):
                 push = await asyncio.to_thread(self._order)
             for proxy, seconds in push.arrivals.items():
                 self._arrivals[proxy].append(None if seconds is None else 1000 * seconds)
-            self._complain(None)
+            self._complain(self._refusal(push))
             self._tell(f"Ordered: {HEADER}: {self._ordered}. The API server took {1000 * push.stored:.0f} ms to store it.")
+
+    def _refusal(self, push: Push) -> errors.PanelError | None:
+        """What is shown when an Envoy rejects what istiod sends: it may hold this order and not others."""
+        if not push.rejected:
+            return None
+        return errors.PanelError(f"{'; '.join(push.rejected)}.", why="it goes on with what it held before", next="istioctl proxy-status")
+
+    async def _push_at_once(self, number: int) -> Mapping[str, int | None]:
+        async with self._turn:
+            found = await asyncio.to_thread(self._burst, number)
+        self._complain(None)
+        seen = ", ".join(f"{proxy} {'no change' if steps is None else f'{steps} ×'}" for proxy, steps in found.steps.items())  # noqa: RUF001 - times
+        self._tell(f"{number} orders, stored in {1000 * found.stored:.0f} ms. How often each proxy changed: {seen}. istiod waits for more.")
+        return found.steps
+
+    def _burst(self, number: int) -> Burst:
+        whole = self._read()
+        orders = [self._ordering(whole, f"istiod, {each} of {number} at once, {time.time():.0f}") for each in range(1, number + 1)]
+        return pushes.burst(self._connection, orders, self._where[0], self._proxies)
 
     def _order(self) -> Push:
         """Change the header's value and time it; a value that is there already would push nothing."""
-        changed = copy.deepcopy(self._read())
-        values = changed["spec"]["http"][0].setdefault("headers", {}).setdefault("response", {}).setdefault("set", {})
-        number = max(map(len, self._arrivals.values())) + 1
-        self._ordered = f"istiod, order {number}" if values.get(HEADER) != f"istiod, order {number}" else f"istiod, order {number} again"
-        values[HEADER] = self._ordered
+        whole, number = self._read(), max(map(len, self._arrivals.values())) + 1
+        changed = self._ordering(whole, f"istiod, order {number}")
+        if changed == whole:
+            changed = self._ordering(whole, f"istiod, order {number} again")
         return pushes.measure(self._connection, changed, self._where[0], self._proxies)
+
+    def _ordering(self, whole: Mapping[str, Any], order: str) -> dict[str, Any]:
+        """The VirtualService with another value of the header."""
+        changed = copy.deepcopy(dict(whole))
+        changed["spec"]["http"][0].setdefault("headers", {}).setdefault("response", {}).setdefault("set", {})[HEADER] = order
+        self._ordered = order
+        return changed
 
     def _read(self) -> dict[str, Any]:
         namespace, name = self._where
@@ -110,4 +144,4 @@ class PushPanel(Panel[Parts, Snapshot]):
     def _tell(self, text: str) -> None:
         self.said.value = html.escape(text)
         picture.update(self.figure, self._view())
-        self.alt.value = parts.caption(picture.describe(self._view()))
+        self.alt.value = parts.aloud(picture.describe(self._view()))

@@ -7,10 +7,15 @@ the sidecar of front as well. The same by calls: `set_retries`, `start`, `stop`,
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+import html
 import time
 from dataclasses import dataclass
 from typing import Final
 
+import ipywidgets
+
+from meshcourse.core import errors
 from meshcourse.kube.connection import Connection
 from meshcourse.measure import labels
 from meshcourse.measure.admin import AdminLine
@@ -39,6 +44,7 @@ GATEWAY, EVERY = "gateway only", "every hop"
 MAX_RATE: Final = 200
 ENOUGH: Final = 30
 """Requests from which on the observed success is judged."""
+WHY_NOT_BACK: Final = "Arrivals at back are left out: what the fault aborts never gets there."
 _COUNTER: Final = "upstream_rq_total"
 
 
@@ -75,7 +81,7 @@ class RetryPanel(LoadedPanel[Parts, Snapshot]):
         self._lines = tuple(AdminLine(connection, namespace, each) for each in (chain.front, chain.middle))
         self._retrying = self._setting(
             read=lambda: mesh.read(connection, namespace, chain),
-            write=lambda _, wanted: mesh.write(connection, namespace, chain, wanted),
+            write=lambda held, wanted: mesh.write(connection, namespace, chain, held, wanted),
             show=self._show,
         )
         self._looked = 0.0
@@ -106,6 +112,7 @@ class RetryPanel(LoadedPanel[Parts, Snapshot]):
             alert,
             self.figure,
             self.alt,
+            ipywidgets.HTML(parts.caption(WHY_NOT_BACK)),
         )
         return Parts(box, alert, (self.fault, self.attempts, self.who, *steering.inputs()))
 
@@ -114,7 +121,8 @@ class RetryPanel(LoadedPanel[Parts, Snapshot]):
     def set_retries(self, *, fault: float, attempts: int, everywhere: bool = False) -> Retrying:
         """Write fault (per cent) and attempts; wait until the API server holds them. Raises KubernetesError, also shown in the panel."""
         self.open()
-        return self._wait(self._retrying.set(Retrying(float(fault), attempts, attempts if everywhere else 0)), within=4 * PATIENCE)
+        wanted = dataclasses.replace(self._retrying.held, fault=float(fault), gateway=attempts, first=attempts if everywhere else 0)
+        return self._wait(self._retrying.set(wanted), within=4 * PATIENCE)
 
     def wait_predicted(self, within: float = 20.0) -> Snapshot:
         """Wait until the observed success's 95 % band holds what the formula says, and the hops are known; return that moment.
@@ -122,6 +130,11 @@ class RetryPanel(LoadedPanel[Parts, Snapshot]):
         Only requests sent under the present settings count.
         Raises PanelError when that has not come about within `within` seconds.
         """
+        settings = self.snapshot().settings
+        if settings.unlike:
+            raise errors.PanelError(
+                "There is no formula for these rules.", why="; ".join(settings.unlike), next="panel.snapshot()    # what is observed"
+            )
 
         def come(now: Snapshot) -> Snapshot | None:
             settled = not self._retrying.busy and time.monotonic() - self._retrying.changed > WINDOW + PUSH
@@ -131,7 +144,7 @@ class RetryPanel(LoadedPanel[Parts, Snapshot]):
         return self._until(
             come,
             within,
-            what=f"Success did not come to {numbers.predicted(self.snapshot().settings).success:.1%}",
+            what=f"Success did not come to {numbers.predicted(settings).success:.1%}",
             why=lambda now: f"observed {now.success}; hops {now.hops}; {self._load.last_fault or now.error or 'no request failed'}",
         )
 
@@ -175,24 +188,28 @@ class RetryPanel(LoadedPanel[Parts, Snapshot]):
         attempts, everywhere = int(self.attempts.value), self.who.value == EVERY
         if not self._by_hand():
             return
-        fault = self._retrying.wish.fault if fault is None else fault
-        wanted = Retrying(fault, attempts, attempts if everywhere else 0)
+        if fault is None:
+            wanted = dataclasses.replace(self._retrying.wish, gateway=attempts, first=attempts if everywhere else 0)
+        else:
+            wanted = dataclasses.replace(self._retrying.wish, fault=fault)
         self.formula.value = formula(wanted)
         self._retrying.offer(wanted)
 
     def _show(self, settings: Retrying) -> None:
         self._story.turn(settings)
+        attempts = max(settings.gateway, settings.first)
         with self._quietly():
-            self.fault.value = round(settings.fault)
-            self.attempts.value = min(max(settings.gateway, settings.first), numbers.MOST)
-            self.who.value = EVERY if settings.first else GATEWAY
-        self.formula.value = formula(settings)
+            note = parts.put(self.fault, settings.fault)
+            parts.put(self.attempts, attempts)
+            if attempts:  # where nobody retries the rules do not say who would
+                self.who.value = EVERY if settings.first else GATEWAY
+        self.formula.value = formula(settings) + html.escape(note)
 
     def _draw(self, counts: Counts, summary: Summary) -> None:
         view = self._story.view(summary)
         picture.update(self.figure, view)
         self._show_numbers(counts, summary)
-        self.alt.value = parts.caption(picture.describe(view))
+        self.alt.value = parts.aloud(picture.describe(view))
 
     def _show_numbers(self, counts: Counts, summary: Summary) -> None:
         self.numbers.value = parts.count(counts, summary)
@@ -206,6 +223,8 @@ class RetryPanel(LoadedPanel[Parts, Snapshot]):
 
 def formula(settings: Retrying) -> str:
     """`1 - 0.5^4 = 93.8 %`, in words, for the settings; what is nearly sure is not called sure."""
+    if settings.unlike:
+        return f"predicted: nothing, since {html.escape('; '.join(settings.unlike))}"
     fail, tries = settings.fault / 100, settings.gateway + 1
     whole = tries * (settings.first + 1)
     how = f"{tries} {'tries' if tries > 1 else 'try'} at the gateway"

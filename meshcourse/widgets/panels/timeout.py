@@ -18,6 +18,7 @@ from meshcourse.core import errors
 from meshcourse.kube.connection import Connection
 from meshcourse.measure import request_hops as travel
 from meshcourse.measure.request_hops import Journey, Place
+from meshcourse.mesh import propagation
 from meshcourse.mesh.rules import timeouts
 from meshcourse.traffic import pacing, sender
 from meshcourse.traffic.targets import Target
@@ -29,6 +30,8 @@ from meshcourse.widgets.panels.timeout_controls import Controls
 LATE: Final = 6.0
 """Seconds after a request's end in which its hops may still appear in the logs."""
 PAUSE: Final = 1.0
+PUSH: Final = 5.0
+"""Seconds within which the Envoys hold a timeout."""
 KEPT: Final = 60
 LONGEST: Final = 60.0
 
@@ -76,6 +79,7 @@ class TimeoutPanel(Panel[Controls, Snapshot]):
         self._journeys: list[Journey] = []
         self._marks: dict[int, tuple[str, float]] = {}
         self._sent = 0
+        self._settled = False
         self._sending: asyncio.Task[None] | None = None
 
     # -- what a notebook or a test calls -----------------------------------------------------------------------------------------------
@@ -152,7 +156,16 @@ class TimeoutPanel(Panel[Controls, Snapshot]):
 
     # -- sending -----------------------------------------------------------------------------------------------------------------------
 
+    async def _settle(self) -> None:
+        """Wait until every Envoy holds the timeouts that the sliders show: a request that leaves before meets others."""
+        await self._timeouts.idle()
+        if not self._settled:
+            self._settled = True
+            self.widgets.words.value = "Waiting until the Envoys hold these timeouts …"
+            await asyncio.to_thread(propagation.wait, self._connection, self._namespace, timeout=PUSH)
+
     async def _send(self) -> Journey:
+        await self._settle()
         self._sent += 1
         number, mark, asked = self._sent, f"meshcourse-journey/{secrets.token_hex(6)}", self._delay
         limits = tuple(self._timeouts.held[limit.virtual_service] for limit in self._limits)
@@ -226,8 +239,8 @@ class TimeoutPanel(Panel[Controls, Snapshot]):
         return held | {name: timeouts.write(self._connection, self._namespace, name, seconds) for name, seconds in changed.items()}
 
     def _show(self, held: dict[str, float]) -> None:
-        for limit, slider in zip(self._limits, self.widgets.timeouts, strict=True):
-            slider.value = min(held[limit.virtual_service], slider.max)
+        self._settled = False
+        timeout_controls.show(self.widgets, [held[limit.virtual_service] for limit in self._limits])
 
     # -- showing -----------------------------------------------------------------------------------------------------------------------
 
@@ -239,7 +252,7 @@ class TimeoutPanel(Panel[Controls, Snapshot]):
             shown = tuple(self._journeys)
             picture.update(self._controls.figure, shown, self._places, self._worker)
             self._controls.words.value = picture.verdict(shown[-1])
-            self._controls.alt.value = parts.caption(picture.describe(shown))
+            self._controls.alt.value = parts.aloud(picture.describe(shown))
 
     def _show_repeat(self, *, running: bool) -> None:
         if self._controls is not None:

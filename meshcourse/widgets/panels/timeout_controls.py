@@ -27,6 +27,7 @@ class Controls:
     figure: Widget
     delay: Widget
     timeouts: tuple[Widget, ...]
+    notes: tuple[Widget, ...]
     send: Widget
     repeat: Widget
     words: Widget
@@ -46,13 +47,22 @@ def build(delay: float, timeouts: Sequence[tuple[str, float]], *, title: str, fi
 
     waiting = slider("the server takes, s", delay, "mc-delay")
     limits = tuple(slider(text, seconds, f"mc-timeout-{number}") for number, (text, seconds) in enumerate(timeouts))
-    rows = [parts.row(limit, ipywidgets.HTML(parts.caption("0: none, which is Istio's default"))) for limit in limits]
+    notes = tuple(parts.words("mc-note") for _ in limits)
+    rows = [parts.row(limit, note) for limit, note in zip(limits, notes, strict=True)]
     send = parts.button("Send one request", "mc-send", tooltip="and see where the time goes", style="success")
     repeat = ipywidgets.ToggleButton(value=False, description="Keep sending", tooltip="one after the other, with a second between")
     repeat.add_class("mc-repeat")
     repeat.layout.width = "auto"
     words, error, alt = parts.words("mc-words"), parts.words("mc-error"), parts.words("mc-alt")
-    words.value, alt.value = "No request has been sent yet.", parts.caption(picture.describe(()))
+    words.value, alt.value = "No request has been sent yet.", parts.aloud(picture.describe(()))
     live = live_figure.made(figure)
     box = parts.boxed("mc-timeout-panel", parts.heading(title), waiting, *rows, parts.row(send, repeat), words, error, live, alt)
-    return Controls(box, live, waiting, limits, send, repeat, words, error, alt)
+    made = Controls(box, live, waiting, limits, notes, send, repeat, words, error, alt)
+    show(made, [seconds for _, seconds in timeouts])
+    return made
+
+
+def show(controls: Controls, timeouts: Sequence[float]) -> None:
+    """Let the sliders show what the rules say."""
+    for slider, note, seconds in zip(controls.timeouts, controls.notes, timeouts, strict=True):
+        note.value = parts.caption("0: none, which is Istio's default" + parts.put(slider, seconds))

@@ -194,7 +194,7 @@ class TopologyPanel(LoadedPanel[Controls, Topology]):
         if self._controls is not None:
             seen = self._seen()
             picture.update(self._controls.figure, seen)
-            self._controls.alt.value = parts.caption(picture.describe(seen))
+            self._controls.alt.value = parts.aloud(picture.describe(seen))
             self._drawn = seen
             self._offer()
 
@@ -215,9 +215,10 @@ def build(seen: Topology, url: str) -> Controls:
     workload.add_class("mc-topology-workload")
     again = parts.button("Read again", "mc-topology-again", tooltip="Read the chosen workload once more")
     error, alt, node = parts.words("mc-error"), parts.words("mc-alt"), parts.words("mc-topology-node")
-    alt.value, node.value = parts.caption(picture.describe(seen)), closeup.box(HINT)
+    alt.value, node.value = parts.aloud(picture.describe(seen)), closeup.box(HINT)
     figure = live_figure.made(picture.figure(seen))
-    heading = ipywidgets.HTML(f"<b>Who calls whom in {html.escape(seen.namespace)}</b>, over the last {WINDOW:g} seconds")
+    what = f"over the last {WINDOW:g} seconds; p99: 99 of 100 calls are answered within that time"
+    heading = ipywidgets.HTML(f"<b>Who calls whom in {html.escape(seen.namespace)}</b>, {what}")
     rows = (heading, parts.row(*steering.inputs()), parts.row(workload, again), error, figure, alt, node)
     return Controls(parts.boxed("mc-topology-panel", *rows), figure, steering, workload, again, error, alt, node)
 

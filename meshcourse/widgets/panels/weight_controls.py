@@ -6,17 +6,18 @@ Each has a CSS class (`mc-weight-v2`, `mc-observed-v2`, `mc-start`, ...), by whi
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import ipywidgets
 
 from meshcourse.measure.windows import Summary
+from meshcourse.mesh.rules.weights import Split
 from meshcourse.traffic.results import Counts
 from meshcourse.widgets import live_figure
 from meshcourse.widgets.figures import weights as picture
-from meshcourse.widgets.models import weights as redistribution
+from meshcourse.widgets.models import weights
 from meshcourse.widgets.models.history import View
 from meshcourse.widgets.panels import loaded, parts
 from meshcourse.widgets.panels.loaded import Steering
@@ -27,52 +28,69 @@ MAX_RATE: Final = 500
 
 @dataclass(frozen=True)
 class Controls:
-    """The widgets. `presets` holds (button, weights)."""
+    """The widgets. `sliders`, `observed` and `presets`, which holds (button, weights), follow the route: `fill` makes them."""
 
     box: Widget
     figure: Widget
-    sliders: Mapping[str, Widget]
-    observed: Mapping[str, Widget]
-    presets: tuple[tuple[Widget, Mapping[str, int]], ...]
+    route: Widget
+    sliders: dict[str, Widget]
+    observed: dict[str, Widget]
+    presets: list[tuple[Widget, Mapping[str, int]]]
     rollback: Widget
     steering: Steering
+    rule: Widget
     numbers: Widget
     error: Widget
     alt: Widget
+    rows: Widget
+    steps: Widget
     more: tuple[Widget, ...] = ()
     """What a panel made of this one adds."""
 
     def inputs(self) -> tuple[Widget, ...]:
         """Everything that a learner can move or press."""
-        return (*self.sliders.values(), *(button for button, _ in self.presets), self.rollback, *self.steering.inputs(), *self.more)
+        buttons = [button for button, _ in self.presets]
+        return (self.route, *self.sliders.values(), *buttons, self.rollback, *self.steering.inputs(), *self.more)
 
 
-def build(weights: Mapping[str, int], title: str, view: View) -> Controls:
-    """All widgets for a route with these weights."""
-    sliders = {
-        version: parts.slider(version, f"mc-weight-{parts.css(version)}", value=part, live=True) for version, part in weights.items()
-    }
-    observed = {version: parts.words("mc-observed", f"mc-observed-{parts.css(version)}") for version in weights}
-    for version in weights:
-        observed[version].value = seen(version, Summary(1.0))
-    presets = tuple((parts.button(text, f"mc-preset-{parts.css(text)}"), given) for text, given in redistribution.presets(tuple(weights)))
-    rollback = parts.button("Roll back", "mc-rollback", tooltip="Back to the weights before the last change")
+def build(title: str, view: View) -> Controls:
+    """All widgets, for a route that `fill` then names."""
+    rollback = parts.button("Undo", "mc-rollback", tooltip="Back to the weights before the last change")
     steering = loaded.steering("Send requests at the chosen rate", rate=50, most=MAX_RATE)
-    numbers, error, alt = parts.words("mc-numbers"), parts.words("mc-error"), parts.words("mc-alt")
-    numbers.value, alt.value = parts.count(Counts(), Summary(1.0)), parts.caption(picture.describe(view))
+    route = ipywidgets.Dropdown(description="route", tooltip="route", style={"description_width": "80px"})
+    route.add_class("mc-route")
+    route.layout.display = "none"
+    rule, numbers, error, alt = (parts.words(name) for name in ("mc-rule", "mc-numbers", "mc-error", "mc-alt"))
+    numbers.value = parts.count(Counts(), Summary(1.0))
     figure = live_figure.made(picture.figure(view))
-    box = parts.boxed(
-        "mc-weight-panel",
-        parts.heading(title),
-        ipywidgets.VBox([parts.row(sliders[version], observed[version]) for version in weights]),
-        parts.row(*(button for button, _ in presets), rollback),
-        parts.row(*steering.inputs()),
-        numbers,
-        error,
-        figure,
-        alt,
-    )
-    return Controls(box, figure, sliders, observed, presets, rollback, steering, numbers, error, alt)
+    rows, steps = ipywidgets.VBox(), parts.row()
+    box = parts.boxed("mc-weight-panel", parts.heading(title), route, rows, rule, steps, parts.row(*steering.inputs()))
+    box.children = (*box.children, numbers, error, figure, alt)
+    return Controls(box, figure, route, {}, {}, [], rollback, steering, rule, numbers, error, alt, rows, steps)
+
+
+def fill(controls: Controls, names: Sequence[str]) -> None:
+    """A slider, a line and the buttons for each destination."""
+    width = f"{min(max(80, 9 * max(map(len, names), default=0)), 260)}px"
+    controls.sliders.clear()
+    controls.observed.clear()
+    for name in names:
+        controls.sliders[name] = parts.slider(name, f"mc-weight-{parts.css(name)}", live=True, words=width, width=f"calc(340px + {width})")
+        controls.observed[name] = parts.words("mc-observed", f"mc-observed-{parts.css(name)}")
+        controls.observed[name].value = seen(name, Summary(1.0))
+    controls.presets[:] = [(parts.button(text, f"mc-preset-{parts.css(text)}"), given) for text, given in weights.presets(tuple(names))]
+    controls.rows.children = [parts.row(controls.sliders[name], controls.observed[name]) for name in names]
+    controls.steps.children = (*(button for button, _ in controls.presets), controls.rollback)
+
+
+def written(split: Split) -> str:
+    """What the rule says, where it does not say it in per cent."""
+    total = sum(split.weights.values())
+    if total == weights.WHOLE or len(split.destinations) == 1:
+        return ""
+    said = ", ".join(f"{name} {weight}" for name, weight in split.weights.items())
+    means = ", ".join(f"{name} {percent:.1f} %" for name, percent in split.percent.items())
+    return f"The rule says {said}. Weights are relative to their sum, {total}: {means}."
 
 
 def seen(version: str, summary: Summary) -> str:

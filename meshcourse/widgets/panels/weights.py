@@ -10,30 +10,37 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from meshcourse.core import errors
 from meshcourse.kube.connection import Connection
 from meshcourse.measure import labels as labelling
+from meshcourse.measure.destinations import Destinations, Sent
 from meshcourse.measure.shares import Share
 from meshcourse.measure.windows import Summary
 from meshcourse.mesh.rules import weights as route_weights
+from meshcourse.mesh.rules.weights import Split
 from meshcourse.traffic import recording
-from meshcourse.traffic.results import Counts, Labeller
+from meshcourse.traffic.results import Counts, Labeller, Result
 from meshcourse.traffic.targets import Target
 from meshcourse.widgets.figures import weights as picture
 from meshcourse.widgets.models import weights as redistribution
 from meshcourse.widgets.models.history import Tick, Trail, View
+from meshcourse.widgets.models.standing import Standing
 from meshcourse.widgets.panels import parts, weight_controls
 from meshcourse.widgets.panels.loaded import LoadedPanel
 from meshcourse.widgets.panels.panel import PATIENCE
 from meshcourse.widgets.panels.weight_controls import Controls
 
 TICK: Final = 0.25
+LOOK: Final = 0.5
+"""Seconds between looks at what the gateway counts."""
+PUSH: Final = 5.0
+"""Seconds within which the gateway's Envoy holds new weights; what has not come by then is counted all the same."""
 GESTURE: Final = 2.0
-"""Changes that follow each other faster are one drag: `Roll back` returns to before all of it."""
+"""Changes that follow each other faster are one drag: `Undo` returns to before all of it."""
 ENOUGH: Final = 30
 """Answers from which on an observed share is judged."""
 
@@ -51,7 +58,10 @@ class Snapshot:
 
 
 class WeightPanel(LoadedPanel[Controls, Snapshot]):
-    """A live panel over one route's weights. Making one does no I/O; the first use reads the weights and builds the widgets."""
+    """A live panel over one route's weights. Making one does no I/O; the first use reads the weights and builds the widgets.
+
+    Without `route` it takes the first that splits traffic; without `host` it asks for one that the VirtualService is for.
+    """
 
     every = TICK
 
@@ -69,50 +79,81 @@ class WeightPanel(LoadedPanel[Controls, Snapshot]):
         window: float = 3.0,
     ) -> None:
         super().__init__(str(connection.kubeconfig), namespace, virtual_service, route or "")
-        self._connection = connection
-        self._where = (namespace, virtual_service)
-        self._route = route
-        target = Target(url or f"{connection.ingress_url}/", headers=headers or {}, host=host)
+        self._connection, self._where, self._route, self._host = connection, (namespace, virtual_service), route, host
+        url = url or f"{connection.ingress_url}/"
+        self._gateway = Destinations(connection) if url.startswith(connection.ingress_url) else None
         label = labelling.only(labelling.body(labels) if isinstance(labels, str) else labels)
-        self._load = self._add_load(target, label, window=window)
-        self._weights = self._setting(
-            read=lambda: route_weights.read(connection, namespace, virtual_service, route), write=self._write, show=self._show_weights
-        )
-        self._before: dict[str, int] = {}
-        self._wished = 0.0
+        target = Target(url, headers=headers or {}, host=host)
+        self._load = self._add_load(target, label, window=window, heard=self._hear)
+        self._split = self._setting(read=self._read, write=self._write, show=self._show)
+        self._standing = Standing(())
+        self._routes: tuple[str, ...] = ()
+        self._before: Split | None = None
+        self._wished = self._counted = 0.0
+        self._counting: asyncio.Task[None] | None = None
+        self._ruling: Split | None = None
+        """The weights whose coming to the gateway's Envoy is awaited, or was last."""
+        self._ruled: dict[str, float] = {}
+        self._in_force = asyncio.Event()
         self._record: Path | None = None
 
     # -- life ----------------------------------------------------------------------------------------------------------------------
 
     def _build(self) -> Controls:
         """Read the weights. Raises KubernetesError or MeshError when the route cannot be read."""
-        held = self._before = self._weights.load()
-        self._trail = Trail(held)
-        built = weight_controls.build(held, f"{self._where[1]} in {self._where[0]}: {self._load.target.url}", self._trail.view())
-        for version, slider in built.sliders.items():
-            slider.observe(lambda change, version=version: self._moved(version, int(change["new"])), names="value")
-        for button, given in built.presets:
-            button.on_click(lambda _, given=given: self._ask(dict(given)))
-        built.rollback.on_click(lambda _: self._ask(dict(self._before)))
+        held = self._split.load()
+        self._before = held
+        self._trail = Trail(held.weights)
+        built = weight_controls.build(f"{self._where[1]} in {self._where[0]}: {self._load.target.url}", self._trail.view())
+        built.rollback.on_click(lambda _: self._undo())
+        built.route.observe(self._chosen, names="value")
         self._steer(built.steering)
+        self._show_split(built, held)
         return built
+
+    def _hear(self, result: Result) -> None:
+        self._standing.hear(result, self._now())
 
     async def _beat(self) -> None:
         """Redraw while there is something new."""
         if self._load.fresh:
+            if self._load.running and time.monotonic() - self._counted > LOOK and (self._counting is None or self._counting.done()):
+                self._counting = asyncio.create_task(self._shown(self._count(), of="the gateway"))
             found = await self._snapshot()
-            self._trail.add(Tick(self._now(), found.weights, found.summary))
-            await asyncio.to_thread(self._draw, found, self._trail.view())
+            self._trail.add(Tick(self._now(), self._split.held.percent, found.summary))
+            await asyncio.to_thread(self._draw, found, self._trail.view(tuple(self._standing.single)))
+
+    async def _count(self) -> None:
+        """Ask the gateway what it has sent where."""
+        await self._came()
+
+    async def _came(self) -> dict[str, Sent] | None:
+        """What the gateway has sent to each destination since it was asked last; None where it cannot be asked."""
+        self._counted, told = time.monotonic(), self._standing.told
+        if self._gateway is None:
+            return None
+        try:
+            came = await asyncio.to_thread(self._gateway.sent, self._split.held)
+        except errors.MeshcourseError:  # the panel says so where it matters
+            return None
+        self._standing.sent(told, {name: sent.requests for name, sent in came.items()})
+        return came
+
+    async def _leave(self) -> None:
+        await super()._leave()
+        await self._end(self._counting)
+        if self._gateway is not None:
+            await asyncio.to_thread(self._gateway.close)
 
     # -- what a notebook or a test calls -----------------------------------------------------------------------------------------------
 
     def set_weights(self, wanted: Mapping[str, int]) -> dict[str, int]:
-        """Write these weights and wait until the API server holds them; the sliders follow.
+        """Write these weights, in per cent, and wait until the API server holds them; the sliders follow.
 
         Raises MeshError or KubernetesError, which the panel shows too.
         """
         self.open()
-        return self._wait(self._weights.set(dict(wanted)), within=4 * PATIENCE)
+        return self._wait(self._set(wanted), within=4 * PATIENCE)
 
     def start(self, rate: float | None = None, *, record: Path | str | None = None) -> None:
         """Send `rate` requests per second (the rate slider's without it) until `stop`; `record` saves the run there.
@@ -122,13 +163,10 @@ class WeightPanel(LoadedPanel[Controls, Snapshot]):
         self._record = None if record is None else Path(record)
         super().start(rate)
 
-    async def _start(self) -> None:
-        record, self._record = self._record, None
-        await self._load.start(record)
-
     def replay(self, path: Path | str, *, speed: float = 1.0) -> None:
         """Show a saved run again, as if its load ran now. Raises TrafficError for a file that is no run."""
         found = recording.load(Path(path))
+        self._standing.restart()
         self._wait(self._load.replay(found, speed=speed))
 
     def wait_observed(self, version: str, share: float, within: float = 10.0) -> Share:
@@ -138,12 +176,12 @@ class WeightPanel(LoadedPanel[Controls, Snapshot]):
         """
         if version not in self.widgets.sliders:
             raise errors.PanelError(
-                f"There is no version {version}.", why=f"the route has {', '.join(self._weights.held)}", next="name one of them"
+                f"There is no version {version}.", why=f"the route has {', '.join(self._split.held.weights)}", next="name one of them"
             )
 
         def seen(now: Snapshot) -> Share | None:
             found = now.summary.share(version)
-            return found if found.n >= ENOUGH and share in found else None
+            return found if found.n >= ENOUGH and share in found and self._in_force.is_set() else None
 
         return self._until(
             seen,
@@ -162,24 +200,84 @@ class WeightPanel(LoadedPanel[Controls, Snapshot]):
             # The moved slider already shows its new value; the others still sum to what it had before.
             self._ask(redistribution.moved(now, version, weight))
 
-    def _ask(self, wanted: dict[str, int]) -> None:
+    def _ask(self, wanted: Mapping[str, int]) -> None:
+        wish = self._split.held.weighing(wanted)
         with self._quietly():
-            self._show_weights(wanted)
-        self._weights.offer(wanted)
+            self._show_weights(self.widgets, wish)
+        self._split.offer(wish)
+
+    def _undo(self) -> None:
+        if self._before is not None:
+            self._ask(self._before.weights)
+
+    def _chosen(self, change: Mapping[str, Any]) -> None:
+        if self._by_hand():
+            self._route = str(change["new"])
+            self._later(self._split.follow())
 
     # -- on the background loop ----------------------------------------------------------------------------------------------------------
 
-    def _write(self, held: dict[str, int], wanted: dict[str, int]) -> dict[str, int]:
+    async def _set(self, wanted: Mapping[str, int]) -> dict[str, int]:
+        try:
+            route_weights.check(wanted)
+            route_weights.check_names(wanted, list(self._split.held.weights), self._split.held.virtual_service)
+        except errors.MeshError as error:
+            self._complain(error, of="setting")
+            raise
+        return (await self._split.set(self._split.held.weighing(wanted))).weights
+
+    def _read(self) -> Split:
+        found = route_weights.splits(self._connection, *self._where)
+        self._routes = tuple(each.key for each in found)
+        meant = next((each for each in found if len(each.destinations) > 1), found[0] if found else None)
+        if self._route is not None or meant is None:
+            return route_weights.chosen(found, self._where[1], self._route)
+        return meant
+
+    def _write(self, held: Split, wanted: Split) -> Split:
         """One patch for the newest wish; what was wished for before it is left out."""
-        found = route_weights.write(self._connection, *self._where, wanted, self._route)
+        found = route_weights.put(self._connection, wanted, wanted.weights)
         if time.monotonic() - self._wished > GESTURE and found != held:
             self._before = held
         self._wished = time.monotonic()
         return found
 
+    async def _start(self) -> None:
+        record, self._record = self._record, None
+        if not self.running:
+            self._standing.restart()
+            await self._count()
+        await self._load.start(record)
+
+    async def _await_rule(self, split: Split) -> None:
+        """The count begins anew when Envoy holds the new weights: what it sent before says nothing of them."""
+        ends = time.monotonic() + PUSH
+        while self._gateway is not None and split.listeners.patterns and self._ruling is split and time.monotonic() < ends:
+            try:
+                if await asyncio.to_thread(self._gateway.hold, split):
+                    break
+            except errors.MeshcourseError:  # nobody can say since when
+                break
+            await asyncio.sleep(0.03)
+        if self._ruling is split:
+            self._standing.begin(time.time())
+            self._in_force.set()
+            await self._count()
+
+    async def _ask_for(self, host: str) -> None:
+        """Go on with requests for another host."""
+        running = self.running
+        await self._stop()
+        self._load.target = replace(self._load.target, host=host)
+        if self._controls is not None:
+            self._show_rule(self._controls)
+        if running:
+            await self._start()
+
     async def _snapshot(self) -> Snapshot:
         counts, summary = self._load.look()
-        return Snapshot(dict(self._weights.held), self.running, self._load.dial.rate, counts, summary, self._error)
+        summary = replace(summary, versions=self._standing.counts)
+        return Snapshot(self._split.held.weights, self.running, self._load.dial.rate, counts, summary, self._error)
 
     # -- showing; from any thread --------------------------------------------------------------------------------------------------------
 
@@ -188,15 +286,60 @@ class WeightPanel(LoadedPanel[Controls, Snapshot]):
         for version, text in self.widgets.observed.items():
             text.value = weight_controls.seen(version, found.summary)
         self.widgets.numbers.value = parts.count(found.counts, found.summary)
-        self.widgets.alt.value = parts.caption(picture.describe(view))
+        self.widgets.alt.value = parts.aloud(picture.describe(view))
+        self._show_rule(self.widgets)
         self._show_error()
 
-    def _show_weights(self, shown: Mapping[str, int]) -> None:
-        for version, slider in self.widgets.sliders.items():
-            slider.value = shown.get(version, 0)
+    def _show(self, held: Split) -> None:
+        self._show_split(self.widgets, held)
+
+    def _show_split(self, built: Controls, held: Split) -> None:
+        """Follow the route: its destinations, its weights, and for which host a request meets it."""
+        if list(built.sliders) != list(held.weights):
+            weight_controls.fill(built, list(held.weights))
+            for version, slider in built.sliders.items():
+                slider.observe(lambda change, version=version: self._moved(version, int(change["new"])), names="value")
+            for button, given in built.presets:
+                button.on_click(lambda _, given=given: self._ask(given))
+            self._trail.rename(held.weights)
+            self._standing.rename(held.weights)
+            built.figure.redraw(picture.figure(self._trail.view()))
+        with self._quietly():
+            self._show_weights(built, held)
+            built.route.options = self._routes
+            built.route.value = held.key
+            built.route.layout.display = None if len(self._routes) > 1 else "none"
+        self._show_rule(built)
+        host = self._host or held.listeners.host
+        if host != self._load.target.host:
+            self._later(self._ask_for(host))
+        self._complain(self._unmet(held, host), of="who reads the route")
+        if self._ruled != held.percent:
+            self._ruling, self._ruled = held, held.percent
+            self._in_force.clear()
+            self._later(self._await_rule(held))
+
+    def _unmet(self, held: Split, host: str) -> errors.PanelError | None:
+        """Why the panel's requests do not meet the route."""
+        if self._gateway is None or (
+            held.listeners.patterns and held.listeners.takes(host or self._load.target.address.rpartition(":")[0])
+        ):
+            return None
+        why = held.listeners.why or f"The rule is for {', '.join(held.listeners.patterns)}; the panel asks for {host or 'no host'}."
+        return errors.PanelError(why, why="so the answers say nothing of these weights", next="lab.weight_panel(..., host=...)")
+
+    def _show_weights(self, built: Controls, shown: Split) -> None:
+        for version, percent in redistribution.split(redistribution.WHOLE, shown.weights).items():
+            built.sliders[version].value = percent
+
+    def _show_rule(self, built: Controls) -> None:
+        host = self._load.target.host
+        asked = f"The rule is for {host}: that is the host the requests ask for." if host and not self._host else ""
+        said = [each for each in (weight_controls.written(self._split.held), asked, self._standing.doubt) if each]
+        built.rule.value = "<br>".join(map(parts.caption, said))
 
     def _begins(self) -> None:
-        self._trail.add(Tick(self._now(), self._weights.held, None))
+        self._trail.add(Tick(self._now(), self._split.held.percent, None))
 
     def _remark(self) -> str:
         return self._load.failure
