@@ -153,7 +153,7 @@ def test_a_second_revision_takes_a_namespace_over_and_goes(shell: Terminal) -> N
         shell.type("kubectl apply -f samples/curl/curl.yaml")
         shell.ready()
         shell.shows("istioctl proxy-status --revision canary | grep curl", "curl")
-        shell.shows("kubectl get pod -l app=curl -o jsonpath='{.items[0].metadata.labels}'", "canary")
+        shell.shows("kubectl get pod -l app=curl -o yaml", "istiod-canary.istio-system.svc")
     finally:
         shell.type("istioctl uninstall --revision=canary -y", seconds=120)
     shell.shows("kubectl -n istio-system get deployments -o name", lambda text: "istiod-canary" not in text and "/istiod" in text)
