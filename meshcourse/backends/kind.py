@@ -173,7 +173,7 @@ class Kind:
     def settle(self) -> None:
         """Give the ingress gateway the NodePorts that are mapped to this machine; without a gateway nothing. Raises ClusterError."""
         kubectl, environment = programs.kubectl(), {"KUBECONFIG": str(self.kubeconfig())}
-        service = ["--namespace", ingress.NAMESPACE, "service", ingress.SERVICE]
+        service = ["--namespace", settings.ISTIO_NAMESPACE, "service", settings.INGRESS_GATEWAY]
         found = programs.run([kubectl, "get", *service, "--ignore-not-found", "-o", "json"], environment)
         if found.strip() and (patch := node_ports(json.loads(found))):
             programs.run([kubectl, "patch", *service, "--type=strategic", f"--patch={json.dumps(patch)}"], environment)

@@ -20,20 +20,20 @@ if TYPE_CHECKING:
 
 _IMAGES = {
     "table": "the table (meshcourse images)",
-    "registry": "pulled from registries; offline, the table",
-    "istio": "pulled from registries; offline, the table, but not its Istio",
+    "registry": "pulled from registries; without a network, the table",
+    "istio": "pulled from registries; without a network, the table, but not for Istio",
 }
 
 
 class Output(enum.StrEnum):
-    """How a status is written."""
+    """The output format."""
 
     TABLE = "table"
     JSON = "json"
 
 
 def status(
-    name: Name = DEFAULT_NAME, output: Annotated[Output, typer.Option("--output", "-o", help="For people or for programs.")] = Output.TABLE
+    name: Name = DEFAULT_NAME, output: Annotated[Output, typer.Option("--output", "-o", help="Output format.")] = Output.TABLE
 ) -> None:
     """Show components, node, Istio and URLs.
 
@@ -53,7 +53,7 @@ def status(
 
 
 def _inside(cluster: Backend) -> dict[str, Any]:
-    """The nodes and Istio, as the API server tells them; `error` when it does not answer."""
+    """The nodes and Istio, from the API server; `error` when it does not answer."""
     from meshcourse.core.errors import MeshcourseError
     from meshcourse.kube import resources
     from meshcourse.kube.connection import Connection

@@ -160,5 +160,11 @@ def test_why_nobody_answers_is_one_line_and_the_next_command_names_the_cluster(
 ) -> None:
     monkeypatch.delenv("MESHCOURSE_INGRESS_URL", raising=False)
     monkeypatch.setenv("MESHCOURSE_CLUSTER", "tasks")
-    error = resources.unanswered(OSError(words))
+
+    def silent() -> None:
+        raise OSError(words)
+
+    with pytest.raises(KubernetesError) as caught:
+        resources.ask(silent)
+    error = caught.value
     assert (error.why, error.next) == (why, "meshcourse status --name tasks    # and `meshcourse up --name tasks` if it does not run")
