@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -119,7 +120,14 @@ spec:
 """
 
 
+def test_the_load_balancers_address_is_taken_where_it_answers(existing: Existing, cluster: Any) -> None:
+    existing.up(silent)
+    entry = cluster.get("-n", "istio-system", "service", "istio-ingressgateway")["status"]["loadBalancer"]["ingress"][0]
+    assert existing.ingress_url() == f"http://{entry['ip']}"
+
+
 def test_forwarded_port_leads_to_the_gateway_survives_refusals_and_ends_by_down(existing: Existing, cluster: Any, namespace: str) -> None:
+    existing = dataclasses.replace(existing, way="port-forward")
     existing.up(silent)
     url, home = existing.ingress_url(), existing.kubeconfig().parent
     cluster.apply(namespace, GATEWAY)
