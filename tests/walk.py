@@ -42,9 +42,13 @@ STATE: Final = f"""index => {{
     return {{type: model.type, count: model.executionCount ?? null, state: model.executionState ?? 'idle',
              source: model.sharedModel.getSource(), outputs: model.type === 'code' ? model.outputs.toJSON() : []}};
 }}"""
-DONE: Final = f"""([index, before]) => {{
+CLEARED: Final = (
+    f"index => {{ const model = {NOTEBOOK}.content.widgets[index].model; if (model.type === 'code') model.executionCount = null }}"
+)
+"""The first cell has the number 1 again after a restart: only without the old number is it seen that it has run."""
+DONE: Final = f"""index => {{
     const model = {NOTEBOOK}.content.widgets[index].model;
-    return model.executionCount !== null && model.executionCount !== before && (model.executionState ?? 'idle') === 'idle';
+    return model.executionCount !== null && (model.executionState ?? 'idle') === 'idle';
 }}"""
 CLIPPED: Final = """node => [...node.querySelectorAll('.jp-OutputArea-output, .jp-RenderedHTMLCommon, img, svg')].flatMap(part => {
     const place = part.getBoundingClientRect(), room = node.getBoundingClientRect();
@@ -118,13 +122,14 @@ class Walk:
             f"() => {NOTEBOOK}.content.activeCell.node.querySelector('.jp-InputPrompt, .jp-Cell')?.scrollIntoView?.({{block: 'center'}})"
         )
         before = page.evaluate(STATE, index)
+        page.evaluate(CLEARED, index)
         page.evaluate(f"() => {NOTEBOOK}.content.node.focus()")
         started = time.monotonic()
         page.keyboard.press("Shift+Enter")
         if before["type"] != "code":
             return
         try:
-            page.wait_for_function(DONE, arg=[index, before["count"]], timeout=LONGEST * 1000)
+            page.wait_for_function(DONE, arg=index, timeout=LONGEST * 1000)
         except TimeoutError:
             self.find("never ended", before["source"])
             self.picture("never-ended")
@@ -207,7 +212,7 @@ class Walk:
         page.reload()
         page.wait_for_function(browsing.CONNECTED, arg=f"{self.stem}.ipynb", timeout=browsing.LIMIT)
         page.wait_for_timeout(3000)
-        if page.get_by_text("model not found").count():
+        if page.locator(".jp-OutputArea").get_by_text("model not found").count():
             self.find("reload", "a panel is gone: model not found")
             self.picture("reload")
 
@@ -242,6 +247,7 @@ def chapter(desk: browsing.Desk, stem: str) -> tuple[list[Finding], float]:
     with walk.listening():
         count = walk.open()
         for index in range(count):
+            print(f"\r{stem}: cell {index + 1} of {count}", end="", flush=True)  # noqa: T201 - a command's words
             walk.run(index)
             if index == count // 3:
                 walk.reload()
@@ -287,7 +293,7 @@ def main(words: list[str]) -> int:
             for path in notebooks.chosen(COURSE / "source", "py", given.chapters):
                 found[path.stem] = chapter(desk, path.stem)
                 (OUT / "report.md").write_text(report(found), encoding="utf-8")
-                print(f"{path.stem}: {len(found[path.stem][0])} findings in {found[path.stem][1]:.0f} s", flush=True)  # noqa: T201
+                print(f"\r{path.stem}: {len(found[path.stem][0])} findings in {found[path.stem][1]:.0f} s", flush=True)  # noqa: T201
     finally:
         if own:
             cluster.down()
