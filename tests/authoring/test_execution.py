@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from pathlib import Path
 
 import nbformat
 import psutil
 import pytest
+from waiting import until
 
 from meshcourse.authoring.execution import COMPARED, Execution
 from meshcourse.core import errors
@@ -59,9 +59,7 @@ def test_stopping_ends_kernel_and_its_children_and_lets_nothing_begin(tmp_path: 
     execution = Execution()
     thread = threading.Thread(target=lambda: execution.papermill(given, tmp_path / "a.done.ipynb", os.environ))
     thread.start()
-    deadline = time.monotonic() + 60
-    while not (mark.exists() and mark.read_text().strip()) and time.monotonic() < deadline:
-        time.sleep(0.05)
+    until(lambda: mark.exists() and mark.read_text().strip(), within=60.0)
     shell = psutil.Process(int(mark.read_text()))
     family = [shell, *shell.parents()[:2], *shell.children()]
     execution.stop()

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
+from contrast import contrast
 
 from meshcourse.authoring import pictures
 from meshcourse.authoring.notebooks import notebook
@@ -75,17 +76,6 @@ def test_picture_is_read_aloud_and_needs_nothing_from_elsewhere() -> None:
     assert "href" not in text
     assert "url(" not in text
     assert "<script" not in text
-
-
-def luminance(colour: str) -> float:
-    parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
-    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-
-def contrast(one: str, other: str) -> float:
-    low, high = sorted((luminance(one), luminance(other)))
-    return (high + 0.05) / (low + 0.05)
 
 
 @pytest.mark.parametrize("page", ["#ffffff", "#111111"])

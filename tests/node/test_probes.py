@@ -252,7 +252,8 @@ async def test_exec_that_does_not_end_in_time_is_ended() -> None:
 
     outcome = await check({"exec": {"command": ["sleep", "60"]}, "timeoutSeconds": 1}, run)
     assert outcome == probes.Outcome(ok=False, message='command timed out: "sleep 60" timed out after 1s')
-    assert await asyncio.wait_for(running[0].wait(), 5) == 137
+    async with asyncio.timeout(5):
+        assert await running[0].wait() == 137
 
 
 async def test_exec_in_a_container_that_is_gone_is_an_error_and_no_failure() -> None:
@@ -340,7 +341,8 @@ async def running(watched: Watched, tell: Callable[[], Awaitable[None]]) -> None
 async def test_a_container_without_probes_is_ready_at_once() -> None:
     watched = Watched({})
     assert (watched.prober.started, watched.prober.ready) == (True, True)
-    await asyncio.wait_for(watched.prober.run(), 5)
+    async with asyncio.timeout(5):
+        await watched.prober.run()
 
 
 async def test_a_ready_container_is_seen_long_before_its_period_and_early_failures_are_not_told(tmp_path: Path) -> None:
@@ -372,7 +374,8 @@ async def test_readiness_is_lost_and_won_again(tmp_path: Path) -> None:
 async def test_a_failed_liveness_probe_asks_for_a_restart_once(tmp_path: Path) -> None:
     liveness = file_there(tmp_path / "up", failureThreshold=2)
     watched = Watched({"livenessProbe": liveness})
-    await asyncio.wait_for(watched.prober.run(), 20)
+    async with asyncio.timeout(20):
+        await watched.prober.run()
     failed = "Unhealthy: Liveness probe failed: "
     assert watched.told == [failed, failed, "Container app failed liveness probe"]
     assert watched.prober.failed_probe == liveness
@@ -402,7 +405,8 @@ async def test_other_probes_wait_for_the_startup_probe(tmp_path: Path) -> None:
 
 async def test_a_container_that_does_not_start_up_in_time_is_restarted(tmp_path: Path) -> None:
     watched = Watched({"startupProbe": file_there(tmp_path / "up", failureThreshold=2)})
-    await asyncio.wait_for(watched.prober.run(), 20)
+    async with asyncio.timeout(20):
+        await watched.prober.run()
     assert watched.told[-1] == "Container app failed startup probe"
     assert not watched.prober.started
 
@@ -410,5 +414,6 @@ async def test_a_container_that_does_not_start_up_in_time_is_restarted(tmp_path:
 async def test_nothing_is_restarted_while_the_pod_ends(tmp_path: Path) -> None:
     watched = Watched({"livenessProbe": file_there(tmp_path / "up", failureThreshold=1, initialDelaySeconds=1)})
     watched.prober.terminating()
-    await asyncio.wait_for(watched.prober.run(), 20)
+    async with asyncio.timeout(20):
+        await watched.prober.run()
     assert watched.told == []
