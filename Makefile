@@ -12,13 +12,14 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 course engine down: export MESHCOURSE_COMMAND := $(if $(shell command -v meshcourse),meshcourse,$(BIN)/meshcourse)
 export PATH := $(CURDIR)/$(BIN):$(PATH):/usr/sbin:/sbin
 
-.PHONY: istio-tasks help course test kind kind-course test-quick coverage wrong-answers lint notebooks notebooks-check site pictures engine bench down clean
+.PHONY: istio-tasks help course test kind kind-course test-quick walk coverage wrong-answers lint notebooks notebooks-check site pictures engine bench down clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo 'make course     everything: Python packages, upstream programs, cluster, Istio, the notebooks in JupyterLab'
 	@echo 'make test       every check and every test'
 	@echo 'make test-quick what needs no cluster and no browser, in about a minute'
+	@echo 'make walk       every chapter in a real browser, as a learner goes through it; what is odd goes into build/walk/report.md'
 	@echo 'make coverage   which lines the tests reach'
 	@echo 'make istio-tasks  tasks of istio.io, typed as their pages have them, and the table docs/istio-tasks.md'
 	@echo 'make kind       real images of the course and of a kind node, made without any registry'
@@ -52,6 +53,10 @@ coverage: engine
 # While writing: what needs no cluster and no browser.
 test-quick: $(VENV)/.dev
 	@python -m pytest -q -n $(WORKERS) --dist loadgroup --no-loadscope-reorder -m "not cluster and not browser and not slow" $(PYTEST)
+
+# CHAPTERS='5 6' walks through these only; WALK='--name my-cluster' on a running cluster.
+walk: engine
+	@python tests/walk.py $(WALK) $(CHAPTERS)
 
 kind: engine
 	@meshcourse images make

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -55,6 +56,7 @@ def main() -> int:
                 print(json.dumps(line), flush=True)  # noqa: T201 - the benchmark's output
                 lines.append(line)
         finally:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not leave a cluster behind
             for cluster in clusters.running():
                 clusters.down(cluster.name)
             progress.console.print(table(lines))

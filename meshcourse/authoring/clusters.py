@@ -1,4 +1,4 @@
-"""Clusters for rehearsals: new embedded ones that end with the rehearsal, or one that is there already."""
+"""Clusters for rehearsals: new embedded ones that are stopped at the end, or an existing one."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Place:
 
 @contextlib.contextmanager
 def new(count: int, report: Callable[[str], None]) -> Iterator[tuple[Place, ...]]:
-    """`count` embedded clusters with Istio's demo profile, started side by side; they are stopped at the end, whatever happens.
+    """`count` embedded clusters with Istio's demo profile, started in parallel; they are always stopped at the end.
 
     They belong to this process's state folder (MESHCOURSE_STATE). Raises what starting a cluster raises.
     """

@@ -1,6 +1,6 @@
-"""Notebooks executed by machines: papermill runs one, nbval runs its executed copy once more and compares.
+"""Execute notebooks: papermill runs one, nbval runs the executed copy again and compares.
 
-Each run is a child process in a session of its own; `stop`, from any thread, ends them and their kernels, and no later run begins.
+Each run is a child process in its own session; `stop`, from any thread, ends them and their kernels, and refuses new runs.
 Papermill and nbval come with the package's extra `dev`.
 """
 
@@ -25,11 +25,9 @@ import psutil
 from meshcourse.core import errors, lean_imports
 
 LIMIT: Final = 300.0
-"""Seconds after which a run is ended: no chapter takes as long."""
-COMPARED: Final = "nbval-check-output"
-"""The tag of cells whose outputs the second pass compares."""
+"""Seconds after which a run is ended: no chapter takes that long."""
 _GRACE: Final = 8.0
-# What is new each time: request ids, the ends of pods' names, numbers; and a bar, of which nbval sees only the first picture.
+# What differs in each run: request ids, the ends of pods' names, numbers; and a bar, of which nbval sees only the first state.
 _SANITIZE: Final = (
     "[ids]\nregex: [0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\nreplace: ID\n"
     "[pods]\nregex: -[0-9a-f]{7,10}-[a-z0-9]{5}\\b\nreplace: -POD\n"
@@ -40,10 +38,10 @@ _SANITIZE: Final = (
 
 @dataclass(frozen=True)
 class Ended:
-    """A child process that has ended: its exit code, and all that it printed."""
+    """A child process that has ended: its exit code and its output."""
 
     code: int
-    said: str
+    output: str
 
 
 class Execution:
@@ -64,56 +62,56 @@ class Execution:
     ) -> tuple[dict[str, Any], str]:
         """Execute `notebook` in its own folder into `done`; returns the executed copy and, when a cell failed, why the run ended.
 
-        Raises CourseError when nothing was executed at all.
+        Raises CourseError when no cell was executed.
         """
-        words = ["papermill", "--no-progress-bar", "--cwd", str(notebook.parent), str(notebook), str(done)]
-        words += [word for name, value in (parameters or {}).items() for word in ("-p", name, value)]
+        argv = ["papermill", "--no-progress-bar", "--cwd", str(notebook.parent), str(notebook), str(done)]
+        argv += [word for name, value in (parameters or {}).items() for word in ("-p", name, value)]
         done.unlink(missing_ok=True)
-        ended = self._run(words, notebook.parent, environment)
+        ended = self._run(argv, notebook.parent, environment)
         if not done.is_file():
             raise errors.CourseError(
-                f"{notebook.name} could not be executed.", why=ended.said[-2000:].strip(), next=f"papermill {notebook} {done}"
+                f"{notebook.name} could not be executed.", why=ended.output[-2000:].strip(), next=f"papermill {notebook} {done}"
             )
         content: dict[str, Any] = json.loads(done.read_text(encoding="utf-8"))
-        if content["metadata"].pop("widgets", None):  # 5 MB of plotly's JavaScript, and no figure is shown by it
+        if content["metadata"].pop("widgets", None):  # 5 MB of plotly's JavaScript that no figure needs
             done.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        return content, "" if ended.code == 0 else ended.said[-400:].strip()
+        return content, "" if ended.code == 0 else ended.output[-400:].strip()
 
     def nbval(self, done: Path, environment: Mapping[str, str]) -> Ended:
-        """Execute the executed copy `done` once more by pytest and nbval; outputs of cells tagged so must be the same, numbers aside."""
+        """Execute the copy `done` again with nbval; outputs of cells tagged nbval-check-output must be equal, but for numbers."""
         with tempfile.TemporaryDirectory() as folder:
             rules = Path(folder) / "sanitize.cfg"
             rules.write_text(_SANITIZE)
-            words = ["pytest", "-q", "-p", "no:cacheprovider", "--nbval-lax", "--nbval-current-env", f"--nbval-sanitize-with={rules}"]
-            words += [f"--nbval-cell-timeout={LIMIT:.0f}", "--rootdir", str(done.parent), "-c", os.devnull, str(done)]
-            return self._run(words, done.parent, environment)
+            argv = ["pytest", "-q", "-p", "no:cacheprovider", "--nbval-lax", "--nbval-current-env", f"--nbval-sanitize-with={rules}"]
+            argv += [f"--nbval-cell-timeout={LIMIT:.0f}", "--rootdir", str(done.parent), "-c", os.devnull, str(done)]
+            return self._run(argv, done.parent, environment)
 
     def stop(self) -> None:
-        """End every run and its kernel, and let none begin any more."""
+        """End every run and its kernel, and refuse new ones."""
         with self._lock:
             self._stopped = True
             children = list(self._children)
         for child in children:
             end(child)
 
-    def _run(self, words: list[str], folder: Path, environment: Mapping[str, str]) -> Ended:
-        if importlib.util.find_spec(words[0]) is None:
-            raise errors.CourseError(f"{words[0]} is not installed.", why="it executes notebooks", next="pip install 'meshcourse[dev]'")
-        with self._child(lean_imports.module(*words), folder, environment) as child:
+    def _run(self, argv: list[str], folder: Path, environment: Mapping[str, str]) -> Ended:
+        if importlib.util.find_spec(argv[0]) is None:
+            raise errors.CourseError(f"{argv[0]} is not installed.", why="it executes notebooks", next="pip install 'meshcourse[dev]'")
+        with self._child(lean_imports.module(*argv), folder, environment) as child:
             try:
-                said, _ = child.communicate(timeout=LIMIT)
+                output, _ = child.communicate(timeout=LIMIT)
             except subprocess.TimeoutExpired:
                 end(child)
-                said = f"it did not end within {LIMIT:.0f} s\n{child.communicate()[0]}"
-        return Ended(child.returncode, said)
+                output = f"it did not end within {LIMIT:.0f} s\n{child.communicate()[0]}"
+        return Ended(child.returncode, output)
 
     @contextlib.contextmanager
-    def _child(self, words: list[str], folder: Path, environment: Mapping[str, str]) -> Iterator[subprocess.Popen[str]]:
+    def _child(self, argv: list[str], folder: Path, environment: Mapping[str, str]) -> Iterator[subprocess.Popen[str]]:
         with self._lock:
             if self._stopped:
                 raise errors.CourseError("The run was stopped.")
             child = subprocess.Popen(
-                words,
+                argv,
                 cwd=folder,
                 env=dict(environment),
                 stdin=subprocess.DEVNULL,
@@ -121,7 +119,7 @@ class Execution:
                 stderr=subprocess.STDOUT,
                 text=True,
                 errors="replace",
-                start_new_session=True,  # a terminal's Ctrl-C comes to us alone, and we pass it on
+                start_new_session=True,  # Ctrl-C reaches only this process, which passes it on
             )
             self._children.add(child)
         try:
@@ -133,7 +131,7 @@ class Execution:
 
 
 def end(child: subprocess.Popen[str]) -> None:
-    """Interrupt `child`, so that it shuts its kernel down; kill whatever is left of its tree after some seconds."""
+    """Interrupt `child`, so that it shuts down its kernel; kill what is left of its processes after some seconds."""
     if child.poll() is not None:
         return
     with contextlib.suppress(psutil.NoSuchProcess):

@@ -1,4 +1,4 @@
-"""What is in a cluster that a chapter could leave behind, and the cluster made ready for the next chapter."""
+"""List what a chapter could leave behind in a cluster, and prepare the cluster for the next chapter."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ KINDS: Final = (
     "requestauthentications.security.istio.io",
     "telemetries.telemetry.istio.io",
 )
-"""What counts as left behind. Namespaces are listed with their label istio-injection."""
+"""The kinds to list. Namespaces are listed with their label istio-injection."""
 _COLUMNS: Final = "custom-columns=K:.kind,S:.metadata.namespace,N:.metadata.name,L:.metadata.labels.istio-injection"
 
 
 def look(connection: Connection) -> frozenset[str]:
-    """Every object of KINDS as `Kind namespace/name`. Raises KubernetesError when one cannot be listed: Istio's kinds go with Istio."""
+    """Every object of KINDS as `Kind namespace/name`. Raises KubernetesError when one cannot be listed, as Istio's without Istio."""
     done = commands.run(connection, ["kubectl", "get", ",".join(KINDS), "-A", "--no-headers", "-o", _COLUMNS])
     if done.code:
         raise resources.refusal(done, "the list of what is in the cluster")
@@ -47,7 +47,7 @@ def _line(fields: list[str]) -> str:
 
 
 def clear(connection: Connection, chapter: Chapter) -> None:
-    """Delete the chapter's namespaces and wait until they are gone; put Istio's demo profile back if the chapter took it away."""
+    """Delete the chapter's namespaces and wait until they are gone; install Istio's demo profile again if the chapter removed it."""
     for namespace in (chapter.namespace, *chapter.more_namespaces):
         resources.delete(connection, f"apiVersion: v1\nkind: Namespace\nmetadata:\n  name: {namespace}\n")
     found = installation.status(connection)

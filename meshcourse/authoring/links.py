@@ -1,4 +1,4 @@
-"""Links of the site: each one that stays inside must lead somewhere, and no page may fetch anything from elsewhere."""
+"""Check the site's links: internal ones must have a target, and no page may load anything from another site."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ def _wrong(path: Path, folder: Path, pages: dict[Path, _Found]) -> Iterator[str]
     name, found = path.relative_to(folder).as_posix(), pages[path]
     for link in found.fetched:
         if urlsplit(link).scheme in {"http", "https"} or link.startswith("//"):
-            yield f"{name} fetches {link} from elsewhere"
+            yield f"{name} loads {link} from another site"
     for link in (*found.links, *found.fetched):
         parts = urlsplit(link)
         if parts.scheme or parts.netloc:
             continue
         target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
         if not target.exists():
-            yield f"{name} links to {link}, which is not there"
+            yield f"{name} links to {link}, which does not exist"
         elif parts.fragment and target in pages and not {parts.fragment, unquote(parts.fragment)} & pages[target].ids:
-            yield f"{name} links to {link}, and there is no such place in {target.name}"
+            yield f"{name} links to {link}, but {target.name} has no such id"

@@ -20,13 +20,11 @@ SOLUTION: Final = "solution"
 HEADLESS: Final = "headless"
 PARAMETERS: Final = "parameters"
 _RUN: Final = {
-    PARAMETERS: """# A run by machine: its values come in a cell below this one. A learner's notebook has none of the three.
-backend = ""     # embedded, or existing: any cluster that KUBECONFIG and MESHCOURSE_INGRESS_URL name; empty: as the environment says
-seconds = 0.0    # how long load runs; 0: as long as the course says
-seed = 0         # of the load's arrival times""",
+    PARAMETERS: """# For a run by machine: papermill puts another value into a cell below this one. A learner's notebook has no such cell.
+backend = ""     # embedded, or existing: any cluster that KUBECONFIG and MESHCOURSE_INGRESS_URL name; empty: as the environment says""",
     HEADLESS: """from meshcourse import lab
 
-lab.parametrise(backend=backend, seconds=seconds, seed=seed)""",
+lab.parametrise(backend=backend)""",
 }
 _IMPORT: Final = re.compile(r"^\s*(?:from|import)\s+.*$", re.MULTILINE)
 _ALLOWED: Final = "from meshcourse import lab"
@@ -39,7 +37,7 @@ _METADATA: Final = {
 def build(sources: Path, out: Path, *, solutions: bool = False, names: Collection[str] = ()) -> tuple[Path, ...]:
     """Write one notebook into `out` for each source in the folder `sources`, or for those of `names` only; returns their paths.
 
-    Raises CourseError for a source that breaks the rules (see `notebook`), and for a name that is no source's.
+    Raises CourseError for a source that breaks the rules (see `notebook`), and for a name without a source.
     """
     out.mkdir(parents=True, exist_ok=True)
     written = []

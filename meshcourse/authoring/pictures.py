@@ -73,7 +73,7 @@ def render(source: Path) -> bytes:
 
 
 def read(text: str, stem: str) -> Picture:
-    """A picture from its text. Raises CourseError, naming the entry, for unknown words, missing fields and names that nothing has."""
+    """A picture from its text. Raises CourseError, naming the entry, for unknown fields, missing fields and unknown names."""
     try:
         return _picture(yaml.safe_load(text))
     except yaml.YAMLError as error:

@@ -1,7 +1,7 @@
-"""A rehearsal: chapters executed as machines execute them, each on a cluster that no other chapter uses meanwhile.
+"""A rehearsal: execute chapters, each on a cluster that no other chapter uses at that time.
 
-As many chapters run at a time as there are clusters: one takes Istio away, and all use the same gateway. A solved chapter must leave the
-cluster as it found it, and may be executed once more by nbval, which compares.
+As many chapters run at a time as there are clusters: one uninstalls Istio, and all use the same gateway. A solved chapter must leave the
+cluster as it was, and may be executed again by nbval, which compares the outputs.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from meshcourse.course.chapters import Chapter
 from meshcourse.kube.connection import Connection
 
 FOLDERS: Final = ("manifests", pictures.FOLDER, "source")
-"""What lies beside the notebooks: cells read it."""
+"""Folders beside the notebooks that cells read."""
 HEADINGS: Final = ("notebook", "variant", "s", "first cell", "slowest check", "second pass", "checks", "result")
 
 
 @dataclass(frozen=True)
 class Run:
-    """One chapter, executed once; `second_pass` are the seconds that nbval took, 0 without it."""
+    """One executed chapter; `second_pass` is the time that nbval took in seconds, 0 without it."""
 
     stem: str
     variant: Variant
@@ -44,7 +44,7 @@ class Run:
 
     @property
     def result(self) -> str:
-        """ok, or how much is wrong."""
+        """ok, or the number of complaints."""
         found = len(self.complaints)
         return "ok" if not found else f"{found} complaint{'s' if found > 1 else ''}"
 
@@ -79,7 +79,7 @@ class Rehearsal:
         self._runs: dict[tuple[str, Variant], Future[Run]] = {}
 
     def submit(self, stem: str, variant: Variant) -> Future[Run]:
-        """Execute a chapter, once, however often it is asked for; one that went wrong is executed again when it is asked for again."""
+        """Execute a chapter. A chapter that was fine is not executed again, however often it is submitted."""
         if (stem, variant) not in self._runs or _wrong(self._runs[stem, variant]):
             folder = self._out / variant.value
             if not any(each is variant for _, each in self._runs):
@@ -89,7 +89,7 @@ class Rehearsal:
         return self._runs[stem, variant]
 
     def close(self) -> None:
-        """End what runs, and begin nothing more."""
+        """End all runs, and start no more."""
         for future in self._runs.values():
             future.cancel()
         self._execution.stop()
@@ -126,16 +126,15 @@ class Rehearsal:
         return Run(notebook.stem, variant, done, reading, seconds, tuple(complaints))
 
     def _environment(self, place: Place, notebook: Path) -> dict[str, str]:
-        """Marks that a run leaves go to a file of its own, never to the author's; parameters reach the learner's notebooks so too."""
+        """The environment of a kernel; the run keeps its progress in a file of its own, never in the author's."""
         record = notebook.with_suffix(".progress.json")
         record.unlink(missing_ok=True)
-        given = {f"MESHCOURSE_{name.upper()}": value for name, value in self._parameters.items() if name != "backend"}
-        return {**place.environment, **given, "MESHCOURSE_PROGRESS": str(record)}
+        return {**place.environment, "MESHCOURSE_PROGRESS": str(record)}
 
     def _second(self, done: Path, environment: Mapping[str, str]) -> Iterable[str]:
         ended = self._execution.nbval(done, environment)
         if ended.code:
-            yield f"executed once more, it says something else: {ended.said[-3000:].strip()}"
+            yield f"executed again, its output differs: {ended.output[-3000:].strip()}"
 
 
 def _wrong(run: Future[Run]) -> bool:
@@ -148,7 +147,7 @@ def of(stem: str) -> Chapter:
 
 
 def lay_out(course: Path, folder: Path) -> None:
-    """Put into `folder` what a learner has beside the notebooks, and the sources, which lab.solution reads."""
+    """Copy to `folder` what a learner has beside the notebooks, and the sources, which lab.solution reads."""
     for name in FOLDERS:
         if (course / name).is_dir():
             shutil.copytree(course / name, folder / name, dirs_exist_ok=True)
@@ -158,16 +157,16 @@ def _left(before: Collection[str], connection: Connection) -> Iterable[str]:
     try:
         after = inventory.look(connection)
     except errors.KubernetesError as error:
-        yield f"after its clean-up the cluster has no Istio any more: {error.why}"
+        yield f"after its clean-up Istio is missing: {error.why}"
         return
     for line in sorted(after - set(before)):
-        yield f"its clean-up leaves {line}"
+        yield f"its clean-up leaves {line} behind"
     for line in sorted(set(before) - after):
-        yield f"its clean-up takes away {line}, which was there before"
+        yield f"its clean-up deletes {line}, which existed before"
 
 
 def keep(runs: Sequence[Run], out: Path, *, wall: float) -> tuple[Path, Path]:
-    """Write the table of run times into `out`, for programs (JSON) and for people (text); `wall` are the seconds from begin to end."""
+    """Write the table of run times into `out`, as JSON and as text; `wall` is the time from beginning to end in seconds."""
     content = {"wall": round(wall, 1), "processors": os.cpu_count(), "runs": [_entry(run) for run in runs]}
     table = [HEADINGS, *(run.row() for run in runs)]
     wide = [max(len(row[column]) for row in table) for column in range(len(HEADINGS))]

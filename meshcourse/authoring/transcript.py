@@ -1,4 +1,4 @@
-"""What an executed notebook says: its checks' verdicts, how long its cells took, and what a reader should not have to see."""
+"""What an executed notebook shows: its checks' verdicts, how long its cells took, and outputs that a learner should not see."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from meshcourse.checks.outcome import Verdict
 
 Json = Mapping[str, Any]
 SCREEN: Final = 45
-"""Lines that one cell may print: more scrolls away before it is read."""
+"""How many lines one cell may print: more than that scrolls off the screen."""
 FIRST_CELL: Final = 15.0
-"""Seconds within which a chapter's first cell has the cluster ready."""
+"""How long a chapter's first cell may take, in seconds."""
 _CHECK: Final = re.compile(r"""lab\.check\(\s*["'](\d+\.\d+)["']\s*\)""")
 _WARNING: Final = re.compile(r"\b[A-Z]\w*Warning: ")
 _HEAD: Final = re.compile(r"Exercise (\d+\.\d+): (.+)")
 
 
 class Variant(enum.Enum):
-    """The two ways in which a chapter is executed."""
+    """Which copy of a chapter is executed."""
 
     UNTOUCHED = "untouched"
     """As the learner gets it: every check must say *not attempted*."""
@@ -74,7 +74,7 @@ def duration(cell: Json) -> float:
 
 
 def text(output: Json) -> str:
-    """An output as text: a stream's, a result's plain form, an error's words."""
+    """An output as text: a stream, a result's plain text, or an error's message."""
     if output["output_type"] == "stream":
         return "".join(output["text"])
     if output["output_type"] == "error":

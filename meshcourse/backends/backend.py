@@ -1,6 +1,6 @@
 """What every kind of cluster can do, in one protocol.
 
-Lessons see none of it: they hold a kubeconfig, an ingress URL and an environment.
+Lessons do not see it: they get a kubeconfig, an ingress URL and an environment.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 Report = Callable[[str], None]
-"""Told one line of progress at a time."""
+"""Called with one line of progress at a time."""
 
 
 @dataclass(frozen=True)
@@ -72,13 +72,13 @@ class Backend(Protocol):
         """The cluster's name."""
 
     def up(self, report: Report) -> Status:
-        """Start it, or find it running. Raises ClusterError, MissingPrerequisite, EngineError."""
+        """Start the cluster unless it runs already. Raises ClusterError, MissingPrerequisite, EngineError."""
 
     def down(self, report: Report = ...) -> bool:
-        """Stop it, or leave it as it was found; False when it did not run. Raises ClusterError."""
+        """Stop the cluster, or restore an existing one to what it was; False when it did not run. Raises ClusterError."""
 
     def status(self) -> Status:
-        """How it is. Raises ClusterError when it does not run."""
+        """The running cluster's status. Raises ClusterError when it does not run."""
 
     def kubeconfig(self) -> Path:
         """Its administrator's kubeconfig. Raises ClusterError when it does not run."""
@@ -90,4 +90,4 @@ class Backend(Protocol):
         """KUBECONFIG, INGRESS_URL, MESHCOURSE_CLUSTER, and a PATH with kubectl and istioctl. Raises ClusterError, MissingPrerequisite."""
 
     def settle(self) -> None:
-        """Do what is left to do once Istio has been installed, so that the ingress URL leads to its gateway. Raises ClusterError."""
+        """Finish the setup after Istio has been installed, so that the ingress URL leads to its gateway. Raises ClusterError."""

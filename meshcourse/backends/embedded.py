@@ -1,6 +1,6 @@
 """The default backend: a cluster of upstream programs in namespaces of this machine, without Docker or root.
 
-Everything real is done by meshcourse.cluster; this file says it in the protocol's words.
+It implements the backend protocol on top of meshcourse.cluster.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Embedded:
     egress: bool = False
 
     def up(self, report: Report) -> Status:
-        """Build what is absent of the engine (and crane, where images are pulled), and start the cluster if it does not run."""
+        """Build the engine where it is missing (and crane, if images are pulled), and start the cluster unless it runs."""
         if clusters.find(self.name) is None:
             build.ensure()
             if self.images != settings.TABLE:
@@ -44,7 +44,7 @@ class Embedded:
         )
         return self.status()
 
-    def down(self, report: Report = lambda _: None) -> bool:  # noqa: ARG002 - it takes a tenth of a second
+    def down(self, report: Report = lambda _: None) -> bool:  # noqa: ARG002 - there is nothing to report: it takes a tenth of a second
         """Stop the cluster; False when it did not run."""
         return clusters.down(self.name)
 
@@ -78,7 +78,7 @@ class Embedded:
         return clusters.get(self.name).ingress_url
 
     def settle(self) -> None:
-        """Nothing: the API server itself gives the gateway its NodePort."""
+        """Do nothing: an admission policy gives the gateway its NodePort."""
 
     def environment(self) -> Mapping[str, str]:
         """What a shell needs so that plain kubectl and istioctl act on this cluster."""
@@ -92,7 +92,7 @@ class Embedded:
 
 
 def _reach_istios_images() -> None:
-    """Make sure, before anything starts, that Istio's images can be pulled or have been. Raises ClusterError."""
+    """Check, before anything starts, that Istio's images are there or can be pulled. Raises ClusterError."""
     for image in ("pilot", "proxyv2"):
         reference = f"{settings.ISTIO_HUB}/{image}:{settings.ISTIO}"
         if store.named(reference) is None:

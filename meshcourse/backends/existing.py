@@ -1,13 +1,12 @@
-"""The backend for a cluster that somebody else made and keeps: whatever a kubeconfig and a context name.
+"""The backend for an existing cluster, which a kubeconfig and a context name.
 
-`up` looks, asks the API server what is allowed, and makes nothing in the cluster; lessons make namespaces and label them; `down` takes away
-what bears the label, and nothing else.
+`up` checks the cluster and the login's rights, and makes nothing in it. Lessons create namespaces and label them. `down` removes what has
+the label, and nothing else.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import functools
 import json
 import os
 import time
@@ -17,24 +16,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import urllib3
 import yaml
-from kubernetes import client, config
-from kubernetes.client.exceptions import ApiException
 
 from meshcourse.backends import cleanup, forwarding, ingress, learners, programs, rbac, records
 from meshcourse.backends.backend import Component, Report, Status
 from meshcourse.backends.records import Record
-from meshcourse.core import settings
-from meshcourse.core.errors import ClusterError
+from meshcourse.core import files, settings
+from meshcourse.core.errors import ClusterError, MeshcourseError
+from meshcourse.kube import resources
+from meshcourse.kube.connection import Connection
 
 
 @dataclass(frozen=True)
 class Existing:
-    """The cluster that `context` of the kubeconfig file `source` names; both may be empty for what kubectl itself would take.
+    """The cluster that `context` of the kubeconfig file `source` names; both may be empty: then kubectl's own defaults apply.
 
     `way` is one of ingress.WAYS or a URL. `learner` is one of several who share the cluster, or empty. `installs` says
-    that Istio will be installed, which takes more rights.
+    that Istio will be installed, which needs more rights.
     """
 
     name: str = settings.DEFAULT_CLUSTER
@@ -46,7 +44,7 @@ class Existing:
     learner: str = ""
 
     def up(self, report: Report) -> Status:
-        """Look at the cluster and remember it, or find it remembered. Nothing is made in it. Raises ClusterError, KubernetesError."""
+        """Check the cluster and record it. Nothing is made in it. Raises ClusterError, KubernetesError."""
         ingress.check_way(self.way)
         record = records.find(self.name) or self._new(report)
         self._must_be_meant(record)
@@ -62,25 +60,25 @@ class Existing:
         return self.status()
 
     def down(self, report: Report = lambda _: None) -> bool:
-        """Take away what lessons made, end the forwarded port, forget the cluster. Raises ClusterError when it does not answer."""
+        """Remove what lessons made, end the forwarded port, forget the cluster. Raises ClusterError when it does not answer."""
         record = records.find(self.name)
         if record is None:
             return False
         forwarding.stop(record.home)
         try:
-            environment = self._environment(record)
-            cleanup.remove(environment, cleanup.find(environment, record.owner), report)
-        except ClusterError as error:
+            connection = Connection(record.kubeconfig, record.ingress_url, self._environment(record))
+            cleanup.remove(connection, cleanup.find(connection, record.owner), report)
+        except MeshcourseError as error:
             raise ClusterError(
-                f"What lessons made in cluster {self.name} could not be taken away.",
+                f"What lessons made in cluster {self.name} could not be removed.",
                 why=error.why or error.what,
-                next=f"meshcourse down --name {self.name}    # once it answers; or forget it: rm -r {record.home}",
+                next=f"meshcourse down --name {self.name}    # when it answers again; to forget it instead: rm -r {record.home}",
             ) from error
         records.forget(record)
         return True
 
     def status(self) -> Status:
-        """What is remembered of it; the cluster is not asked. Raises ClusterError when it is not in use."""
+        """The recorded status; the cluster itself is not asked. Raises ClusterError when it is not in use."""
         record = self._record()
         components: tuple[Component, ...] = ()
         if record.ingress == ingress.PORT_FORWARD:
@@ -95,22 +93,22 @@ class Existing:
         return self._record().kubeconfig
 
     def ingress_url(self) -> str:
-        """Where the ingress gateway answers; a forwarded port that ended is begun again. Raises ClusterError."""
+        """Where the ingress gateway answers; a forwarded port that ended is forwarded again. Raises ClusterError."""
         record = self._record()
         self._forward(record)
         return record.ingress_url
 
     def environment(self) -> Mapping[str, str]:
-        """What a shell needs, and for whom lessons label what they make. Raises ClusterError, MissingPrerequisite."""
+        """What a shell needs, and the owner that lessons write on what they make. Raises ClusterError, MissingPrerequisite."""
         record = self._record()
         self._forward(record)
         return self._environment(record)
 
     def settle(self) -> None:
-        """Nothing: the gateway is somebody else's, and a forwarded port finds it by itself."""
+        """Do nothing: the gateway stays as its owner made it, and a forwarded port finds it."""
 
     def target(self) -> tuple[str, str]:
-        """(context, API server) that `up` would use; nothing is asked of the cluster. Raises ClusterError."""
+        """(context, API server) that `up` would use; the cluster is not asked. Raises ClusterError."""
         content = extract(self._source(), self.context)
         return content["current-context"], content["clusters"][0]["cluster"]["server"]
 
@@ -154,11 +152,11 @@ class Existing:
             learner=learner,
         )
         record.home.mkdir(parents=True, exist_ok=True, mode=0o700)
-        records.write_private(record.kubeconfig, yaml.safe_dump(content, sort_keys=False))
+        files.replace(record.kubeconfig, yaml.safe_dump(content, sort_keys=False))
         return record
 
     def _must_be_meant(self, record: Record) -> None:
-        """A name that stands for another cluster is not quietly turned to this one."""
+        """Refuse to reuse the name of another cluster. Raises ClusterError."""
         given = {
             "--kubeconfig": (self.source, record.source),
             "--context": (self.context, record.context),
@@ -174,22 +172,23 @@ class Existing:
                 )
 
     def _must_be_allowed(self, record: Record, report: Report) -> None:
-        api = _api(record.kubeconfig)
-        _ask(client.VersionApi(api).get_code)
         needed = rbac.needed()
         report(f"asking the API server for {len(needed)} rights")
-        missing = rbac.missing(api, (*needed, rbac.ADMINISTRATOR) if self.installs else needed)
+        missing = rbac.missing(Connection(record.kubeconfig, ""), (*needed, rbac.ADMINISTRATOR) if self.installs else needed)
         if missing:
             raise rbac.lacking(missing, who=f"Context {record.context}")
 
     def _as_learner(self, record: Record, report: Report) -> Record:
-        """With a port of the gateway that is that learner's alone."""
+        """The record with a gateway port that no other learner has."""
         learners.check_way(self.way)
         if record.gateway_port == settings.HTTP_PORT:
-            api = _api(record.kubeconfig)
-            found = _ask(functools.partial(client.CoreV1Api(api).list_namespace, label_selector=settings.LEARNER_LABEL))
-            plain: Any = api.sanitize_for_serialization
-            record = dataclasses.replace(record, gateway_port=learners.choose(record.learner, plain(found)["items"]))
+            connection = Connection(record.kubeconfig, "")
+            served = resources.ask(connection.admission().get_api_resources, _request_timeout=rbac.PATIENCE)
+            version = resources.ask(connection.version().get_code, _request_timeout=rbac.PATIENCE).git_version
+            learners.check_cluster((each.name for each in served.resources), version)
+            found = resources.ask(connection.core().list_namespace, label_selector=settings.LEARNER_LABEL, _request_timeout=rbac.PATIENCE)
+            port = learners.choose(record.learner, connection.plain(found)["items"])
+            record = dataclasses.replace(record, gateway_port=port)
         report(f"learner {record.learner}: namespaces {record.learner}-*, port {record.gateway_port} of the ingress gateway")
         return record
 
@@ -199,18 +198,11 @@ class Existing:
             way = ingress.PORT_FORWARD
         if way not in ingress.WAYS:
             return dataclasses.replace(record, ingress=way, ingress_url=way)
-        api = _api(record.kubeconfig)
-        core = client.CoreV1Api(api)
-        service = _ask(core.read_namespaced_service, ingress.SERVICE, ingress.NAMESPACE)
-        nodes = _ask(core.list_node)
-        plain: Any = api.sanitize_for_serialization
-        door = ingress.find(
-            way,
-            plain(service) if service else None,
-            plain(nodes)["items"] if nodes else (),
-            record.api_url,
-            answers=ingress.answers,
-        )
+        connection = Connection(record.kubeconfig, "")
+        gateway, core = (settings.INGRESS_GATEWAY, settings.ISTIO_NAMESPACE), connection.core()
+        service = connection.plain(resources.read(core.read_namespaced_service, *gateway, _request_timeout=rbac.PATIENCE))
+        nodes = connection.plain(resources.ask(core.list_node, _request_timeout=rbac.PATIENCE))["items"]
+        door = ingress.find(way, service, nodes, record.api_url, answers=ingress.answers)
         forwarding.stop(record.home)
         if door is None:
             port = forwarding.free_port()
@@ -243,26 +235,3 @@ def extract(source: str, context: str) -> dict[str, Any]:
             next=f"meshcourse up ... --context {known[0] if known else 'NAME'}",
         ) from error
     return content
-
-
-def _api(kubeconfig: Path) -> client.ApiClient:
-    configuration = client.Configuration()
-    try:
-        config.load_kube_config(str(kubeconfig), client_configuration=configuration, persist_config=False)  # type: ignore[no-untyped-call]
-    except (OSError, config.ConfigException) as error:
-        raise ClusterError(f"The kubeconfig {kubeconfig} cannot be used.", why=str(error), next="kubectl config view") from error
-    configuration.retries = 1
-    return client.ApiClient(configuration)
-
-
-def _ask(call: Any, *arguments: Any) -> Any:  # noqa: ANN401 - the Kubernetes client is untyped
-    """`call(*arguments)`, or None when the object is not there. Raises ClusterError when nobody answers or it is refused."""
-    try:
-        return call(*arguments, _request_timeout=rbac.PATIENCE)
-    except ApiException as error:
-        if error.status == 404:  # noqa: PLR2004 - Not Found
-            return None
-        why = f"{error.status} {error.reason}"
-        raise ClusterError("The API server refused.", why=why, next="kubectl auth can-i --list    # does the login still hold?") from error
-    except (OSError, urllib3.exceptions.HTTPError) as error:
-        raise ClusterError("The cluster does not answer.", why=str(error), next="kubectl version    # with the same kubeconfig") from error

@@ -1,7 +1,8 @@
-"""Where the ingress gateway of a cluster of somebody else's can be reached: its load balancer, a NodePort, or through the API server.
+"""How to reach the ingress gateway of an existing cluster: its load balancer, a NodePort, or through the API server.
 
-Pure but for `answers`. A port counts when Istio's own status port beside it says ready: the gateway listens on port 80 only once a Gateway
-has been applied. Behind an API server on this machine's loopback, a node's address means nothing, so NodePorts are not tried there.
+Pure, except for `answers`. An address counts when Istio's status port behind it answers that the gateway is ready: on port 80 the gateway
+listens only once a Gateway has been applied. If the API server is on this machine's loopback, nodes' addresses cannot be reached, so
+NodePorts are not tried.
 """
 
 from __future__ import annotations
@@ -14,24 +15,23 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from meshcourse.core import settings
 from meshcourse.core.errors import ClusterError
 
-NAMESPACE: Final = "istio-system"
-SERVICE: Final = "istio-ingressgateway"
 AUTO: Final = "auto"
 LOAD_BALANCER: Final = "load-balancer"
 NODE_PORT: Final = "node-port"
 PORT_FORWARD: Final = "port-forward"
 WAYS: Final = (AUTO, LOAD_BALANCER, NODE_PORT, PORT_FORWARD)
 NODES: Final = 4
-"""So many nodes' addresses are tried: each that is silent costs seconds."""
+"""How many nodes' addresses are tried: each one that does not answer costs seconds."""
 _HTTP: Final = 80
 _STATUS: Final = 15021
 
 
 @dataclass(frozen=True)
 class Door:
-    """One way to the gateway's port 80; `status_port` is where the same way leads to its port 15021, 0 when it has none."""
+    """One address of the gateway's port 80; `status_port` is that of its port 15021, or 0."""
 
     way: str
     host: str
@@ -46,36 +46,35 @@ class Door:
 
 
 def check_way(way: str) -> str:
-    """`way`, or the URL that it is, tidied. Raises ClusterError for anything else."""
+    """`way`, or a URL without its trailing slash. Raises ClusterError for anything else."""
     if way in WAYS:
         return way
     if (parts := urllib.parse.urlsplit(way)).scheme in {"http", "https"} and parts.hostname:
         return way.rstrip("/")
     raise ClusterError(
-        f"{way!r} is no way to an ingress gateway.", why=f"there are {', '.join(WAYS)}, or a URL", next="meshcourse up ... --ingress auto"
+        f"--ingress cannot be {way!r}.", why=f"it is one of {', '.join(WAYS)}, or a URL", next="meshcourse up ... --ingress auto"
     )
 
 
 def find(
     way: str, service: Mapping[str, Any] | None, nodes: Iterable[Mapping[str, Any]], api_url: str, *, answers: Callable[[Door], bool]
 ) -> Door | None:
-    """The first door of `way` that `answers`; None means that a port must be forwarded. Raises ClusterError when `way` leads nowhere."""
+    """The first address for `way` that `answers`; None: a port must be forwarded. Raises ClusterError when `way` does not work."""
     tried = []
     for door in doors(service or {}, nodes, api_url, way) if way != PORT_FORWARD else ():
         if answers(door):
             return door
         tried.append(door.url)
     if way in {LOAD_BALANCER, NODE_PORT}:
-        why = (
-            f"nothing answers at {', '.join(tried)}" if tried else f"the Service {NAMESPACE}/{SERVICE} has none" if service else "no Istio"
-        )
+        has_none = f"the Service {settings.ISTIO_NAMESPACE}/{settings.INGRESS_GATEWAY} has none" if service else "Istio is not installed"
+        why = f"nothing answers at {', '.join(tried)}" if tried else has_none
         next_step = "meshcourse up ... --ingress port-forward    # works wherever kubectl works"
         raise ClusterError(f"The ingress gateway cannot be reached by {way}.", why=why, next=next_step)
     return None
 
 
 def doors(service: Mapping[str, Any], nodes: Iterable[Mapping[str, Any]], api_url: str, way: str = AUTO) -> Iterator[Door]:
-    """Every door that the Service promises, the most direct first."""
+    """Every address that the Service offers, the most direct first."""
     ports = {port["port"]: port for port in service.get("spec", {}).get("ports", ())}
     if _HTTP not in ports:
         return
@@ -106,7 +105,7 @@ def is_loopback(url: str) -> bool:
 
 
 def answers(door: Door, timeout: float = 2.0) -> bool:
-    """Whether a gateway listens behind `door`: its status port says ready or, without one, something takes connections."""
+    """Whether a gateway listens there: its status port answers ready or, without one, the port takes connections."""
     if not door.status_port:
         try:
             with socket.create_connection((door.host, door.port), timeout):

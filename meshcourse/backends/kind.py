@@ -21,12 +21,11 @@ from typing import Any, Final
 
 import yaml
 
-from meshcourse import cluster
 from meshcourse.backends import compatibility, containers, ingress, kind_failures, kind_images, kind_nodes, kind_registry, programs, records
 from meshcourse.backends.backend import Component, Report, Status
 from meshcourse.backends.containers import Engine
 from meshcourse.backends.records import Record
-from meshcourse.cluster import clusters
+from meshcourse.cluster import clusters, manifests
 from meshcourse.core import paths, settings
 from meshcourse.core.errors import ClusterError, MeshcourseError, MissingPrerequisite
 from meshcourse.engine import binaries, releases
@@ -35,8 +34,6 @@ from meshcourse.imagemaking import made
 
 CONFIG: Final = "kind-config.yaml"
 READY_WITHIN: Final = "180s"
-POLICIES: Final = Path(cluster.__file__).parent
-"""Where the API server's policies lie that an embedded cluster has too."""
 _LIMIT: Final = 1200.0
 _OLDEST: Final = tuple(map(int, KIND.version.removeprefix("v").split(".")[:2]))
 _RESTARTS_WITHIN: Final = 180.0
@@ -176,7 +173,7 @@ class Kind:
     def settle(self) -> None:
         """Give the ingress gateway the NodePorts that are mapped to this machine; without a gateway nothing. Raises ClusterError."""
         kubectl, environment = programs.kubectl(), {"KUBECONFIG": str(self.kubeconfig())}
-        service = ["--namespace", ingress.NAMESPACE, "service", ingress.SERVICE]
+        service = ["--namespace", settings.ISTIO_NAMESPACE, "service", settings.INGRESS_GATEWAY]
         found = programs.run([kubectl, "get", *service, "--ignore-not-found", "-o", "json"], environment)
         if found.strip() and (patch := node_ports(json.loads(found))):
             programs.run([kubectl, "patch", *service, "--type=strategic", f"--patch={json.dumps(patch)}"], environment)
@@ -251,10 +248,9 @@ class Kind:
         """
         if pair.kubernetes != made.KUBERNETES:
             return
-        files = [POLICIES / "addons" / "ingress-node-port.yaml"]
-        files += [POLICIES / "adaptations" / "upstream-envoy.yaml"] if images == settings.MADE else []
-        for file in files:
-            programs.run([programs.kubectl(), "apply", "--filename", file], {"KUBECONFIG": str(self.kubeconfig())})
+        file = paths.cluster(self.name) / "policies.yaml"
+        file.write_text(yaml.safe_dump_all(policies(images)), encoding="utf-8")
+        programs.run([programs.kubectl(), "apply", "--filename", file], {"KUBECONFIG": str(self.kubeconfig())})
 
     def _nodes(self) -> tuple[Component, ...]:
         """The nodes' containers, as the engine shows them; none when it does not answer."""
@@ -264,6 +260,13 @@ class Kind:
         except MissingPrerequisite:
             return ()
         return tuple(Component(node.name, node.state, 0, record.started) for node in nodes)
+
+
+def policies(images: str) -> list[dict[str, Any]]:
+    """The API server's policies for a cluster with these images: the gateway's NodePorts, and with made ones what upstream Envoy needs."""
+    values = {"INGRESS_NODE_PORT": str(settings.INGRESS_NODE_PORT), "HTTPS_NODE_PORT": str(settings.HTTPS_NODE_PORT)}
+    ports = [each for each in manifests.read("addons", values) if "AdmissionPolicy" in each["kind"]]
+    return [*ports, *(manifests.read("adaptations", values) if images == settings.MADE else [])]
 
 
 def program(report: Report) -> Path:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Final
 
+_NOISE: Final = re.compile(r"[IW]\d{4} |\s|[\w./@-]+\.(?:\(\*\w+\)\.)?\w+$")
+"""kubeadm's own log and Go's stacks, which kind prints after its error."""
 _LINES: Final = 14
 """So many lines of a long story are shown; the whole is in the container's log."""
 _SIGNS: Final[Sequence[tuple[str, str]]] = (
@@ -19,6 +22,7 @@ _SIGNS: Final[Sequence[tuple[str, str]]] = (
         "unable to apply caps",
         "this machine may not give containers every capability, and kind asks for all    # docs/kind.md says what helps",
     ),
+    ("context deadline exceeded", "uptime    # is the machine busy with something else? then the same again"),
     ("failed to init node with kubeadm", "docker info    # 8 GB of memory? cgroups v2 for Kubernetes 1.35 and newer?"),
     ("timed out waiting", "kubectl get pods -A    # with the kubeconfig of `kind get kubeconfig`"),
 )
@@ -37,5 +41,5 @@ def reason(words: str) -> str:
     """
     lines = words.strip().splitlines()
     first = next((number for number, line in enumerate(lines) if line.lstrip(" ✗").startswith("ERROR:")), 0)
-    kept = lines[first:]
+    kept = [lines[first], *(line for line in lines[first + 1 :] if line and not _NOISE.match(line))] if lines else []
     return "\n".join(kept if len(kept) <= _LINES else [kept[0], "...", *kept[2 - _LINES :]])

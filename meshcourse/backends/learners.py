@@ -1,6 +1,6 @@
-"""Several learners on one cluster: a name that namespaces begin with, and a port of the shared ingress gateway that nobody else has.
+"""Several learners on one cluster: each has a name, with which their namespaces begin, and a port of the shared ingress gateway.
 
-What holds everybody to their own port is learners.yaml, which an administrator applies; lab.chapter tries it before anything is made.
+The policies in learners.yaml, which an administrator applies, hold each learner to their own port; lab.chapter tests them first.
 """
 
 from __future__ import annotations
@@ -34,19 +34,29 @@ def check_name(learner: str) -> str:
 
 
 def check_way(way: str) -> None:
-    """Whether a learner's own port can be reached by `way`. Raises ClusterError: a Service leads to everybody's ports only."""
+    """Raise ClusterError for a `way` that cannot reach a learner's own port: the Service has only the shared ports."""
     if way in {ingress.LOAD_BALANCER, ingress.NODE_PORT}:
         raise ClusterError(
             f"A learner's own port cannot be reached by {way}.",
-            why=f"the Service {ingress.NAMESPACE}/{ingress.SERVICE} does not have it; it is open in the gateway's pod",
+            why=f"the Service {settings.ISTIO_NAMESPACE}/{settings.INGRESS_GATEWAY} does not have it; it is open in the gateway's pod",
             next="meshcourse up ... --ingress port-forward    # or --ingress URL, where an administrator has opened it",
         )
 
 
-def choose(learner: str, namespaces: Iterable[Mapping[str, Any]]) -> int:
-    """A port for a learner who is new to the cluster. Raises ClusterError when somebody there has that name.
+def check_cluster(resources: Iterable[str], version: str) -> None:
+    """Whether a cluster that serves these `resources` of admissionregistration.k8s.io/v1 can be shared. Raises ClusterError."""
+    if "mutatingadmissionpolicies" not in resources:
+        raise ClusterError(
+            "This cluster cannot be shared by learners: that needs Kubernetes 1.36 or newer.",
+            why=f"it has {version}, which does not serve the policies of {FILE.name}: nothing would hold learners to their own ports",
+            next="meshcourse up ... without --learner    # for one person at a time, who can do every chapter",
+        )
 
-    It is found from the name, so that it is mostly the same the next time; lab.chapter looks once more whether it is nobody else's.
+
+def choose(learner: str, namespaces: Iterable[Mapping[str, Any]]) -> int:
+    """A port for a learner who is new to the cluster. Raises ClusterError when a learner there has that name.
+
+    It is computed from the name, so that it is usually the same the next time; lab.chapter checks again that no other learner has it.
     """
     labels = [each["metadata"].get("labels") or {} for each in namespaces]
     if any(each.get(settings.LEARNER_LABEL) == learner for each in labels):

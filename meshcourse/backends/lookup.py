@@ -1,4 +1,4 @@
-"""Which backend a cluster's name stands for."""
+"""Find the backend of a cluster by its name."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ def find(name: str = settings.DEFAULT_CLUSTER) -> Backend:
 
 
 def running() -> tuple[Backend, ...]:
-    """Every cluster of this user that runs or is in use; the own ones last, since one of the others may be in one of them."""
+    """Every cluster of this user that runs or is in use. Embedded ones come last: an existing cluster may be one of them."""
     return (*(find(record.name) for record in records.every()), *embedded.running())
 
 
 def runs(name: str) -> bool:
-    """Whether the cluster `name` can be used as it is."""
+    """Whether the cluster `name` can be used without starting it."""
     return any(each.name == name and not (isinstance(each, Kind) and each.stopped()) for each in running())

@@ -1,6 +1,6 @@
-"""kubectl and istioctl: where they are, the PATH that has them, and running one.
+"""Find kubectl and istioctl, build a PATH that has them, and run programs.
 
-The engine's programs and those of the Python packages come first, then whatever is on PATH: macOS has only these.
+The engine's programs and those of the Python packages come first, then what is on PATH: macOS has only the latter.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def _first(name: str, own: Callable[[], Path], next_step: str) -> Path:
     except EngineError:
         found = shutil.which(name)
     if found is None:
-        raise MissingPrerequisite(f"{name} is not on this machine.", why="every chapter types it", next=next_step)
+        raise MissingPrerequisite(f"{name} is not on this machine.", why="every chapter uses it", next=next_step)
     return Path(found)
 
 
@@ -43,12 +43,12 @@ def search_path(given: str, *, fetched: str = "") -> str:
     return os.pathsep.join(dict.fromkeys(folder for folder in folders if folder))
 
 
-def run(words: Sequence[str | Path], environment: Mapping[str, str], *, timeout: float = 300.0) -> str:
-    """What `words` prints; `environment` is laid over this process's own. Raises ClusterError with its words when it fails."""
-    command = " ".join(str(word) for word in (Path(words[0]).name, *words[1:]))
+def run(argv: Sequence[str | Path], environment: Mapping[str, str], *, timeout: float = 300.0) -> str:
+    """Run a program and return its stdout; `environment` is added to this process's own. Raises ClusterError with its error output."""
+    command = " ".join(str(word) for word in (Path(argv[0]).name, *argv[1:]))
     try:
         done = subprocess.run(
-            words,
+            argv,
             env={**os.environ, **environment},
             stdin=subprocess.DEVNULL,
             capture_output=True,

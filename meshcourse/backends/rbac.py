@@ -1,6 +1,6 @@
-"""May this kubeconfig do what the course does? Asked of the API server itself, right by right, before anything is touched.
+"""Ask the API server, right by right, whether a kubeconfig may do what the course does, before anything is changed.
 
-The list is rbac.yaml, two roles that can be applied as they stand; docs/existing.md shows them, and a test keeps the two the same.
+The list is rbac.yaml: two roles that can be applied unchanged; docs/existing.md shows them, and a test keeps the two the same.
 """
 
 from __future__ import annotations
@@ -12,17 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import urllib3
 import yaml
-from kubernetes import client
-from kubernetes.client.exceptions import ApiException
 
-from meshcourse.core.errors import ClusterError, KubernetesError
+from meshcourse.core.errors import ClusterError
+from meshcourse.kube import resources
+from meshcourse.kube.connection import Connection
 
 FILE: Final = Path(__file__).with_name("rbac.yaml")
 PATIENCE: Final = 15.0
 AT_ONCE: Final = 8
-"""Questions under way at a time: a far API server takes its time for each."""
+"""How many questions are asked at a time: a remote API server needs time for each."""
 
 
 @dataclass(frozen=True, order=True)
@@ -48,11 +47,11 @@ class Right:
 
 
 ADMINISTRATOR: Final = Right("*", "*", "*")
-"""What installing Istio takes: it makes roles, webhooks and kinds for the whole cluster."""
+"""What installing Istio needs: it makes roles, webhooks and kinds for the whole cluster."""
 
 
 def needed(path: Path = FILE) -> tuple[Right, ...]:
-    """Every right of the roles in `path`, in their order."""
+    """Every right in the roles of `path`, in the file's order."""
     roles = list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
     return tuple(
         Right(*each, role["metadata"].get("namespace", ""))
@@ -62,29 +61,17 @@ def needed(path: Path = FILE) -> tuple[Right, ...]:
     )
 
 
-def missing(api: client.ApiClient, asked: Iterable[Right]) -> tuple[Right, ...]:
-    """Those of `asked` that the API server would refuse. Raises KubernetesError when it does not answer at all."""
-    reviews = client.AuthorizationV1Api(api)
+def missing(connection: Connection, asked: Iterable[Right]) -> tuple[Right, ...]:
+    """Those of `asked` that the API server would refuse. Raises KubernetesError when it does not say."""
+    review = connection.authorization().create_self_subject_access_review
 
     def refused(right: Right) -> bool:
-        body: Any = right.review()  # the client takes plain JSON as well
-        answer: Any = reviews.create_self_subject_access_review(body, _request_timeout=PATIENCE)
+        answer = resources.ask(review, right.review(), refusal="The API server does not say what you may do.", _request_timeout=PATIENCE)
         return not answer.status.allowed
 
     asked = tuple(asked)
-    try:
-        with ThreadPoolExecutor(AT_ONCE) as several:
-            return tuple(right for right, is_refused in zip(asked, several.map(refused, asked), strict=True) if is_refused)
-    except ApiException as error:
-        status = {"status": "Failure", "code": int(error.status or 0), "reason": str(error.reason)}
-        why = f"{error.status} {error.reason}"
-        raise KubernetesError(
-            "The API server does not say what you may do.", why=why, next="kubectl auth can-i --list", status=status
-        ) from error
-    except (OSError, urllib3.exceptions.HTTPError) as error:
-        raise KubernetesError(
-            "The cluster does not answer.", why=str(error), next="kubectl version    # with the same kubeconfig"
-        ) from error
+    with ThreadPoolExecutor(AT_ONCE) as several:
+        return tuple(right for right, is_refused in zip(asked, several.map(refused, asked), strict=True) if is_refused)
 
 
 def lacking(found: Iterable[Right], *, who: str) -> ClusterError:
@@ -94,7 +81,7 @@ def lacking(found: Iterable[Right], *, who: str) -> ClusterError:
         verbs.setdefault(right.where, []).append(right.verb)
     lines = [f"{', '.join(names)}: {resource}" for resource, names in verbs.items()]
     return ClusterError(
-        f"{who} may not do all that the course does.",
+        f"{who} is not allowed to do everything that the course does.",
         why="\n  ".join(["these rights are missing:", *lines]),
-        next=f"kubectl apply -f {FILE}    # for an administrator, who then binds both roles to you, as the file says",
+        next=f"kubectl apply -f {FILE}    # an administrator does that, and binds both roles to you, as the file says",
     )

@@ -1,4 +1,4 @@
-"""Whether this machine can run a backend: what it has, what it lacks, and the command that mends each."""
+"""Whether this machine can run a backend: what it has, what it lacks, and the command that fixes each."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PACKAGED: Final = {"Envoy": binaries.envoy, "kubectl": binaries.kubectl, "nginx
 
 
 def checks() -> tuple[Check, ...]:
-    """Every line, in the order in which what is missing should be mended."""
+    """Every check, in the order in which to fix what is missing."""
     return (*machine(), *programs())
 
 
@@ -54,5 +54,5 @@ def _engine() -> Check:
     try:
         go = toolchain.find()
     except MeshcourseError as error:
-        return Check("engine", ok=False, found="not built, and it cannot be", why=error.why, fix=error.next)
+        return Check("engine", ok=False, found="not built, and this machine cannot build it", why=error.why, fix=error.next)
     return Check("engine", ok=True, found=f"not built yet; `meshcourse up` builds it with {go}", why="", fix="")

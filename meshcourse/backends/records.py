@@ -1,6 +1,6 @@
-"""Which backend a cluster's name stands for, and what that backend must remember between two commands.
+"""What a backend must remember about a cluster between two commands, the backend itself included.
 
-A name without a record is an embedded cluster: that backend needs no memory but its lock.
+A name without a record is an embedded cluster: that backend needs only its lock.
 """
 
 from __future__ import annotations
@@ -8,14 +8,13 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import meshcourse
-from meshcourse.core import paths, settings
+from meshcourse.core import files, paths, settings
 from meshcourse.core.errors import ClusterError
 
 EXISTING: Final = "existing"
@@ -24,11 +23,11 @@ KIND: Final = "kind"
 
 @dataclass(frozen=True)
 class Record:
-    """One named cluster. `started` is Unix time in seconds; `version` the package's that wrote it; `owner` marks what is made there.
+    """One named cluster. `started` is Unix time in seconds; `version` that of the package; `owner` the label's value on what is made there.
 
-    `learner` is whom of several it is for, and `gateway_port` that learner's port of the ingress gateway; 80 is everybody's.
+    `learner` is the learner's name in a shared cluster, and `gateway_port` that learner's port of the ingress gateway; 80 is shared.
     `source` and `context` say where an existing cluster's kubeconfig came from; `kubernetes` and `istio` which versions a kind cluster
-    was asked for; `istioctl` is the program fetched for it; empty means not said.
+    was asked for; `istioctl` is the program fetched for it; empty means not given.
     `images` is "made" when a kind cluster's images were made here, and empty for public ones.
     """
 
@@ -61,7 +60,7 @@ class Record:
 
 
 def find(name: str) -> Record | None:
-    """The record of `name`, or None. Raises ClusterError when it cannot be understood."""
+    """The record of `name`, or None. Raises ClusterError when it cannot be read."""
     path = _path(name)
     try:
         return Record(**json.loads(path.read_text(encoding="utf-8")))
@@ -69,7 +68,9 @@ def find(name: str) -> Record | None:
         return None
     except (OSError, ValueError, TypeError) as error:
         raise ClusterError(
-            f"The record of cluster {name} cannot be read.", why=f"{path}: {error}", next=f"rm {path}    # forgets the cluster, no more"
+            f"The record of cluster {name} cannot be read.",
+            why=f"{path}: {error}",
+            next=f"rm {path}    # the cluster itself stays",
         ) from error
 
 
@@ -80,22 +81,15 @@ def every() -> tuple[Record, ...]:
 
 
 def write(record: Record) -> Record:
-    """Keep `record`, whole or not at all; returns it. Raises ClusterError when the folder cannot be written."""
+    """Keep `record` and return it. Raises ClusterError when the folder cannot be written."""
     path = _path(record.name)
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        write_private(path.with_suffix(".new"), json.dumps(dataclasses.asdict(record), indent=1) + "\n")
-        path.with_suffix(".new").replace(path)
+        files.replace(path, json.dumps(dataclasses.asdict(record), indent=1) + "\n")
     except OSError as error:
         why = f"The cluster's folder {path.parent} cannot be written."
         raise ClusterError(why, why=str(error), next="df -h; MESHCOURSE_STATE names another folder") from error
     return record
-
-
-def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner may read, from its first byte on."""
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-        file.write(text)
 
 
 def forget(record: Record) -> None:

@@ -1,4 +1,4 @@
-"""How commands print: tables that a terminal's width fits, plain lines for a pipe, errors in three parts."""
+"""How commands print: tables that fit the terminal, plain lines for a pipe, errors in three parts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ console = Console(highlight=False)
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print a table on stdout, its headings left out when all are empty; into a pipe, at its full width."""
+    """Print a table on stdout, without headings when all are empty; into a pipe at full width."""
     made = Table(box=box.SIMPLE_HEAD if any(headings) else None, show_header=any(headings), pad_edge=False)
     for heading in headings:
         made.add_column(heading, overflow="fold")
@@ -30,7 +30,7 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
 
 def show_error(error: MeshcourseError) -> None:
-    """Print an error's three parts on stderr. Lines are not wrapped: what to type next must survive copying."""
+    """Print an error's three parts on stderr. Lines are not wrapped, so that the next command can be copied."""
     out = progress.console
     out.print(f"[bold red]✘[/bold red] [bold]{escape(error.what)}[/bold]", soft_wrap=True)
     for label, text in (("Why: ", error.why), ("Next:", as_typed_here(error.next))):
@@ -39,15 +39,15 @@ def show_error(error: MeshcourseError) -> None:
 
 
 def as_typed_here(command: str) -> str:
-    """`command` as this person can type it: `make` says by MESHCOURSE_COMMAND where it keeps a meshcourse that is not on their PATH."""
+    """`command` as this person can type it: `make` sets MESHCOURSE_COMMAND to a meshcourse that is not on PATH."""
     command, found = completed(command, sys.argv[1:]), os.environ.get("MESHCOURSE_COMMAND", "")
     return f"{found}{command.removeprefix('meshcourse')}" if found and command.startswith("meshcourse ") else command
 
 
 def completed(command: str, typed: Sequence[str]) -> str:
-    """`meshcourse up ... --istio demo` with what was `typed` for its dots, but for options that it sets itself.
+    """`meshcourse up ... --istio demo` with the dots replaced by what was `typed`, without options that it sets itself.
 
-    Of another command than its own only the cluster's name is taken over.
+    When another command was typed, only the cluster's name is kept.
     """
     head, dots, rest = command.partition(" ... ")
     if not dots or len(head.split()) > 2:  # noqa: PLR2004 - `meshcourse up`; other dots stand in a comment

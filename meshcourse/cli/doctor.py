@@ -1,4 +1,4 @@
-"""`meshcourse doctor`: what this machine has and lacks, line by line, with the command that mends each."""
+"""`meshcourse doctor`: what this machine has and lacks, line by line, with the command that fixes each."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from meshcourse.core.errors import MissingPrerequisite
 
 
 def doctor(
-    backend: Annotated[BackendName, typer.Option("--backend", help="For which kind of cluster.")] = BackendName.EMBEDDED,
+    backend: Annotated[BackendName, typer.Option("--backend", help="The kind of cluster to check for.")] = BackendName.EMBEDDED,
 ) -> None:
-    """Show what this machine has and lacks, and the exact command that brings what is missing.
+    """Show what this machine has and lacks, and the exact command that installs what is missing.
 
     \b
     meshcourse doctor
@@ -35,7 +35,7 @@ def doctor(
 
 
 def checked() -> None:
-    """Raise MissingPrerequisite for the first thing that this machine lacks; the engine is not looked at, `up` builds it."""
+    """Raise MissingPrerequisite for the first thing that this machine lacks; the engine is not checked, since `up` builds it."""
     from meshcourse.backends import readiness
 
     for each in readiness.machine():

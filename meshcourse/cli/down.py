@@ -14,12 +14,10 @@ if TYPE_CHECKING:
     from meshcourse.backends.backend import Backend
 
 
-def down(
-    name: Name = DEFAULT_NAME, every: Annotated[bool, typer.Option("--all", help="Every cluster of yours that runs.")] = False
-) -> None:
-    """Stop a cluster. Its pods and everything stored in it are gone; its logs and your notebooks stay.
+def down(name: Name = DEFAULT_NAME, every: Annotated[bool, typer.Option("--all", help="All of your running clusters.")] = False) -> None:
+    """Stop a cluster. Its pods and everything stored in it are deleted; its logs and your notebooks stay.
 
-    A cluster that `up --backend existing` uses runs on: what lessons made in it is taken away, and nothing else.
+    A cluster that `up --backend existing` uses keeps running: only what lessons made in it is removed.
 
     \b
     meshcourse down
@@ -37,7 +35,7 @@ def down(
         try:
             cluster.down(display.report)
             display.done(_ended(cluster))
-        except MeshcourseError as error:  # the others are stopped all the same
+        except MeshcourseError as error:  # the others are still stopped
             display.show_error(error)
             failed = True
     if not running:
@@ -49,4 +47,4 @@ def down(
 def _ended(cluster: Backend) -> str:
     from meshcourse.backends.existing import Existing
 
-    return f"cluster {cluster.name} is {'left as it was found' if isinstance(cluster, Existing) else 'stopped'}"
+    return f"cluster {cluster.name} is {'no longer in use, and as it was before' if isinstance(cluster, Existing) else 'stopped'}"

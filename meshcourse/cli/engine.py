@@ -1,4 +1,4 @@
-"""`meshcourse engine`: the upstream programs: which, where, building, packing, deleting old ones."""
+"""`meshcourse engine`: list, build and pack the upstream programs, and delete old ones."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from meshcourse.cli import display
 from meshcourse.core import settings
 
 app = typer.Typer(
-    help="""Build and find the upstream programs. They are Kubernetes, etcd, Istio, CoreDNS, fortio and go-httpbin.
+    help="""Build and find the upstream programs: Kubernetes, etcd, Istio, CoreDNS, fortio and go-httpbin.
 
     \b
-    meshcourse engine            which programs, which versions, where
+    meshcourse engine            list the programs, their versions and their folder
     meshcourse engine build      build them (about eight minutes on two cores)
-    meshcourse engine wheel      pack them, for machines without Go
-    meshcourse engine prune      delete those of older versions
+    meshcourse engine wheel      pack them for machines without Go
+    meshcourse engine prune      delete the programs of older versions
     """,
     invoke_without_command=True,
     rich_markup_mode=None,
@@ -34,14 +34,14 @@ def _default(context: typer.Context) -> None:
 
 @app.command()
 def status() -> None:
-    """Show each program, the version pinned in engine/go.mod, and whether it is there."""
+    """Show each program, the version pinned in engine/go.mod, and whether it has been built."""
     from meshcourse.engine import binaries
 
     home = binaries.home()
     absent = binaries.missing(home)
     versions = binaries.versions() | {"istio.io/istio": settings.ISTIO}  # its module has a date for a version
     rows = [(each.name, versions[each.module], each.module, "no" if each.name in absent else "yes") for each in binaries.PROGRAMS]
-    display.table(("program", "version", "Go module", "there"), rows)
+    display.table(("program", "version", "Go module", "built"), rows)
     display.console.print(f"{'Not built yet' if absent else 'Folder'}: {home}", soft_wrap=True)
     manifest = home / binaries.MANIFEST
     if manifest.is_file():
@@ -51,7 +51,7 @@ def status() -> None:
 
 @app.command()
 def build() -> None:
-    """Build the programs, unless they are there. Ctrl-C is safe: the next build goes on where this one stopped."""
+    """Build the programs, unless that is done. Ctrl-C is safe: the next build continues where this one stopped."""
     from meshcourse.engine import build as building
 
     display.done(f"the engine is in {building.ensure()}")
@@ -59,7 +59,7 @@ def build() -> None:
 
 @app.command()
 def wheel(folder: Annotated[Path, typer.Option("--out", help="Where to write the wheel.")] = Path("dist")) -> None:
-    """Pack the programs into a wheel, meshcourse-engine, which a classroom installs instead of building.
+    """Pack the programs into a wheel, meshcourse-engine: other machines install it instead of building.
 
     \b
     meshcourse engine wheel --out dist
@@ -77,7 +77,7 @@ def wheel(folder: Annotated[Path, typer.Option("--out", help="Where to write the
 
 @app.command()
 def prune() -> None:
-    """Delete programs of older versions of the package, and what stopped builds of them left."""
+    """Delete the programs of older versions of the package, and what their unfinished builds left."""
     from meshcourse.engine import build as building
 
     display.done(f"{building.prune() / 1e6:.0f} MB freed")

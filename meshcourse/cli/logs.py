@@ -1,4 +1,4 @@
-"""`meshcourse logs COMPONENT`: what a program of the control plane, or the node, has written."""
+"""`meshcourse logs COMPONENT`: the log of a control plane program or of the node."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from meshcourse.core import paths
 from meshcourse.core.errors import ClusterError
 
 LOOKS = 0.2
-"""Seconds between two looks for new lines."""
+"""Seconds between two checks for new lines."""
 
 
 def logs(
     component: Annotated[str, typer.Argument(help="etcd, kube-apiserver, kube-scheduler, kube-proxy, node, ...")],
     name: Name = DEFAULT_NAME,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what comes, until Ctrl-C.")] = False,
-    tail: Annotated[int, typer.Option(min=0, help="How many of the last lines.")] = 100,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Show new lines as they come, until Ctrl-C.")] = False,
+    tail: Annotated[int, typer.Option(min=0, help="How many lines to show, from the end.")] = 100,
 ) -> None:
-    """Show the log of a part of the cluster; for logs of pods there is `kubectl logs`.
+    """Show the log of a part of the cluster. For the logs of pods use `kubectl logs`.
 
     \b
     meshcourse logs kube-apiserver --tail 20
@@ -42,19 +42,21 @@ def logs(
 
 
 def find(folder: Path, component: str, cluster: str) -> Path:
-    """The log of `component` in `folder`. Raises ClusterError naming those that there are."""
+    """The log of `component` in `folder`. Raises ClusterError with the names of all logs."""
     known = sorted(path.stem for path in folder.glob("*.log"))
     if component in known:
         return folder / f"{component}.log"
     if not known:
         raise ClusterError(f'Cluster "{cluster}" has no logs.', why="It has never been started.", next=f"meshcourse up --name {cluster}")
     raise ClusterError(
-        f'There is no log of "{component}".', why=f"There are: {', '.join(known)}.", next=f"meshcourse logs {known[0]} --name {cluster}"
+        f'There is no log of "{component}".',
+        why=f"Logs: {', '.join(known)}.",
+        next=f"meshcourse logs {known[0]} --name {cluster}",
     )
 
 
 def lines(path: Path, *, tail: int, follow: bool) -> Iterator[str]:
-    """The last `tail` lines of a file, then, when following, new ones, also across a rotation."""
+    """The last `tail` lines of a file, and with `follow` the new ones, also after a rotation."""
     file = path.open(encoding="utf-8", errors="replace")
     try:
         yield from deque(file, maxlen=tail)

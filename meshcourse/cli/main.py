@@ -1,4 +1,4 @@
-"""`meshcourse`: the commands put together, and how an error looks in a terminal."""
+"""`meshcourse`: all commands, and how errors look in a terminal."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ A first session:
 
     meshcourse lab                    the notebooks, in JupyterLab
 
-    meshcourse progress               what you have passed, and which chapter is next
+    meshcourse progress               the exercises that you have passed, and the next chapter
 
-    eval "$(meshcourse env)"          kubectl and istioctl in this terminal
+    eval "$(meshcourse env)"          kubectl and istioctl for this terminal
 
-    meshcourse down                   stop it; nothing is left
+    meshcourse down                   stop the cluster; nothing is left behind
 """
 
 OF_DEV = ("jupytext", "nbval", "papermill")
 """What only `meshcourse notebooks` imports."""
 INTERRUPTED = 130
-"""What typer exits with after Ctrl-C, as shells do: 128 and the signal's number."""
+"""typer's exit code after Ctrl-C, as in shells: 128 plus the signal's number."""
 
 app = typer.Typer(help=HELP, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None, add_completion=False)
 
@@ -76,7 +76,7 @@ def main() -> None:
         sys.exit(1)
     except SystemExit as ended:
         if ended.code == INTERRUPTED:
-            report("stopped by Ctrl-C; the same command goes on from what is whole")
+            report("stopped by Ctrl-C; run the same command to continue")
         raise
 
 

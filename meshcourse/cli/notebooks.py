@@ -29,9 +29,9 @@ app = typer.Typer(
 
     \b
     meshcourse notebooks build [05_canary]
-    meshcourse notebooks check                 is every notebook what its source makes?
-    meshcourse notebooks run [05_canary]       execute them: solved and untouched
-    meshcourse notebooks site                  the executed ones as pages to read
+    meshcourse notebooks check                 compare them with their sources
+    meshcourse notebooks run [05_canary]       execute them, with solutions and without
+    meshcourse notebooks site                  make web pages of the executed ones
     """,
     invoke_without_command=True,
     rich_markup_mode=None,
@@ -46,7 +46,7 @@ def _default(context: typer.Context) -> None:
 
 @app.command()
 def build(names: Names = None) -> None:
-    """Write notebooks and pictures anew from their sources: all of them, or those named."""
+    """Write notebooks and pictures from their sources: all of them, or those named."""
     from meshcourse.authoring import notebooks as generator
     from meshcourse.authoring import pictures
 
@@ -59,7 +59,7 @@ def build(names: Names = None) -> None:
 
 @app.command()
 def check() -> None:
-    """Say which notebooks and pictures are not what their sources make; exit code 1 when there are any."""
+    """List notebooks and pictures that differ from their sources; exit code 1 when there are any."""
     from meshcourse.authoring import notebooks as generator
     from meshcourse.authoring import pictures
 
@@ -75,19 +75,19 @@ def check() -> None:
 def run(  # noqa: PLR0913, PLR0917 - each is an option
     names: Names = None,
     solutions: Annotated[bool, typer.Option("--solutions", help="Execute the solved copies.")] = False,
-    untouched: Annotated[bool, typer.Option("--untouched", help="Execute the learner's own.")] = False,
-    both: Annotated[bool, typer.Option("--both", help="Execute both; so does neither of the other two.")] = False,
-    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, max=8, help="Chapters at a time, each on a cluster of its own (1 GB).")] = 1,
-    parameter: Annotated[list[str] | None, typer.Option("-p", metavar="NAME=VALUE", help="backend, seconds (of load) or seed.")] = None,
-    name: Annotated[str | None, typer.Option("--name", help="Execute on this running cluster instead of new ones.")] = None,
-    compare: Annotated[bool, typer.Option(help="Execute solved copies once more by nbval and compare.")] = True,
+    untouched: Annotated[bool, typer.Option("--untouched", help="Execute the learner's copies.")] = False,
+    both: Annotated[bool, typer.Option("--both", help="Execute both (the default).")] = False,
+    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, max=8, help="Chapters at a time, each on its own cluster (1 GB).")] = 1,
+    parameter: Annotated[list[str] | None, typer.Option("-p", metavar="NAME=VALUE", help="backend=embedded, kind or existing.")] = None,
+    name: Annotated[str | None, typer.Option("--name", help="Use this running cluster instead of new ones.")] = None,
+    compare: Annotated[bool, typer.Option(help="Execute solved copies again with nbval and compare.")] = True,
     out: Annotated[Path, typer.Option("--out", help="Where the executed copies and the table of run times go.")] = Path("build/notebooks"),
 ) -> None:
-    """Execute chapters by papermill: every check must say what it should, and nothing may look wrong. New clusters are stopped at the end.
+    """Execute chapters with papermill: every check must give the expected result. New clusters are stopped at the end.
 
     \b
     meshcourse notebooks run --jobs 2
-    meshcourse notebooks run 05_canary --solutions -p seconds=4
+    meshcourse notebooks run 05_canary --solutions
     meshcourse notebooks run 5 --name my-mesh --no-compare
     """  # noqa: D301 - \\b tells click to keep the lines
     from meshcourse.authoring import notebooks as generator
@@ -114,7 +114,7 @@ def run(  # noqa: PLR0913, PLR0917 - each is an option
     wrong = [run for run in runs if run.complaints]
     if wrong:
         why = "\n".join(f"{run.stem} {run.variant.value}: {complaint}" for run in wrong for complaint in run.complaints)
-        raise CourseError("Not everything is as it should be.", why=why, next=f"look at {wrong[0].path}")
+        raise CourseError("Some chapters did not run as expected.", why=why, next=f"look at {wrong[0].path}")
 
 
 @app.command()
@@ -122,14 +122,14 @@ def site(
     executed: Annotated[Path, typer.Option("--executed", help="Where `run` left the solved copies.")] = Path("build/notebooks/solved"),
     out: Annotated[Path, typer.Option("--out", help="Where the site goes; emptied first.")] = Path("build/site"),
 ) -> None:
-    """Make pages to read without a cluster of the solved copies that `run` has executed, and check their links."""
+    """Make web pages of the solved copies that `run` has executed, and check their links."""
     from meshcourse.authoring import links
     from meshcourse.authoring import site as pages
 
     written = pages.build(executed.resolve(), _folder(), out.resolve())
     complaints = links.check(out.resolve())
     if complaints:
-        raise CourseError("The site's links are not whole.", why="; ".join(complaints), next="correct the sources that hold them")
+        raise CourseError("The site has broken links.", why="; ".join(complaints), next="correct the sources that hold them")
     display.done(f"{len(written)} pages, every link leads somewhere")
     typer.echo(written[0].as_uri())
 
@@ -144,12 +144,12 @@ def _say(run: Run) -> None:
 
 @contextlib.contextmanager
 def _places(state: str, jobs: int, name: str | None, parameters: Mapping[str, str]) -> Iterator[Sequence[Place]]:
-    """Where to execute. New clusters keep their state in a folder of the run's own, so no other cluster is in their way."""
+    """The clusters to run on. New ones keep their state in a temporary folder, apart from your other clusters."""
     from meshcourse.authoring import clusters
 
     existing = parameters.get("backend") == "existing"
     if (name or existing) and jobs > 1:
-        raise CourseError("One cluster cannot take two chapters at a time.", why="they share its gateway", next="leave --jobs out")
+        raise CourseError("One cluster cannot run two chapters at a time.", why="they share its gateway", next="leave out --jobs")
     if name or existing:
         yield [clusters.existing() if existing else clusters.running(str(name))]
         return
@@ -165,9 +165,9 @@ def _parameters(given: Sequence[str]) -> dict[str, str]:
     unknown = sorted(set(pairs) - set(parameters.NAMES))
     if unknown or not all(pairs.values()):
         raise CourseError(
-            f"-p {' -p '.join(given)} makes no sense.",
-            why=f"the parameters are {', '.join(parameters.NAMES)}",
-            next="meshcourse notebooks run -p seconds=4 -p seed=1",
+            f"-p {' -p '.join(given)} cannot be used.",
+            why=f"the only parameter is {', '.join(parameters.NAMES)}",
+            next="meshcourse notebooks run -p backend=existing",
         )
     return pairs
 

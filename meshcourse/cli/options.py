@@ -1,4 +1,4 @@
-"""Options that several commands share, spelled once."""
+"""Options that several commands share."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DEFAULT_NAME = settings.DEFAULT_CLUSTER
 
 
 def named(name: str) -> str:
-    """The option for the cluster `name`, to be put behind a command; nothing for the one that is meant unasked."""
+    """The option `--name NAME` to add to a command; empty for the default cluster."""
     return "" if name == DEFAULT_NAME else f" --name {name}"
 
 

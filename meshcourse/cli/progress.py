@@ -1,4 +1,4 @@
-"""`meshcourse progress`: which exercises have passed, what is next, and beginning again."""
+"""`meshcourse progress`: show which exercises have passed and what is next, or start again."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from meshcourse.course.progress import Overview, Row
 
 What = Annotated[list[str] | None, typer.Argument(metavar="[CHAPTER|EXERCISE]...", help="Only these, such as 5, 05-canary or 5.1.")]
-Reset = Annotated[bool, typer.Option("--reset", help="Forget that these passed; everything when none is named. Asks first.")]
+Reset = Annotated[bool, typer.Option("--reset", help="Forget that these passed, or everything if none is named. Asks first.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -84,6 +84,6 @@ def _reset(record: Record, chosen: list[tuple[Row, str]], *, yes: bool) -> None:
         return
     what = ", ".join(sorted(gone)) or "which chapters were opened"
     if not yes and not typer.confirm(f"Forget {what}?"):
-        raise CourseError("Nothing has been forgotten.", next="meshcourse progress ... --yes    # does not ask")
+        raise CourseError("Nothing has been forgotten.", next="meshcourse progress ... --yes    # to do it without the question")
     passed.forget(gone, chapters)
     display.done(f"forgotten: {what}")

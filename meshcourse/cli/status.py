@@ -14,25 +14,26 @@ from meshcourse.cli.options import DEFAULT_NAME, Name
 
 if TYPE_CHECKING:
     from meshcourse.backends.backend import Backend, Status
+    from meshcourse.kube.connection import Connection
     from meshcourse.mesh.install.installation import Installation
 
 
 _IMAGES = {
     "table": "the table (meshcourse images)",
-    "registry": "pulled from registries; offline, the table",
-    "istio": "pulled from registries; offline, the table, but not its Istio",
+    "registry": "pulled from registries; without a network, the table",
+    "istio": "pulled from registries; without a network, the table, but not for Istio",
 }
 
 
 class Output(enum.StrEnum):
-    """How a status is written."""
+    """The output format."""
 
     TABLE = "table"
     JSON = "json"
 
 
 def status(
-    name: Name = DEFAULT_NAME, output: Annotated[Output, typer.Option("--output", "-o", help="For people or for programs.")] = Output.TABLE
+    name: Name = DEFAULT_NAME, output: Annotated[Output, typer.Option("--output", "-o", help="Output format.")] = Output.TABLE
 ) -> None:
     """Show components, node, Istio and URLs.
 
@@ -52,7 +53,7 @@ def status(
 
 
 def _inside(cluster: Backend) -> dict[str, Any]:
-    """The nodes and Istio, as the API server tells them; `error` when it does not answer."""
+    """The nodes and Istio, from the API server; `error` when it does not answer."""
     from meshcourse.core.errors import MeshcourseError
     from meshcourse.kube import resources
     from meshcourse.kube.connection import Connection
@@ -63,12 +64,23 @@ def _inside(cluster: Backend) -> dict[str, Any]:
         nodes = resources.read(connection.core().list_node)
         istio = installation.status(connection)
     except MeshcourseError as error:
-        return {"nodes": {}, "istio": None, "error": str(error)}
+        return {"nodes": {}, "istio": None, "rejected": (), "error": str(error)}
     ready = {
         node.metadata.name: next((each.status == "True" for each in node.status.conditions or () if each.type == "Ready"), False)
         for node in (nodes.items if nodes else ())
     }
-    return {"nodes": ready, "istio": _istio(istio) if istio else None, "error": ""}
+    return {"nodes": ready, "istio": _istio(istio) if istio else None, "rejected": _rejected(connection) if istio else (), "error": ""}
+
+
+def _rejected(connection: Connection) -> tuple[str, ...]:
+    """What Envoys refuse of what istiod sends them; a sentence too when istiod cannot be asked."""
+    from meshcourse.core.errors import MeshcourseError
+    from meshcourse.mesh import istiod
+
+    try:
+        return istiod.rejecting(connection)
+    except MeshcourseError as error:
+        return (f"whether an Envoy rejects its configuration cannot be told: {error.what}",)
 
 
 def _istio(found: Installation) -> dict[str, Any]:
@@ -105,6 +117,8 @@ def _show(found: Status, inside: dict[str, Any]) -> None:
             ("Service", "port", "on this machine"),
             [(each.service, each.name, f"{each.url} does not lead here: {each.why}" if each.why else each.url) for each in found.ports],
         )
+    for sentence in inside["rejected"]:
+        display.console.print(f"! {sentence}", markup=False)
     if inside["error"]:
         display.console.print(f"The API server does not answer: {inside['error']}", markup=False)
 

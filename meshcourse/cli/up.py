@@ -1,4 +1,4 @@
-"""`meshcourse up`: from nothing to a cluster with Istio, or a cluster of somebody else's made ready for lessons."""
+"""`meshcourse up`: start a cluster with Istio, or prepare an existing cluster for lessons."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 NO_ISTIO = "none"
 
 
-Kind = Annotated[BackendName | None, typer.Option("--backend", help="Kind of cluster; embedded unless this name has another.")]
+Kind = Annotated[BackendName | None, typer.Option("--backend", help="Kind of cluster; embedded if the name is new.")]
 Profile = Annotated[str | None, typer.Option("--istio", metavar="PROFILE", help="Profile to install: demo, default, ... or none.")]
 ApiPort = Annotated[int, typer.Option(min=0, max=65535, help="embedded: port of the Kubernetes API on 127.0.0.1; 0 takes any free one.")]
 IngressPort = Annotated[
@@ -34,10 +34,10 @@ Images = Annotated[
 Egress = Annotated[
     bool, typer.Option("--egress", help="embedded: let pods reach addresses outside the cluster, by this machine's network.")
 ]
-Kubeconfig = Annotated[str, typer.Option(metavar="FILE", help="existing: whose cluster (else KUBECONFIG, else ~/.kube/config).")]
-Context = Annotated[str, typer.Option(metavar="NAME", help="existing: which context of it (else its current one).")]
+Kubeconfig = Annotated[str, typer.Option(metavar="FILE", help="existing: the kubeconfig (otherwise KUBECONFIG, otherwise ~/.kube/config).")]
+Context = Annotated[str, typer.Option(metavar="NAME", help="existing: the context in it (otherwise its current one).")]
 Ingress = Annotated[str, typer.Option(metavar="WAY", help="existing: auto, load-balancer, node-port, port-forward, or a URL.")]
-Learner = Annotated[str, typer.Option(metavar="NAME", help="existing: one of several who share it; namespaces become NAME-...")]
+Learner = Annotated[str, typer.Option(metavar="NAME", help="existing: your name in a shared cluster; namespaces become NAME-...")]
 Kubernetes = Annotated[str, typer.Option("--k8s", metavar="VERSION", help="kind: 1.36, 1.28 or 1.23.")]
 IstioVersion = Annotated[str, typer.Option(metavar="VERSION", help="kind: 1.31, 1.18.2, 1.13.1, ...; existing: the istioctl to fetch.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="existing: do not ask.")]
@@ -61,19 +61,19 @@ def up(  # noqa: PLR0913, PLR0917 - each is an option
 ) -> None:
     """Start a cluster and install Istio in it. Builds the upstream programs first, once (about eight minutes).
 
-    With `--backend existing` nothing is started: lessons then use a cluster that you have, and Istio is installed only if you say --istio.
+    With `--backend existing` nothing is started: lessons use a cluster that you have, and Istio is installed only with --istio.
 
     \b
     meshcourse up                                   Istio's demo profile
     meshcourse up --istio none                      no Istio: chapter 2 installs it by hand
     meshcourse up --name two --ingress-port 0       a second cluster beside the first
-    meshcourse up --images registry                 pods with any image: it is pulled, as a kubelet would
+    meshcourse up --images registry                 any image: it is pulled, as a kubelet does
     meshcourse up --egress                          pods may call what this machine can call (TCP and DNS)
-    meshcourse up --images istio                    and Istio's own pilot and proxyv2, with the metrics of its own Envoy
+    meshcourse up --images istio                    Istio's own images too, with the metrics of its Envoy
     meshcourse up --backend kind --k8s 1.28         a kind cluster (Docker or Podman), with the Istio that goes with it
     meshcourse up --backend kind --images made      with images made on this machine: no public registry is asked
     meshcourse up --name team --backend existing --kubeconfig ~/.kube/config --context team
-    meshcourse up --name ada --backend existing --kubeconfig FILE --learner ada       one of thirty on one cluster
+    meshcourse up --name ada --backend existing --kubeconfig FILE --learner ada       a learner in a shared cluster
     """  # noqa: D301 - \\b tells click to keep the lines
     from meshcourse.authoring import course_images
     from meshcourse.backends import compatibility, lookup, records
@@ -112,7 +112,7 @@ def up(  # noqa: PLR0913, PLR0917 - each is an option
 
 
 def _backend(name: str, asked: BackendName | None) -> BackendName:
-    """The backend to use: what the name stands for already, else what is asked for. Raises ClusterError when the two differ."""
+    """The backend to use: the one of the cluster with this name, or the one asked for. Raises ClusterError when the two differ."""
     from meshcourse.backends import records
     from meshcourse.cluster import clusters
 
@@ -127,26 +127,26 @@ def _backend(name: str, asked: BackendName | None) -> BackendName:
 
 
 def _check_learner(learner: str, wanted: BackendName, profile: str) -> None:
-    """Whether there can be learners beside this one. Raises ClusterError."""
+    """Raise ClusterError when --learner makes no sense."""
     from meshcourse.backends import learners
 
     learners.check_name(learner)
     if wanted is not BackendName.EXISTING:
         raise ClusterError(
             "--learner is for a cluster that several share.",
-            why=f"one of the backend {wanted} is yours alone",
+            why=f"a cluster of the backend {wanted} is yours alone",
             next=f"meshcourse up ... --name {learner} --backend existing",
         )
     if profile != NO_ISTIO:
         raise ClusterError(
             "A learner does not install Istio in a cluster that several share.",
-            why="it is for the whole cluster, and `down` would take it away from everybody",
+            why="Istio is for the whole cluster, and `down` would remove it for everybody",
             next="meshcourse up --name shared --backend existing --kubeconfig FILE --istio demo    # for an administrator, once",
         )
 
 
 def start(name: str, *, api_port: int, ingress_port: int, images: ImageSource | None = None, egress: bool = False) -> None:
-    """The cluster alone, for `lab` too; one of another backend must be in use. Raises MissingPrerequisite, EngineError, ClusterError."""
+    """Start the cluster without Istio; one of another backend must be in use. Raises MissingPrerequisite, EngineError, ClusterError."""
     from meshcourse.backends import lookup
     from meshcourse.backends.embedded import Embedded
     from meshcourse.cli import doctor
@@ -168,70 +168,79 @@ def start(name: str, *, api_port: int, ingress_port: int, images: ImageSource | 
     if running is None:
         doctor.checked()
     elif api_port not in {0, running.api_port} or ingress_port not in {0, settings.INGRESS_NODE_PORT, running.ingress_port}:
-        display.report(f"it keeps its ports; others come with a new start: meshcourse down --name {name}, then the same again")
+        display.report(f"it keeps its ports; for others, stop it first: meshcourse down --name {name}")
     if running and images and images != running.images:
-        display.report(
-            f"it keeps --images {running.images}; the other comes with a new start: meshcourse down --name {name}, then the same"
-        )
+        display.report(f"it keeps --images {running.images}; for another, stop it first: meshcourse down --name {name}")
     if running and egress and not running.egress:
-        display.report(f"it keeps having no way out; --egress comes with a new start: meshcourse down --name {name}, then the same")
+        display.report(f"it keeps having no way out; for --egress, stop it first: meshcourse down --name {name}")
     started = time.monotonic()
     cluster.up(display.report)
     display.done(f"cluster {name} {'runs already' if running else f'is up ({time.monotonic() - started:.1f} s)'}")
 
 
 def use(cluster: Existing, *, profile: str, yes: bool) -> None:
-    """A cluster of somebody else's, after a question. Raises ClusterError when the answer is no, or the cluster cannot be used."""
+    """Use an existing cluster, after a question. Raises ClusterError when the answer is no, or the cluster cannot be used."""
     import dataclasses
 
     from meshcourse.backends import records
     from meshcourse.mesh.injection import namespaces
-    from meshcourse.mesh.install import installation
+    from meshcourse.mesh.install import completeness, installation
 
     if records.find(cluster.name) is None:
         context, api_url = cluster.target()
         _ask(
             f"Cluster {api_url} (context {context}) is not the course's own. Lessons will make a namespace "
             f"{f'{cluster.learner}-... ' if cluster.learner else ''}for each chapter in it, and "
-            f"delete it at the chapter's end; `meshcourse down --name {cluster.name}` takes away whatever is left.",
+            f"delete it at the chapter's end; `meshcourse down --name {cluster.name}` removes what is left.",
             yes=yes,
         )
     found = cluster.up(display.report)
-    display.done(f"cluster {cluster.name}: {found.api_url}; all that lessons do is allowed")
+    display.done(f"cluster {cluster.name}: {found.api_url}; your login may do everything that lessons do")
     connection = _connection(cluster.name)
     istio = installation.status(connection)
-    if istio is None and profile != NO_ISTIO:
+    lacking = completeness.missing(connection, istio) if istio else ()
+    if (istio is None or lacking) and profile != NO_ISTIO:
         dataclasses.replace(cluster, installs=True).up(lambda _: None)
-        _ask(f"Install Istio, profile {profile}, in {found.api_url}? It is for the whole cluster: kinds, webhooks, istio-system.", yes=yes)
+        _ask(
+            f"Install Istio, profile {profile}, in {found.api_url}? It adds kinds, webhooks and istio-system to the whole cluster.",
+            yes=yes,
+        )
         install(cluster.name, profile)
         namespaces.mark(connection, installation.NAMESPACE, by="up")
     elif istio is None:
         by = "an administrator installs it" if connection.learner else f"meshcourse up --name {cluster.name} --istio demo"
         display.report(f"Istio is not installed: {by}")
+    elif lacking:
+        display.report(
+            f"Istio is only half installed (there is no {', '.join(lacking[:3])}): meshcourse up --name {cluster.name} --istio demo"
+        )
     else:
-        display.done(f"{istio} (found, and left as it is)")
+        display.done(f"{istio} (already installed; it is not changed)")
 
 
 def _ask(question: str, *, yes: bool) -> None:
     try:
         agreed = yes or typer.confirm(f"{question}\nGo on?")
-    except typer.Abort:  # nobody is there to answer
+    except typer.Abort:  # there is no terminal to answer
         agreed = False
     if not agreed:
-        raise ClusterError("Nothing has been touched.", next="meshcourse up ... --yes    # does not ask")
+        raise ClusterError("Nothing has been touched.", next="meshcourse up ... --yes    # to do it without the question")
 
 
 def install(name: str, profile: str) -> None:
-    """Istio in a running cluster, unless it is there or `profile` is none. Raises MeshError."""
+    """Install Istio in a running cluster, unless it is installed or `profile` is none. Raises MeshError."""
     if profile == NO_ISTIO:
         return
     from meshcourse.backends import lookup
-    from meshcourse.mesh.install import installation
+    from meshcourse.mesh.install import completeness, installation
 
     connection = _connection(name)
     started = time.monotonic()
     found = installation.status(connection)
-    if found is None:
+    lacking = completeness.missing(connection, found) if found else ()
+    if lacking:
+        display.report(completeness.told(lacking))
+    if found is None or lacking:
         display.report(f"istioctl install --set profile={profile} -y")
         found = installation.install(connection, profile, report=display.report)
     elif not found.ready:

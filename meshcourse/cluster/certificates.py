@@ -1,4 +1,4 @@
-"""The cluster's certificates: one authority, and a key pair for each component, made anew at every start.
+"""The cluster's certificates: one authority, and a key pair for each component, made at every start.
 
 P-256 keys: making all of them takes a few milliseconds.
 """
@@ -29,7 +29,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Identity:
-    """Whom a certificate names: user (CN), groups (O), and for servers the names and addresses they answer to."""
+    """The subject of a certificate: user (CN), groups (O), and for servers their names and addresses."""
 
     file: str
     user: str

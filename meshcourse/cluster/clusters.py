@@ -1,9 +1,8 @@
-"""The embedded clusters of this user: start one, find it, stop it. What the CLI and the backends call."""
+"""The embedded clusters of this user: start, find and stop them."""
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import re
@@ -18,13 +17,14 @@ from typing import Any
 
 import meshcourse
 from meshcourse.cluster import inotify
+from meshcourse.cluster.daemon_options import LOCK
 from meshcourse.cluster.host_ports import OpenPort
 from meshcourse.cluster.supervisor import Health
-from meshcourse.core import paths, settings
+from meshcourse.core import files, paths, settings
 from meshcourse.core.errors import ClusterError, MeshcourseError, MissingPrerequisite
 
 STOPS_WITHIN = 15.0
-# Daemons that this process started: kept, so that they are reaped when they end.
+# The daemons that this process started, kept so that they are reaped when they end.
 _children: dict[int, subprocess.Popen[bytes]] = {}
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?")
 
@@ -61,11 +61,7 @@ class Cluster:
 
 
 def check_name(name: str) -> None:
-    """Refuse what cannot be the name of a node.
-
-    Raises:
-        ClusterError: the name is not lower-case letters, digits and dashes, at most 32.
-    """
+    """Raise ClusterError unless `name` is at most 32 lower-case letters, digits and dashes, as a node's name must be."""
     if not _NAME.fullmatch(name):
         raise ClusterError(
             f'"{name}" cannot be the name of a cluster.',
@@ -74,29 +70,14 @@ def check_name(name: str) -> None:
         )
 
 
-def is_locked(home: Path, lock: str = "lock") -> bool:
-    """Whether a process that holds this folder's lock, by default one of the daemon's, still lives."""
-    try:
-        descriptor = os.open(home / lock, os.O_RDWR)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared, so that two who look at once do not take each other for it
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
-
-
 def find(name: str) -> Cluster | None:
     """The running cluster called `name`, if there is one."""
     home = paths.cluster(name)
-    if not is_locked(home):
+    if not files.is_locked(home / LOCK):
         return None
     try:
         record: dict[str, Any] = json.loads((home / "daemon.json").read_text(encoding="utf-8"))
-        known = {each.name for each in fields(Cluster)}  # another version of the package may have noted more
+        known = {each.name for each in fields(Cluster)}  # another version of the package may have written more fields
         return Cluster(home=home, **{name: value for name, value in record.items() if name in known})
     except (FileNotFoundError, ValueError, TypeError):
         return None
@@ -109,11 +90,7 @@ def running() -> tuple[Cluster, ...]:
 
 
 def get(name: str) -> Cluster:
-    """The running cluster called `name`.
-
-    Raises:
-        ClusterError: it does not run.
-    """
+    """The running cluster called `name`. Raises ClusterError when it does not run."""
     if cluster := find(name):
         return cluster
     others = ", ".join(each.name for each in running())
@@ -133,13 +110,10 @@ def up(
     egress: bool = False,
     report: Callable[[str], None] = lambda _text: None,
 ) -> Cluster:
-    """Start the cluster called `name`, or return it when it runs already; `report` hears each step.
+    """Start the cluster called `name`, or return it when it runs already; `report` is called with each step.
 
-    An exception or an interrupt on the way ends the half-started daemon. Unless `images` is the table crane must be there.
-
-    Raises:
-        ClusterError: it does not start, a port is taken, or it runs but another version of the package started it.
-        MissingPrerequisite: this machine lacks something.
+    An exception or an interrupt ends the daemon too. Unless `images` is the table, crane must be installed. Raises ClusterError when the
+    cluster does not start, a port is taken, or another version of the package started it, and MissingPrerequisite.
     """
     check_name(name)
     if cluster := find(name):
@@ -156,15 +130,15 @@ def up(
         report(raised)
     home = paths.cluster(name)
     read_end, write_end = os.pipe()
-    words = [sys.executable, "-m", "meshcourse.cluster.daemon", "--name", name, "--home", str(home)]
-    words += ["--api-port", str(api_port), "--ingress-port", str(ingress_port), "--images", images, "--report", str(write_end)]
-    words += ["--egress"] if egress else []
+    argv = [sys.executable, "-m", "meshcourse.cluster.daemon", "--name", name, "--home", str(home)]
+    argv += ["--api-port", str(api_port), "--ingress-port", str(ingress_port), "--images", images, "--report", str(write_end)]
+    argv += ["--egress"] if egress else []
     try:
         home.mkdir(parents=True, exist_ok=True, mode=0o700)  # its owner's alone: parents get no mode
         (home / "logs").mkdir(exist_ok=True)
         with (home / "logs" / "node.log").open("ab") as log:
             daemon = subprocess.Popen(
-                words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=(write_end,), start_new_session=True, cwd="/"
+                argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=(write_end,), start_new_session=True, cwd="/"
             )
     except OSError as error:
         os.close(read_end)
@@ -184,23 +158,19 @@ def up(
 
 def _follow(lines: Any, report: Callable[[str], None], home: Path) -> None:  # noqa: ANN401 - a text stream
     for line in lines:
-        said = json.loads(line)
-        if step := said.get("step"):
+        fact = json.loads(line)
+        if step := fact.get("step"):
             report(step)
-        if said.get("ready"):
+        if fact.get("ready"):
             return
-        if error := said.get("error"):
+        if error := fact.get("error"):
             kind: type[MeshcourseError] = MissingPrerequisite if error.get("kind") == "MissingPrerequisite" else ClusterError
             raise kind(error["what"], why=error["why"], next=error["next"] or f"less {home / 'logs' / 'node.log'}")
-    raise ClusterError("The cluster's daemon ended without a word.", next=f"less {home / 'logs' / 'node.log'}")
+    raise ClusterError("The cluster's daemon ended unexpectedly.", next=f"less {home / 'logs' / 'node.log'}")
 
 
 def down(name: str) -> bool:
-    """Stop the cluster called `name`; False when it did not run. Its logs stay.
-
-    Raises:
-        ClusterError: it still runs after 15 seconds.
-    """
+    """Stop the cluster called `name`; False when it did not run. Its logs stay. Raises ClusterError when it does not end in time."""
     cluster = find(name)
     if cluster is None:
         return False
@@ -209,12 +179,12 @@ def down(name: str) -> bool:
 
 
 def _end(pid: int, home: Path) -> None:
-    """Ask the daemon to stop, then kill it, and wait until nothing of it lives."""
+    """Ask the daemon to stop, kill it if it does not, and wait until all of its processes have ended."""
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGTERM)
     deadline = time.monotonic() + STOPS_WITHIN
     killed = False
-    while is_locked(home):
+    while files.is_locked(home / LOCK):
         if time.monotonic() > deadline and not killed:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""Which programs make the control plane, and with which words they start. Pure."""
+"""The programs of the control plane, and their arguments. Pure."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ API_NAMES = (
 
 @dataclass(frozen=True)
 class Layout:
-    """Where a cluster's files lie: `pki` (certificates and kubeconfigs of components), `data` (etcd's)."""
+    """Where a cluster's files are: `pki` (certificates and kubeconfigs of components), `data` (etcd's)."""
 
     node: str
     pki: Path
@@ -44,14 +44,14 @@ class Layout:
 
 @dataclass(frozen=True)
 class Component:
-    """A program of the engine and the words after its name."""
+    """A program of the engine and its arguments."""
 
     name: str
     arguments: tuple[str, ...]
 
     @property
     def program(self) -> str:
-        """The engine's file: Kubernetes' four are one (engine/kubernetes/main.go), which goes by the name that it is called by."""
+        """The engine's file: Kubernetes' four are one (engine/kubernetes/main.go), which runs as the one whose name it is started by."""
         return "kubernetes" if self.name.startswith("kube-") else self.name
 
 

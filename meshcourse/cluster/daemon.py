@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import json
 import logging
 import os
@@ -25,8 +24,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import meshcourse
 from meshcourse.cluster import components, gateway_ports, host_sockets, namespaces
-from meshcourse.cluster.daemon_options import Options, Outside
-from meshcourse.core import settings
+from meshcourse.cluster.daemon_options import LOCK, Options, Outside
+from meshcourse.core import files, settings
 from meshcourse.core.errors import ClusterError, MeshcourseError
 
 if TYPE_CHECKING:
@@ -68,9 +67,7 @@ class Report:
 
 def write_json(path: Path, content: object) -> None:
     """Replace `path` in one step."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(content, indent=2), encoding="utf-8")
-    partial.replace(path)
+    files.replace(path, json.dumps(content, indent=2))
 
 
 def main(words: list[str] | None = None) -> int:
@@ -83,7 +80,7 @@ def main(words: list[str] | None = None) -> int:
     report = Report(options.report)
     record = options.home / "daemon.json"
     try:
-        lock = _take_lock(options)
+        lock = _claim(options)
         doors = {"api": gateway_ports.listen(options.api_port, "the API server", "--api-port"), **_gateway_doors(options.ingress_port)}
         write_json(
             record,
@@ -117,14 +114,12 @@ def main(words: list[str] | None = None) -> int:
     return code
 
 
-def _take_lock(options: Options) -> int:
-    """Hold the cluster's lock: every process of the daemon shares it, so it is free only when all have ended."""
-    lock = os.open(options.home / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+def _claim(options: Options) -> int:
+    """Take the cluster's lock. Every process of the daemon shares it, so it is free only when all of them have ended."""
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return files.claim(options.home / LOCK)
     except BlockingIOError as error:
         raise ClusterError(f'Cluster "{options.name}" runs already.', next=f"meshcourse status --name {options.name}") from error
-    return lock
 
 
 def _gateway_doors(port: int) -> dict[str, socket.socket]:

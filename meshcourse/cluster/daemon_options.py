@@ -12,6 +12,9 @@ from typing import Self
 from meshcourse.cluster import gateway_ports
 from meshcourse.core import settings
 
+LOCK = "lock"
+"""A file in the cluster's folder: every process of the daemon holds its lock."""
+
 
 @dataclass(frozen=True)
 class Options:

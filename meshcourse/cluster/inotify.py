@@ -1,7 +1,7 @@
-"""The kernel's limit that a crowded cluster meets first: inotify instances for each user.
+"""fs.inotify.max_user_instances, the first limit that a cluster with many pods reaches.
 
-A sidecar takes three instances (counted in /proc/PID/fd: pilot-agent has two, Envoy one), and an Envoy that gets none aborts: "Consider
-increasing value of fs.inotify.max_user_instances". In a cluster without root all pods count for one user.
+A sidecar takes three instances (counted in /proc/PID/fd: pilot-agent has two, Envoy one). An Envoy that cannot get one aborts: "Consider
+increasing value of fs.inotify.max_user_instances". In a cluster without root all pods belong to one user.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ LIMIT: Final = Path("/proc/sys/fs/inotify/max_user_instances")
 EACH: Final = 3
 ENOUGH: Final = 1024
 OTHERS: Final = 20
-"""What the control plane and the learner's own programs (editor, desktop) are allowed for."""
+"""Reserved for the control plane and the learner's other programs (editor, desktop)."""
 
 FIX: Final = f"sudo sysctl -w {SETTING}={ENOUGH}"
 
@@ -28,12 +28,12 @@ def limit(file: Path = LIMIT) -> int | None:
 
 
 def sidecars(allowed: int) -> int:
-    """How many sidecars that is enough for, all clusters of one user together."""
+    """How many sidecars that allows, in all clusters of one user together."""
     return max(0, allowed - OTHERS) // EACH
 
 
 def enlarge(file: Path = LIMIT) -> str:
-    """Raise a low limit until the next boot, and say so; empty when it is high enough, or when that is not ours to do."""
+    """Raise a low limit until the next boot, and say so; empty when it is high enough or may not be changed."""
     allowed = limit(file)
     if allowed is None or allowed >= ENOUGH:
         return ""

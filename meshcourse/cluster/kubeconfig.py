@@ -1,4 +1,4 @@
-"""Kubeconfig files, for the learner and for the components."""
+"""Kubeconfig files for the learner and for the components."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 from meshcourse.cluster.certificates import Pair
+from meshcourse.core import files
 
 
 def render(name: str, server: str, authority: Path, client: Pair) -> str:
@@ -33,9 +34,5 @@ def render(name: str, server: str, authority: Path, client: Pair) -> str:
 
 def write(path: Path, name: str, server: str, authority: Path, client: Pair) -> Path:
     """Write `render`'s text to `path`."""
-    partial = path.with_name(path.name + ".partial")
-    partial.unlink(missing_ok=True)
-    partial.touch(mode=0o600)
-    partial.write_text(render(name, server, authority, client), encoding="utf-8")
-    partial.replace(path)
+    files.replace(path, render(name, server, authority, client))
     return path

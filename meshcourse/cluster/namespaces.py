@@ -1,10 +1,10 @@
-"""The namespaces that a cluster lives in, and the three processes that guard them.
+"""The namespaces of a cluster, and the three processes that hold them.
 
     guard   stays outside, waits; its death kills init (PR_SET_PDEATHSIG)
     init    PID 1 inside: reaps orphans; its death, by any signal, makes the kernel kill every process inside
-    node    the program proper; when it ends, init ends
+    node    the program itself; when it ends, init ends
 
-So no orphan is possible and nothing is swept: mounts, veth pairs and namespaces go with the last process.
+So no process can be left behind, and nothing needs cleaning up: mounts, veth pairs and namespaces end with the last process.
 Sources: pid_namespaces(7), user_namespaces(7), prctl(2).
 """
 
@@ -55,12 +55,9 @@ def subordinate_ids(text: str, user: str, uid: int) -> tuple[int, int] | None:
 
 
 def become_root() -> None:
-    """Enter a user namespace whose root is this user and whose ids 1 to 65,536 are the user's subordinate ids; root stays what it is.
+    """Enter a user namespace whose root is this user and whose ids 1 to 65,536 are the user's subordinate ids; for root do nothing.
 
-    Call it in a process with one thread.
-
-    Raises:
-        MissingPrerequisite: no user namespace, no subordinate ids, no newuidmap.
+    Call it in a process with one thread. Raises MissingPrerequisite without user namespaces, subordinate ids or newuidmap.
     """
     if os.geteuid() == 0:
         return
@@ -106,7 +103,7 @@ def become_root() -> None:
 
 
 def _map_ids(maps: list[list[str]], ready: int, ready_end: int, done_end: int) -> None:
-    """In the helper: wait until the parent has its namespace, then map; what goes wrong is written to the parent."""
+    """In the helper: wait until the parent has its namespace, then map; errors are written to the parent."""
     os.close(ready_end)
     os.read(ready, 1)
     for words in maps:
@@ -124,12 +121,8 @@ def _map_ids(maps: list[list[str]], ready: int, ready_end: int, done_end: int) -
 def enter(node: Callable[[], int], outside: Callable[[], None] = lambda: None) -> int:
     """Make the namespaces, run `node` in them and return its exit code.
 
-    Call it in a process with one thread. `node` runs as PID 2 with a fresh /proc and an empty /run. `outside` is called before: as root
-    already, and in the host's network still.
-
-    Raises:
-        MissingPrerequisite: no user namespace, no subordinate ids, no newuidmap.
-        ClusterError: the kernel refused another namespace.
+    Call it in a process with one thread. `node` runs as PID 2 with a fresh /proc and an empty /run. `outside` is called first, as root but
+    in the host's network. Raises as `become_root`, and ClusterError when the kernel refuses another namespace.
     """
     become_root()
     outside()
@@ -186,7 +179,7 @@ def _init(node: Callable[[], int], alive: int) -> int:
         code = 1
         try:
             code = node()
-        except BaseException:  # noqa: BLE001 - into the daemon's log: nobody else would see it
+        except BaseException:  # noqa: BLE001 - for the daemon's log: it would be lost otherwise
             traceback.print_exc()
         finally:
             sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""What the embedded cluster needs of this machine, what is missing, and the exact command that brings it.
+"""What the embedded cluster needs from this machine, what is missing, and the exact command that installs it.
 
 Nothing is changed here.
 """
@@ -32,7 +32,7 @@ OTHER_WAYS = (
 
 @dataclass(frozen=True)
 class Check:
-    """One line of the doctor: what was looked for, whether it is there, what was found; `fix` is the command that mends it."""
+    """One line of the doctor: what was looked for, whether it is there, what was found; `fix` is the command that fixes it."""
 
     name: str
     ok: bool
@@ -43,7 +43,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Facts:
-    """What was found on the machine. `namespaces_refused` has the kernel's words, empty when it makes them; `ids` are the user ids here."""
+    """What was found on the machine. `namespaces_refused` is the kernel's error, or empty; `ids` is the number of user ids."""
 
     system: str
     machine: str
@@ -103,7 +103,7 @@ def _namespaces_refused(*, as_root: bool) -> str:
 
 
 def judge(found: Facts) -> tuple[Check, ...]:
-    """The checks, in the order in which they should be mended."""
+    """The checks, in the order in which to fix them."""
     if found.system != "Linux":
         why = "The embedded cluster is made of Linux namespaces."
         fix = "kind create cluster --config kind-config.yaml"

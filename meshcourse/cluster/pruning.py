@@ -1,4 +1,4 @@
-"""Deleting pulled images, by whoever may: `python -m meshcourse.cluster.pruning`, started by `prune`.
+"""Delete pulled images in a process that is allowed to: `python -m meshcourse.cluster.pruning`, started by `prune`.
 
 A process of its own, because an ordinary user can delete files of an image's other owners only as root of a user namespace, and one is
 entered without threads.

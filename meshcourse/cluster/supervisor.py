@@ -97,7 +97,7 @@ class Supervisor:
             try:
                 code = await self._run(component, restarts, spawned)
             except (OSError, EngineError):
-                if not restarts:  # whoever asked for it hears of it
+                if not restarts:  # the caller gets the error
                     raise
                 _log.exception("%s is not started again", component.name)
                 code = None

@@ -1,1 +1,1 @@
-"""What every other package may lean on: errors, settings, paths, the background loop, progress. A closed list."""
+"""What every package may import: errors, settings, paths, files and locks, the background loop, progress. Nothing else belongs here."""

@@ -1,4 +1,4 @@
-"""One event loop in one daemon thread, for the synchronous world (notebooks, widgets, the CLI)."""
+"""One event loop in one daemon thread, for synchronous callers (notebooks, widgets, the CLI)."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def submit(coroutine: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
 def run(coroutine: Coroutine[Any, Any, T], *, timeout: float | None = None) -> T:
     """Run `coroutine` on the background loop and wait for its result.
 
-    An interrupt (Ctrl-C, the notebook's stop button) or `timeout` seconds cancel the coroutine before the exception goes on.
+    An interrupt (Ctrl-C, the notebook's stop button) and a `timeout`, in seconds, cancel the coroutine before the exception is raised.
     """
     future = submit(coroutine)
     try:

@@ -3,9 +3,9 @@
 MeshcourseError            what happened, why, what to type next
 ├── MissingPrerequisite    this machine lacks something (`meshcourse doctor` says the same)
 ├── EngineError            the upstream programs cannot be built, found or packed
-├── ClusterError           a cluster does not start, is not there, or is another version's
+├── ClusterError           a cluster does not start, does not exist, or belongs to another version
 ├── KubernetesError        the API server refused; keeps its Status
-├── MeshError              istioctl, a profile or a proxy said no
+├── MeshError              istioctl, a profile or a proxy failed or refused
 ├── TrafficError           load cannot be sent, saved or replayed
 ├── PanelError             a widget was asked for something it cannot show
 └── CourseError            a notebook source, an exercise or its check is wrong
@@ -18,7 +18,7 @@ from typing import Any
 
 
 class MeshcourseError(Exception):
-    """A failure told in three parts: `what` happened, `why`, and what to type `next`."""
+    """A failure in three parts: `what` happened, `why`, and what to type `next`."""
 
     def __init__(self, what: str, *, why: str = "", next: str = "") -> None:  # noqa: A002 - the word the reader sees
         super().__init__(what)
@@ -39,8 +39,8 @@ class MeshcourseError(Exception):
         return [f"{type(self).__name__}: {self}", "(%tb shows the full traceback)"]
 
 
-class MissingPrerequisite(MeshcourseError):  # noqa: N818 - reads as the sentence it is
-    """This machine lacks something; `next` is the exact command that brings it."""
+class MissingPrerequisite(MeshcourseError):  # noqa: N818 - it reads as a sentence
+    """This machine lacks something; `next` is the exact command that installs it."""
 
 
 class EngineError(MeshcourseError):
@@ -48,7 +48,7 @@ class EngineError(MeshcourseError):
 
 
 class ClusterError(MeshcourseError):
-    """A cluster does not start, is not there, or belongs to another version of the package."""
+    """A cluster does not start, does not exist, or belongs to another version of the package."""
 
 
 class KubernetesError(MeshcourseError):
@@ -72,7 +72,7 @@ class KubernetesError(MeshcourseError):
 
 
 class MeshError(MeshcourseError):
-    """istioctl, a profile or a proxy said no."""
+    """istioctl, a profile or a proxy failed or refused."""
 
 
 class TrafficError(MeshcourseError):

@@ -1,8 +1,8 @@
-"""Python programs of the Jupyter world started without their slowest import.
+"""Start Jupyter's programs without their slowest import.
 
-jsonschema, which nbformat loads and with it JupyterLab, papermill, nbval and plotly's FigureWidget, builds 39 parsers for international
-web addresses (`rfc3987_syntax`) whenever that package is installed: seconds of a processor for a check that no notebook schema asks for.
-Without the package jsonschema leaves that one check out, as its documentation says of all its format checkers.
+nbformat loads jsonschema, and so do JupyterLab, papermill and nbval. It builds 39 parsers for international web addresses whenever the
+package `rfc3987_syntax` is installed: seconds of CPU time for a check that no notebook schema uses. Without that package jsonschema skips
+the check, as its documentation says of all format checkers.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ _RUN: Final = (
 )
 
 
-def module(name: str, *words: str) -> list[str]:
-    """What to start for `python -m NAME WORDS`."""
-    return [sys.executable, "-c", _RUN, name, *words]
+def module(name: str, *arguments: str) -> list[str]:
+    """The command for `python -m NAME ARGUMENTS`."""
+    return [sys.executable, "-c", _RUN, name, *arguments]
 
 
 def import_schemas() -> None:
-    """Import jsonschema into this process without its slow part, if nothing has imported it yet."""
+    """Import jsonschema into this process without its slow part, unless it is imported already."""
     if SLOW in sys.modules or "jsonschema" in sys.modules:
         return
     sys.modules[SLOW] = None  # type: ignore[assignment]  # Python's way of saying "not installed"

@@ -9,17 +9,17 @@ import platformdirs
 
 
 def cache() -> Path:
-    """Things that can be made again: the engine's programs, pulled images."""
+    """What can be made again: the engine's programs, pulled images."""
     return Path(os.environ.get("MESHCOURSE_CACHE") or platformdirs.user_cache_path("meshcourse"))
 
 
 def state() -> Path:
-    """Things that belong to running clusters and to the learner: kubeconfigs, logs, progress."""
+    """What belongs to running clusters and to the learner: kubeconfigs, logs, progress."""
     return Path(os.environ.get("MESHCOURSE_STATE") or platformdirs.user_state_path("meshcourse"))
 
 
 def progress() -> Path:
-    """What the learner has passed. MESHCOURSE_PROGRESS names another file, so that a machine's runs leave no marks of their own."""
+    """The file with the learner's progress. MESHCOURSE_PROGRESS names another one, so that automated runs do not change it."""
     return Path(os.environ.get("MESHCOURSE_PROGRESS") or state() / "progress.json")
 
 
@@ -29,5 +29,5 @@ def clusters() -> Path:
 
 
 def cluster(name: str) -> Path:
-    """The folder of the cluster called `name`: its kubeconfig, logs/, and what its backend notes there."""
+    """The folder of the cluster called `name`: its kubeconfig, logs/, and its backend's records."""
     return clusters() / name

@@ -1,4 +1,4 @@
-"""Progress that a person can watch and a CI log can keep."""
+"""Progress of long steps: a live bar in a terminal, plain lines in a log."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ console = Console(stderr=True, highlight=False)
 
 
 class Step:
-    """One running step. `update` changes its text or its share done (0 to 1)."""
+    """One running step. `update` changes its text and the share that is done (0 to 1)."""
 
     def __init__(self, progress: Progress | None, task: int | None, name: str) -> None:
         self._progress = progress
@@ -33,7 +33,7 @@ class Step:
 
 @contextmanager
 def step(name: str) -> Iterator[Step]:
-    """Announce `name`, show that it runs, and say how long it took when it has ended."""
+    """Show `name` while the block runs, and how long it took at the end."""
     started = time.monotonic()
     if console.is_terminal:
         columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=24), TimeElapsedColumn())

@@ -1,14 +1,15 @@
-"""The versions that the lessons show and the few numbers that several packages share."""
+"""The versions that the lessons show, and constants that several packages share."""
 
 from __future__ import annotations
 
 from typing import Final
 
 KUBERNETES: Final = "1.36.3"
-ETCD: Final = "3.6"
 ISTIO: Final = "1.31.0"
 ENVOY: Final = "1.39.3"
 ISTIO_HUB: Final = "registry.istio.io/release"
+ISTIO_NAMESPACE: Final = "istio-system"
+INGRESS_GATEWAY: Final = "istio-ingressgateway"
 
 DEFAULT_CLUSTER: Final = "meshcourse"
 DEFAULT_PROFILE: Final = "demo"
@@ -25,19 +26,23 @@ ISTIOS_OWN: Final = "istio"
 MADE: Final = "made"
 """Where a kind cluster's images come from when it asks no public registry: they are made on this machine."""
 IMAGE_SOURCES: Final = (TABLE, REGISTRY, ISTIOS_OWN)
-"""Where an embedded cluster's images come from: the node's own table; registries, with the table behind them and Istio from the table;
-registries for Istio too, whose own Envoy then takes the place of the upstream one."""
+"""Where an embedded cluster's images come from: the node's own table; registries, with the table as a fallback, but Istio from the table;
+registries for Istio too, with Istio's own Envoy instead of the upstream one."""
 
+CLUSTER_VARIABLE: Final = "MESHCOURSE_CLUSTER"
+"""Which cluster lessons and commands mean, by its name."""
+URL_VARIABLE: Final = "MESHCOURSE_INGRESS_URL"
+"""Set beside KUBECONFIG it names any cluster at all."""
 OWNER_LABEL: Final = "meshcourse.dev/made-for"
-"""Label of what the course made, or labelled, in a cluster that is not its own; its value says for whom, so that `down` finds it."""
+"""Label of everything that the course made or labelled in an existing cluster. Its value names the owner: `down` finds it by that."""
 OWNER_VARIABLE: Final = "MESHCOURSE_OWNER"
-"""Where a backend tells lessons that value; absent where the whole cluster is the course's own."""
+"""The environment variable with that value; not set where the whole cluster belongs to the course."""
 LEARNER_VARIABLE: Final = "MESHCOURSE_LEARNER"
-"""Where a backend tells lessons for which of several learners they run; absent where nobody shares the cluster."""
+"""The environment variable with the learner's name in a shared cluster; not set in other clusters."""
 PORT_VARIABLE: Final = "MESHCOURSE_GATEWAY_PORT"
-"""Where it tells them that learner's own port of the ingress gateway."""
+"""The environment variable with that learner's own port of the ingress gateway."""
 LEARNER_LABEL: Final = "meshcourse.dev/learner"
 PORT_LABEL: Final = "meshcourse.dev/gateway-port"
-"""Labels of a learner's namespaces, with the same values; backends/learners.yaml goes by the second."""
+"""Labels of a learner's namespaces, with the same values; the policies in backends/learners.yaml read the second."""
 NOTE: Final = "meshcourse.dev/brought-by"
 """Annotation of the same objects: `<chapter> created` or `<chapter> labelled`."""

@@ -1,1 +1,1 @@
-"""What the course is: its chapters, their parameters, and what a learner has passed."""
+"""The course: its chapters, its solutions, and what a learner has passed."""

@@ -1,4 +1,4 @@
-"""The chapters: what each needs from the cluster, and where its files lie."""
+"""The chapters: what each needs from the cluster, and where its files are."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from meshcourse.core import errors
 
 @dataclass(frozen=True)
 class Chapter:
-    """One chapter, and what its first cell sees to."""
+    """One chapter, and what its first cell prepares."""
 
     key: str
     title: str
     namespace: str
     """Where its objects live."""
     profile: str = "demo"
-    """The Istio profile that it needs; empty: it needs none, since it installs Istio itself."""
+    """The Istio profile that it needs; empty: it installs Istio itself."""
     injected: bool = True
     """Whether its namespace has the label istio-injection=enabled from the start."""
     minutes: int = 40
     objects: tuple[str, ...] = ()
-    """What its exercises ask for, as `kind/name`: taken away by lab.clean_up where the namespace itself stays."""
+    """What its exercises ask for, as `kind/name`: lab.clean_up deletes it where the namespace itself stays."""
     more_namespaces: tuple[str, ...] = ()
-    """Namespaces that its cells make besides: lab.clean_up deletes those that the chapter's own cells created."""
+    """Further namespaces that its cells make: lab.clean_up deletes those that the chapter created."""
     alone: str = ""
-    """Why learners who share one cluster cannot do it side by side; empty: they can."""
+    """Why learners in a shared cluster cannot do it at the same time; empty: they can."""
 
     @property
     def number(self) -> int:
@@ -41,22 +41,22 @@ class Chapter:
         return self.key.replace("-", "_")
 
     def belonging_to(self, learner: str) -> Chapter:
-        """The chapter in a namespace of that learner's own; the chapter itself where nobody shares the cluster."""
+        """The chapter in that learner's own namespace; the chapter itself without a learner."""
         return replace(self, namespace=f"{learner}-{self.namespace}") if learner else self
 
 
 CHAPTERS: Final = {
     chapter.key: chapter
     for chapter in (
-        Chapter("00-start", "Start here", "start", minutes=15),
+        Chapter("00-start", "Start here", "start", minutes=60),
         Chapter(
             "01-components",
             "What Istio is made of",
             "components",
-            minutes=40,
+            minutes=50,
             objects=("gateway/hello", "virtualservice/hello", "virtualservice/billing"),
             more_namespaces=("components-outside",),
-            alone="its requests leave through the egress gateway and a namespace that would be everybody's",
+            alone="its requests leave through the egress gateway and a namespace that all learners would share",
         ),
         Chapter(
             "02-install-uninstall",
@@ -65,7 +65,7 @@ CHAPTERS: Final = {
             profile="",
             injected=False,
             minutes=35,
-            alone="it takes Istio off and puts it on, for everybody",
+            alone="it uninstalls and installs Istio, for everybody",
         ),
         Chapter(
             "03-injection",
@@ -75,36 +75,36 @@ CHAPTERS: Final = {
             minutes=35,
             objects=("deployment/legacy",),
             more_namespaces=("injection-guests", *(f"injection-trial-{name}" for name in ("plain", "enabled", "disabled", "revision"))),
-            alone="its cells make namespaces by names that would be everybody's",
+            alone="its cells make namespaces whose names all learners would share",
         ),
-        Chapter("04-bookinfo", "Bookinfo", "bookinfo", minutes=45, objects=("virtualservice/ratings",)),
+        Chapter("04-bookinfo", "Bookinfo", "bookinfo", minutes=50, objects=("virtualservice/ratings",)),
         Chapter("05-canary", "Canary releases", "canary", minutes=40, objects=("virtualservice/shop", "virtualservice/club")),
         Chapter(
             "06-circuit-breaking",
             "Circuit breaking",
             "breaking",
-            minutes=40,
+            minutes=55,
             objects=tuple(f"destinationrule/{name}" for name in ("reports", "orders", "tickets")),
         ),
         Chapter(
             "07-timeouts",
             "Timeouts",
             "timeouts",
-            minutes=40,
+            minutes=50,
             objects=tuple(f"virtualservice/{name}" for name in ("orders", "reviews", "desk")),
         ),
         Chapter(
             "08-faults-retries",
             "Faults and retries",
             "retries",
-            minutes=45,
+            minutes=65,
             objects=("virtualservice/chaos", "virtualservice/patient"),
         ),
         Chapter(
             "09-beyond",
             "Beyond the guide: security, mirroring, egress",
             "beyond",
-            minutes=50,
+            minutes=55,
             objects=(
                 "peerauthentication/billing",
                 "authorizationpolicy/billing",
@@ -114,13 +114,13 @@ CHAPTERS: Final = {
                 "virtualservice/desk",
             ),
             more_namespaces=("beyond-outside",),
-            alone="its requests leave through a namespace that would be everybody's",
+            alone="its requests leave through a namespace that all learners would share",
         ),
         Chapter(
             "10-capstone",
             "Capstone: save the release",
             "capstone",
-            minutes=45,
+            minutes=50,
             alone="its cells count the lines of the ingress gateway's log, which hold everybody's requests",
         ),
     )

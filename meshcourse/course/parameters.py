@@ -1,7 +1,4 @@
-"""The parameters of a run by machine: which backend, how many seconds of load, which seed.
-
-A learner's notebook says nothing of it and gets the course's own figures.
-"""
+"""The parameter of a notebook that a machine executes: which backend it runs on. A learner's notebook has no parameters."""
 
 from __future__ import annotations
 
@@ -11,20 +8,16 @@ from typing import Final
 from meshcourse.backends import records
 from meshcourse.core import errors, settings
 
-SECONDS: Final = "MESHCOURSE_SECONDS"
-SEED: Final = "MESHCOURSE_SEED"
-NAMES: Final = ("backend", "seconds", "seed")
+NAMES: Final = ("backend",)
 _EXISTING: Final = ("KUBECONFIG", "MESHCOURSE_INGRESS_URL")
 
 
-def parametrise(*, backend: str = "", seconds: float = 0.0, seed: int = 0) -> None:
-    """Set what a machine's run asks for; an empty `backend` and 0 seconds leave things as they are.
+def parametrise(*, backend: str = "") -> None:
+    """Choose the backend that this kernel uses; an empty `backend` leaves the environment as it is.
 
     `kind` means the cluster that MESHCOURSE_CLUSTER names, which must be one. Raises CourseError when it is not, for an unknown backend,
-    for `existing` when no cluster is named, and for a length of time below zero.
+    and for `existing` when no cluster is named.
     """
-    if seconds < 0:
-        raise errors.CourseError(f"Load cannot run for {seconds:g} seconds.", next="-p seconds=4")
     if backend == "embedded":
         os.environ.pop("MESHCOURSE_INGRESS_URL", None)
     elif backend == "existing":
@@ -42,10 +35,6 @@ def parametrise(*, backend: str = "", seconds: float = 0.0, seed: int = 0) -> No
         raise errors.CourseError(
             f"There is no backend {backend!r}.", why="there are embedded, kind and existing", next="-p backend embedded"
         )
-    if seconds:
-        os.environ[SECONDS] = f"{seconds:g}"
-    if seed:
-        os.environ[SEED] = str(seed)
 
 
 def _check_kind(name: str) -> None:
@@ -56,13 +45,3 @@ def _check_kind(name: str) -> None:
             why="a notebook starts no kind cluster" if record is None else f"{name} is a cluster of the backend {record.backend}",
             next=f"meshcourse up --name {name} --backend kind    # or export MESHCOURSE_CLUSTER=..., which names another one",
         )
-
-
-def seconds(usual: float) -> float:
-    """How long load shall run: what the run asks for, else `usual`."""
-    return float(os.environ.get(SECONDS) or usual)
-
-
-def seed() -> int:
-    """The seed of the load's arrival times; 0 without one."""
-    return int(os.environ.get(SEED) or 0)

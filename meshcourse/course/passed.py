@@ -1,23 +1,20 @@
-"""What this learner has passed, kept on disk: one small JSON file in the user's state folder.
+"""What this learner has passed: one small JSON file in the user's state folder.
 
-Every change reads, changes and replaces the file under a lock, so two kernels never lose each other's marks, and a kernel killed half-way
-leaves the old file or the new one. A file that cannot be read is set aside, never deleted.
+Every change reads and replaces the file under a lock, so two kernels never overwrite each other's results, and a kernel that is killed
+leaves the old file or the new one. A file that cannot be read is renamed, never deleted.
 """
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from meshcourse.core import errors, paths
+from meshcourse.core import errors, files, paths
 
 
 @dataclass(frozen=True)
@@ -27,26 +24,26 @@ class Record:
     passed: Mapping[str, datetime] = field(default_factory=dict)
     opened: Mapping[str, datetime] = field(default_factory=dict)
     complaint: str = ""
-    """Said when the file could not be read and was set aside."""
+    """Set when the file could not be read and was renamed."""
 
 
 def read(path: Path | None = None) -> Record:
-    """The record in `path`, the learner's own without it. Raises CourseError when the folder does not let us."""
+    """The record in `path`, by default the learner's own. Raises CourseError when the folder cannot be used."""
     return _change(lambda record: record, path)
 
 
 def note_passed(number: str, path: Path | None = None) -> Record:
-    """Exercise `number` has passed. The first time counts: a later one changes nothing. Raises CourseError when it cannot be kept."""
+    """Record that exercise `number` has passed. Only the first time counts. Raises CourseError when it cannot be saved."""
     return _change(lambda record: replace(record, passed={number: _now(), **record.passed}), path)
 
 
 def note_opened(key: str, path: Path | None = None) -> Record:
-    """Chapter `key` has been opened. Raises CourseError when it cannot be kept."""
+    """Record that chapter `key` was opened. Raises CourseError when it cannot be saved."""
     return _change(lambda record: replace(record, opened={key: _now(), **record.opened}), path)
 
 
 def forget(exercises: frozenset[str], chapters: frozenset[str], path: Path | None = None) -> Record:
-    """Take these marks away; others stay. Raises CourseError when it cannot be done."""
+    """Forget these exercises and chapters. Raises CourseError when the file cannot be changed."""
     return _change(
         lambda record: replace(
             record,
@@ -65,25 +62,21 @@ def _change(change: Callable[[Record], Record], path: Path | None) -> Record:
     path = path or paths.progress()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(path):
+        lock = files.lock(path.with_suffix(".lock"))
+        try:
             before = _load(path)
             after = change(before)
             if after != before:
                 _save(path, after)
-            return after
+        finally:
+            os.close(lock)
     except OSError as error:
         raise errors.CourseError(
-            "Your progress cannot be kept.",
+            "Your progress cannot be saved.",
             why=f"{path}: {error.strerror or error}",
             next=f"make {path.parent} writable, or free some space",
         ) from error
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    with path.with_suffix(".lock").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+    return after
 
 
 def _load(path: Path) -> Record:
@@ -95,7 +88,7 @@ def _load(path: Path) -> Record:
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         aside = path.with_name(f"{path.stem}.broken-{_now():%Y%m%d-%H%M%S}{path.suffix}")
         path.replace(aside)
-        return Record(complaint=f"your progress could not be read ({error}); the file is kept as {aside}, and progress begins anew")
+        return Record(complaint=f"your progress could not be read ({error}) and starts again; the old file is {aside}")
 
 
 def _moments(content: Mapping[str, Any]) -> dict[str, datetime]:
@@ -103,19 +96,8 @@ def _moments(content: Mapping[str, Any]) -> dict[str, datetime]:
 
 
 def _save(path: Path, record: Record) -> None:
-    """A file beside it, then one rename: nobody ever sees half of it."""
     content = {
         "opened": {key: at.isoformat() for key, at in record.opened.items()},
         "passed": {number: at.isoformat() for number, at in record.passed.items()},
     }
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(content, file, indent=1, sort_keys=True)
-            file.write("\n")
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    files.replace(path, json.dumps(content, indent=1, sort_keys=True) + "\n", durable=True)

@@ -1,4 +1,4 @@
-"""The way through the chapters: which are done, how far each has come, what is next."""
+"""Progress through the chapters: which are done, which are begun, what is next."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Overview:
         return next(row for row in self.rows if row.chapter.key == key)
 
     def headline(self, key: str) -> str:
-        """One line for the head of chapter `key`."""
+        """One line for the top of chapter `key`."""
         row = self.row(key)
         here = f"this chapter: {row.passed} of {len(row.exercises)} ({row.marks()})" if row.exercises else "this chapter has none"
         return f"your progress: {self.passed} of {self.total} exercises; {here}"
@@ -82,7 +82,7 @@ class Overview:
         return "\n".join([*lines, self.closing()])
 
     def closing(self) -> str:
-        """How far, and what is next."""
+        """How many exercises have passed, and what is next."""
         follows = self.next
         what = f"next: chapter {follows.chapter.number}, {follows.chapter.title}" if follows else "that was the whole course"
         return f"{self.passed} of {self.total} exercises passed; {what}"
@@ -100,7 +100,7 @@ class Overview:
 
 
 def of(record: Record, numbers: Iterable[str] | None = None) -> Overview:
-    """What `record` says of every chapter. `numbers` are the exercises that there are."""
+    """The overview of all chapters from `record`. `numbers` are all exercises."""
     known = tuple(registry.EXERCISES if numbers is None else numbers)
     return Overview(
         tuple(

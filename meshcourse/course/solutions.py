@@ -1,4 +1,4 @@
-"""Solutions, read from a notebook's source: the one place where they are written.
+"""Read solutions from a notebook's source, the only place where they are written.
 
 The sources are jupytext's percent format, in which a shell cell's lines are comments; jupytext itself is needed only to generate notebooks.
 """
@@ -22,5 +22,5 @@ def find(source: str, number: str) -> str:
             text = source[mark.end() : following.start() if following else len(source)].strip()
             return "%%bash\n" + _COMMENT.sub("", text) if 'language="bash"' in mark[0] else text
     raise errors.CourseError(
-        f"Exercise {number} has no solution.", why="its chapter's source has no cell that is tagged so", next=f'lab.hint("{number}")'
+        f"Exercise {number} has no solution.", why="its chapter's source has no cell with that tag", next=f'lab.hint("{number}")'
     )

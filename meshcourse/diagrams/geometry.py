@@ -1,4 +1,4 @@
-"""Rectangles, curves and the width of text: what a picture's layout is computed with."""
+"""Rectangles, curves and the width of text, for the layout of a diagram."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _WIDTHS: Final = {
         (361, "-`"),
         (392, "()[]tfr!IJ"),
         (525, 'csz"?*_'),
-        (592, "vxykF L".replace(" ", "")),
+        (592, "vxykFL"),
         (640, "abdeghnopqu0123456789ETPYS${}"),
         (705, "ABCKRVXZ~^"),
         (790, "DGHNOQU&"),
@@ -32,7 +32,7 @@ _OTHER: Final = 950
 
 
 def width(text: str, size: float, *, bold: bool = False) -> float:
-    """How wide `text` may come out in a system font of `size` pixels."""
+    """The greatest width that `text` may have in a system font of `size` pixels."""
     return sum(_WIDTHS.get(letter, _OTHER) for letter in text) / 1000 * size * (1.1 if bold else 1.0)
 
 
@@ -66,7 +66,7 @@ class Rect:
         return self.y + self.h / 2
 
     def meets(self, other: Rect, gap: float = 0.0) -> bool:
-        """Whether the two come nearer than `gap`."""
+        """Whether the two are nearer than `gap`."""
         return abs(self.x - other.x) < (self.w + other.w) / 2 + gap and abs(self.y - other.y) < (self.h + other.h) / 2 + gap
 
     def holds(self, point: Point, gap: float = 0.0) -> bool:
@@ -134,7 +134,7 @@ class Curve:
         return self.part(self._border(leaving, out, min(1.0, out + 1 / 200)), self._border(entering, back, max(0.0, back - 1 / 200)))
 
     def _border(self, corners: Sequence[Point], within: float, outside: float) -> float:
-        """Where the curve crosses the outline, by halving."""
+        """Where the curve crosses the outline, by bisection."""
         for _ in range(40):
             middle = (within + outside) / 2
             if inside(self.point(middle), corners):
@@ -145,7 +145,7 @@ class Curve:
 
 
 def bent(a: Point, b: Point, bend: float) -> Curve:
-    """From `a` to `b`, its middle `bend` pixels off the straight line: to the right of the way for positive numbers."""
+    """From `a` to `b`, its middle `bend` pixels off the straight line: to the right for positive numbers."""
     dx, dy = b[0] - a[0], b[1] - a[1]
     length = math.hypot(dx, dy) or 1.0
     return Curve(a, ((a[0] + b[0]) / 2 - 2 * bend * dy / length, (a[1] + b[1]) / 2 + 2 * bend * dx / length), b)

@@ -1,6 +1,8 @@
-"""Where everything in a diagram lies, in pixels: columns and rows grow to what is in them, arrows end at borders, labels find a free place.
+"""The position of everything in a diagram, in pixels.
 
-Pure. Raises DiagramError where two things would cover each other, an arrow would run through a box, or a label finds no place.
+Columns and rows grow with their contents, arrows end at borders, labels go to free places.
+
+Pure. Raises DiagramError when two things overlap, an arrow runs through a box, or there is no place for a label.
 """
 
 from __future__ import annotations
@@ -24,9 +26,9 @@ ICON: Final = 30.0
 _FRAME: Final = 16.0
 _CAPTION: Final = 20.0
 _VISIBLE: Final = 14.0
-"""So much of an arrow stays free of its own label at each end."""
+"""How much of an arrow stays free of its label at each end."""
 _PAIR: Final = 18.0
-"""Bend of two arrows that go to and fro between the same two."""
+"""Bend of two arrows in opposite directions between the same two boxes."""
 _LOOP: Final = 40.0
 _SLANT: Final = 14.0
 _CORNER: Final = 10.0
@@ -34,7 +36,7 @@ _CORNER: Final = 10.0
 
 @dataclass(frozen=True)
 class Path:
-    """An arrow's way and its label's rectangle."""
+    """An arrow's curve and its label's rectangle."""
 
     arrow: Arrow
     curve: Curve
@@ -52,7 +54,7 @@ class Layout:
     paths: tuple[Path, ...]
 
     def extent(self) -> Rect:
-        """What the picture covers, with a margin."""
+        """The area of the whole picture, with a margin."""
         arcs = [Rect(*curve.point(t / 20), 2, 2) for curve in (path.curve for path in self.paths) for t in range(21)]
         labels = [path.label for path in self.paths if path.label]
         every = [*self.boxes.values(), *self.frames.values(), *self.captions.values(), *self.notes, *labels, *arcs]
@@ -60,7 +62,7 @@ class Layout:
 
 
 def lay(picture: Picture) -> Layout:
-    """The layout of `picture`. Raises DiagramError, naming what covers what."""
+    """The layout of `picture`. Raises DiagramError with the parts that overlap."""
     sizes: dict[str, tuple[float, float]] = {box.id: _box_size(box) for box in picture.boxes}
     things: list[tuple[str, Spot, tuple[float, float]]] = [(box.id, box.at, sizes[box.id]) for box in picture.boxes]
     things += [(f"note {n}", note.at, chip(note.text)) for n, note in enumerate(picture.notes)]
@@ -95,7 +97,7 @@ def outline(kind: str, rect: Rect) -> tuple[Point, ...]:
 
 
 def chip(text: Lines, *, bold: bool = False) -> tuple[float, float]:
-    """The size of a small plate with `text` on it."""
+    """The size of a label with `text` on it."""
     return max(geometry.width(line, SMALL, bold=bold) for line in text) + 14, len(text) * (LEADING - 2) + 6
 
 
@@ -117,7 +119,7 @@ def _tens(length: float) -> float:
 
 
 def _axis(picture: Picture, things: Sequence[tuple[str, Spot, tuple[float, float]]], axis: int) -> Callable[[float], float]:
-    """From a column (axis 0) or row (axis 1) to pixels. Each stretch between two whole numbers is as long as its contents ask for."""
+    """From a column (axis 0) or row (axis 1) to pixels. Each step between two whole numbers is as long as its contents need."""
     first = math.floor(min(at[axis] for _, at, _ in things))
     last = math.ceil(max(at[axis] for _, at, _ in things))
     stretches = [0.0] * (last - first)
@@ -137,7 +139,7 @@ def _axis(picture: Picture, things: Sequence[tuple[str, Spot, tuple[float, float
             weight = sum(share * share for share in shares)
             stretches = [stretch + missing * share / weight for share, stretch in zip(shares, stretches, strict=True)]
 
-    if any(not float(at[axis]).is_integer() for _, at, _ in things):  # half-way means half-way: then all stretches are alike
+    if any(not float(at[axis]).is_integer() for _, at, _ in things):  # so that half-way is half-way: all steps get the same length
         stretches = [max(stretches)] * len(stretches)
 
     def place(value: float) -> float:
@@ -185,12 +187,12 @@ def _curve(arrow: Arrow, picture: Picture, boxes: Mapping[str, Rect], frames: Ma
     shapes = [outline(kinds.get(name, "frame"), every[name]) for name in (arrow.start, arrow.end)]
     curve = whole.clipped(*shapes)
     if curve is None:
-        raise DiagramError(f"there is no room for an arrow from {arrow.start} to {arrow.end}: one lies in the other")
+        raise DiagramError(f"there is no room for an arrow from {arrow.start} to {arrow.end}: one is inside the other")
     return curve
 
 
 def _label(arrow: Arrow, curve: Curve, taken: Sequence[Rect], others: Sequence[Curve]) -> Rect:
-    """The first free place: on the line, then beside it; away from other arrows if that can be."""
+    """The first free place: on the line, then beside it, and if possible away from other arrows."""
     wide, high = chip(arrow.label)
     alongs = (0.5, 0.44, 0.56, 0.38, 0.62, 0.32, 0.68, 0.26, 0.74) if arrow.along is None else (arrow.along,)
     candidates = []
@@ -204,10 +206,10 @@ def _label(arrow: Arrow, curve: Curve, taken: Sequence[Rect], others: Sequence[C
         each for each in candidates if not any(each.meets(other, 4) for other in taken) and not any(each.holds(point) for point in ends)
     ]
     quiet = [each for each in free if not any(each.holds(other.point(t / 40), 2) for other in others for t in range(41))]
-    for place in (*quiet, *free):
-        return place
+    if free:
+        return (*quiet, *free)[0]
     raise DiagramError(
-        f"the label {' '.join(arrow.label)!r} of the arrow from {arrow.start} to {arrow.end} finds no place; "
+        f"the label {' '.join(arrow.label)!r} of the arrow from {arrow.start} to {arrow.end} has no place; "
         "make it shorter, move its boxes apart (`at`, `gap`), or bend the arrow",
     )
 
@@ -226,7 +228,7 @@ def _refuse_overlaps(picture: Picture, boxes: Mapping[str, Rect], frames: Mappin
     named = [*((f"box {name}", rect) for name, rect in boxes.items()), *((f"note {n + 1}", rect) for n, rect in enumerate(notes))]
     for (one, first), (other, second) in itertools.combinations(named, 2):
         if first.meets(second, 4):
-            raise DiagramError(f"{one} and {other} cover each other; move one of them (`at`)")
+            raise DiagramError(f"{one} and {other} overlap; move one of them (`at`)")
     inner = {group.id: {f"box {box.id}" for box in picture.members(group.id)} for group in picture.groups}
     for group, frame in frames.items():
         for name, rect in named:
@@ -236,7 +238,7 @@ def _refuse_overlaps(picture: Picture, boxes: Mapping[str, Rect], frames: Mappin
     for one, other in itertools.combinations(frames, 2):
         nested = inner[one] <= inner[other] or inner[other] <= inner[one]
         if not nested and frames[one].meets(frames[other], 4):
-            raise DiagramError(f"groups {one} and {other} cover each other; move their boxes apart (`at`, `gap`)")
+            raise DiagramError(f"groups {one} and {other} overlap; move their boxes apart (`at`, `gap`)")
 
 
 def _refuse_crossings(picture: Picture, curves: Sequence[Curve], boxes: Mapping[str, Rect], notes: Sequence[Rect]) -> None:

@@ -1,4 +1,4 @@
-"""A diagram as its author means it: boxes, frames around them, arrows, notes. Pure."""
+"""A diagram: boxes, frames around them, arrows, notes. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Lines = tuple[str, ...]
 
 @dataclass(frozen=True)
 class Box:
-    """A thing: `at` is (column, row), `size` the least width and height in pixels."""
+    """A box: `at` is (column, row), `size` the minimum width and height in pixels."""
 
     id: str
     at: Spot
@@ -34,7 +34,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Arrow:
-    """Who sends to whom."""
+    """An arrow from `start` to `end`, which are ids of boxes or groups."""
 
     start: str
     end: str
@@ -46,7 +46,7 @@ class Arrow:
 
 @dataclass(frozen=True)
 class Note:
-    """A remark that stands by itself."""
+    """A text outside of boxes."""
 
     at: Spot
     text: Lines
@@ -54,7 +54,7 @@ class Note:
 
 @dataclass(frozen=True)
 class Picture:
-    """A whole picture as its author wrote it, every name in it known."""
+    """A whole diagram; every id in it exists."""
 
     title: str
     describe: str
@@ -73,4 +73,4 @@ class Picture:
 
 
 class DiagramError(Exception):
-    """A diagram that cannot be drawn: its message says which parts are in each other's way."""
+    """A diagram cannot be drawn; the message names the parts that overlap."""

@@ -1,9 +1,8 @@
-"""A diagram as SVG text, with no script, font or link in it. Pure.
+"""A diagram as SVG text, without scripts, fonts or links. Pure.
 
-The page behind it may be
-white or nearly black, whatever the browser says it is: JupyterLab's dark theme does not set prefers-color-scheme. So all text stands on a
-surface of its own, with contrast 4.5 or more, and every line and surface has 3 or more on white and on #111. Kinds differ by shape as well
-as by colour, and the colours follow those of Okabe and Ito, which colour-blind people tell apart.
+The page behind it may be white or nearly black: JupyterLab's dark theme does not set prefers-color-scheme. So all text has its own
+background, with a contrast of 4.5 or more, and every line and surface has 3 or more on white and on #111. Kinds differ by shape as well as
+by colour, and the colours follow Okabe and Ito, which colour-blind people can tell apart.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ _FONT: Final = "system-ui,-apple-system,'Segoe UI',Roboto,'Helvetica Neue',Arial
 
 
 def svg(picture: Picture, name: str) -> str:
-    """The whole picture; `name` begins the ids in it. Raises DiagramError where its parts would cover each other."""
+    """The whole picture; `name` begins the ids in it. Raises DiagramError when its parts overlap."""
     laid = layout.lay(picture)
     extent = laid.extent()
     view = f"{_n(extent.left)} {_n(extent.top)} {_n(extent.w)} {_n(extent.h)}"

@@ -1,4 +1,4 @@
-"""Where the upstream programs are."""
+"""Find the upstream programs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import Final
 from meshcourse.core import errors, paths, settings
 
 SOURCE: Final = Path(__file__).parent
-"""The folder of go.mod, go.sum and of two programs that are put together here from published packages."""
+"""The folder of go.mod, go.sum and of two programs that are built here from published packages."""
 
 BOOTSTRAP: Final = "envoy_bootstrap.json"
 """Istio's template for Envoy's bootstrap; the proxyv2 image has it beside pilot-agent."""
@@ -29,7 +29,7 @@ MANIFEST: Final = "manifest.json"
 
 @dataclass(frozen=True)
 class Program:
-    """One program of the engine: its `name`, its main `package`, the `module` that it comes from."""
+    """One program of the engine: its `name`, its main `package`, the `module` that has it."""
 
     name: str
     package: str
@@ -73,17 +73,17 @@ def _linker_flags() -> str:
 
 
 FLAGS: Final = ("-trimpath", "-buildvcs=false", "-gcflags=all=-dwarf=false", f"-ldflags={_linker_flags()}")
-"""Words for `go build`. No debug data is compiled, since the linker would drop it: less to write, less time. No version control
-stamp: it would run git, which refuses a checkout that another user owns."""
+"""Flags for `go build`. No debug data: the linker would drop it, and writing it takes time. No version control stamp: it would run
+git, which refuses a checkout that another user owns."""
 
 
 def architecture() -> str:
-    """This machine's processor in Go's words, such as amd64."""
+    """This machine's processor as Go names it, such as amd64."""
     return {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
 
 
 def target() -> str:
-    """This machine's platform in Go's words, such as linux/amd64."""
+    """This machine's platform as Go names it, such as linux/amd64."""
     return f"{platform.system().lower()}/{architecture()}"
 
 
@@ -117,12 +117,12 @@ def caches() -> Path:
 
 
 def built() -> Path:
-    """Where `meshcourse engine build` puts this version's programs, whether or not they are there yet."""
+    """Where `meshcourse engine build` puts this version's programs, built or not."""
     return caches() / _own_key()
 
 
 def from_wheel() -> Path | None:
-    """The programs of the installed wheel `meshcourse-engine`, or None when there is none or it is of another key."""
+    """The programs of the installed wheel `meshcourse-engine`, or None when it is not installed or has another key."""
     if importlib.util.find_spec("meshcourse_engine") is None:
         return None
     package = importlib.import_module("meshcourse_engine")
@@ -130,7 +130,7 @@ def from_wheel() -> Path | None:
 
 
 def home() -> Path:
-    """The folder of programs in force: $MESHCOURSE_ENGINE, else the installed wheel, else the user's cache."""
+    """The folder of programs to use: $MESHCOURSE_ENGINE, or the installed wheel, or the user's cache."""
     chosen = os.environ.get("MESHCOURSE_ENGINE")
     if chosen:
         return Path(chosen)
@@ -158,7 +158,7 @@ def _file(name: str) -> Path:
     path = home() / name
     if not path.is_file():
         raise errors.EngineError(
-            f"The upstream program {name} is not there.",
+            f"The upstream program {name} is missing.",
             why=f"{path} does not exist: the engine has not been built on this machine yet.",
             next="meshcourse engine build",
         )

@@ -1,15 +1,14 @@
-"""Building the upstream programs from their published Go modules, once per user and version.
+"""Build the upstream programs from their published Go modules, once per user and version.
 
-One `go build` makes all programs, so what they share is compiled once. Everything unfinished lies in `<key>.building`; it
-stays when the build is stopped, so that the next one goes on from there, and the finished folder appears by one rename.
-An interrupted, failed or doubled build can therefore never be taken for an engine. GOCACHE and GOMODCACHE, when set, are
-used and kept; otherwise what was downloaded and compiled (about 5 GB) is deleted at the end.
+One `go build` makes all programs, so what they share is compiled once. Unfinished work is in `<key>.building`; it stays when the build
+is stopped, so that the next one continues, and one rename makes the finished folder. So an interrupted or failed build, or two at a time,
+never leave a broken engine. GOCACHE and GOMODCACHE, when set, are used and kept; otherwise what was downloaded and compiled (about 5 GB)
+is deleted at the end.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import select
@@ -22,24 +21,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from meshcourse.core import errors, progress
+from meshcourse.core import errors, files, progress
 from meshcourse.engine import binaries, toolchain
 from meshcourse.engine.build_progress import LIST_FORMAT, Compilation, plan
 
 SPACE: Final = 7_000_000_000
-"""Bytes that a build needs at its widest: 4 GB compiled, 1.1 GB of modules, 0.5 GB of programs, the linker's files."""
+"""Bytes on disk that a build needs at most: 4 GB compiled, 1.1 GB of modules, 0.5 GB of programs, the linker's files."""
 
 LAST_LINES: Final = 15
 """How much of go's output an error shows."""
 
 
 NAMED: Final = 3
-"""So many programs that are left are named in a line."""
+"""At most so many unfinished programs are named in a line."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What is built from where: tests build a small module, the course always `ENGINE`.
+    """What to build: tests build a small module, the course always `ENGINE`.
 
     `extra` maps a file's name in the result to (module, path inside it), or is empty.
     """
@@ -67,7 +66,7 @@ class Build:
         self.log = self.work / "build.log"
 
     def run(self) -> Path:
-        """Build, unless the target is there. Returns it. Raises EngineError; KeyboardInterrupt leaves what a second run continues."""
+        """Build unless the target exists, and return it. Raises EngineError. After an interrupt the next run continues."""
         self._folders()
         with self._lock() as lock:
             if not self._complete(self.target):
@@ -91,13 +90,16 @@ class Build:
     @contextlib.contextmanager
     def _lock(self) -> Iterator[int]:
         """One builder at a time. The go command inherits the lock, so it holds even when this process is killed."""
-        with self.target.with_name(f"{self.target.name}.lock").open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                with progress.step("Waiting for another build of the engine to end"):
-                    fcntl.flock(file, fcntl.LOCK_EX)
-            yield file.fileno()
+        path = self.target.with_name(f"{self.target.name}.lock")
+        try:
+            lock = files.lock(path, wait=False)
+        except BlockingIOError:
+            with progress.step("Waiting for another build of the engine to end"):
+                lock = files.lock(path)
+        try:
+            yield lock
+        finally:
+            os.close(lock)
 
     def _build(self, lock: int) -> None:
         started = time.monotonic()
@@ -127,12 +129,12 @@ class Build:
         self._publish()
 
     def _check_space(self) -> None:
-        """Say so now when the disk is too small, not after eight minutes."""
+        """Fail now when the disk is too small, not after eight minutes."""
         folder = self.target.parent
         have, need = shutil.disk_usage(folder).free + _size(self.work), self.recipe.space
         if have < need:
             raise errors.EngineError(
-                "There is too little room on the disk to build the engine.",
+                "There is too little space on the disk to build the engine.",
                 why=f"It needs {need / 1e9:.1f} GB for some minutes and 0.5 GB after; {folder} has {have / 1e9:.1f} GB.",
                 next="MESHCOURSE_CACHE=/a/folder/on/a/larger/disk meshcourse engine build",
             )
@@ -171,7 +173,7 @@ class Build:
             run(["build", "-v", *self.recipe.flags, "-o", f"{self.staging}/", *packages], compilation.line, look)
 
     def _gather(self, run: _Go) -> None:
-        """Give each program its own name, and put the files beside them that Istio's images have."""
+        """Give each program its name, and add the files that Istio's images have."""
         for program in self.recipe.programs:
             if program.built_as != program.name:
                 (self.staging / program.built_as).replace(self.staging / program.name)
@@ -247,7 +249,7 @@ def _lines(process: subprocess.Popen[bytes], tick: Callable[[], object]) -> Iter
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End the process and all that it started, when it has not ended by itself."""
+    """End the process and everything that it started, unless it has ended."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         if process.poll() is None:
             with contextlib.suppress(ProcessLookupError):
@@ -262,7 +264,7 @@ def failure(lines: list[str], folder: str) -> errors.EngineError:
     """The error for a go command that failed with this output."""
     text = "\n".join(lines)
     log = Path(folder).parent / "build.log"
-    again = "meshcourse engine build    # goes on where it stopped"
+    again = "meshcourse engine build    # continues where it stopped"
     if "no space left on device" in text:
         why, again = f"the disk that holds {log.parent} is full.", f"df -h {log.parent}    # make room, then: meshcourse engine build"
     elif any(sign in text for sign in ("dial tcp", "no such host", "i/o timeout", "proxyconnect", "TLS handshake", "connection refused")):
@@ -274,17 +276,17 @@ def failure(lines: list[str], folder: str) -> errors.EngineError:
         )
     else:
         complaints = [line for line in lines if " " in line]  # the others are names of packages, which -v prints
-        why = "go said:\n  " + "\n  ".join(complaints[-LAST_LINES:])
-    return errors.EngineError("The engine could not be built.", why=f"{why}\nAll that go said: {log}", next=again)
+        why = "the output of go ends with:\n  " + "\n  ".join(complaints[-LAST_LINES:])
+    return errors.EngineError("The engine could not be built.", why=f"{why}\nThe whole output of go: {log}", next=again)
 
 
 def _size(folder: Path) -> int:
-    """Bytes on disk below `folder`; 0 when it is not there."""
+    """Bytes on disk below `folder`; 0 when it does not exist."""
     return sum(os.lstat(os.path.join(root, name)).st_blocks * 512 for root, _, names in os.walk(folder) for name in names)  # noqa: PTH118 - a hundred thousand files
 
 
 def ensure() -> Path:
-    """The folder of the engine in force, built first when it is not there. Raises EngineError."""
+    """The folder of the engine, built first if necessary. Raises EngineError."""
     chosen = binaries.home()
     if chosen != binaries.built():
         absent = binaries.missing(chosen)
@@ -299,7 +301,7 @@ def ensure() -> Path:
 
 
 def old() -> tuple[Path, ...]:
-    """Engines of other versions of the package, and what stopped builds of them left. `meshcourse engine prune` deletes them."""
+    """Engines of other versions of the package, and what their unfinished builds left. `meshcourse engine prune` deletes them."""
     folder = binaries.caches()
     keep = binaries.built().name
     return tuple(sorted(each for each in folder.iterdir() if not each.name.startswith(keep))) if folder.is_dir() else ()

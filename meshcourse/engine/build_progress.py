@@ -1,4 +1,4 @@
-"""How far a `go build -v` is, from what it prints and which programs have appeared. Pure."""
+"""How far a `go build -v` is, from its output and the programs that exist already. Pure."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from typing import Final
 
 LIST_FORMAT: Final = '{{.ImportPath}} {{.Stale}}{{if not .DepOnly}} {{join .Deps ","}}{{end}}'
-"""For `go list -deps -f`: a line for each package, and behind each program the packages that it is made of."""
+"""For `go list -deps -f`: a line for each package, and after each program its packages."""
 
 LINKING: Final = 40
-"""How many packages' time it takes to link one program, about; only the bar's evenness hangs on it."""
+"""Linking one program takes about as long as compiling so many packages; only the progress bar uses it."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a build has to do: `packages` to compile (those in the build cache are done) and those each program waits for."""
+    """What a build has to do: `packages` to compile (those in the build cache are done), and those that each program needs."""
 
     packages: frozenset[str]
     programs: dict[str, frozenset[str]]
@@ -37,7 +37,7 @@ def plan(listing: str, programs: Iterable[tuple[str, str]]) -> Plan:
 
 
 class Compilation:
-    """The state of one build, told line by line."""
+    """The state of one build, updated line by line."""
 
     def __init__(self, plan: Plan) -> None:
         self._waiting = {name: set(packages) for name, packages in plan.programs.items()}
@@ -56,14 +56,14 @@ class Compilation:
                 packages.discard(text)
 
     def appeared(self, names: Iterable[str]) -> list[str]:
-        """Say which programs are finished; returns those that were not before."""
+        """Note which programs are finished; returns the new ones."""
         fresh = [name for name in names if name in self._waiting and name not in self.linked]
         self.linked += fresh
         return fresh
 
     @property
     def left(self) -> list[str]:
-        """Programs that are not finished, the one that lacks least first."""
+        """Programs that are not finished, the one with the fewest packages left first."""
         return sorted((name for name in self._waiting if name not in self.linked), key=lambda name: len(self._waiting[name]))
 
     @property
@@ -79,4 +79,4 @@ class Compilation:
         if not left:
             return counts
         packages = len(self._waiting[left[0]])
-        return f"{counts}; {left[0]} {f'lacks {packages}' if packages else 'is being linked'}"
+        return f"{counts}; {left[0]} {f'needs {packages} more' if packages else 'is being linked'}"

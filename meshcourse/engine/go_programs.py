@@ -1,6 +1,6 @@
-"""Programs that only some need: the one on PATH, else built from its Go module into the user's cache.
+"""Programs that only some learners need: taken from PATH, or built from their Go modules into the user's cache.
 
-They are no part of the engine: their modules have versions of their own, and a plain embedded cluster needs neither.
+They are not part of the engine: their modules have other versions, and a plain embedded cluster does not need them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _LIMIT: Final = 900.0
 
 @dataclass(frozen=True)
 class GoProgram:
-    """A program, the `package` that `go install` takes, its `version`, and where its makers say how to get it."""
+    """A program, the `package` that `go install` takes, its `version`, and the page that says how to install it."""
 
     name: str
     package: str
@@ -35,15 +35,15 @@ class GoProgram:
         return Path(on_path) if on_path else ours if ours.is_file() else None
 
     def built(self) -> Path:
-        """Where `ensure` puts it, whether or not it is there yet."""
+        """Where `ensure` puts it, built or not."""
         return paths.cache() / self.name / self.version / self.name
 
     def ensure(self) -> Path:
-        """The program, built first when there is none. Raises EngineError."""
+        """The program, built first if necessary. Raises EngineError."""
         return self.found() or self.build()
 
     def build(self) -> Path:
-        """Build it by `go install`, as its makers document; it appears whole or not at all. Raises EngineError."""
+        """Build it with `go install`, as its documentation says. Raises EngineError."""
         try:
             go, target = toolchain.find(), self.built()
         except EngineError as error:
@@ -60,12 +60,12 @@ class GoProgram:
             "GOWORK": "off",
         }
         with progress.step(f"Building {self.name} {self.version}"):
-            words = [str(go.go), "install", f"{self.package}@{self.version}"]
-            done = subprocess.run(words, env=environment, cwd=staging, capture_output=True, text=True, timeout=_LIMIT, check=False)
+            argv = [str(go.go), "install", f"{self.package}@{self.version}"]
+            done = subprocess.run(argv, env=environment, cwd=staging, capture_output=True, text=True, timeout=_LIMIT, check=False)
         if done.returncode:
             raise EngineError(
                 f"{self.name} could not be built.",
-                why="\n  ".join(["go said:", *done.stderr.splitlines()[-8:]]),
+                why="\n  ".join(["the output of go ends with:", *done.stderr.splitlines()[-8:]]),
                 next=f"go install {self.package}@{self.version}    # or {self.home}",
             )
         shutil.rmtree(target.parent, ignore_errors=True)

@@ -1,6 +1,6 @@
-"""istioctl of any release, fetched as Istio documents it: the release's archive, held against the SHA-256 sum published beside it.
+"""Download the istioctl of any release, as Istio documents it: the release's archive, checked against its published SHA-256 sum.
 
-A download that breaks off goes on where it stopped, in this run and in the next. MESHCOURSE_ISTIO_RELEASES names a mirror with the same
+A download that breaks off continues where it stopped, in this run and in the next. MESHCOURSE_ISTIO_RELEASES names a mirror with the same
 layout.
 """
 
@@ -25,20 +25,20 @@ from meshcourse.engine import binaries
 
 RELEASES: Final = "https://github.com/istio/istio/releases/download"
 TRIES: Final = 5
-"""So often a download goes on by itself after it broke off."""
+"""How often a download that broke off is continued without asking."""
 _SILENCE: Final = 30.0
 _CHUNK: Final = 1 << 16
 
 
 def istioctl(version: str) -> Path:
-    """The istioctl of release `version` (such as 1.18.2), fetched if it is not there. Raises EngineError."""
+    """The istioctl of release `version` (such as 1.18.2), downloaded if necessary. Raises EngineError."""
     target = paths.cache() / "istioctl" / version / "istioctl"
     if target.is_file():
         return target
     url = f"{os.environ.get('MESHCOURSE_ISTIO_RELEASES') or RELEASES}/{version}/{archive(version)}"
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.parent / f"{archive(version)}.part"
-    with progress.step(f"Fetching istioctl {version}") as step:
+    with progress.step(f"Downloading istioctl {version}") as step:
         wanted = _sum(url)
         _fetch(url, part, step)
         found = hashlib.sha256(part.read_bytes()).hexdigest()
@@ -47,7 +47,7 @@ def istioctl(version: str) -> Path:
         raise EngineError(
             f"The archive of istioctl {version} is not the one that Istio published.",
             why=f"its SHA-256 sum is {found}, and {url}.sha256 says {wanted}",
-            next="the same command again: the file has been deleted    # twice wrong: is a proxy in between?",
+            next="run the same command again: the file has been deleted    # wrong twice? a proxy may change it",
         )
     _unpack(part, target)
     return target
@@ -65,13 +65,13 @@ def _sum(url: str) -> str:
 
 
 def _fetch(url: str, part: Path, step: progress.Step) -> None:
-    """Bring `part` to the length that the server says. Raises EngineError after so many tries without the end."""
+    """Download until `part` is complete. Raises EngineError after TRIES attempts."""
     for _ in range(TRIES):
         have = part.stat().st_size if part.exists() else 0
         with _opened(url, have) as answer:
             goes_on = answer.status == http.client.PARTIAL_CONTENT
             if answer.status == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
-                return  # it is whole already: the sum will tell
+                return  # complete already; the sum is checked later
             total = int(answer.headers.get("Content-Length") or 0) + (have if goes_on else 0)
             with part.open("ab" if goes_on else "wb") as file, contextlib.suppress(OSError, http.client.HTTPException):
                 while data := answer.read(_CHUNK):
@@ -79,9 +79,9 @@ def _fetch(url: str, part: Path, step: progress.Step) -> None:
                     step.update(f"{file.tell() / 1e6:.1f} of {total / 1e6:.1f} MB", min(1.0, file.tell() / max(1, total)))
         if part.stat().st_size >= total:
             return
-        step.update(f"broke off after {part.stat().st_size / 1e6:.1f} MB, going on")
+        step.update(f"broke off after {part.stat().st_size / 1e6:.1f} MB, continuing")
     raise EngineError(
-        "The download of istioctl broke off again and again.", why=url, next="the same command again    # goes on where it stopped"
+        "The download of istioctl broke off several times.", why=url, next="run the same command again    # it continues where it stopped"
     )
 
 
@@ -95,26 +95,26 @@ def _opened(url: str, beginning: int = 0) -> Iterator[Any]:
         if error.code != http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
             error.close()
             raise EngineError(
-                f"{url} cannot be had.", why=f"the server says {error.code} {error.reason}", next="is there such a release?"
+                f"{url} could not be downloaded.", why=f"the server answered {error.code} {error.reason}", next="is there such a release?"
             ) from error
         answer = error
     except OSError as error:
         raise EngineError(
             "istioctl could not be fetched.",
             why=f"{url}: {error}",
-            next="MESHCOURSE_ISTIO_RELEASES=http://a.mirror.of.yours/... and the same command    # or put istioctl there by hand",
+            next="MESHCOURSE_ISTIO_RELEASES=http://a.mirror.of.yours/... and the same command    # or copy istioctl there by hand",
         ) from error
     with answer:
         yield answer
 
 
 def _unpack(part: Path, target: Path) -> None:
-    """Take istioctl out of the archive; it appears whole or not at all."""
+    """Extract istioctl from the archive; the target appears only when it is complete."""
     new = target.with_suffix(".new")
     with tarfile.open(part) as files:
         member = files.extractfile("istioctl")
         if member is None:
-            raise EngineError(f"{part} holds no program istioctl.", next=f"rm {part}")
+            raise EngineError(f"There is no istioctl in {part}.", next=f"rm {part}")
         with new.open("wb") as file:
             shutil.copyfileobj(member, file)
     new.chmod(0o755)

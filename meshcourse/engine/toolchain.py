@@ -18,7 +18,7 @@ OLDEST: Final = (1, 26)
 """The go line of engine/go.mod."""
 
 UNWANTED: Final = ("GOOS", "GOARCH", "GOEXPERIMENT", "GOROOT", "GOTOOLDIR", "GOBIN", "GOMOD", "GOCACHEPROG")
-"""Settings of the user's own Go work that would change what is built."""
+"""The user's Go settings that would change the build's result."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Toolchain:
 
 
 def version(text: str) -> tuple[int, ...]:
-    """The numbers in what `go env GOVERSION` prints: go1.26.8 -> (1, 26, 8); () when it is no release."""
+    """The numbers in what `go env GOVERSION` prints: go1.26.8 -> (1, 26, 8); () for anything but a release."""
     found = re.match(r"go(\d+)\.(\d+)(?:\.(\d+))?", text.strip())
     return tuple(int(part) for part in found.groups() if part is not None) if found else ()
 
@@ -71,7 +71,7 @@ def find(among: tuple[Path, ...] | None = None) -> Toolchain:
 
 
 def module_cache(toolchain: Toolchain) -> Path | None:
-    """The user's own module cache, when there is one that can be written: what is there need not be downloaded again."""
+    """The user's module cache if it can be written, so that its modules are not downloaded again."""
     answer = subprocess.run(
         [toolchain.go, "env", "GOMODCACHE"], capture_output=True, text=True, timeout=60, check=False, env=_clean(os.environ)
     ).stdout.strip()
@@ -95,5 +95,5 @@ def environment(given: Mapping[str, str], *, build_cache: Path, modules: Path | 
 
 
 def _clean(given: Mapping[str, str]) -> dict[str, str]:
-    """GOTOOLCHAIN=local: the toolchain at hand is new enough, no other is fetched. GOWORK=off: engine/go.mod alone counts."""
+    """GOTOOLCHAIN=local: this toolchain is new enough, so no other is downloaded. GOWORK=off: engine/go.mod alone counts."""
     return {**{name: value for name, value in given.items() if name not in UNWANTED}, "GOTOOLCHAIN": "local", "GOWORK": "off"}

@@ -1,4 +1,4 @@
-"""The engine as a wheel: a classroom installs it instead of building.
+"""The engine as a wheel, for machines that should not build it.
 
 The programs are static (CGO_ENABLED=0), so the platform tag asks for Linux and a processor and no C library in particular.
 Source of the format: https://packaging.python.org/en/latest/specifications/binary-distribution-format/
@@ -42,11 +42,11 @@ Tag: py3-none-{tag}
 """
 
 EPOCH: Final = (1980, 1, 1, 0, 0, 0)
-"""Every file's time, so that the same programs give the same wheel."""
+"""The time of every file, so that the same programs give the same wheel."""
 
 
 def platform_tag() -> str:
-    """This machine's tag. Both C libraries: manylinux for Debian and friends, musllinux for Alpine."""
+    """This machine's tag. Both C libraries: manylinux for Debian and similar, musllinux for Alpine."""
     machine = platform.machine()
     return f"manylinux_2_17_{machine}.musllinux_1_1_{machine}"
 

@@ -26,7 +26,7 @@ _OWN: Final = re.compile(
 
 
 def networking(connection: Connection) -> tuple[str, str]:
-    """(group, version) by which this cluster serves VirtualService and the others; v1 where it cannot be told, as without Istio."""
+    """(group, version) by which this cluster serves VirtualService and the others; v1 where that is unknown, for example without Istio."""
     try:
         return NETWORKING, served(connection.kubeconfig, connection.kubeconfig.stat().st_mtime_ns, connection.api())
     except (ApiException, OSError, urllib3.exceptions.HTTPError, errors.MeshcourseError):
@@ -34,8 +34,8 @@ def networking(connection: Connection) -> tuple[str, str]:
 
 
 @functools.lru_cache(maxsize=16)
-def served(kubeconfig: Path, changed: int, api: client.ApiClient) -> str:  # noqa: ARG001 - the first two make a new cluster a new key
-    """The version to use. Raises ApiException when the cluster has none of Istio's kinds, so that no answer is remembered."""
+def served(kubeconfig: Path, changed: int, api: client.ApiClient) -> str:  # noqa: ARG001 - the first two tell clusters apart in the cache
+    """The version to use. Raises ApiException when the cluster has none of Istio's kinds; the cache then stays empty."""
     listed = client.CustomObjectsApi(api).get_api_resources
     try:
         listed(NETWORKING, NEWEST)
@@ -48,5 +48,5 @@ def served(kubeconfig: Path, changed: int, api: client.ApiClient) -> str:  # noq
 
 
 def in_version(manifest: str, version: str) -> str:
-    """`manifest` with Istio's own kinds in `version`; everything else, comments too, as it was."""
+    """`manifest` with Istio's kinds in `version`; everything else stays the same, comments too."""
     return manifest if version == NEWEST else _OWN.sub(rf"\g<1>{version}", manifest)

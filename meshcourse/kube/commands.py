@@ -1,6 +1,6 @@
-"""Running kubectl and istioctl: the same programs, with the same words, that the learner types.
+"""Run kubectl and istioctl with the same arguments that a learner types.
 
-The child is this process's own; an interrupt ends it.
+An interrupt (Ctrl-C) ends the program too.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from meshcourse.core import errors
 from meshcourse.kube.connection import Connection
 
 Report = Callable[[str], None]
-"""Told one line of progress at a time."""
+"""Called with one line of progress at a time."""
 
 
 @dataclass(frozen=True)
 class Completed:
-    """A program that has ended: what it was asked, its exit code, and what it printed."""
+    """A program that has ended: its arguments, its exit code, and its output."""
 
     arguments: tuple[str, ...]
     code: int
@@ -30,12 +30,12 @@ class Completed:
 
     @property
     def command(self) -> str:
-        """What a person would type to do the same."""
+        """The command line to type for the same."""
         return shlex.join(self.arguments)
 
     @property
     def complaint(self) -> str:
-        """What the program said about its failure: stderr, or stdout when that is silent."""
+        """The error output: stderr, or stdout when stderr is empty."""
         return self.stderr.strip() or self.stdout.strip()
 
 
@@ -54,10 +54,10 @@ def find(connection: Connection, program: str) -> str:
 def run(
     connection: Connection, arguments: Sequence[str], *, text: str | None = None, report: Report | None = None, timeout: float = 300.0
 ) -> Completed:
-    """Run `arguments` and wait; `text` goes to its stdin, and `report` hears every line of both outputs as it comes.
+    """Run `arguments` and wait; `text` goes to stdin, and `report` is called with every line of stdout and stderr.
 
-    A bad exit code is not an error here: the caller knows what it means. Raises MissingPrerequisite when the program is not
-    found and MeshError when it does not end in `timeout` seconds.
+    An exit code other than 0 raises nothing: its meaning differs from program to program. Raises MissingPrerequisite when the program is
+    not found and MeshError when it does not end within `timeout` seconds.
     """
     program = find(connection, arguments[0])
     child = subprocess.Popen(
@@ -84,7 +84,7 @@ def run(
         command = shlex.join(arguments)
         raise errors.MeshError(
             f"`{command}` did not end within {timeout:.0f} s.",
-            why=("".join(collected[1]).strip() or "it printed nothing about it"),
+            why=("".join(collected[1]).strip() or "it printed no error"),
             next="kubectl get pods -A    # is something not ready?",
         ) from error
     finally:
@@ -100,12 +100,12 @@ def run(
 
 
 def _feed(child: subprocess.Popen[str], text: str) -> None:
-    assert child.stdin is not None  # noqa: S101 - for the type checker: the caller looked
+    assert child.stdin is not None  # noqa: S101 - for the type checker: the caller checked
     try:
         child.stdin.write(text)
         child.stdin.close()
     except BrokenPipeError:
-        pass  # It ended without reading all; its exit code and words say why.
+        pass  # it ended without reading everything; its exit code and output say why
 
 
 def _collect(stream: object, lines: list[str], report: Report | None) -> None:

@@ -1,6 +1,6 @@
-"""YAML read with care: where it is broken, the message shows the line and points at the place.
+"""Read YAML manifests; for broken YAML the message shows the line and points at the place.
 
-Pure: no cluster, no files but `load`.
+Pure, except that `load` reads a file.
 """
 
 from __future__ import annotations
@@ -46,7 +46,9 @@ def parse(text: str, *, source: str = "the manifest") -> tuple[Json, ...]:
         ) from error
     except yaml.YAMLError as error:
         raise errors.MeshError(
-            f"{source} is not valid YAML.", why=str(error), next="look for characters that do not belong there"
+            f"{source} is not valid YAML.",
+            why=str(error),
+            next="look for unusual characters in it",
         ) from error
     objects = [document for document in documents if document is not None]
     for found in objects:
@@ -79,12 +81,12 @@ def _must_be_an_object(found: object, source: str) -> None:
             next="start with `apiVersion:` and `kind:` at the left margin",
         )
     metadata = found.get("metadata")
-    lacking = [key for key in ("apiVersion", "kind") if not isinstance(found.get(key), str)]
+    missing = [key for key in ("apiVersion", "kind") if not isinstance(found.get(key), str)]
     if not (isinstance(metadata, dict) and metadata.get("name")):
-        lacking.append("metadata.name")
-    if lacking:
+        missing.append("metadata.name")
+    if missing:
         raise errors.MeshError(
             f"{source} is not a complete Kubernetes object.",
-            why=f"it has no {' and no '.join(lacking)}",
+            why=f"it has no {' and no '.join(missing)}",
             next="compare with a manifest that works: kubectl get virtualservice NAME -o yaml",
         )

@@ -12,7 +12,7 @@ from meshcourse.kube.connection import Connection
 
 
 def ready(connection: Connection, namespace: str, deployment: str) -> tuple[str, ...]:
-    """The names, in order; at least one. Raises KubernetesError when there is no such Deployment or none of its pods is ready."""
+    """A Deployment's ready pods, sorted; at least one. Raises KubernetesError when there is none, or no such Deployment."""
     found = resources.read(connection.apps().read_namespaced_deployment, deployment, namespace)
     if found is None:
         raise resources.absent(connection, namespace, "Deployment", deployment)
@@ -30,12 +30,12 @@ def ready(connection: Connection, namespace: str, deployment: str) -> tuple[str,
 
 
 def is_ready(pod: Any) -> bool:  # noqa: ANN401 - the Kubernetes client is untyped
-    """Whether a pod takes requests: ready, and not on its way out."""
+    """Whether a pod takes requests: ready, and not being deleted."""
     conditions = pod.status.conditions or ()
     return pod.metadata.deletion_timestamp is None and any(each.type == "Ready" and each.status == "True" for each in conditions)
 
 
 def became_ready(pod: Any) -> float:  # noqa: ANN401 - the Kubernetes client is untyped
-    """Seconds since a pod got ready, by this machine's clock; a clock that is behind the cluster's counts as no time at all."""
+    """Seconds since a pod became ready, by this machine's clock; negative when that clock is behind the cluster's."""
     since = max(each.last_transition_time for each in pod.status.conditions if each.type == "Ready")
     return float((dt.datetime.now(dt.UTC) - since).total_seconds())

@@ -1,12 +1,9 @@
-"""How many pods a Deployment has: reading the number and setting it.
+"""Read and set the number of a Deployment's replicas.
 
 Blocking; a few milliseconds.
 """
 
 from __future__ import annotations
-
-import urllib3
-from kubernetes.client.exceptions import ApiException
 
 from meshcourse.kube import resources
 from meshcourse.kube.connection import Connection
@@ -20,9 +17,6 @@ def read(connection: Connection, namespace: str, deployment: str) -> int | None:
 
 def write(connection: Connection, namespace: str, deployment: str, wanted: int) -> None:
     """Set the wanted replicas. Raises KubernetesError when the API server refuses."""
-    try:
-        connection.apps().patch_namespaced_deployment_scale(deployment, namespace, {"spec": {"replicas": wanted}})
-    except ApiException as error:
-        raise resources.refused(error, f"Deployment {deployment} cannot be scaled to {wanted}.") from error
-    except (OSError, urllib3.exceptions.HTTPError) as error:
-        raise resources.unanswered(error) from error
+    scale = connection.apps().patch_namespaced_deployment_scale
+    refusal = f"Deployment {deployment} cannot be scaled to {wanted}."
+    resources.ask(scale, deployment, namespace, {"spec": {"replicas": wanted}}, refusal=refusal)

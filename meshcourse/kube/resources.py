@@ -1,6 +1,6 @@
-"""Applying, deleting and awaiting Kubernetes objects through kubectl.
+"""Apply, delete and wait for Kubernetes objects; call the Kubernetes client and turn its errors into ours.
 
-Server-side apply, so that a panel and a learner may both own fields of one object.
+Manifests go through kubectl. Server-side apply lets a panel and a learner both own fields of one object.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import json
 import re
 import time
 from collections.abc import Sequence
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,9 +19,10 @@ from kubernetes.client.exceptions import ApiException
 from meshcourse.core import errors
 from meshcourse.kube import api_versions, commands, manifests
 from meshcourse.kube.commands import Completed, Report
-from meshcourse.kube.connection import Connection
+from meshcourse.kube.connection import Connection, look
 
 FIELD_MANAGER: Final = "meshcourse"
+_LONGEST: Final = 300
 _APPLY: Final = ("kubectl", "apply", "--server-side", "--force-conflicts", f"--field-manager={FIELD_MANAGER}", "-f", "-")
 # kubectl prints a Status as `Error from server (Reason): message`; these are the codes that the reasons stand for.
 _CODES: Final = {
@@ -34,7 +36,7 @@ _CODES: Final = {
 }
 _SERVER_SAID: Final = re.compile(r"Error from server(?: \((?P<reason>\w+)\))?: (?P<message>.*)", re.DOTALL)
 _INVALID: Final = re.compile(r"(?P<message>The .+ is invalid: .*)", re.DOTALL)
-# What kubectl prints when nobody answers it.
+# What kubectl prints when the API server does not answer.
 _SILENT: Final = ("refused", "no such host", "handshake timeout", "i/o timeout", "connection reset", "failed to download openapi")
 _UNKNOWN: Final = re.compile(r'no matches for kind "[^"]*" in version "(?:(?P<group>[^"/]+)/)?')
 _WEBHOOK: Final = re.compile(r'admission webhook "(?P<hook>[^"]+)" denied the request: (?P<words>.*)', re.DOTALL)
@@ -85,7 +87,7 @@ def delete(connection: Connection, manifest: str | Path, *, namespace: str | Non
 
 
 def _as_served(connection: Connection, text: str) -> str:
-    """`text` with Istio's kinds in the version that this cluster knows; a cluster is asked only if there are any."""
+    """`text` with Istio's kinds in the version that this cluster serves; without such kinds the cluster is not asked."""
     return api_versions.in_version(text, api_versions.networking(connection)[1]) if ".istio.io/v1" in text else text
 
 
@@ -94,7 +96,7 @@ def _in(namespace: str | None) -> list[str]:
 
 
 def refusal(done: Completed, source: str) -> errors.KubernetesError:
-    """The error for a kubectl that failed, from its words: who refused, why, and what to type next."""
+    """The error for a kubectl that failed, from its output: who refused, why, and what to type next."""
     words = done.complaint
     said = _SERVER_SAID.search(words) or _INVALID.search(words)
     message = said["message"].strip() if said else words
@@ -109,10 +111,10 @@ def refusal(done: Completed, source: str) -> errors.KubernetesError:
         what, why, following = (
             f"The cluster does not know a kind in {source}.",
             words,
-            f"kubectl api-resources --api-group={group}    # how its kinds are spelled; are there none? Istio's come with its installation",
+            f"kubectl api-resources --api-group={group}    # lists its kinds; no kinds at all? Istio's come with its installation",
         )
     elif any(sign in words for sign in _SILENT):
-        what, why, following = "The cluster does not answer.", words, "meshcourse status    # and `meshcourse up` if it does not run"
+        what, why, following = "The cluster does not answer.", one_line(words), look()
     else:
         what, why, following = f"kubectl could not use {source}.", words, f"{done.command.replace(' -f -', ' -f FILE')}"
     status = {"status": "Failure", "reason": reason, "message": message, "code": _CODES.get(reason, 0)}
@@ -124,8 +126,8 @@ def wait_for_rollout(
 ) -> None:
     """Wait until every Deployment named has all its pods ready and no old one left.
 
-    `report` hears each change, such as `web-v1: 0 of 1 ready`. Raises KubernetesError at once when one is not there, and after `timeout`
-    seconds with what holds the pods up (ImagePullBackOff and its message, for example).
+    `report` is called with each change, such as `web-v1: 0 of 1 ready`. Raises KubernetesError at once when a Deployment does not exist,
+    and after `timeout` seconds with the reason why pods do not start (ImagePullBackOff and its message, for example).
     """
     ends, told = time.monotonic() + timeout, ""
     while True:
@@ -140,7 +142,7 @@ def wait_for_rollout(
             late = [name for name, (_, _, finished) in states.items() if not finished]
             raise errors.KubernetesError(
                 f"{', '.join(late)} did not become ready within {timeout:.0f} s.",
-                why=hold_up(connection, namespace, late) or "the pods say nothing about it",
+                why=hold_up(connection, namespace, late) or "Kubernetes gives no reason",
                 next=f"kubectl -n {namespace} describe pods",
             )
         time.sleep(0.1)
@@ -174,7 +176,7 @@ def hold_up(connection: Connection, namespace: str, deployments: Sequence[str] =
 
 
 def absent(connection: Connection, namespace: str, kind: str, name: str) -> errors.KubernetesError:
-    """The error for a Deployment or a pod that is not there, with those that are."""
+    """The error for a Deployment or a pod that does not exist, with the names of those that do."""
     listed = connection.core().list_namespaced_pod if kind == "pod" else connection.apps().list_namespaced_deployment
     names = sorted(str(each.metadata.name) for each in read(listed, namespace).items)
     if not names and read(connection.core().read_namespace, namespace) is None:
@@ -186,33 +188,40 @@ def absent(connection: Connection, namespace: str, kind: str, name: str) -> erro
     return errors.KubernetesError(f"There is no {kind} {name} in namespace {namespace}.", why=why, next=following, status=status)
 
 
-def read(call: Any, *arguments: Any) -> Any:  # noqa: ANN401 - the Kubernetes client is untyped
-    """`call(*arguments)`, or None when the object is not there. Raises KubernetesError for every other refusal."""
+def read(call: Any, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - the Kubernetes client is untyped
+    """`ask`, or None when the object does not exist."""
     try:
-        return call(*arguments)
-    except ApiException as error:
-        if error.status == 404:  # noqa: PLR2004 - Not Found
+        return ask(call, *arguments, **options)
+    except errors.KubernetesError as error:
+        if error.code == HTTPStatus.NOT_FOUND:
             return None
-        raise unanswered(error) from error
+        raise
+
+
+def ask(call: Any, *arguments: Any, refusal: str = "The API server refused.", **options: Any) -> Any:  # noqa: ANN401 - as `read`
+    """`call(*arguments, **options)`, a method of the Kubernetes client.
+
+    Raises KubernetesError: with the API server's Status and `refusal` as its first sentence when it refuses, with code 0 when it is silent.
+    """
+    try:
+        return call(*arguments, **options)
+    except ApiException as error:
+        raise _refused(error, refusal) from error
     except (OSError, urllib3.exceptions.HTTPError) as error:
-        raise unanswered(error) from error
+        raise errors.KubernetesError("The cluster does not answer.", why=one_line(str(error)), next=look()) from error
 
 
-def unanswered(error: Exception) -> errors.KubernetesError:
-    """The KubernetesError for an exception of the Kubernetes client."""
-    code = int(getattr(error, "status", 0) or 0)
-    if code:
-        status = {"status": "Failure", "code": code, "reason": getattr(error, "reason", ""), "message": str(getattr(error, "body", ""))}
-        return errors.KubernetesError(
-            "The API server refused.", why=f"{code} {status['reason']}", next="kubectl auth can-i --list", status=status
-        )
-    return errors.KubernetesError(
-        "The cluster does not answer.", why=str(error), next="meshcourse status    # and `meshcourse up` if it does not run"
-    )
+def one_line(words: str) -> str:
+    """Why the cluster did not answer, without the layers of programs and libraries around it: `127.0.0.1:6443: Connection refused`."""
+    address = re.search(r"host='([^']+)', port=(\d+)", words)
+    reason = re.search(r"\[Errno -?\d+\] ([^'\")]+)", words)
+    if address and reason:
+        return f"{address[1]}:{address[2]}: {reason[1].strip()}"
+    printed = [line for line in words.strip().splitlines() if line.strip() and "memcache.go" not in line]
+    return (printed[-1].strip() if printed else words.strip())[:_LONGEST]
 
 
-def refused(error: ApiException, what: str, following: str = "") -> errors.KubernetesError:
-    """The KubernetesError for a refusal, with the Status that the API server sent."""
+def _refused(error: ApiException, what: str) -> errors.KubernetesError:
     try:
         status = json.loads(error.body or "")
     except (TypeError, ValueError):
@@ -226,4 +235,6 @@ def refused(error: ApiException, what: str, following: str = "") -> errors.Kuber
             "message": str(error.body or ""),
         }
     why = str(status.get("message") or status.get("reason") or f"HTTP {error.status}")
-    return errors.KubernetesError(what, why=why, next=following or "correct what it names and try again", status=status)
+    denied = error.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
+    following = "kubectl auth can-i --list    # what may this login do?" if denied else "correct what it names and try again"
+    return errors.KubernetesError(what, why=why, next=following, status=status)

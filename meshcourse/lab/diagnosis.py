@@ -11,11 +11,16 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from meshcourse.backends import readiness
+from meshcourse.backends import lookup, readiness
+from meshcourse.backends.backend import Backend
+from meshcourse.backends.embedded import Embedded
 from meshcourse.cluster.prerequisites import Check
 from meshcourse.core import errors, settings
 from meshcourse.kube import resources
 from meshcourse.kube.connection import Connection
+from meshcourse.lab import session
+from meshcourse.mesh import istiod
+from meshcourse.mesh.install import installation
 
 
 @dataclass(frozen=True)
@@ -65,11 +70,44 @@ class Diagnosis:
 
 def doctor() -> Diagnosis:
     """Look at what the lessons will run on: the cluster that the environment names, else this machine as a home for the embedded one."""
-    url, kubeconfig = os.environ.get("MESHCOURSE_INGRESS_URL"), os.environ.get("KUBECONFIG")
+    url, kubeconfig = os.environ.get(settings.URL_VARIABLE), os.environ.get("KUBECONFIG")
     if url and kubeconfig:
         return Diagnosis(f"existing, the cluster that KUBECONFIG names ({_short(kubeconfig)})", existing(Path(kubeconfig), url))
-    name = os.environ.get("MESHCOURSE_CLUSTER", settings.DEFAULT_CLUSTER)
-    return Diagnosis(f"embedded, a cluster called {name} on this machine", readiness.checks())
+    name = os.environ.get(settings.CLUSTER_VARIABLE, settings.DEFAULT_CLUSTER)
+    backend = lookup.find(name)
+    kind, where = type(backend).__name__.lower(), " on this machine" if type(backend) is Embedded else ""
+    return Diagnosis(f"{kind}, a cluster called {name}{where}", (*readiness.of(kind), *_cluster(backend)))
+
+
+def _cluster(backend: Backend) -> tuple[Check, ...]:
+    """Whether the cluster runs and answers, and whether its Envoys take what istiod sends them."""
+    name = f"cluster {backend.name}"
+    if not lookup.runs(backend.name):
+        if session.begun():
+            again = f"meshcourse up --name {backend.name}    # then run the chapter's first cell again"
+            return (Check(name, ok=False, found="does not run", why="this notebook works on it, and its pods went with it", fix=again),)
+        return (Check(name, ok=True, found="does not run yet; lab.chapter starts it", why="", fix=""),)
+    try:
+        connection = Connection(backend.kubeconfig(), backend.ingress_url(), backend.environment())
+        nodes = len(resources.read(connection.core().list_node).items)
+    except errors.MeshcourseError as error:
+        return (Check(name, ok=False, found="does not answer", why=error.why or error.what, fix=error.next),)
+    return (Check(name, ok=True, found=f"answers, {nodes} node{'' if nodes == 1 else 's'}", why="", fix=""), *_envoys(connection))
+
+
+def _envoys(connection: Connection) -> tuple[Check, ...]:
+    """Whether each Envoy takes the configuration that istiod sends it; nothing where Istio is not installed."""
+    try:
+        if installation.status(connection) is None:
+            return ()
+        rejecting = istiod.rejecting(connection)
+    except errors.MeshcourseError as error:
+        return (Check("istiod", ok=False, found=error.what, why=error.why, fix=error.next),)
+    if not rejecting:
+        return (Check("Envoys", ok=True, found="take what istiod sends them", why="", fix=""),)
+    why = "an Envoy that rejects its configuration goes on with what it held before, and a new one does not become ready"
+    fix = "istioctl proxy-status    # then mend or delete what the message names: an EnvoyFilter, a Telemetry, a WasmPlugin"
+    return (Check("Envoys", ok=False, found="; ".join(rejecting), why=why, fix=fix),)
 
 
 def existing(kubeconfig: Path, url: str) -> tuple[Check, ...]:
@@ -84,7 +122,8 @@ def existing(kubeconfig: Path, url: str) -> tuple[Check, ...]:
     except errors.MeshcourseError as error:
         return (*found, Check("cluster", ok=False, found="does not answer", why=error.why or error.what, fix=error.next))
     count = len(nodes.items) if nodes else 0
-    return (*found, Check("cluster", ok=True, found=f"answers, {count} node{'' if count == 1 else 's'}; ingress at {url}", why="", fix=""))
+    answers = Check("cluster", ok=True, found=f"answers, {count} node{'' if count == 1 else 's'}; ingress at {url}", why="", fix="")
+    return (*found, answers, *_envoys(Connection(kubeconfig, url)))
 
 
 def _short(text: str) -> str:

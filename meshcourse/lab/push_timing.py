@@ -39,7 +39,7 @@ class Timed:
         for name, value in found.items():
             bar = "never came" if value is None else f"{value:>5} ms  {'█' * max(1, round(_BAR * value / longest))}"
             lines.append(f"  {name:<{wide}}  {bar}")
-        return "\n".join(lines)
+        return "\n".join([*lines, *(f"! {each}" for each in self.push.rejected)])
 
 
 def push_time(manifest: str, *workloads: str) -> Timed:

@@ -5,13 +5,13 @@ A kernel has one session; it lives in this module, because a learner's cells cal
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
-from meshcourse.core import errors, paths
+from meshcourse.backends import existing
+from meshcourse.core import errors, files, paths
 from meshcourse.course.chapters import Chapter
 from meshcourse.kube.connection import Connection
 from meshcourse.lab import terminal
@@ -43,6 +43,11 @@ def current() -> Session:
             next='run the first cell: lab.chapter("05-canary")',
         )
     return _current
+
+
+def begun() -> bool:
+    """Whether this kernel has one."""
+    return _current is not None
 
 
 def begin(chapter: Chapter, connection: Connection) -> Session:
@@ -77,25 +82,14 @@ def in_namespace(kubeconfig: Path, chapter: Chapter) -> Path:
 
     The original is left alone: it may be the learner's own, and another chapter may be open beside this one.
     """
-    content = yaml.safe_load(kubeconfig.read_text(encoding="utf-8"))
-    for context in content.get("contexts", ()):
-        if context.get("name") == content.get("current-context"):
-            context["context"]["namespace"] = chapter.namespace
-    for section in (*content.get("clusters", ()), *content.get("users", ())):
-        _make_absolute(section.get("cluster") or section.get("user") or {}, kubeconfig.parent)
+    content = existing.extract(str(kubeconfig), "")
+    content["contexts"][0]["context"]["namespace"] = chapter.namespace
     copy = paths.state() / "lab" / _slug(kubeconfig) / f"{chapter.key}.kubeconfig"
     copy.parent.mkdir(parents=True, exist_ok=True)
-    text = yaml.safe_dump(content, sort_keys=False)
+    text = json.dumps(content, indent=1) + "\n"
     if not copy.exists() or copy.read_text(encoding="utf-8") != text:
-        copy.touch(mode=0o600)
-        copy.write_text(text, encoding="utf-8")
+        files.replace(copy, text)
     return copy
-
-
-def _make_absolute(entry: dict[str, str], folder: Path) -> None:
-    for key in ("certificate-authority", "client-certificate", "client-key"):
-        if key in entry:
-            entry[key] = str(folder / entry[key])
 
 
 def _slug(kubeconfig: Path) -> str:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,13 +15,13 @@ from meshcourse.cluster import inotify
 from meshcourse.core import errors, settings
 from meshcourse.course import chapters, passed, progress
 from meshcourse.course.chapters import Chapter
-from meshcourse.kube import api_versions, commands, resources
+from meshcourse.kube import commands, resources
 from meshcourse.kube.connection import Connection
-from meshcourse.lab import bash_cells, istio_before, session, submissions
+from meshcourse.lab import bash_cells, istio_before, rivals, session, submissions
 from meshcourse.lab.session import Session
 from meshcourse.mesh import propagation, tenancy
 from meshcourse.mesh.injection import namespaces, sidecars
-from meshcourse.mesh.install import installation, versions
+from meshcourse.mesh.install import completeness, installation, versions
 
 _LARGEST: Final = 10
 """Sidecars of the largest chapter (4: Bookinfo's six, and four for its exercises)."""
@@ -51,7 +50,7 @@ def chapter(key: str) -> None:
     if wanted.profile:
         _istio(begun.connection, wanted)
     else:
-        say(f"✔ {installation.status(begun.connection) or 'Istio is not installed'}")
+        _whatever_istio(begun.connection)
     say(f"✔ namespace {wanted.namespace}: {_namespace(begun.connection, wanted)}")
     if begun.connection.learner:
         _fence(begun)
@@ -62,8 +61,8 @@ def chapter(key: str) -> None:
         say(line)
     if not wanted.profile:
         istio_before.remember(begun)
-    for rival in rivals(begun.connection, wanted.namespace):
-        _put_aside(begun.connection, rival)
+    for line in rivals.settle(begun):
+        say(line)
     left = tuple(str(item["metadata"]["name"]) for item in propagation.listed(begun.connection, wanted.namespace, "virtualservices"))
     if left:
         say(f"! VirtualService {', '.join(left)} is here from an earlier run: some results will differ from the text.")
@@ -131,19 +130,6 @@ def _namespace(connection: Connection, wanted: Chapter) -> str:
     }[namespaces.enable(connection, wanted.namespace, by=wanted.key)]
 
 
-def _put_aside(connection: Connection, rival: str) -> None:
-    """A Gateway of another chapter that takes every host would take this chapter's requests; one that is not ours is only named."""
-    namespace, _, name = rival.partition("/")
-    owner = next((each for each in chapters.CHAPTERS.values() if each.belonging_to(connection.learner).namespace == namespace), None)
-    if owner is None or namespaces.brought(connection, namespace, by=owner.key) is not namespaces.Change.CREATED:
-        port = connection.gateway_port
-        say(f"! Gateway {rival} answers for every host on port {port} too, and may take this chapter's requests: kubectl get gateways -A")
-        return
-    call = connection.custom().delete_namespaced_custom_object
-    resources.read(call, *api_versions.networking(connection), namespace, "gateways", name)
-    say(f"✔ took away Gateway {rival}, left by chapter {owner.number}: it answered for every host. Applying its manifest brings it back.")
-
-
 def connect() -> Connection:
     """The cluster that the environment names; an embedded one is started if it does not run.
 
@@ -175,8 +161,11 @@ def _by_name(name: str) -> Connection:
 
 def _istio(connection: Connection, wanted: Chapter) -> None:
     found = installation.status(connection)
-    if found is None or not _enough(connection, found):
+    half = completeness.missing(connection, found) if found else ()
+    if found is None or half or not _enough(connection, found):
         _must_be_ours(connection, found)
+        if half:
+            say(f"  {completeness.told(half)}")
         started = time.monotonic()
         say(f"$ istioctl install --set profile={wanted.profile} -y")
         now = installation.install(connection, wanted.profile, report=lambda line: say(f"  {line}"))
@@ -192,6 +181,21 @@ def _istio(connection: Connection, wanted: Chapter) -> None:
     _renew(connection, wanted.namespace)
 
 
+def _whatever_istio(connection: Connection) -> None:
+    """Chapter 2 takes Istio as it is; only half an installation, which neither works nor goes, is finished first."""
+    found = installation.status(connection)
+    if found is None:
+        say("✔ Istio is not installed")
+    elif half := completeness.missing(connection, found):
+        _must_be_ours(connection, found)
+        say(f"  {completeness.told(half)}")
+        say(f"✔ {installation.install(connection, settings.DEFAULT_PROFILE, report=lambda line: say(f'  {line}'))}")
+    elif found.ready:
+        say(f"✔ {found}")
+    else:
+        say(f"! {found}: not all of it is ready. Wait a moment, or run section 4: it installs what is missing.")
+
+
 def _enough(connection: Connection, found: installation.Installation) -> bool:
     """Whether lessons can run on it. A cluster of somebody else's needs an ingress gateway; our own gets all that the demo profile has."""
     theirs = _named() or namespaces.owned(connection)
@@ -203,7 +207,7 @@ def _must_be_ours(connection: Connection, found: installation.Installation | Non
     if namespaces.owned(connection):
         name = connection.environment["MESHCOURSE_CLUSTER"]
         raise errors.MeshError(
-            "Istio is not installed in this cluster." if found is None else "Istio has no ingress gateway in this cluster.",
+            "Istio is not installed in this cluster." if found is None else "Istio is not whole in this cluster.",
             why="the cluster is somebody else's, so nothing is installed in it without a question",
             next=f"meshcourse up --name {name} --istio demo",
         )
@@ -215,29 +219,9 @@ def _renew(connection: Connection, namespace: str) -> None:
     pods = resources.read(connection.core().list_namespaced_pod, namespace)
     if home and pods and any(outlived(pod, home) for pod in pods.items):
         commands.run(connection, ["kubectl", "-n", namespace, "rollout", "restart", "deployment"], timeout=60.0)
-        say(f"  the pods in {namespace} are made anew: their certificates were from an Istio that is gone")
+        say(f"  the pods in {namespace} are created again: their certificates were from an Istio that is gone")
 
 
 def outlived(pod: Any, home: Any) -> bool:  # noqa: ANN401 - the Kubernetes client is untyped
     """Whether a pod has a sidecar and was made before the namespace `home`."""
     return sidecars.has_sidecar(pod) and bool(pod.metadata.creation_timestamp < home.metadata.creation_timestamp)
-
-
-def rivals(connection: Connection, namespace: str) -> tuple[str, ...]:
-    """Gateways of other namespaces that take every host on the ingress gateway's port 80, or on the learner's own."""
-    found = resources.read(connection.custom().list_cluster_custom_object, *api_versions.networking(connection), "gateways") or {
-        "items": []
-    }
-    return tuple(
-        f"{item['metadata']['namespace']}/{item['metadata']['name']}"
-        for item in found["items"]
-        if item["metadata"]["namespace"] != namespace and takes_all(item, connection.gateway_port)
-    )
-
-
-def takes_all(gateway: Mapping[str, Any], port: int = settings.HTTP_PORT) -> bool:
-    """Whether a Gateway on the default ingress gateway serves host * on `port`."""
-    spec = gateway.get("spec", {})
-    if spec.get("selector") != {"istio": "ingressgateway"}:
-        return False
-    return any(server.get("port", {}).get("number") == port and "*" in server.get("hosts", ()) for server in spec.get("servers", ()))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from meshcourse.core import background
-from meshcourse.course import parameters
 from meshcourse.lab import session
 from meshcourse.measure import proxy_counters
 from meshcourse.measure.topology import Topology, between
@@ -19,5 +18,5 @@ def topology(seconds: float = 4.0, *, rate: float = 10.0, path: str = "/productp
     begun = session.current()
     target = Target(begun.connection.ingress_url + path, headers=bookstore.sign_in(begun.connection.ingress_url, user))
     before = proxy_counters.read(begun.connection, begun.namespace)
-    background.run(sender.send(target, pacing.constant(rate, seconds=parameters.seconds(seconds))))
+    background.run(sender.send(target, pacing.constant(rate, seconds=seconds)))
     return between(before, proxy_counters.read(begun.connection, begun.namespace))

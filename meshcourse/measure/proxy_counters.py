@@ -14,9 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
-import urllib3
-from kubernetes.client.exceptions import ApiException
-
+from meshcourse.core import errors
 from meshcourse.kube import api_versions, resources
 from meshcourse.kube import pods as ready_pods
 from meshcourse.kube.connection import Connection
@@ -148,13 +146,11 @@ def _told(counts: Counts) -> bool:
 
 
 def _ask(connection: Connection, namespace: str, pod: str) -> str | None:
+    api = connection.api()
+    request = api.param_serialize("GET", PATH.format(namespace=namespace, pod=pod), query_params=list(QUERY), auth_settings=["BearerToken"])
     try:
-        answer: Any = connection.api().call_api(
-            *connection.api().param_serialize(
-                "GET", PATH.format(namespace=namespace, pod=pod), query_params=list(QUERY), auth_settings=["BearerToken"]
-            )
-        )
-    except (ApiException, urllib3.exceptions.HTTPError):
+        answer: Any = resources.ask(api.call_api, *request)
+    except errors.KubernetesError:
         return None
     return bytes(answer.read() or b"").decode("utf-8", "replace")
 

@@ -6,6 +6,7 @@ straight to the API server: kubectl's own start takes longer than the push.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 import time
@@ -14,9 +15,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final
 
+from meshcourse.core import errors
 from meshcourse.kube import api_versions, resources
 from meshcourse.kube.connection import Connection
 from meshcourse.measure.admin import AdminLine
+from meshcourse.mesh import istiod
+from meshcourse.mesh.injection import sidecars
 
 Json = Mapping[str, Any]
 PLURAL: Final = "virtualservices"
@@ -32,12 +36,14 @@ _ORIGIN: Final = "/apis/networking.istio.io/v1/namespaces/{}/virtual-service/{}"
 class Push:
     """`stored` is how long the API server took; `arrivals` the seconds from then until each proxy held it, None where it never came.
 
-    `unchanged` says that the object was as it is already: then nothing is pushed, and there are no arrivals.
+    `rejected` has a sentence for each of these proxies that rejects what istiod sends it. `unchanged` says that the object was as it is
+    already: then nothing is pushed, and there are no arrivals.
     """
 
     stored: float
     arrivals: Mapping[str, float | None]
     unchanged: bool = False
+    rejected: tuple[str, ...] = ()
 
 
 def measure(connection: Connection, manifest: Json, namespace: str, deployments: Sequence[tuple[str, str]]) -> Push:
@@ -57,10 +63,19 @@ def measure(connection: Connection, manifest: Json, namespace: str, deployments:
             if not changed:
                 return Push(stored - began, {}, unchanged=True)
             watched = several.map(lambda each: _watch(lines[each], origin, before[each], stored), lines)
-            return Push(stored - began, dict(zip(lines, watched, strict=True)))
+            arrivals = dict(zip(lines, watched, strict=True))
+            return Push(stored - began, arrivals, rejected=_rejected(connection, deployments))
     finally:
         for line in lines.values():
             line.close()
+
+
+def _rejected(connection: Connection, deployments: Sequence[tuple[str, str]]) -> tuple[str, ...]:
+    """What the Envoys of these Deployments refuse; nothing where istiod cannot be asked."""
+    own = {(namespace, pod) for namespace, name in deployments for pod in sidecars.proxied(connection, namespace, name)}
+    with contextlib.suppress(errors.MeshcourseError), istiod.Istiods(connection) as istiods:
+        return tuple(each.complaint for each in istiods.proxies() if each.complaint and (each.namespace, each.pod) in own)
+    return ()
 
 
 @dataclass(frozen=True)

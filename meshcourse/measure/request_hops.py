@@ -13,9 +13,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final
 
-import urllib3
-from kubernetes.client.exceptions import ApiException
-
 from meshcourse.kube import pods, resources
 from meshcourse.kube.connection import Connection
 from meshcourse.measure import access_logs, proxy_counters
@@ -170,12 +167,9 @@ def logged(connection: Connection, namespace: str, pod: str, seconds: int) -> tu
 
     Raises KubernetesError when it cannot be read.
     """
-    try:
-        text = connection.core().read_namespaced_pod_log(
-            pod, namespace, container=sidecars.PROXY, since_seconds=seconds, tail_lines=300 * access_logs.crowd(connection)
-        )
-    except (ApiException, OSError, urllib3.exceptions.HTTPError) as error:
-        raise resources.unanswered(error) from error
+    lines = 300 * access_logs.crowd(connection)
+    read = connection.core().read_namespaced_pod_log
+    text = resources.ask(read, pod, namespace, container=sidecars.PROXY, since_seconds=seconds, tail_lines=lines)
     return tuple(access_logs.parse(str(text).splitlines()))
 
 

@@ -18,6 +18,7 @@ from meshcourse.mesh.injection import sidecars
 from meshcourse.mesh.rules import bindings
 from meshcourse.mesh.rules.bindings import Json, Name, World
 
+REVISION: Final = "istio.io/rev"
 FRESH: Final = 5.0
 """Seconds for which a pod's readiness counts as news."""
 _FORBIDDEN: Final = 403
@@ -61,6 +62,10 @@ class Described:
     revisions: Mapping[tuple[str, str, str], str]
     rules: tuple[Json, ...]
     services: Mapping[str, Any]
+    tagged: Mapping[tuple[str, str, str], str]
+    """Objects that are for one revision of istiod alone, by their label istio.io/rev."""
+    kinds: frozenset[str]
+    """Those that were looked for and may be read."""
 
     @property
     def namespace(self) -> str:
@@ -118,13 +123,20 @@ def read(connection: Connection, namespace: str) -> Described:
     kinds = [*((group, version, plural) for group, plurals in _GROUPS.items() for plural in plurals), *_ODD]
     with ThreadPoolExecutor(max_workers=4) as several:
         listed = several.map(lambda kind: _everywhere(connection, *kind, namespace=namespace), kinds)
-        every = {plural: items for (_, _, plural), items in zip(kinds, listed, strict=True) if items}
+        found_kinds = list(listed)
+        every = {plural: items for (_, _, plural), (_, items) in zip(kinds, found_kinds, strict=True) if items}
     revisions = {
         (str(item["kind"]), namespace, bindings.name_of(item)[1]): str(item["metadata"]["resourceVersion"])
         for items in every.values()
         for item in items
         if bindings.name_of(item)[0] == namespace
     }
+    labels = {
+        (str(item["kind"]), *bindings.name_of(item)): str((item["metadata"].get("labels") or {}).get(REVISION, ""))
+        for items in every.values()
+        for item in items
+    }
+    tagged = {key: label for key, label in labels.items() if label and key in revisions}
     services = {str(each.metadata.name): each for each in resources.read(connection.core().list_namespaced_service, namespace).items}
     gateways = {bindings.name_of(item): item for item in every.get("gateways", ())}
     virtual_services = tuple(every.get("virtualservices", ()))
@@ -133,12 +145,18 @@ def read(connection: Connection, namespace: str) -> Described:
     }
     behind = {where: _gateway_pods(connection, gateways[where]) for where in sorted(used & set(gateways))}
     return Described(
-        connection, World(namespace, gateways, virtual_services, behind), revisions, tuple(every.get("destinationrules", ())), services
+        connection,
+        World(namespace, gateways, virtual_services, behind),
+        revisions,
+        tuple(every.get("destinationrules", ())),
+        services,
+        tagged,
+        frozenset(dict(found_kinds)),
     )
 
 
-def _everywhere(connection: Connection, group: str, version: str, plural: str, *, namespace: str) -> list[Json]:
-    """The objects of one kind in the whole cluster, or in the namespace alone where no more may be read; none of an unknown kind."""
+def _everywhere(connection: Connection, group: str, version: str, plural: str, *, namespace: str) -> tuple[str, list[Json]]:
+    """The name and the objects of one kind, in the whole cluster or, where no more may be read, in the namespace; none for an odd one."""
     api = connection.custom()
     try:
         found = resources.read(api.list_cluster_custom_object, group, version, plural)
@@ -148,7 +166,7 @@ def _everywhere(connection: Connection, group: str, version: str, plural: str, *
         found = _allowed(api.list_namespaced_custom_object, group, version, namespace, plural)
     # A list's items do not say their kind's name on every version; the list does.
     kind = str(found["kind"]).removesuffix("List") if found else ""
-    return [{**item, "kind": kind} for item in found["items"]] if found else []
+    return kind, [{**item, "kind": kind} for item in found["items"]] if found else []
 
 
 def _allowed(call: Callable[..., Any], *arguments: str) -> Any:  # noqa: ANN401 - JSON
@@ -181,16 +199,14 @@ def nowhere(found: Described, every: Iterable[Any]) -> Iterator[str]:
         for rule in found.rules
         for subset in rule["spec"].get("subsets") or ()
     }
+    empty = []
     for subset in found.subsets(every):
         if not subset.pods:
-            service = subset.host.partition(".")[0]
             labels = ", ".join(f"{key}={value}" for key, value in subset.labels.items())
-            what = (
-                f"subset {subset.name} of {service}: no ready pod of it has the label {labels}"
-                if subset.name
-                else f"{service}: no ready pod"
-            )
-            yield f"{what}, so requests sent there are answered with 503"
+            service = subset.host.partition(".")[0]
+            empty.append(f"subset {subset.name} of {service} ({labels})" if subset.name else f"Service {service}")
+    if empty:
+        yield f"no ready pod is in {', '.join(empty)}: requests sent there are answered with 503"
     for name, host, wanted in sorted(bindings.destinations(found.world.own)):
         service, _, rest = host.partition(".")
         if rest != f"{found.namespace}.{bindings.DOMAIN}":

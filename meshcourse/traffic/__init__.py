@@ -1,1 +1,1 @@
-"""Load from the notebook: targets, pacing, the sender and its results, runs saved and replayed."""
+"""Load from the notebook: targets, pacing, the sender and its results, recordings."""

@@ -1,4 +1,4 @@
-"""Bookinfo as a visitor uses it: signing in, and the stars in an answer.
+"""Bookinfo as a visitor uses it: sign in, and read the stars in an answer.
 
 It works the same on Istio's own images.
 """
@@ -22,9 +22,9 @@ _COLOUR: Final = re.compile(rb'"color":\s*"(\w+)"')
 
 
 def sign_in(ingress_url: str, user: str, *, host: str = "") -> dict[str, str]:
-    """Sign in as `user` (any password does), and give the headers that make a request that user's; none for nobody.
+    """Sign in as `user` (any password works) and return the headers of that user's requests; none without a user.
 
-    Raises TrafficError when productpage cannot be asked or gives no session.
+    Raises TrafficError when productpage does not answer or gives no session.
     """
     if not user:
         return {}
@@ -37,13 +37,13 @@ def sign_in(ingress_url: str, user: str, *, host: str = "") -> dict[str, str]:
         answer.read()
     except (OSError, http.client.HTTPException) as error:
         why = f"{ingress_url}/login: {type(error).__name__}: {error}"
-        raise errors.TrafficError(f"Nobody can sign in as {user}.", why=why, next='lab.request("/productpage")') from error
+        raise errors.TrafficError(f"Signing in as {user} failed.", why=why, next='lab.request("/productpage")') from error
     finally:
         connection.close()
     cookie = (answer.getheader("set-cookie") or "").partition(";")[0]
     if not cookie.startswith("session="):
         why = f"{ingress_url}/login answered {answer.status}, without a session"
-        raise errors.TrafficError(f"Nobody can sign in as {user}.", why=why, next='lab.request("/productpage")')
+        raise errors.TrafficError(f"Signing in as {user} failed.", why=why, next='lab.request("/productpage")')
     return {"cookie": cookie}
 
 

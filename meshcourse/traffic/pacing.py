@@ -1,11 +1,10 @@
-"""When requests are due: the shapes of load."""
+"""When requests are due: constant rates, closed loops and crowds of users."""
 
 from __future__ import annotations
 
 import dataclasses
 import itertools
 import math
-import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
@@ -14,12 +13,12 @@ from meshcourse.core import errors
 
 
 class Pacing(Protocol):
-    """A shape of load. `closed_loop` tells the sender to leave the waiting to the answers."""
+    """A shape of load. With `closed_loop` the sender waits for answers instead of the clock."""
 
     closed_loop: ClassVar[bool]
 
     def offsets(self) -> Iterator[float]:
-        """Seconds from the start, never falling. Read lazily: the next one is asked for when the last one is due."""
+        """Seconds from the start, in ascending order. Read lazily: the next one is taken when the one before is due."""
 
     def describe(self) -> dict[str, Any]:
         """The shape as JSON."""
@@ -31,28 +30,6 @@ class _Described:
     def describe(self) -> dict[str, Any]:
         """The shape as JSON, for a recording's first line."""
         return {"shape": type(self).__name__.lower(), **dataclasses.asdict(self)}  # type: ignore[call-overload] # every subclass is a dataclass
-
-
-@dataclass(frozen=True)
-class Steps(_Described):
-    """Pieces of (first rate, last rate, seconds), the rate moving evenly from first to last within a piece."""
-
-    pieces: tuple[tuple[float, float, float], ...]
-    closed_loop: ClassVar[bool] = False
-
-    def offsets(self) -> Iterator[float]:
-        """Request k leaves when the area under the rate reaches k, so no rounding adds up over a long run."""
-        begun, area, k = 0.0, 0.0, 0
-        for first, last, seconds in self.pieces:
-            slope = (last - first) / seconds
-            whole = (first + last) / 2 * seconds
-            while k < area + whole - 1e-9:
-                part = k - area
-                # The root of first*t + slope*t*t/2 = part that does not divide by a vanishing slope.
-                root = math.sqrt(max(0.0, first * first + 2 * slope * part))
-                yield begun + (2 * part / (first + root) if part > 0 else 0.0)
-                k += 1
-            begun, area = begun + seconds, area + whole
 
 
 @dataclass(frozen=True)
@@ -70,26 +47,8 @@ class Constant(_Described):
 
 
 @dataclass(frozen=True)
-class Poisson(_Described):
-    """Requests at random, `rate` per second on average, as many independent users send them. One seed, one run."""
-
-    rate: float
-    seconds: float
-    seed: int
-    closed_loop: ClassVar[bool] = False
-
-    def offsets(self) -> Iterator[float]:
-        """Exponential gaps."""
-        chance = random.Random(self.seed)  # noqa: S311 - load, not secrets
-        at = chance.expovariate(self.rate)
-        while at < self.seconds:
-            yield at
-            at += chance.expovariate(self.rate)
-
-
-@dataclass(frozen=True)
 class Closed(_Described):
-    """As fast as the answers come: `requests` in all, or for `seconds`, whichever ends first."""
+    """As fast as the answers come: `requests` in all, or for `seconds`, whichever comes first."""
 
     requests: int | None
     seconds: float | None
@@ -101,7 +60,7 @@ class Closed(_Described):
 
 
 class Crowd:
-    """`users` who each send, wait for the answer, rest `pause` seconds and send again. Their number may be turned while load runs."""
+    """`users` who each send, wait for the answer, wait `pause` seconds and send again. Their number can change while load runs."""
 
     closed_loop: ClassVar[bool] = True
 
@@ -112,10 +71,10 @@ class Crowd:
         self.turn(users)
 
     def turn(self, users: int) -> None:
-        """Go on with so many users, at most `most`: the connections that a sender keeps for them."""
+        """Continue with `users` users, at most `most`: the sender keeps that many connections."""
         if not 0 <= users <= self.most:
             raise errors.TrafficError(
-                f"A crowd of {users} cannot be sent.", why=f"this one may have 0 to {self.most} users", next="give a number between"
+                f"There cannot be {users} users.", why=f"this crowd may have 0 to {self.most} users", next="give a number in that range"
             )
         self.users = users
 
@@ -129,7 +88,7 @@ class Crowd:
 
 
 class Dial:
-    """A constant rate that may be turned while load runs, by a slider for example. Each new rate counts from the next request on."""
+    """A rate that can change while load runs, by a slider for example. A new rate applies from the next request on."""
 
     closed_loop: ClassVar[bool] = False
 
@@ -138,7 +97,7 @@ class Dial:
         self.rate = rate
 
     def turn(self, rate: float) -> None:
-        """Go on with `rate` requests per second."""
+        """Continue with `rate` requests per second."""
         _positive(rate=rate)
         self.rate = rate
 
@@ -155,7 +114,7 @@ class Dial:
 
 
 def constant(rate: float, *, seconds: float | None = None, requests: int | None = None) -> Constant:
-    """`rate` requests per second, evenly spaced, for `seconds` or for `requests`; without either until cancelled."""
+    """`rate` requests per second, evenly spaced, for `seconds` or for `requests`; without both until cancelled."""
     _positive(rate=rate, seconds=seconds, requests=requests)
     if seconds is not None:
         fitting = math.ceil(rate * seconds - 1e-9)
@@ -163,43 +122,17 @@ def constant(rate: float, *, seconds: float | None = None, requests: int | None 
     return Constant(rate, requests)
 
 
-def ramp(first: float, last: float, *, seconds: float) -> Steps:
-    """From `first` to `last` requests per second, rising (or falling) evenly over `seconds`."""
-    return _steps(((first, last, seconds),))
-
-
-def step(*levels: tuple[float, float]) -> Steps:
-    """One level after the other, each (requests per second, seconds). A rate of 0 is a pause."""
-    return _steps(tuple((rate, rate, seconds) for rate, seconds in levels))
-
-
-def poisson(rate: float, *, seconds: float, seed: int = 0) -> Poisson:
-    """Random arrivals, `rate` per second on average, for `seconds`."""
-    _positive(rate=rate, seconds=seconds)
-    return Poisson(rate, seconds, seed)
-
-
 def closed(*, requests: int | None = None, seconds: float | None = None) -> Closed:
-    """Closed loop: every connection sends as soon as it has its answer. For the most that a target gives."""
+    """Closed loop: every connection sends as soon as it has its answer, as much as the target can take."""
     _positive(seconds=seconds, requests=requests)
     if requests is None and seconds is None:
         raise errors.TrafficError(
-            "A closed loop needs an end.", why="it would send for ever, as fast as it can", next="pacing.closed(seconds=10)"
+            "A closed loop needs an end.", why="it would send forever, as fast as it can", next="pacing.closed(seconds=10)"
         )
     return Closed(requests, seconds)
-
-
-def _steps(pieces: tuple[tuple[float, float, float], ...]) -> Steps:
-    for first, last, seconds in pieces:
-        _positive(seconds=seconds)
-        if not all(math.isfinite(rate) and rate >= 0 for rate in (first, last)):
-            raise errors.TrafficError(
-                f"A rate from {first} to {last} cannot be kept.", why="rates are 0 or more requests per second", next="correct it"
-            )
-    return Steps(pieces)
 
 
 def _positive(**given: float | None) -> None:
     for name, value in given.items():
         if value is not None and not (math.isfinite(value) and value > 0):
-            raise errors.TrafficError(f"{name} = {value} makes no load.", why=f"{name} must be above 0", next=f"give a {name} above 0")
+            raise errors.TrafficError(f"{name} cannot be {value}.", why=f"{name} must be above 0", next=f"give a {name} above 0")

@@ -1,6 +1,6 @@
-"""Runs kept in files, and played again.
+"""Save runs of load to files, and replay them.
 
-A file that cannot be read gives a TrafficError that names its line and the command that helps.
+A file that cannot be read gives a TrafficError with the line and a command that helps.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _TEXTS: Final = ("version", "fault", "error")
 
 @dataclass(frozen=True)
 class Recording:
-    """A run that was saved: what was asked, how it was paced, and every result in the order of their ends."""
+    """A saved run: its target, its pacing, and every result in the order in which they ended."""
 
     target: Mapping[str, Any]
     pacing: Mapping[str, Any]
@@ -38,7 +38,7 @@ class Recording:
 
 
 class Recorder:
-    """Writes a run while it goes on: `with Recorder(path, target, pacing) as recorder: recorder.add(result)`."""
+    """Writes a run while it is going on: `with Recorder(path, target, pacing) as recorder: recorder.add(result)`."""
 
     def __init__(self, path: Path, target: Target, pacing: Pacing) -> None:
         self.path = path
@@ -71,7 +71,7 @@ class Recorder:
     def _write(self, line: Mapping[str, Any]) -> None:
         if self._file is None:
             raise errors.TrafficError(
-                "This recorder is not open.", why="it writes inside a with block only", next="with Recorder(...) as recorder: ..."
+                "This recorder is not open.", why="it writes only inside a with block", next="with Recorder(...) as recorder: ..."
             )
         self._file.write(json.dumps(line, separators=(",", ":"), ensure_ascii=False) + "\n")
 
@@ -82,7 +82,7 @@ class Recorder:
 
 
 def as_json(result: Result) -> dict[str, Any]:
-    """One line of the file; empty texts are left out."""
+    """One line of the file; without empty texts."""
     line: dict[str, Any] = {name: getattr(result, name) for name in (*_NUMBERS, *_WHOLE)}
     line.update({name: text for name in _TEXTS if (text := getattr(result, name))})
     return line

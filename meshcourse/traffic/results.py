@@ -1,6 +1,6 @@
-"""What became of one request, and what became of all of them.
+"""The result of one request, and counts over a run.
 
-Times are seconds since the epoch, taken from a monotonic clock that was set once when the run began.
+Times are seconds since the epoch, from a monotonic clock that is set once when the run begins.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 Labeller: TypeAlias = Callable[[int, Mapping[str, str], bytes], str]
-"""(status, headers, body) -> the version that answered, or "" when it does not say. `measure.labels` has the usual ones."""
+"""(status, headers, body) -> the version that answered, or "" when the answer does not name one. `measure.labels` has the usual ones."""
 
 LATE: Final = 0.010
-"""Seconds after its slot from which on a request counts as late. Timers of the event loop are good to about 1 ms."""
+"""A request that leaves more seconds than this after its slot is late. The event loop's timers are accurate to about 1 ms."""
 
 REFUSED, RESET, TIMEOUT, UNRESOLVED, NOT_HTTP, FAILED = "refused", "reset", "timeout", "unresolved", "not HTTP", "failed"
 
@@ -22,8 +22,8 @@ REFUSED, RESET, TIMEOUT, UNRESOLVED, NOT_HTTP, FAILED = "refused", "reset", "tim
 class Result:
     """One request. `status` is 0 and `fault` says why when no answer came; `latency` is in seconds and counts from `intended`.
 
-    Counting from the intended time keeps the waiting in: a request that left late because the ones before were slow was slow for
-    its user too (what load testers call coordinated omission is leaving that out).
+    Counting from the intended time includes the waiting: a request that left late because earlier ones were slow was slow for its user
+    too (load testers call leaving that out "coordinated omission").
     """
 
     intended: float
@@ -37,7 +37,7 @@ class Result:
 
     @property
     def ended(self) -> float:
-        """When the last byte came, or the fault."""
+        """When the last byte or the fault came."""
         return self.intended + self.latency
 
     @property
@@ -52,7 +52,7 @@ class Result:
 
     @property
     def ok(self) -> bool:
-        """Whether an answer below 400 came whole."""
+        """Whether a complete answer with a status below 400 came."""
         return 0 < self.status < 400 and not self.fault  # noqa: PLR2004 - HTTP's errors begin at 400
 
     @property
@@ -73,7 +73,7 @@ class Counts:
 
     @property
     def in_flight(self) -> int:
-        """Begun and not ended. After a cancelled run: those that were cut off."""
+        """Begun and not ended. After a cancelled run: those that were cancelled."""
         return self.begun - self.answered - self.failed
 
 

@@ -1,9 +1,9 @@
-"""The load client: sends a Target at a Pacing and hands on one Result per request.
+"""The load client: sends a Target at a Pacing and passes on one Result per request.
 
 Leaving the context closes every socket; cancelling `run` ends it at once.
 
-One worker at a time holds the clock and takes the next slot when the last one is due, so a Dial turned now counts from the next
-request. When all workers wait for answers, slots pass: they are sent late, or dropped when `patience` seconds old. Both are counted.
+One worker at a time holds the clock and takes the next slot when the last one is due, so a new rate of a Dial applies to the next
+request. While all workers wait for answers, slots are missed: they are sent late, or dropped after `patience` seconds. Both are counted.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from meshcourse.traffic.targets import Target
 
 Receive = Callable[[Result], None]
 BREATH: Final = 0.05
-"""Seconds that a closed loop waits after a request that failed: a target that is down must not become a busy loop.
+"""Seconds that a closed loop waits after a request that failed: a target that is down must not cause a busy loop.
 
-Also how often a user who is not wanted at present looks whether that has changed."""
+Also how often a user beyond the crowd's present size checks whether it has grown."""
 
 
 class Sender:
@@ -64,7 +64,7 @@ class Sender:
 
     @property
     def counts(self) -> Counts:
-        """What has been sent until now, over all runs of this sender."""
+        """What has been sent so far, over all runs of this sender."""
         return Counts(self._begun, self._answered, self._failed, self._late, self._dropped)
 
     async def run(self, pacing: Pacing, receive: Receive) -> Counts:
@@ -97,7 +97,7 @@ class Sender:
     async def _paced(
         self, session: aiohttp.ClientSession, slots: Iterator[float], start: float, clock: asyncio.Lock, receive: Receive
     ) -> None:
-        """Open loop: wait for the next slot's time, send, hand the result on, again."""
+        """Open loop: wait for the next slot, send, pass on the result, repeat."""
         while True:
             async with clock:
                 intended = await self._next_slot(slots, start)
@@ -106,7 +106,7 @@ class Sender:
             receive(await self._send(session, intended, time.monotonic()))
 
     async def _next_slot(self, slots: Iterator[float], start: float) -> float | None:
-        """The intended time of the next slot, as soon as it is due; None when there is no more."""
+        """The intended time of the next slot, as soon as it is due; None after the last one."""
         for offset in slots:
             intended = start + offset
             ahead = intended - time.monotonic()
@@ -119,7 +119,7 @@ class Sender:
         return None
 
     async def _fast(self, session: aiohttp.ClientSession, slots: Iterator[float], ends: float, receive: Receive) -> None:
-        """Closed loop: each answer starts the next request, until no slot or no time is left."""
+        """Closed loop: each answer starts the next request, until the slots or the time end."""
         for _ in slots:
             now = time.monotonic()
             if now >= ends:
@@ -130,7 +130,7 @@ class Sender:
                 await asyncio.sleep(BREATH)
 
     async def _user(self, session: aiohttp.ClientSession, number: int, crowd: Crowd, receive: Receive) -> None:
-        """One user of a crowd; they begin one after the other, so that they do not all ask in the same instant for ever."""
+        """One user of a crowd; they start one after the other, so that they do not all send at the same moment."""
         await asyncio.sleep(crowd.pause * number / crowd.most)
         while True:
             if number >= crowd.users:
@@ -141,7 +141,7 @@ class Sender:
             await asyncio.sleep(crowd.pause)
 
     async def _send(self, session: aiohttp.ClientSession, intended: float, started: float) -> Result:
-        """One request. Never raises for what the network or the target does; that is in the Result."""
+        """Send one request. Failures of the network or the target are in the Result; they are not raised."""
         self._begun += 1
         if started - intended > results.LATE:
             self._late += 1
@@ -160,7 +160,7 @@ class Sender:
 
 
 async def send(target: Target, pacing: Pacing, *, label: Labeller = results.unlabelled, in_flight: int = 64) -> tuple[Result, ...]:
-    """Send all of `pacing` and return every Result, in the order of their ends. For loads with an end."""
+    """Send all of `pacing` and return every Result, in the order in which they ended. For loads that end."""
     found: list[Result] = []
     async with Sender(target, label=label, in_flight=in_flight) as sender:
         await sender.run(pacing, found.append)

@@ -1,6 +1,6 @@
-"""What is asked of whom: one HTTP request, repeated.
+"""The HTTP request that is sent, and where.
 
-Cookies are sent as given and never learnt from answers, so that each request is like the one before.
+Cookies are sent as given and never taken from answers, so that all requests are the same.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Target:
     timeout: float = 10.0
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be sent, before any load runs."""
+        """Refuse a request that cannot be sent, before any load runs."""
         try:
             url = URL(self.url)
         except (ValueError, TypeError) as error:
@@ -40,7 +40,7 @@ class Target:
             raise _unusable(self.url, "a target is a full URL with http:// or https:// and a host")
         if not self.timeout > 0:
             raise errors.TrafficError(
-                f"A timeout of {self.timeout} s cannot be kept.",
+                f"The timeout cannot be {self.timeout} s.",
                 why="every answer takes longer than that",
                 next="give timeout=10.0, for example",
             )

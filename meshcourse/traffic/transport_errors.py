@@ -1,4 +1,4 @@
-"""Why no answer came, in a learner's words.
+"""Why no answer came, in plain words.
 
 The faults are the constants in results: few, so that a plot can count them.
 """
@@ -24,7 +24,7 @@ def explain(error: Exception, target: Target) -> tuple[str, str]:
 
 
 def name(error: Exception) -> str:
-    """Which fault an exception stands for."""
+    """The name of the fault for an exception."""
     kinds: tuple[tuple[str, tuple[type[Exception], ...]], ...] = (
         (results.TIMEOUT, (TimeoutError,)),
         (results.UNRESOLVED, (aiohttp.ClientConnectorDNSError,)),
@@ -34,7 +34,7 @@ def name(error: Exception) -> str:
         (results.RESET, (aiohttp.ServerDisconnectedError, aiohttp.ClientPayloadError, aiohttp.ClientOSError, ConnectionError)),
         (results.NOT_HTTP, (aiohttp.ClientResponseError,)),
     )
-    # aiohttp wraps what the system said in an error of its own. A closed door resets, sometimes before the connection was seen to be open.
+    # aiohttp wraps the system's error in its own. A closed host port resets, sometimes before the connection is seen to be open.
     if isinstance(error, aiohttp.ClientConnectorError) and error.errno in _SYSTEM:
         return _SYSTEM[error.errno]
     return next((fault for fault, types in kinds if isinstance(error, types)), results.FAILED)
@@ -45,8 +45,8 @@ def _words(fault: str, error: Exception, target: Target) -> str:
     message = (getattr(error, "message", "") or str(error) or type(error).__name__).strip().splitlines()[0]
     return {
         results.TIMEOUT: f"{where} did not answer within {target.timeout:g} s",
-        results.UNRESOLVED: f"no address is known for the name in {where}",
+        results.UNRESOLVED: f"the name in {where} has no address",
         results.REFUSED: f"nothing listens on {where} (is the cluster up, is the gateway there?)",
         results.RESET: f"{where} closed the connection before the answer was whole",
-        results.NOT_HTTP: f"what {where} sent is no HTTP answer: {message}",
+        results.NOT_HTTP: f"{where} did not answer in HTTP: {message}",
     }.get(fault, f"no connection to {where}: {message}")

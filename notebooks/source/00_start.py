@@ -45,7 +45,7 @@ lab.chapter("00-start")
 # kubectl get pods -n istio-system
 
 # %% [markdown]
-# One node, and three pods of Istio: `istiod`, which gives the orders, and two gateways: one Envoy at the way in, one at the way out.
+# One node, and three pods of Istio: `istiod`, which tells the Envoys what to do, and two gateways: one Envoy at the way in, one at the way out.
 #
 # All other cells are **Python**. You need not know Python: the cells use a few ready-made calls that begin with `lab.`. Each says what it did, and most show the
 # command that does the same in a terminal.

@@ -44,7 +44,7 @@ lab.chapter("01-components")
 # >
 # > One program for all is easier to run, and nothing in your files changed. The roles are the same.
 #
-# ## 2 · Envoy, the bodyguard
+# ## 2 · Envoy, beside every program
 #
 # Two services: `client` calls, `web` answers ([the file](manifests/01_components/01-team.yaml)).
 
@@ -96,7 +96,7 @@ lab.stats("web", "http.inbound_0.0.0.0_8080", "downstream_rq_total")
 # %% [markdown]
 # Ten more. And `web`'s own program knows nothing about it.
 #
-# ## 3 · Pilot, the leader
+# ## 3 · Pilot: istiod tells the Envoys
 #
 # When anything changes in the mesh, istiod tells all Envoys that need to know. So change something: this [VirtualService](words.md#VirtualService), a
 # rule for the requests to a host, adds a header to all answers of `web`.
@@ -149,7 +149,7 @@ lab.still(panel)
 # are called [xDS](words.md#xDS). `istioctl proxy-config` shows each of them, from the Envoy itself. If you have applied something and nothing happens,
 # these two commands tell you whether istiod has sent it and whether it has arrived.
 #
-# ## 4 · Galley, who keeps the files in order
+# ## 4 · Galley: every file is checked
 #
 # A file is checked **before** it is stored. This one has two mistakes:
 
@@ -169,7 +169,7 @@ lab.still(panel)
 # istioctl validate -f manifests/01_components/02-greeting.yaml 2>&1
 
 # %% [markdown]
-# ## 5 · The ingressgateway, the doorman
+# ## 5 · The ingress gateway, the way in
 #
 # The ingress gateway is an Envoy too, without a service beside it. Its Service has port 80, which is open on every machine of the cluster as a
 # [NodePort](words.md#NodePort). Send it a request:
@@ -209,7 +209,7 @@ lab.request("/status/200", host="front.example.com")
 # **200.** They are two objects on purpose: in a company the platform team owns the Gateways, and each application team writes the VirtualServices of
 # its own services.
 #
-# ## 6 · The egressgateway, the secretary
+# ## 6 · The egress gateway, a way out
 #
 # Now the other way. A partner company offers an API at `api.partner.example`. **This cluster has no way out to the internet**, so a namespace without
 # sidecars, [components-outside](manifests/01_components/06-outside.yaml), stands for the world outside, and a line in the hosts file of `client` stands
@@ -254,7 +254,7 @@ lab.access_log("api.partner.example", workload="istio-egressgateway", namespace=
 
 # %% [markdown]
 # That line is from the **egress gateway's** log: `client` (its pod's address stands in quotes after the sizes) asked it for `api.partner.example`, and
-# it passed the request on by the rule `out-of-the-house`.
+# it passed the request on by the rule `out-of-the-mesh`.
 #
 # One warning. A rule is not a wall: a pod without a sidecar, or one that calls another address, still gets out without the egress gateway. Chapter 9
 # closes the other ways (`REGISTRY_ONLY`); a real cluster needs a NetworkPolicy or a firewall as well.

@@ -154,7 +154,7 @@ lab.follow("/productpage")
 # them:
 
 # %% language="bash"
-# cat manifests/04_bookinfo/03-destinationrules.yaml
+# tail -24 manifests/04_bookinfo/03-destinationrules.yaml    # for reviews and ratings; the other two look the same
 # kubectl apply -f manifests/04_bookinfo/03-destinationrules.yaml
 
 # %% language="bash"
@@ -204,7 +204,7 @@ print(lab.stars(20, user="jane"))
 # Who made `end-user`? **productpage did**, a program, and reviews handed it on to ratings. Istio does not know users; it sees headers. If you want to
 # route by something, a program must put it into a header, and every program in between must pass it on.
 #
-# > **Then and now.** The guide that this course follows ran Bookinfo 1.17 on Kubernetes 1.28, in the namespace `default`, from the files in Istio's archive. Those
+# > **Then and now.** The guide ran Bookinfo 1.17 on Kubernetes 1.28, in the namespace `default`, from the files in Istio's archive. Those
 # > files still have the same names (`samples/bookinfo/platform/kube/bookinfo.yaml`, `networking/virtual-service-reviews-test-v2.yaml`, ...), so all that you did here can be
 # > done with them. Since Istio 1.20 their Gateway listens on port 8080 in place of 80. What you saw here came from Istio 1.31 on Kubernetes 1.36.
 #

@@ -274,13 +274,15 @@ lab.traffic(500)
 #
 # ### Let a rule do it
 #
-# Nobody watches a plot at three in the morning. What you did by hand can be a rule. (Flagger and Argo Rollouts do this in a cluster.) It begins with all
-# requests at v1, takes one step after the other, and judges **v2's answers only**:
+# Nobody watches a plot at three in the morning. What you did by hand can be a rule. (Flagger and Argo Rollouts do this in a cluster.) The rule of this panel:
 #
-# - It goes **back to v1** when more than 1 % of them fail for sure: the whole band lies above 1 %.
-# - It goes **on** when at most 1 % fail and 95 % come within half a second, after 100 answers of v2: silence promotes nothing.
+# * It begins with all requests at v1. Then v2 gets 10 %, 25 %, 50 % and 100 %, one step after the other.
+# * At each step only the answers of **v2** are judged: at most 1 % may fail, and 95 % must come within half a second.
+# * It goes **on** only after 100 answers of v2. Too few answers prove nothing.
+# * It goes **back** to v1 only when the whole confidence band of the failures lies above 1 %.
 #
-# Press **Begin rollout**. Then once more, and tick *take the pods of v2 away* while it runs: what happens? And what, when you tick it after the end?
+# Press **Begin rollout**, and wait for its end. Then begin once more, and tick **take the pods of v2 away** while it runs. What
+# happens, and at which weight? And what happens when you tick it after the end?
 
 # %%
 lab.rollout_panel()

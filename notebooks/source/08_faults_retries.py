@@ -1,17 +1,16 @@
 # %% [markdown]
 # # 8 · Faults and retries
 #
-# Networks lose packets, pods restart, one request in a thousand fails for no reason that anybody ever finds. A **retry** hides such a
-# failure: ask again, and most of the time it works. And a **fault injection** breaks things on purpose, so that you find out on a
-# Tuesday morning what your system does, not on a Saturday night.
+# Networks lose packets, pods restart, one request in a thousand fails and nobody finds out why. A **retry** hides such a failure: ask again, and most
+# of the time it works. And **fault injection** makes requests fail on purpose, so that you learn at a time of your choice what your system does then.
 #
-# **You will** abort and delay requests without touching any program, let Envoy try again and see each attempt, watch one arrangement of
-# the two that looks right and does nothing, and turn one user's request into twenty-seven.
+# **You will** abort and delay requests without touching any program, let Envoy try again and see each attempt, see one way to combine the two that
+# looks right and does nothing, and make twenty-seven requests out of one user's request.
 #
 # **You will learn** where in Envoy faults and retries happen, what `attempts`, `perTryTimeout` and `retryOn` really say, how many tries are
-# enough, and why retries at every hop turn a small failure into a storm.
+# enough, and why retries at every hop make a small failure a big one.
 #
-# **You need** about 45 minutes. No earlier chapter is needed: the first cell below brings the cluster to where it has to be.
+# **You need** about 65 minutes. No earlier chapter is needed: the first cell below brings the cluster to where it has to be.
 
 # %% [markdown]
 # ![You ask the ingress gateway, which asks nginx again when it fails. nginx asks Tomcat through its own Envoy, and that Envoy is where the fault is injected.](pictures/08_faults_retries.svg)
@@ -19,8 +18,7 @@
 # **Envoy** is the proxy that Istio puts beside each program, in the same pod, as its *sidecar*; each gateway is one too.
 #
 # nginx stands in front of Tomcat, as in chapter 7. Two Envoys take part: the one **in front of** nginx (the gateway's, or the one beside whoever
-# calls), which can try again, and the one **beside** nginx, the bodyguard of the guide, which sees every call that nginx makes to Tomcat and
-# can spoil it.
+# calls), which can try again, and the one **beside** nginx, which sees every call that nginx makes to Tomcat and can make it fail.
 
 # %%
 from meshcourse import lab
@@ -28,11 +26,11 @@ from meshcourse import lab
 lab.chapter("08-faults-retries")
 
 # %% [markdown]
-# ## 1 · nginx and Tomcat, and an empty table
+# ## 1 · nginx and Tomcat, and no rule yet
 #
-# The guide begins this chapter with a deletion: *remove the VirtualService of the timeout chapter*. It has a reason. Two VirtualServices for one
-# host do not add up: inside the mesh the older one wins and the newer is ignored. (This notebook has a namespace of its own, so there is
-# nothing to delete, and the command says nothing. Keep the habit.)
+# The guide begins this chapter with a deletion: *remove the VirtualService of the timeout chapter*. There is a reason. Two VirtualServices for one host
+# are not combined: inside the mesh the older one wins and the newer is ignored. (This notebook has a namespace of its own, so there is nothing to
+# delete, and the command says nothing. Keep the habit.)
 
 # %% language="bash"
 # kubectl delete virtualservice tomcat --ignore-not-found
@@ -47,8 +45,7 @@ lab.wait("nginx", "tomcat")
 lab.request("/", host="store.example.com")
 
 # %% [markdown]
-# (The page says it itself: on the embedded cluster a small stand-in answers for Tomcat. What this chapter shows happens in the Envoys, and they
-# are real.)
+# (The page says so itself: on the embedded cluster a small program answers in place of Tomcat. What this chapter shows happens in the Envoys, and they are real.)
 #
 # How will we see a second attempt? Envoy counts: **it puts `x-envoy-attempt-count` into every request that it sends on.** The nginx of
 # [01-services.yaml](manifests/08_faults_retries/01-services.yaml) gives that number back in the answer, as `x-attempt`:
@@ -59,7 +56,8 @@ lab.request("/", host="store.example.com").headers["x-attempt"]
 # %% [markdown]
 # ## 2 · Break it: an abort
 #
-# No program is changed, no pod restarted. A VirtualService says what becomes of the requests for a host. That of `tomcat` says that half of all calls end in a 503:
+# No program is changed, no pod restarted. A [VirtualService](words.md#VirtualService) says what happens to the requests for a host. This one for
+# `tomcat` says that half of all calls end in a 503:
 
 # %% language="bash"
 # cat manifests/08_faults_retries/03-abort.yaml
@@ -70,20 +68,22 @@ lab.wait()
 lab.attempts(200)
 
 # %% [markdown]
-# About half fail, and each with its first and only attempt. Who said 503? Tomcat did not: it never saw these calls. Ask the Envoy beside nginx:
+# About half fail, and each with its first and only attempt. (*95 % band*: in one run of twenty the true value lies outside it, so do not be surprised
+# by a band without 50 %.) Who said 503? Tomcat did not: it never saw these calls. Ask the Envoy beside nginx:
 
 # %%
 lab.access_log(" FI ", workload="nginx", lines=1)
 
 # %% [markdown]
-# `503 FI fault_filter_abort`: the flag `FI` is *fault injected*. And where otherwise the address of a Tomcat pod stands, there is a `-`: nothing was
-# sent. **The fault is injected on the caller's side**, in the Envoy of whoever calls `tomcat`.
+# `503 FI fault_filter_abort`: the flag `FI` is *fault injected*. And in place of the address of a Tomcat pod there is a `-`: nothing was sent. **The
+# fault is injected on the caller's side**, in the Envoy of whoever calls `tomcat`.
 #
 # ## 3 · Make it slow: a delay
 #
 # The other kind of fault. A slow service is worse than a dead one, because everybody waits for it:
 
 # %% language="bash"
+# cat manifests/08_faults_retries/04-delay.yaml
 # kubectl apply -f manifests/08_faults_retries/04-delay.yaml
 
 # %%
@@ -94,11 +94,11 @@ lab.attempts(8)
 lab.access_log(" DI ", workload="nginx", lines=1)
 
 # %% [markdown]
-# All answered, all after two seconds, flag `DI`, *delay injected*. A detail that costs people hours: `percentage` is **not optional** in practice. A
+# All answered, all after two seconds, flag `DI`, *delay injected*. One detail is easy to miss: `percentage` is **not optional** in practice. A
 # fault without it is accepted and then happens to 0 % of the requests. Nothing warns you.
 #
-# Both dice lie in your hand now. Press **Start load** and move **abort** and **delay**; then choose **only x-chaos: yes**: half of the load carries that header, and only
-# that half suffers. This is how a fault is tried out in production: on your own requests, and on nobody else's.
+# Now set both yourself. Press **Start load** and move **abort** and **delay**; then choose **only x-chaos: yes**: half of the load carries that header,
+# and only that half is hit. This is how a fault is tried out in production: on your own requests, and on nobody else's.
 
 # %%
 lab.fault_panel()
@@ -138,12 +138,12 @@ lab.stats("nginx", "outbound|8080||tomcat", "upstream_rq_retry")
 #
 # | 1 · filter *fault* | 2 · filter *router* |
 # |---|---|
-# | throws its die; an abort **answers at once** and the request goes no further | chooses a pod, sends, waits, **and is the one that retries** |
+# | decides at random; an abort **answers at once** and the request goes no further | chooses a pod, sends, waits, **and is the one that retries** |
 #
 # The retries live in the router. A request that the fault filter has answered never gets there. The same holds for a route's `timeout`: it does not
-# cut an injected delay of the same route. So: **a fault tests those who call, never the route that it is on.**
+# cut an injected delay of the same route. So **a fault tests those who call, never the route that it is on.**
 #
-# ## 5 · The arrangement that works: one hop apart
+# ## 5 · What works: one hop apart
 #
 # The fault stays where it is, between nginx and Tomcat. The retries move one hop up, to whoever calls nginx:
 
@@ -157,8 +157,7 @@ lab.wait()
 lab.attempts(200)
 
 # %% [markdown]
-# There they are, the second, third and fourth attempts. For the gateway nginx is a real service that really answers 503, and it asks again. Compare
-# with what the formula says:
+# Now there are second, third and fourth attempts. For the gateway, nginx is a real service that really answers 503, and it asks again. Compare with the formula:
 
 # %%
 lab.with_retries(0.5, attempts=3, n=200)
@@ -198,6 +197,7 @@ lab.access_log(lab.explain_log(" URX ")["request_id"], workload="nginx", lines=8
 # Leave `retryOn` out, and see what Istio does unasked:
 
 # %% language="bash"
+# cat manifests/08_faults_retries/07-no-condition.yaml
 # kubectl apply -f manifests/08_faults_retries/07-no-condition.yaml
 
 # %%
@@ -223,14 +223,14 @@ lab.wait()
 lab.attempts(60)
 
 # %% [markdown]
-# Nobody waits two seconds any more. The slowest waited for four tries of 0.3 s, and about one request in sixteen got a 504, when the die fell badly four
-# times. (No `x-attempt` stands in a 504: it is the gateway's own answer, no nginx was asked for it.)
+# Nobody waits two seconds any more. The slowest waited for four tries of 0.3 s, and about one request in sixteen got a 504, because all four of its
+# tries were slow. (No `x-attempt` stands in a 504: it is the gateway's own answer, no nginx was asked for it.)
 
 # %%
 lab.access_log(" 504 ", lines=1)
 
 # %% [markdown]
-# `UT` is *upstream timeout*, `upstream_per_try_timeout` says which one. Three numbers bound one request now; know which wins:
+# `UT` is *upstream timeout*, `upstream_per_try_timeout` says which one. Three numbers limit one request now:
 #
 # * `perTryTimeout`: for each try;
 # * `attempts`: how many tries may follow the first;
@@ -238,7 +238,7 @@ lab.access_log(" 504 ", lines=1)
 #
 # ## 7 · The storm
 #
-# Retries work. So every team adds them, each at its own hop. Here is such a company, [three services in a row](manifests/08_faults_retries/09-chain.yaml),
+# Retries work. So every team adds them, each at its own hop. Here is an example, [three services in a row](manifests/08_faults_retries/09-chain.yaml),
 # and [retries everywhere](manifests/08_faults_retries/10-retries-everywhere.yaml): two at each hop. `back` is httpbin; it fails when its path says so.
 
 # %% language="bash"
@@ -251,14 +251,14 @@ lab.apply("manifests/08_faults_retries/10-retries-everywhere.yaml")
 lab.amplification(10, path="/status/200")
 
 # %% [markdown]
-# As long as all is well, ten requests are ten requests at every hop. Now `back` is in trouble, and **one** user asks **once**:
+# As long as nothing fails, ten requests are ten requests at every hop. Now `back` fails, and **one** user asks **once**:
 
 # %%
 lab.amplification(1, path="/status/503")
 
 # %% [markdown]
-# One request became **27**. Each hop means well and tries three times, and the tries multiply: 3 × 3 × 3. They hit the one service that is in trouble
-# already. It had a hiccup; now it has 27 times the load, and it will not come back while everybody keeps asking. That is a *retry storm*.
+# One request became **27**. Each hop tries three times, and the tries multiply: 3 × 3 × 3. They all reach the one service that has a problem already.
+# It failed for a moment; now it has 27 times the load, and it cannot recover while everybody keeps asking. That is called a *retry storm*.
 #
 # The counts come from the sidecars' own counters. By hand it is one line:
 
@@ -272,7 +272,7 @@ lab.amplification(1, path="/status/503")
 # curl -s -X POST -D - -o /dev/null -H "Host: chain.example.com" $INGRESS_URL/status/503 | grep -E 'HTTP|x-attempt'
 
 # %% [markdown]
-# The third attempt, so front got this POST three times, and back got it 27 times. If it books a flight, that is a lot of flights. **Retry only what may be
+# The third attempt, so front got this POST three times, and back got it 27 times. If it books a flight, those may be 27 flights. **Retry only what may be
 # done twice**, or let the rule with `retries` match `method: {exact: GET}`.
 #
 # What helps:
@@ -283,12 +283,13 @@ lab.amplification(1, path="/status/503")
 # * **A circuit breaker** (chapter 6), which stops asking.
 # * Time between tries. Envoy waits up to 25 ms before the first retry and longer before each next, at random, so that not all ask at once.
 #
-# ## 8 · Turn the knobs yourself
+# ## 8 · Set them yourself
 #
-# The panel sends load through the chain. It begins with what is in the mesh now: two retries at every hop, and no fault. **fault** aborts that share of the
-# calls from middle to back; **attempts** sets the retries; *gateway only* takes them away from the sidecar of front. Watch three things: the observed success
-# beside the predicted 1 - pⁿ, how many tries requests took, and how many requests arrive at each hop for each one that a user sent. The bars are
-# observed, the grey lines predicted.
+# The panel sends load through the chain. It begins with what is in the mesh now: two retries at every hop, and no fault. **fault** aborts that share of
+# the calls from middle to back; **attempts** sets the retries; *gateway only* takes them away from the sidecar of front. Watch three things: the
+# observed success beside the predicted 1 - pⁿ (p: the share of calls that fail, n: the number of tries), how many tries requests took, and how many
+# requests arrive at each hop for each one that a user sent. The bars are observed, the grey lines predicted. (`back` has no bar of its own: the fault
+# is injected before it, so it only gets what is left.)
 
 # %%
 lab.retry_panel()
@@ -312,6 +313,15 @@ panel.stop()
 # 2. Fault 10 %, one attempt. Is the second attempt worth having?
 # 3. Fault 100 %, two attempts, first *gateway only*, then *every hop*. What does each retry buy now, and what does it cost?
 #
+# <details>
+# <summary>What the formula says</summary>
+#
+# 1. 0.5⁶ = 1.6 % and 0.5⁷ = 0.8 % fail: seven tries, `attempts: 6`. They cost about two requests at `front` for each one of a user.
+# 2. One attempt: 10 % × 10 % = 1 % fail. The second: 0.1 %. Whether that is worth one request more in a hundred, you decide.
+# 3. Nothing succeeds, however often it is tried. *Gateway only*: three requests for one. *Every hop*: three at `front` and nine at `middle`. (The retries of middle's own Envoy do nothing: the fault is on the same route, as in section 4.)
+#
+# </details>
+#
 # ## Exercises
 #
 # Write a manifest between the quotes and run the cell. Then run its check, as often as you like. Stuck? `lab.hint("8.1")` in a new cell gives one hint at a
@@ -319,7 +329,7 @@ panel.stop()
 #
 # ### 8.1 · Chaos, for those who ask for it
 #
-# Faults for everybody are for brave companies. Write a VirtualService **`chaos`** for the host `chaos.example.com`, on the Gateway `door`, which sends
+# Faults for a few are safer than faults for everybody. Write a VirtualService **`chaos`** for the host `chaos.example.com`, on the Gateway `door`, which sends
 # everything to the Service `back` on port 8000, and:
 #
 # * a request with the header `x-chaos: abort` always gets **503**;
@@ -407,7 +417,7 @@ lab.check("8.2")
 # %% [markdown]
 # ### 8.3 · Calm the storm
 #
-# First bring back the storm; the panel has changed it.
+# First bring back the retries at every hop; the panel has changed them.
 
 # %%
 lab.apply("manifests/08_faults_retries/10-retries-everywhere.yaml")

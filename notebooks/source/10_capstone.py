@@ -1,15 +1,15 @@
 # %% [markdown]
 # # 10 · Capstone: save the release
 #
-# It is Friday, ten past five. The new checkout, v2, went out at five, to everybody. Your telephone rings: one order in two fails. The developers have gone
-# home. You cannot mend the program. But between the users and the program there is a mesh.
+# It is Friday, ten past five. The new checkout, v2, was released at five, to everybody. Now one order in two fails, and the developers have gone home.
+# You cannot repair the program. But between the users and the program there is a mesh.
 #
-# **You will** read a board of service-level objectives, find out what is wrong without opening a single line of code, stop the bleeding, and then bring v2 back to
-# half of the users, so well bounded that its faults do not reach them.
+# **You will** read a board of service-level objectives, find out what is wrong without reading the code, protect the users at once, and then bring v2
+# back to half of them, with limits that keep its faults away from them.
 #
 # **You will use** what you have learned: weights and matches (chapter 5), outlier detection (6), timeouts (7), retries (8), and looking before acting (all of them).
 #
-# **You need** about 45 minutes. Chapters 5 to 8 should lie behind you; no object of theirs is needed.
+# **You need** about 50 minutes. You should have done chapters 5 to 8; none of their objects is needed.
 
 # %% [markdown]
 # ![Users come through the ingress gateway, where weights, retries, limits and the circuit breaker are set. On Friday it sends everything to the three pods of v2 and nothing to the two of v1.](pictures/10_capstone.svg)
@@ -43,10 +43,10 @@ lab.apply("manifests/10_capstone/03-incident.yaml")
 # | **success**: at least 99 % of the requests are answered well | the users |
 # | **p95 latency**: 95 % of the answers come within 500 ms | their patience |
 # | **share of v2**: 50 %, give or take 9 points | the release: it has to be tried, not switched off |
-# | **load on v2**: at most 1.5 requests for each one that a user sent it | v2: nobody may save the others by storming it with retries |
+# | **load on v2**: at most 1.5 requests for each one that a user sent it | v2: it must not get far more requests than users sent, because of retries |
 #
-# The board sends 120 requests a second and judges the last 600, that is five seconds. Press **Start load** and leave it running: it is your instrument for the rest of
-# the chapter.
+# The board sends 120 requests a second and judges the last 600, that is five seconds. Press **Start load** and leave it running: you need it for the
+# rest of the chapter.
 
 # %%
 lab.objective_panel()
@@ -69,25 +69,31 @@ lab.traffic(200, host="checkout.example.com")
 
 # %% language="bash"
 # sleep 1    # Envoy writes its log once a second
-# kubectl -n istio-system logs deployment/istio-ingressgateway --tail=150 | grep checkout.example.com | awk '{print $5, $6, $7}' | sort | uniq -c
+# # the words 5, 6 and 7 of a line are status, flags and details
+# kubectl -n istio-system logs deployment/istio-ingressgateway --tail=150 | grep checkout.example.com \
+#   | awk '{print $5, $6, $7}' | sort | uniq -c
 
 # %% [markdown]
-# `503 - via_upstream`: no flag, so it is not Envoy that fails. The pods themselves say 503. All of them alike? The same lines, by pod:
+# `503 - via_upstream`: no flag, so it is not Envoy that fails. The pods themselves say 503. Do all pods fail alike? The same lines, by pod:
 
 # %% language="bash"
 # kubectl get pods -l version=v2 -o custom-columns='POD:metadata.name,ADDRESS:status.podIP'
-# kubectl -n istio-system logs deployment/istio-ingressgateway --tail=150 | grep checkout.example.com | awk '{print $18, $5}' | sort | uniq -c
+# # word 18 is the pod's address
+# kubectl -n istio-system logs deployment/istio-ingressgateway --tail=150 | grep checkout.example.com \
+#   | awk '{print $18, $5}' | sort | uniq -c
 
 # %% [markdown]
 # One of the three fails **every time**; the other two only now and then. And how long do the good answers take?
 
 # %% language="bash"
-# kubectl -n istio-system logs deployment/istio-ingressgateway --tail=150 | grep checkout.example.com | awk '$5 == 200 {print ($12 > 1000 ? "over 1 s" : "under 1 s")}' | sort | uniq -c
+# # word 12 is the time in milliseconds
+# kubectl -n istio-system logs deployment/istio-ingressgateway --tail=150 | grep checkout.example.com \
+#   | awk '$5 == 200 {print ($12 > 1000 ? "over 1 s" : "under 1 s")}' | sort | uniq -c
 
 # %% [markdown]
-# Three troubles, then, and you know a cure for each:
+# So there are three problems, and for each you know what helps:
 #
-# | trouble | how you saw it |
+# | problem | how you saw it |
 # |---|---|
 # | one pod of three fails always | by pod |
 # | the other two fail now and then | by pod |
@@ -95,12 +101,12 @@ lab.traffic(200, host="checkout.example.com")
 #
 # Nothing in between: either well under 100 ms, or 1.2 s. Remember that when you choose a limit.
 #
-# ## Exercise 10.1 · Stop the bleeding
+# ## Exercise 10.1 · Protect the users first
 #
-# First the users. Change the VirtualService **`checkout`** so that
+# Change the VirtualService **`checkout`** so that
 #
 # * **everybody** is served by v1, at once;
-# * whoever sends the header `x-tester: yes` still gets v2: you will need it for looking further. (In YAML a bare `yes` means true. The text is written `'yes'`.)
+# * whoever sends the header `x-tester: yes` still gets v2: you will need it to look further. (In YAML a bare `yes` means true. The text is written `'yes'`.)
 #
 # Watch the board while you do it: success and latency recover within five seconds. The share of v2 does not, of course.
 
@@ -139,15 +145,15 @@ spec:
 lab.check("10.1")
 
 # %% [markdown]
-# The telephone is quiet. Ten minutes for a coffee. But on Monday the board of directors wants v2, and mending it will take a week.
+# The users are safe. But on Monday the company wants v2, and to repair it will take a week.
 #
 # ## Exercise 10.2 · Save the release
 #
-# Bring v2 back to **half** of the users, in steps if you like, and bound it so that **all four objectives** hold. You may change the VirtualService `checkout` and the
-# DestinationRule `checkout`, and nothing else: no pod is touched, and subset v2 stays the whole release, all three pods.
+# Bring v2 back to **half** of the users, in steps if you like, with limits so that **all four objectives** hold. You may change the VirtualService
+# `checkout` and the DestinationRule `checkout`, and nothing else: no pod is touched, and subset v2 stays the whole release, all three pods.
 #
-# The check sends the same load as the board, which rests meanwhile, and judges by the same objectives. Change one thing at a time and look at the board: each of
-# your cures moves another line. If you are stuck, `lab.hint("10.2")` helps step by step.
+# The check sends the same load as the board, which rests meanwhile, and judges by the same objectives. Change one thing at a time and look at the
+# board: each change moves another line. It takes about fifteen seconds. If you are stuck, `lab.hint("10.2")` helps step by step.
 
 # %% tags=["exercise"] exercise="10.2"
 lab.apply("""
@@ -214,7 +220,7 @@ lab.check("10.2")
 # istioctl proxy-config endpoints deployment/istio-ingressgateway.istio-system --cluster 'outbound|80|v2|checkout.capstone.svc.cluster.local'
 
 # %% [markdown]
-# ## What each cure did
+# ## What each change did
 #
 # When this chapter was written, 400 requests were sent at 50 a second after each step (Istio 1.31, embedded cluster):
 #
@@ -226,17 +232,18 @@ lab.check("10.2")
 # | and 250 ms for each try | 98.8 % | 296 ms | **1.8** |
 # | and outlier detection | 100 % | 274 ms | 1.25 |
 #
-# Read it from the top: retries bring back success and cost time, a limit for each try brings back the time and costs load, and only the circuit breaker removes the
-# cause: a pod that fails faster than the others can answer draws ever more requests to itself. **No single knob saves the release; each pays for the one before.**
+# Read it from the top: retries bring back success and cost time, a limit for each try brings back the time and costs load, and only the circuit breaker
+# removes the cause: a pod that fails faster than the others can answer gets more and more of the requests. **No single setting saves the release; each
+# makes up for the cost of the one before.**
 #
-# And one thing the mesh cannot do: v2 is not mended. Its errors are still in its log, each of them counts there, and somebody has to come in on Monday.
+# And one thing the mesh cannot do: it does not repair v2. Its errors are still in its log, and somebody has to repair it on Monday.
 #
 # ## Take away
 #
-# * **Stop the bleeding first**: traffic away, pods stay. It is one number, and takes less than a second.
+# * **Protect the users first**: move the traffic away, leave the pods. It is one number, and takes less than a second.
 # * **Look before you act**: by status and flag (Envoy or pod?), by pod (all or one?), by duration (how slow is slow?).
-# * Say in numbers what *good* means before you turn knobs, and judge over enough requests: with 600 you can tell 99 % from 97 %.
-# * Retry what fails, bound each try, put out what fails always; and watch what the cure costs the patient.
+# * Say in numbers what *good* means before you change settings, and judge over enough requests: with 600 you can tell 99 % from 97 %.
+# * Retry what fails, limit each try, put out what fails always; and watch what each of these costs.
 #
 # That was the course. On your production cluster every command is the same.
 #

@@ -162,10 +162,10 @@ BOXES = [{"id": "a", "at": [0, 0], "text": "A"}, {"id": "b", "at": [1, 0], "text
         ({"arrows": [{"from": "a", "to": "b", "style": "dotted"}]}, "solid, dashed, failed"),
         ({"arrows": [{"from": "a", "to": "b", "bend": "much"}]}, "`bend`"),
         ({"groups": [{"id": "g", "title": "G", "around": ["z"]}]}, "boxes, and groups above it"),
-        ({"boxes": [*BOXES[:2], {"id": "c", "at": [0, 0], "text": "C"}]}, "cover each other"),
+        ({"boxes": [*BOXES[:2], {"id": "c", "at": [0, 0], "text": "C"}]}, "overlap"),
         ({"boxes": BOXES, "arrows": [{"from": "a", "to": "c"}]}, "runs through box b; give it a `bend`"),
         ({"boxes": BOXES, "groups": [{"id": "g", "title": "G", "around": ["a", "c"]}]}, "box b lies in the frame of group g"),
-        ({"arrows": [{"from": "a", "to": "b", "along": 0, "label": "on the border"}]}, "finds no place"),
+        ({"arrows": [{"from": "a", "to": "b", "along": 0, "label": "on the border"}]}, "has no place"),
     ],
 )
 def test_picture_that_cannot_be_drawn_is_refused_with_what_to_change(changes: dict[str, Any], why: str, tmp_path: Path) -> None:

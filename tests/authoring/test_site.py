@@ -128,7 +128,7 @@ def test_index_has_the_way_through_the_chapters_and_pages_lead_on(folder: Path, 
     assert index.index("05_canary.html") < index.index("06_circuit_breaking.html")
     assert "A canary is a bird of one subset." in index
     assert '<img src="pictures/05_canary.svg" alt="">' in index
-    assert "40 minutes, 2 exercises" in index
+    assert "60 minutes, 2 exercises" in index
     assert "Executed on 2026-01-02" in index
     assert 'href="06_circuit_breaking.html">Circuit breaking →' in page
     assert 'href="index.html"' in page

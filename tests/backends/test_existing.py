@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -38,7 +39,7 @@ def existing(learner: Callable[..., Path]) -> Iterator[Existing]:
 
 
 def test_missing_rights_are_named_one_by_one(learner: Callable[..., Path]) -> None:
-    with pytest.raises(ClusterError, match="may not do all") as refused:
+    with pytest.raises(ClusterError, match="is not allowed") as refused:
         Existing("barred", str(learner("eve", allowed=False))).up(silent)
     assert "get, create: pods/exec" in refused.value.why
     assert "create: serviceaccounts/token in namespace istio-system" in refused.value.why
@@ -119,7 +120,14 @@ spec:
 """
 
 
+def test_the_load_balancers_address_is_taken_where_it_answers(existing: Existing, cluster: Any) -> None:
+    existing.up(silent)
+    entry = cluster.get("-n", "istio-system", "service", "istio-ingressgateway")["status"]["loadBalancer"]["ingress"][0]
+    assert existing.ingress_url() == f"http://{entry['ip']}"
+
+
 def test_forwarded_port_leads_to_the_gateway_survives_refusals_and_ends_by_down(existing: Existing, cluster: Any, namespace: str) -> None:
+    existing = dataclasses.replace(existing, way="port-forward")
     existing.up(silent)
     url, home = existing.ingress_url(), existing.kubeconfig().parent
     cluster.apply(namespace, GATEWAY)

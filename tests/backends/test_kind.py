@@ -277,6 +277,22 @@ def test_of_a_long_failure_the_first_line_and_the_last_are_shown() -> None:
     assert len(shown.splitlines()) < 20
 
 
+def test_kubeadms_log_and_stacks_do_not_hide_its_error() -> None:
+    said = """ERROR: failed to create cluster: failed to init node with kubeadm: exit status 1
+
+Command Output: [init] Using Kubernetes version: v1.36.3
+I1130 16:19:16.676210     116 round_trippers.go:632] "Response" verb="POST" status=""
+error: error execution phase wait-control-plane: client rate limiter Wait returned an error: context deadline exceeded
+github.com/spf13/cobra.(*Command).Execute
+\tgithub.com/spf13/cobra@v1.10.2/command.go:1071
+main.main
+"""
+    shown = kind_failures.reason(said)
+    assert shown.splitlines()[-1].endswith("context deadline exceeded")
+    assert "cobra" not in shown
+    assert "is the machine busy" in kind_failures.advice(shown)
+
+
 @pytest.mark.parametrize("docker", DOCKERS)
 @pytest.mark.parametrize(("state", "word"), [("running", ""), ("exited", "start"), ("paused", "unpause")])
 def test_nodes_that_have_stopped_start_again(machine: Machine, ready: str, docker: str, state: str, word: str) -> None:
@@ -325,6 +341,15 @@ def test_what_the_engine_has_is_put_into_a_new_clusters_nodes(machine: Machine) 
     machine.has("docker", f'[ "$*" = "image inspect nginx:1.27" ] && exit 0\n{NODE.replace("STATE", "running")}')
     Kind("lab", "1.28", course=("nginx:1.27", "tomcat"), free=LAB.free).up(silent)
     assert "kind load docker-image --name lab nginx:1.27" in machine.said
+
+
+def test_policies_name_the_mapped_ports_and_adapt_made_images_alone() -> None:
+    public, here = (yaml.safe_dump_all(kind.policies(images)) for images in ("", "made"))
+    assert "nodePort: 31718" in public
+    assert "nodePort: 31719" in public
+    assert "${" not in here
+    assert "meshcourse-upstream-envoy" in here
+    assert "meshcourse-upstream-envoy" not in public
 
 
 def test_images_are_made_for_todays_pair_only(machine: Machine) -> None:

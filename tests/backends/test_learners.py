@@ -57,6 +57,14 @@ def test_name_that_is_taken_is_refused() -> None:
     assert "kubectl delete namespaces -l meshcourse.dev/learner=ada" in refused.value.next
 
 
+def test_a_kubernetes_without_the_policies_is_refused_in_plain_words() -> None:
+    learners.check_cluster(["validatingadmissionpolicies", "mutatingadmissionpolicies"], "v1.36.3")
+    with pytest.raises(ClusterError, match=r"needs Kubernetes 1\.36") as refused:
+        learners.check_cluster(["validatingadmissionpolicies", "validatingwebhookconfigurations"], "v1.34.2")
+    assert "v1.34.2" in refused.value.why
+    assert "without --learner" in refused.value.next
+
+
 @pytest.mark.parametrize("name", ["Ada", "ada_l", "-ada", "ada-", "4da", "a" * 31])
 def test_name_that_no_namespace_could_begin_with_is_refused(name: str) -> None:
     with pytest.raises(ClusterError, match="cannot be a learner's name"):

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from meshcourse.backends import compatibility, kind
+from meshcourse.backends import compatibility, kind, kind_failures
 from meshcourse.engine.go_programs import KIND
 
 DOCKER = r"""#!/bin/sh
@@ -24,6 +24,7 @@ case "$*" in
 *SecurityOptions*) echo "'[]'";;
 "info --format {{json .}}") echo '{"CgroupDriver":"systemd","CgroupVersion":"2","MemoryLimit":true,"PidsLimit":true,"CPUShares":true}';;
 "info -f {{.Driver}}") echo overlay2;;
+"info -f {{json .DriverStatus }}") echo '[["Backing Filesystem","extfs"],["Supports d_type","true"]]';;
 "network ls"*) echo 0123456789ab;;
 run*) echo "Bind for 127.0.0.1:80 failed: port is already allocated" >&2; exit 125;;
 esac
@@ -69,7 +70,7 @@ def test_kinds_own_loader_takes_the_config_and_maps_the_ports(create: Create, tm
     for mapping in ("31718:31718/TCP", "80:31718/TCP", "443:31719/TCP"):
         assert f"--publish=127.0.0.1:{mapping}" in run
     assert run.endswith(compatibility.IMAGES["1.36"])
-    assert kind.advice(ended.stderr) == "docker ps    # which container has the port?"
+    assert kind_failures.advice(ended.stderr) == "docker ps    # which container has the port?"
 
 
 def test_kinds_own_loader_refuses_what_is_misspelt(create: Create, tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ def test_status_shows_components_node_and_istio(meshcourse: Run, cluster: Any, w
 def test_running_cluster_says_that_it_keeps_its_ports(meshcourse: Run, cluster: Any, where: dict[str, str]) -> None:
     done = meshcourse("up", "--name", cluster.name, "--istio", "none", "--ingress-port", "1024", environment=where)
     assert done.returncode == 0, done.stderr
-    assert f"it keeps its ports; others come with a new start: meshcourse down --name {cluster.name}" in done.stderr
+    assert f"it keeps its ports; for others, stop it first: meshcourse down --name {cluster.name}" in done.stderr
     assert cluster.ingress_url in done.stdout
 
 

@@ -15,6 +15,7 @@ import pytest
 from waiting import until
 
 from meshcourse.cluster import clusters
+from meshcourse.core import files
 from meshcourse.core.errors import ClusterError
 
 pytestmark = pytest.mark.slow  # each starts clusters
@@ -57,7 +58,7 @@ def test_every_component_is_reported_running(second: clusters.Cluster) -> None:
 def test_after_a_kill_the_cluster_is_gone_and_up_works_at_once(second: clusters.Cluster) -> None:
     os.kill(second.pid, signal.SIGKILL)
     deadline = time.monotonic() + 10
-    while clusters.is_locked(second.home):
+    while files.is_locked(second.home / "lock"):
         assert time.monotonic() < deadline
         os.sched_yield()
     assert clusters.find(second.name) is None
@@ -110,7 +111,7 @@ def test_an_interrupt_while_it_starts_leaves_nothing(cluster: object) -> None:
         said = starting.stderr.read()
     assert clusters.find("interrupted") is None
     assert starting.returncode == 128 + signal.SIGINT
-    assert "the same command goes on" in said
+    assert "run the same command to continue" in said
 
 
 def test_a_restarted_api_server_finds_its_pods_running(cluster: object, namespace: str, wait_for: object) -> None:

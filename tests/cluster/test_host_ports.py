@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import socket
 import urllib.request
@@ -147,3 +148,52 @@ def test_the_gateways_service_shows_the_ports_that_answer(cluster: Any) -> None:
     address = found["status"]["loadBalancer"]["ingress"][0]["ip"]
     until(answers(f"http://{address}:15021/healthz/ready", ""))
     until(answers(f"http://127.0.0.1:{ports[15021]}/healthz/ready", ""))
+
+
+class OrdinaryUser:
+    """The host's sockets as an ordinary user has them: no port below 1024. The ports of this test are not opened at all."""
+
+    def listening(self, _: str, port: int) -> socket.socket:
+        if port < 1024:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return socket.create_server(("127.0.0.1", 0))
+
+
+class Heard:
+    """Notes what the API server and the events are told."""
+
+    def __init__(self) -> None:
+        self.statuses: list[dict[str, Any]] = []
+        self.events: list[tuple[str, str]] = []
+
+    async def patch(self, _: str, body: dict[str, Any]) -> None:
+        self.statuses.append(body["status"]["loadBalancer"]["ingress"][0])
+
+    def record(self, _: object, __: str, reason: str, message: str) -> None:
+        self.events.append((reason, message))
+
+
+async def test_where_port_80_is_not_allowed_an_address_inside_is_given_and_the_way_from_here_said() -> None:
+    heard = Heard()
+    told: list[list[host_ports.OpenPort]] = []
+    ports = host_ports.HostPorts(
+        heard,
+        heard,
+        OrdinaryUser(),
+        cluster="a",
+        node_ip=NODE,
+        reserved=(),
+        changed=told.append,  # type: ignore[arg-type]  # what they do here
+    )
+    for name in ("one", "two"):
+        made = service("LoadBalancer", [{"name": "http", "port": 80, "nodePort": 30100}])
+        made["metadata"] |= {"name": name, "uid": name}
+        await ports._keep(made)
+    assert [each["ip"] for each in heard.statuses] == ["172.18.0.100", "172.18.0.101"]
+    assert {each["ipMode"] for each in heard.statuses} == {"VIP"}, "kube-proxy is to route it"
+    reason, message = heard.events[0]
+    assert reason == "LoadBalancerInside"
+    assert "Permission denied" in message
+    assert "http at 127.0.0.1:30100" in message
+    for uid in ("one", "two"):
+        ports._forget(uid)

@@ -60,6 +60,14 @@ def test_a_provider_of_the_same_kind_under_another_name_is_refused_with_the_way_
     assert "--images istio" in done.stderr
 
 
+@pytest.mark.parametrize("metrics", ["&all [prometheus]", "!!seq\n  - prometheus", "&all\n  - prometheus"])
+def test_a_form_of_yaml_that_the_policy_cannot_read_is_refused_not_passed(cluster: Any, metrics: str) -> None:
+    mesh = f"defaultProviders:\n  metrics: {metrics}\nenablePrometheusMerge: true\n"
+    config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "istio"}, "data": {"mesh": mesh}}
+    done = cluster.run("kubectl", "create", "--dry-run=server", "-f", "-", stdin=json.dumps(config), check=False)
+    assert "Write the list plainly" in done.stderr
+
+
 def telemetry(cluster: Any, spec: dict[str, Any]) -> Any:
     manifest = {"apiVersion": "telemetry.istio.io/v1", "kind": "Telemetry", "metadata": {"name": "t"}, "spec": spec}
     words = ("kubectl", "apply", "--dry-run=server", "-f", "-")

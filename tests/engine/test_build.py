@@ -117,7 +117,7 @@ def test_a_compiler_error_shows_the_last_lines_and_the_log(recipe: Recipe, targe
 
 
 def test_a_disk_that_is_too_small_is_told_before_anything_is_built(recipe: Recipe, target: Path) -> None:
-    with pytest.raises(EngineError, match="too little room") as refused:
+    with pytest.raises(EngineError, match="too little space") as refused:
         Build(dataclasses.replace(recipe, space=10**18), target).run()
     assert "MESHCOURSE_CACHE=" in refused.value.next
     assert not target.with_name(f"{target.name}.building").exists()
@@ -134,9 +134,9 @@ def test_a_cache_that_cannot_be_made_names_the_variable_that_moves_it(recipe: Re
     ("line", "why", "next_step"),
     [
         ("write /x: no space left on device", "is full", "df -h"),
-        ("dial tcp: lookup proxy: no such host", "could not be downloaded", "goes on"),
+        ("dial tcp: lookup proxy: no such host", "could not be downloaded", "continues"),
         ("k8s.io/x: /go/compile: signal: killed", "memory", "GOMAXPROCS=1"),
-        ("main.go:3: undefined: x", "undefined: x", "goes on"),
+        ("main.go:3: undefined: x", "undefined: x", "continues"),
     ],
 )
 def test_failures_are_told_in_plain_words(line: str, why: str, next_step: str) -> None:

@@ -53,7 +53,7 @@ OUTSIDE = (
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--table", type=Path, help="write the table of tasks there, when all of them ran")
+    parser.addoption("--table", type=Path, help="the table of tasks: those that ran get their row anew")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -61,7 +61,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[RESULTS] = {}
 
 
-RESULTS = pytest.StashKey[dict[tuple[str, str, str], list[bool]]]()
+RESULTS = pytest.StashKey[dict[tuple[str, str, str], dict[str, bool]]]()
 
 
 @pytest.hookimpl(wrapper=True)
@@ -70,20 +70,27 @@ def pytest_runtest_makereport(item: pytest.Item, call: Any) -> Iterator[None]:
     marker = item.get_closest_marker("task")
     if marker and (report.when == "call" or report.failed):
         title, path, *rest = marker.args
-        item.config.stash[RESULTS].setdefault((title, path, rest[0] if rest else ""), []).append(report.passed)
+        task = item.config.stash[RESULTS].setdefault((title, path, rest[0] if rest else ""), {})
+        task[item.nodeid] = report.passed  # the last try counts
     return report  # type: ignore[no-any-return]  # pluggy's hook results are untyped
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     if table := session.config.getoption("--table"):
-        table.write_text(HEAD + "".join(rows(session.config.stash[RESULTS])), encoding="utf-8")
+        before = table.read_text(encoding="utf-8") if table.exists() else ""
+        table.write_text(HEAD + "".join(rows(session.config.stash[RESULTS], before)), encoding="utf-8")
 
 
-def rows(results: dict[tuple[str, str, str], list[bool]]) -> Iterator[str]:
-    for (title, path, different), passed in results.items():
-        yield f"| [{title}]({SITE}{path}) | {'passes' if passed[-1] else '**fails**'} | {different} |\n"
+def rows(results: dict[tuple[str, str, str], dict[str, bool]], before: str) -> Iterator[str]:
+    """A row for each task: of this run, else as the table had it before; a task passes when all of its tests did."""
+    now = {
+        title: f"| [{title}]({SITE}{path}) | {'passes' if all(passed.values()) else '**fails**'} | {different} |\n"
+        for (title, path, different), passed in results.items()
+    }
     for title, path, result, different in OUTSIDE:
-        yield f"| [{title}]({SITE}{path}) | {result} | {different} |\n"
+        now[title] = f"| [{title}]({SITE}{path}) | {result} | {different} |\n"
+    known = {line[3 : line.index("](")]: line for line in before.splitlines(keepends=True) if line.startswith("| [")}
+    yield from dict(sorted((known | now).items(), key=lambda row: row[1].partition("](")[2])).values()
 
 
 def module(name: str) -> Path:

@@ -127,7 +127,9 @@ def test_istioctl_describes_what_runs(bookinfo: Terminal) -> None:
     bookinfo.shows("istioctl proxy-status", "productpage")
     for kind in ("listeners", "clusters", "routes", "endpoints", "bootstrap", "secret", "log", "all"):
         assert len(bookinfo.type(f"istioctl proxy-config {kind} {pod}").splitlines()) > 1, kind
-    assert "No validation issues" in bookinfo.type("istioctl analyze")
+    assert "IST" not in bookinfo.type("istioctl analyze | grep -v IST0173", check=False), (
+        "besides subsets of versions that are not deployed"
+    )
     bookinfo.type("istioctl x precheck")
 
 
@@ -150,8 +152,8 @@ def test_a_second_revision_takes_a_namespace_over_and_goes(shell: Terminal) -> N
         shell.type(f"kubectl label namespace {name} istio-injection- istio.io/rev=canary")
         shell.type("kubectl apply -f samples/curl/curl.yaml")
         shell.ready()
-        shell.shows("istioctl proxy-status | grep curl", "canary")
-        shell.shows("kubectl get pod -l app=curl -o jsonpath='{.items[0].metadata.labels}'", "canary")
+        shell.shows("istioctl proxy-status --revision canary | grep curl", "curl")
+        shell.shows("kubectl get pod -l app=curl -o yaml", "istiod-canary.istio-system.svc")
     finally:
         shell.type("istioctl uninstall --revision=canary -y", seconds=120)
     shell.shows("kubectl -n istio-system get deployments -o name", lambda text: "istiod-canary" not in text and "/istiod" in text)

@@ -10,10 +10,6 @@ from terminal import Terminal
 
 pytestmark = pytest.mark.cluster
 
-JASON = "-H 'end-user: jason'"
-PAGE = "curl -s -o {file} -w '%{{http_code}} %{{time_total}}' {options} http://$GATEWAY_URL/productpage && cat {file}"
-STARS = r"glyphicon-star|★"
-
 
 def versions(shop: Terminal, count: int, options: str = "") -> dict[str, int]:
     """Which versions of reviews answered, by the pods' names that reviews shows."""
@@ -27,7 +23,9 @@ def test_bookinfo_answers_inside_and_at_the_gateway(bookinfo: Terminal) -> None:
     inside = "kubectl exec \"$(kubectl get pod -l app=ratings -o jsonpath='{.items[0].metadata.name}')\" -c ratings -- curl -sS productpage:9080/productpage"
     bookinfo.shows(f"{inside} | grep -o '<title>.*</title>'", "<title>Simple Bookstore App</title>")
     bookinfo.shows("curl -s http://$GATEWAY_URL/productpage | grep -o '<title>.*</title>'", "<title>Simple Bookstore App</title>")
-    assert "No validation issues" in bookinfo.type("istioctl analyze")
+    assert "IST" not in bookinfo.type("istioctl analyze | grep -v IST0173", check=False), (
+        "besides subsets of versions that are not deployed"
+    )
     assert len(bookinfo.type("kubectl get pods --no-headers | grep '2/2'").splitlines()) == 6
 
 

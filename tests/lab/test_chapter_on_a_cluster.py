@@ -129,3 +129,29 @@ def test_sidecar_from_before_istio_system_is_known_by_its_age(cluster: Any, cont
     spec = client.V1PodSpec(containers=[client.V1Container(name=container)])
     pod = client.V1Pod(metadata=client.V1ObjectMeta(creation_timestamp=made), spec=spec)
     assert start.outlived(pod, home) is outlived
+
+
+def test_half_an_installation_is_finished_by_the_first_cell(cluster: Any, kernel: Kernel) -> None:
+    """As an `istioctl install` leaves it that was interrupted between two objects."""
+    kernel("")
+    for gone in ("serviceaccount/istio-ingressgateway-service-account", "rolebinding/istiod"):
+        cluster.kubectl("-n", "istio-system", "delete", gone)
+    cluster.kubectl("delete", "mutatingwebhookconfiguration", "istio-revision-tag-default")
+    said = kernel("").stdout
+    assert "an earlier installation was interrupted" in said
+    assert "$ istioctl install --set profile=demo -y" in said
+    assert "interrupted" not in kernel("").stdout
+    assert cluster.kubectl("get", "mutatingwebhookconfiguration", "istio-revision-tag-default", "-o", "name")
+
+
+def test_chapter_whose_gateway_another_took_away_names_the_way_back(cluster: Any, kernel: Kernel) -> None:
+    kernel('lab.apply("manifests/05_canary/03-gateway.yaml")')
+    try:
+        assert "took away Gateway canary/web" in kernel('lab.chapter("04-bookinfo")').stdout
+        said = kernel("").stdout
+        assert "! chapter 4 took away this chapter's Gateway web" in said
+        assert "kubectl apply -f manifests/05_canary/03-gateway.yaml" in said
+        kernel('lab.sh("kubectl apply -f manifests/05_canary/03-gateway.yaml")')
+        assert "took away this chapter's" not in kernel("").stdout
+    finally:
+        cluster.kubectl("delete", "namespace", "bookinfo", "--ignore-not-found", timeout=120)

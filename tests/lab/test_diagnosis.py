@@ -47,6 +47,8 @@ def test_backend_is_the_cluster_that_the_environment_names(monkeypatch: pytest.M
 
 @pytest.mark.cluster
 def test_cluster_that_answers_is_said_to(cluster: object) -> None:
-    found = diagnosis.existing(cluster.kubeconfig, cluster.ingress_url)  # type: ignore[attr-defined]
-    assert found[-1].ok
-    assert "1 node;" in found[-1].found
+    checks = diagnosis.existing(cluster.kubeconfig, cluster.ingress_url)  # type: ignore[attr-defined]
+    found = {check.name: check for check in checks}
+    assert found["cluster"].ok
+    assert "1 node;" in found["cluster"].found
+    assert "Envoys" in found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import yaml
 
 from meshcourse.core import errors
 from meshcourse.course import chapters
-from meshcourse.lab import exercises, requests, session, start
+from meshcourse.lab import exercises, requests, rivals, session, start
 from meshcourse.traffic.targets import Target
 
 KUBECONFIG = {
@@ -18,7 +19,7 @@ KUBECONFIG = {
     "current-context": "b",
     "clusters": [{"name": "c", "cluster": {"server": "https://127.0.0.1:1", "certificate-authority": "ca.crt"}}],
     "contexts": [{"name": "a", "context": {"cluster": "c", "user": "u"}}, {"name": "b", "context": {"cluster": "c", "user": "u"}}],
-    "users": [{"name": "u", "user": {"client-certificate": "/abs/u.crt", "client-key": "u.key"}}],
+    "users": [{"name": "u", "user": {"client-certificate": "u.crt", "client-key": "u.key"}}],
 }
 
 
@@ -26,11 +27,13 @@ def test_copy_of_the_kubeconfig_has_the_namespace_and_the_original_is_left_alone
     monkeypatch.setenv("MESHCOURSE_STATE", str(tmp_path / "state"))
     original = tmp_path / "kubeconfig"
     original.write_text(yaml.safe_dump(KUBECONFIG))
+    for name in ("ca.crt", "u.crt", "u.key"):
+        (tmp_path / name).write_text(name)
     copy = session.in_namespace(original, chapters.find("05-canary"))
     found = yaml.safe_load(copy.read_text())
-    assert {each["name"]: each["context"].get("namespace") for each in found["contexts"]} == {"a": None, "b": "canary"}
-    assert found["clusters"][0]["cluster"]["certificate-authority"] == str(tmp_path / "ca.crt")
-    assert found["users"][0]["user"] == {"client-certificate": "/abs/u.crt", "client-key": str(tmp_path / "u.key")}
+    assert [(each["name"], each["context"]["namespace"]) for each in found["contexts"]] == [("b", "canary")]
+    assert base64.b64decode(found["clusters"][0]["cluster"]["certificate-authority-data"]) == b"ca.crt"
+    assert base64.b64decode(found["users"][0]["user"]["client-key-data"]) == b"u.key"
     assert copy.stat().st_mode & 0o077 == 0
     assert yaml.safe_load(original.read_text()) == KUBECONFIG
 
@@ -69,7 +72,7 @@ def test_gateways_that_take_everything_are_told_from_those_that_do_not() -> None
     def gateway(**server: object) -> dict[str, object]:
         return {"spec": {"selector": {"istio": "ingressgateway"}, "servers": [server]}}
 
-    assert start.takes_all(gateway(port={"number": 80}, hosts=["*"]))
-    assert not start.takes_all(gateway(port={"number": 80}, hosts=["a.example.com"]))
-    assert not start.takes_all(gateway(port={"number": 443}, hosts=["*"]))
-    assert not start.takes_all({"spec": {"selector": {"istio": "other"}, "servers": [{"port": {"number": 80}, "hosts": ["*"]}]}})
+    assert rivals.takes_all(gateway(port={"number": 80}, hosts=["*"]))
+    assert not rivals.takes_all(gateway(port={"number": 80}, hosts=["a.example.com"]))
+    assert not rivals.takes_all(gateway(port={"number": 443}, hosts=["*"]))
+    assert not rivals.takes_all({"spec": {"selector": {"istio": "other"}, "servers": [{"port": {"number": 80}, "hosts": ["*"]}]}})

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from meshcourse.mesh import propagation
 from meshcourse.mesh.rules import bindings
 from meshcourse.mesh.rules.bindings import World
 
@@ -63,6 +64,21 @@ def test_hosts_of_both_meet(opened: str, host: str, *, meet: bool) -> None:
     assert [line for line in bindings.unheld(world) if "are not among those of Gateway front" in line] == (
         [] if meet else [*bindings.unheld(world)]
     )
+
+
+@pytest.mark.parametrize(
+    ("held", "wanted", "read"),
+    [
+        (["9"], "10", False),
+        (["10"], "10", True),
+        (["11"], "10", True),
+        ([None, "10"], "10", True),
+        (["10", "9"], "10", False),
+        ([None], "10", False),
+    ],
+)
+def test_revision_is_read_when_one_istiod_has_it_and_none_is_behind(held: list[str | None], wanted: str, *, read: bool) -> None:
+    assert propagation.read_everywhere(held, wanted) is read
 
 
 def test_older_rule_of_a_host_shadows_the_newer() -> None:

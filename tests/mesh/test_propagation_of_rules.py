@@ -171,6 +171,14 @@ NOBODY = (
         "Gateway secret: .*there is no Secret none in namespace istio-",
     ),
     (service(name="gateway", gateways=["wbe"]), "VirtualService gateway: there is no Gateway wbe"),
+    (
+        {**service(name="revision"), "metadata": {"name": "revision", "labels": {"istio.io/rev": "other"}}},
+        "VirtualService revision: its label istio.io/rev is other, and no istiod of that revision reads it",
+    ),
+    (
+        service(name="half", gateways=["web", "wbe"], hosts=["half.kinds.example.com"]),
+        "VirtualService half: there is no Gateway wbe, so it is not",
+    ),
     (service(name="elsewhere", gateways=["nowhere/web"]), "VirtualService elsewhere: there is no Gateway nowhere/web"),
     (service(name="hosts", hosts=["shop.example.com"]), r"VirtualService hosts: its hosts \(shop.example.com\) are not among those of"),
     (service(name="own", exportTo=["."]), "VirtualService own: its exportTo leaves out the namespace"),
@@ -185,7 +193,7 @@ NOBODY = (
 def test_what_nobody_will_hold_is_said_soon_and_in_one_line(applied: Any) -> None:
     found = applied(*(each for each, _ in NOBODY))
     assert found.missing == ()
-    assert found.seconds < SOON + propagation.GRACE
+    assert found.seconds < SOON + 2 * propagation.GRACE
     for _, wanted in NOBODY:
         assert [line for line in found.unheld if re.match(wanted, line)], (wanted, found.unheld)
     assert len(found.unheld) == len(NOBODY)
@@ -207,7 +215,7 @@ def test_what_leads_nowhere_is_held_and_said(applied: Any) -> None:
     )
     assert found.missing == ()
     said = "\n".join(found.notes)
-    assert "subset v7 of web: no ready pod of it has the label version=v7, so requests sent there are answered with 503" in said
+    assert "no ready pod is in subset v7 of web (version=v7): requests sent there are answered with 503" in said
     assert "VirtualService subset sends requests to subset v9 of web, which no DestinationRule defines" in said
     assert "VirtualService host sends requests to wbe: there is no such Service" in said
 
@@ -241,6 +249,16 @@ def test_envoy_that_rejects_its_configuration_is_named_with_its_words(cluster: A
     finally:
         resources.delete(cluster.connection, BROKEN, namespace=web)
     assert propagation.wait(cluster.connection, web).rejected == ()
+
+
+def test_what_was_deleted_is_waited_for_too(cluster: Any, web: str) -> None:
+    alone = yaml.safe_dump(service(name="alone"))
+    resources.apply(cluster.connection, alone, namespace=web)
+    assert propagation.wait(cluster.connection, web).virtual_services == ("alone",)
+    resources.delete(cluster.connection, alone, namespace=web)
+    assert propagation.wait(cluster.connection, web).missing == ()
+    with propagation.Lines(cluster.connection) as lines:
+        assert config_dump.read(lines.to_gateway(propagation.INGRESS).routes(), web, "alone") == ()
 
 
 def test_namespace_that_is_not_there_is_said_at_once(cluster: Any) -> None:

@@ -37,7 +37,7 @@ def rehearsed(stem: str, cluster: Any, learner: Callable[..., Path], tmp_path: P
     if LEARNER:
         cluster.kubectl("apply", "-f", str(learners.FILE))
     backend.up(lambda _: None)
-    stage = Rehearsal(NOTEBOOKS, tmp_path, [clusters.running(backend.name)], parameters={"seconds": "4"})
+    stage = Rehearsal(NOTEBOOKS, tmp_path, [clusters.running(backend.name)])
     yield stage
     stage.close()
     backend.down()

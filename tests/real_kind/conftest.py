@@ -29,6 +29,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     here = [item for item in items if item.path.parent == Path(__file__).parent]
     for item in here:
         item.add_marker(pytest.mark.slow)
+        item.add_marker(pytest.mark.flaky(reruns=1))  # as what runs on the embedded cluster
     items.sort(key=lambda item: item in here and "z_faults" in item.path.name)
 
 

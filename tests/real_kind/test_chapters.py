@@ -28,30 +28,12 @@ def test_solved_it_passes_and_untouched_it_is_not_attempted(number: str, cluster
     assert any("passed" in row for row in rows)
 
 
-def test_papermill_runs_a_notebook_on_kind(cluster: Kind, run: Run, tmp_path: Path) -> None:
+def test_papermill_runs_a_learners_notebook_on_the_cluster_that_is_named(cluster: Kind, run: Run, tmp_path: Path) -> None:
     notebook = chapters.folder() / "00_start.ipynb"
-    words = [
-        sys.executable,
-        "-m",
-        "papermill",
-        "--cwd",
-        notebook.parent,
-        notebook,
-        tmp_path / "out.ipynb",
-        "-p",
-        "backend",
-        "kind",
-        "-p",
-        "seconds",
-        "4",
-    ]
-    run(*words, MESHCOURSE_CLUSTER=cluster.name)
+    run(sys.executable, "-m", "papermill", "--cwd", notebook.parent, notebook, tmp_path / "out.ipynb", MESHCOURSE_CLUSTER=cluster.name)
     assert f"cluster {cluster.name} runs" in (tmp_path / "out.ipynb").read_text()
 
 
-def test_papermill_refuses_a_cluster_that_is_none_of_kinds(run: Run, tmp_path: Path) -> None:
-    notebook = chapters.folder() / "00_start.ipynb"
-    words = [sys.executable, "-m", "papermill", "--cwd", notebook.parent, notebook, tmp_path / "out.ipynb", "-p", "backend", "kind"]
-    refused = run(*words, check=False, MESHCOURSE_CLUSTER="absent")
-    assert "There is no kind cluster called absent" in refused.stderr
-    assert "meshcourse up --name absent --backend kind" in refused.stderr
+def test_a_machines_run_may_name_the_backend(cluster: Kind, cli: Run, tmp_path: Path) -> None:
+    words = ["notebooks", "run", "0", "--solutions", "--name", cluster.name, "-p", "backend=kind", "-p", "seconds=4"]
+    cli(*words, "--no-compare", "--out", tmp_path)

@@ -36,7 +36,7 @@ def test_a_run_comes_back_as_it_was_saved(saved: Path) -> None:
     assert len(saved.read_text().splitlines()) == 4
 
 
-@pytest.mark.parametrize("shape", [pacing.step((1, 2), (3, 4)), pacing.poisson(5, seconds=1), pacing.closed(seconds=1), pacing.Dial(7)])
+@pytest.mark.parametrize("shape", [pacing.constant(5, seconds=1), pacing.closed(seconds=1), pacing.Dial(7)])
 def test_every_shape_can_be_described_in_a_header(shape: pacing.Pacing) -> None:
     assert json.loads(json.dumps(shape.describe()))["shape"]
 

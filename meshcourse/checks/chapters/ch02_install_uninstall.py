@@ -87,12 +87,15 @@ def a_choice_of_your_own(witness: Witness) -> Outcome:
     found = installation.status(witness.connection)
     if found is None:
         return outcome.not_attempted("Istio is not installed yet")
-    ready = {name: have >= wanted for name, have, wanted in found.deployments}
+    ready = {name: have >= max(wanted, 1) for name, have, wanted in found.deployments}
+    stopped = [name for name, _, wanted in found.deployments if not wanted and name in WANTED]
     log = _access_log(witness)
     if installation.EGRESS in ready:
         hint = "the profile demo has an egress gateway; default has none. `istioctl install` takes away what the new choice has not"
     elif installation.INGRESS not in ready:
         hint = "the profile minimal has no ingress gateway; default has one"
+    elif stopped:
+        hint = f"{stopped[0]} has no pod: kubectl -n {installation.NAMESPACE} scale deployment {stopped[0]} --replicas=1"
     elif not all(ready[name] for name in WANTED):
         hint = "wait a moment and check again; if it stays so: kubectl get pods -n istio-system"
     elif log != LOG and (other := _misspelt(witness)):

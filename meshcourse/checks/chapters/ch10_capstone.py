@@ -165,6 +165,10 @@ def _touched(witness: Witness, rule: Json) -> Outcome | None:
     around = destinations.surroundings(witness)
     count = len(around.behind({"app": "checkout", "version": "v2"}))
     selector = around.services.get("checkout", {}).get("spec", {}).get("selector")
+    strays = len(around.behind({"app": "checkout"})) - sum(replicas for replicas, _ in PODS.values())
+    if strays > 0:
+        hint = "a pod whose label was changed runs on without its Deployment: kubectl get pods --show-labels, and delete that one"
+        return outcome.not_yet(seen=f"{strays} pods of checkout belong to no Deployment any more", expected=expected, hint=hint)
     if count != V2_PODS or selector != {"app": "checkout"}:
         seen = f"{count} pods carry the labels app=checkout, version=v2; the Service selects {selector}"
         return outcome.not_yet(seen=seen, expected=f"{expected}: {V2_PODS} pods, and app=checkout", hint=back)

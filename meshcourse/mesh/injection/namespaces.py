@@ -79,12 +79,22 @@ def undo(connection: Connection, namespace: str, *, by: str) -> Change:
     """Take back what `by` did: delete the namespace that it created (and wait until it is gone), or the label that it set."""
     change = brought(connection, namespace, by=by)
     if change is Change.CREATED:
-        # The namespace controller looks after five seconds, and again five seconds later if a pod is then still ending.
-        commands.run(connection, ["kubectl", "delete", "namespace", namespace, "--ignore-not-found", "--wait=false"], timeout=30.0)
-        pods = ["delete", "pods", "--all", "--grace-period=1", "--wait=false"]
-        commands.run(connection, ["kubectl", "-n", namespace, *pods], timeout=60.0)
-        resources.delete(connection, f"apiVersion: v1\nkind: Namespace\nmetadata:\n  name: {namespace}\n")
+        delete(connection, namespace)
     elif change is Change.LABELLED:
-        body = {"metadata": {"labels": {LABEL: None, settings.OWNER_LABEL: None}, "annotations": {NOTE: None}}}
-        resources.read(connection.core().patch_namespace, namespace, body)
+        unlabel(connection, namespace)
     return change
+
+
+def delete(connection: Connection, namespace: str) -> None:
+    """Delete a namespace and wait until it is gone. Its pods get one second to end."""
+    # The namespace controller looks after five seconds, and again five seconds later if a pod is then still ending.
+    commands.run(connection, ["kubectl", "delete", "namespace", namespace, "--ignore-not-found", "--wait=false"], timeout=30.0)
+    pods = ["delete", "pods", "--all", "--grace-period=1", "--wait=false"]
+    commands.run(connection, ["kubectl", "-n", namespace, *pods], timeout=60.0)
+    resources.delete(connection, f"apiVersion: v1\nkind: Namespace\nmetadata:\n  name: {namespace}\n")
+
+
+def unlabel(connection: Connection, namespace: str) -> None:
+    """Remove the labels and the note that `enable` set on a namespace that was there before."""
+    body = {"metadata": {"labels": {LABEL: None, settings.OWNER_LABEL: None}, "annotations": {NOTE: None}}}
+    resources.read(connection.core().patch_namespace, namespace, body)

@@ -6,8 +6,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from kubernetes import client
-
 from meshcourse.kube import resources
 from meshcourse.kube.connection import Connection
 
@@ -80,7 +78,7 @@ def _refusal(namespace: Mapping[str, str], pod: Mapping[str, str]) -> str:
 
 def read(connection: Connection) -> tuple[Webhook, ...]:
     """The webhooks of the cluster that send pods to istiod. Raises KubernetesError when they cannot be read."""
-    listed = resources.read(client.AdmissionregistrationV1Api(connection.api()).list_mutating_webhook_configuration)
+    listed = resources.read(connection.admission().list_mutating_webhook_configuration)
     return tuple(
         Webhook(str(each.name), _requirements(each.namespace_selector), _requirements(each.object_selector))
         for configuration in (listed.items if listed else ())

@@ -14,8 +14,8 @@ from meshcourse.kube.commands import Report
 from meshcourse.kube.connection import Connection
 from meshcourse.mesh.install import istioctl
 
-NAMESPACE: Final = "istio-system"
-INGRESS: Final = "istio-ingressgateway"
+NAMESPACE: Final = settings.ISTIO_NAMESPACE
+INGRESS: Final = settings.INGRESS_GATEWAY
 EGRESS: Final = "istio-egressgateway"
 
 

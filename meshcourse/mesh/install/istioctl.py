@@ -11,11 +11,9 @@ from typing import Any
 from meshcourse.core import errors
 from meshcourse.kube import commands
 from meshcourse.kube.commands import Completed, Report
-from meshcourse.kube.connection import Connection
+from meshcourse.kube.connection import Connection, look
 
 _NEXT = (
-    ("connection refused", "meshcourse status    # does the cluster run? `meshcourse up` starts it"),
-    ("no such host", "meshcourse status    # which cluster is this kubeconfig for?"),
     ("context deadline exceeded", "kubectl get pods -n istio-system    # is istiod ready?"),
     ("timed out waiting", "kubectl get pods -n istio-system    # which pod is not ready, and what do its events say?"),
     ("no running Istio pods", "istioctl install --set profile=demo -y"),
@@ -46,7 +44,9 @@ def failure(done: Completed) -> errors.MeshError:
     """The error for an istioctl that failed: its own words, and the command most likely to help."""
     before, sign, after = done.complaint.partition("\nError: ")
     words = sign.lstrip() + after if sign else before  # the ship that istioctl draws first says nothing
+    away = [("connection refused", look()), ("no such host", look())]
     following = next(
-        (command for sign, command in _NEXT if sign.lower() in words.lower()), f"{done.command}    # run it in a terminal and read on"
+        (command for sign, command in (*away, *_NEXT) if sign.lower() in words.lower()),
+        f"{done.command}    # run it in a terminal and read on",
     )
     return errors.MeshError(f"`{done.command}` failed (exit code {done.code}).", why=words, next=following)

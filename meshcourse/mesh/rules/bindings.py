@@ -113,7 +113,8 @@ def _mistakes(item: Json, world: World) -> Iterator[str]:
         gateway = world.gateways.get(where)
         said = _said(where, world.namespace)
         if gateway is None:
-            yield f"there is no Gateway {said}, so no gateway reads it"
+            alone = len(gateways_of(item)) == 1
+            yield f"there is no Gateway {said}, so {'no gateway reads it' if alone else 'it is not read there'}"
         elif not world.gateway_pods.get(where):
             if where[0] != world.namespace:
                 yield f"Gateway {said}: {_nobody(gateway)}"

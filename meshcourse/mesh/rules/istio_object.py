@@ -5,14 +5,11 @@ Blocking; a few milliseconds.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final, cast
 
-import urllib3
-from kubernetes.client.exceptions import ApiException
-
+from meshcourse.core import errors
 from meshcourse.kube import api_versions, resources
 from meshcourse.kube.connection import Connection
 
@@ -45,13 +42,24 @@ class Rule:
     def _answer(self, call: object, refusal: str, *body: object, **options: object) -> dict[str, Any]:
         plural = f"{self.kind.lower()}s"
         try:
-            return cast("Callable[..., dict[str, Any]]", call)(
-                *api_versions.networking(self.connection), self.namespace, plural, self.name, *body, _request_timeout=TIMEOUT, **options
+            found = resources.ask(
+                call,
+                *api_versions.networking(self.connection),
+                self.namespace,
+                plural,
+                self.name,
+                *body,
+                refusal=refusal,
+                _request_timeout=TIMEOUT,
+                **options,
             )
-        except ApiException as error:
-            if error.status != HTTPStatus.NOT_FOUND:
-                raise resources.refused(error, refusal) from error
-            absent = f"There is no {self.kind} {self.name} in namespace {self.namespace}."
-            raise resources.refused(error, absent, self.made_by or f"kubectl -n {self.namespace} get {plural}") from error
-        except (OSError, urllib3.exceptions.HTTPError) as error:
-            raise resources.unanswered(error) from error
+        except errors.KubernetesError as error:
+            if error.code != HTTPStatus.NOT_FOUND:
+                raise
+            raise errors.KubernetesError(
+                f"There is no {self.kind} {self.name} in namespace {self.namespace}.",
+                why=error.why,
+                next=self.made_by or f"kubectl -n {self.namespace} get {plural}",
+                status=error.status,
+            ) from error
+        return cast("dict[str, Any]", found)

@@ -43,11 +43,16 @@ def _image(service: str, version: str, environment: Mapping[str, str]) -> Image:
     )
 
 
-def _database(name: str, port: int) -> Image:
+_ENTRYPOINT: Final = "/usr/local/bin/docker-entrypoint.sh"
+
+
+def _database(name: str, port: int, program: str) -> Image:
     return Image(
         names=names(f"bookinfo-{name}"),
         identity=f"meshcourse's {name} of Bookinfo",
-        command=start("ratings_database", port),
+        entrypoint=(_ENTRYPOINT,),
+        command=(program,),
+        scripts={_ENTRYPOINT: f"#!/bin/sh\nexec {' '.join(start('ratings_database', port))}\n"},  # a database's options mean nothing here
         environment=ENVIRONMENT,
         working_dir=HOME,
         programs=PROGRAMS,
@@ -62,8 +67,8 @@ IMAGES = (
     _image("details", "v2", {"SERVICE_VERSION": "v2"}),
     _image("ratings", "v1", {"SERVICE_VERSION": "v1"}),
     _image("ratings", "v2", {"SERVICE_VERSION": "v2"}),
-    _database("mongodb", 27017),
-    _database("mysqldb", 3306),
+    _database("mongodb", 27017, "mongod"),
+    _database("mysqldb", 3306, "mysqld"),
     _image("reviews", "v1", {"SERVICE_VERSION": "v1", "ENABLE_RATINGS": "false"}),
     _image("reviews", "v2", {"SERVICE_VERSION": "v2", "ENABLE_RATINGS": "true", "STAR_COLOR": "black"}),
     _image("reviews", "v3", {"SERVICE_VERSION": "v3", "ENABLE_RATINGS": "true", "STAR_COLOR": "red"}),

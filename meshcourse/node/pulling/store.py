@@ -10,7 +10,6 @@ locks/<64 hex digits> held by one who pulls or deletes, shared by all nodes whos
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import shutil
@@ -21,7 +20,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote, unquote
 
-from meshcourse.core import paths
+from meshcourse.core import files, paths
 from meshcourse.node.images.image import Image
 
 _ALGORITHM: Final = "sha256:"
@@ -91,7 +90,7 @@ def find(digest: str) -> Pulled | None:
 def listed() -> tuple[tuple[tuple[str, ...], Pulled], ...]:
     """All of them, each with the references that mean it now, the oldest first."""
     meaning: dict[str, list[str]] = {}
-    for name in sorted((home() / "names").glob("*")):
+    for name in sorted((home() / "names").glob("[!.]*")):
         meaning.setdefault(name.read_text(encoding="ascii").strip(), []).append(unquote(name.name))
     there = [found for folder in home().glob("*/image.json") if (found := find(_ALGORITHM + folder.parent.name))]
     return tuple((tuple(meaning.get(each.digest, ())), each) for each in sorted(there, key=lambda each: each.time))
@@ -101,9 +100,7 @@ def name(reference: str, digest: str) -> None:
     """Note what `reference` means now."""
     path = _name(reference)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = home() / f"{os.getpid()}.name"
-    partial.write_text(digest, encoding="ascii")
-    partial.replace(path)
+    files.replace(path, digest)
 
 
 def begin(digest: str) -> Path:
@@ -127,13 +124,7 @@ def hold(digest: str, *, alone: bool = False, wait: bool = True) -> int:
     """Lock a digest, for as long as the descriptor that is returned stays open. Blocks, unless `wait` is False: then BlockingIOError."""
     home().mkdir(parents=True, exist_ok=True, mode=0o700)
     (home() / "locks").mkdir(exist_ok=True)
-    lock = os.open(home() / "locks" / digest.removeprefix(_ALGORITHM), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(lock, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | (0 if wait else fcntl.LOCK_NB))
-    except BaseException:
-        os.close(lock)
-        raise
-    return lock
+    return files.lock(home() / "locks" / digest.removeprefix(_ALGORITHM), shared=not alone, wait=wait)
 
 
 def prune() -> tuple[int, int]:
@@ -153,15 +144,15 @@ def prune() -> tuple[int, int]:
                 freed += sum(_sizes(folder))
                 (folder / "image.json").unlink(missing_ok=True)  # first: half an image is none
                 shutil.rmtree(folder, ignore_errors=True)
-    for reference in (home() / "names").glob("*"):
+    for reference in (home() / "names").glob("[!.]*"):
         if find(reference.read_text(encoding="ascii").strip()) is None:
             reference.unlink()
     return freed, kept
 
 
 def _sizes(folder: Path) -> Iterator[int]:
-    for where, _, files in os.walk(folder):
-        for each in files:
+    for where, _, names in os.walk(folder):
+        for each in names:
             found = Path(where, each).lstat()
             yield found.st_size // found.st_nlink
 

@@ -87,8 +87,14 @@ class PushPanel(Panel[Parts, Snapshot]):
                 push = await asyncio.to_thread(self._order)
             for proxy, seconds in push.arrivals.items():
                 self._arrivals[proxy].append(None if seconds is None else 1000 * seconds)
-            self._complain(None)
+            self._complain(self._refusal(push))
             self._tell(f"Ordered: {HEADER}: {self._ordered}. The API server took {1000 * push.stored:.0f} ms to store it.")
+
+    def _refusal(self, push: Push) -> errors.PanelError | None:
+        """What is shown when an Envoy rejects what istiod sends: it may hold this order and not others."""
+        if not push.rejected:
+            return None
+        return errors.PanelError(f"{'; '.join(push.rejected)}.", why="it goes on with what it held before", next="istioctl proxy-status")
 
     async def _push_at_once(self, number: int) -> Mapping[str, int | None]:
         async with self._turn:

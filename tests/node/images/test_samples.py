@@ -176,7 +176,11 @@ PODS: dict[str, tuple[str, list[str], str]] = {
         ["netexec", "--http-port=80"],
         "wget -q -O - 'http://server/echo?msg=hi' | grep hi",
     ),
-    "mongodb": ("registry.istio.io/release/examples-bookinfo-mongodb:1.20.3", [], "echo ratings 0 | nc -w 2 server 27017 | grep Reviewer1"),
+    "mongodb": (
+        "registry.istio.io/release/examples-bookinfo-mongodb:1.20.3",
+        ["--ipv6"],
+        "echo ratings 0 | nc -w 2 server 27017 | grep Reviewer1",
+    ),
 }
 
 

@@ -1,6 +1,6 @@
 """Istio's sample server of JSON Web Keys, by HTTP (8000) and HTTPS. `python3 -m apps.jwt_server -https 8443 -cert FILE -key FILE`.
 
-Every path answers with the public key of Istio's sample tokens; `?delay=2s` answers later.
+Every path answers with one public key, the original's; `?delay=2s` answers later.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Final
 from . import serving
 from .serving import App, Reply, Request
 
-# The public key of the tokens in Istio's security/tools/jwt/samples, as the original serves it: a fact of the samples, not a secret.
+# The public key that the original serves: a fact of the sample, not a secret. It is not the key of security/tools/jwt/samples.
 MODULUS: Final = (
     "raJ7ZEhMfrBUo2werGKOow9an1B6Ukc6dKY2hNi10eaQe9ehJCjLpmJpePxoqaCi2VYt6gncLfhEV71JDGsodbfYMlaxwWTt6lXBcjlVXHWDXLC45rHVfi9FjSSXloHqmSStpjv3"
     "mrW3R6fx2VeVVP_mrA6ZHtcynq6ecJqO11STvVoeeM3lEsASVSWsUrKltC1Crfo0sI7YG34QjophVTEi8B9gVepAJZV-Bso5sinRABnxfLUM7DU5c8MO114uvXThgSIuAOM9PbVi"
