@@ -72,8 +72,18 @@ async function render({ model, el }) {
     model.save_changes();
   }
 
+  // The figure is drawn before its panel stands in the page; it gets a width then.
+  let panel = null;
+  const teller = new MutationObserver(() => tell(panel));
+  function hear() {
+    if (panel || !(panel = el.closest(".mc-panel"))) return;
+    tell(panel);
+    teller.observe(panel, { subtree: true, childList: true, attributes: true, attributeFilter: ["aria-valuenow"] });
+  }
+
   // A side bar that opens changes the width as a smaller window does.
   const watcher = new ResizeObserver(() => {
+    hear();
     const width = Math.floor(el.clientWidth);
     if (!gone && width > 0 && el._fullLayout && Math.abs(width - el._fullLayout.width) > 1) void plotly.Plots.resize(el);
   });
@@ -81,12 +91,7 @@ async function render({ model, el }) {
   await draw();
   el.on("plotly_click", clicked); // plotly.react keeps it, plotly.purge takes it away
   watcher.observe(el);
-  const panel = el.closest(".mc-panel");
-  const teller = new MutationObserver(() => tell(panel));
-  if (panel) {
-    tell(panel);
-    teller.observe(panel, { subtree: true, childList: true, attributes: true, attributeFilter: ["aria-valuenow"] });
-  }
+  hear();
   window.addEventListener("keydown", keep, true); // the same listener again is none more
   return () => {
     gone = true;
