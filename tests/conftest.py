@@ -40,6 +40,7 @@ def pytest_configure() -> None:
 CHAPTERS = "chapters"
 
 
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Which tests one process runs (a file's together, and all that look at executed chapters), and which begin first: the longest.
 

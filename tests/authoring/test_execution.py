@@ -11,7 +11,7 @@ import psutil
 import pytest
 from waiting import until
 
-from meshcourse.authoring.execution import COMPARED, Execution
+from meshcourse.authoring.execution import Execution
 from meshcourse.core import errors
 
 pytestmark = pytest.mark.slow
@@ -44,7 +44,7 @@ def test_failed_cell_is_told_and_the_copy_kept(tmp_path: Path) -> None:
 def test_second_pass_compares_tagged_cells_numbers_aside(tmp_path: Path) -> None:
     path = tmp_path / "a.done.ipynb"
     Execution().papermill(
-        notebook(tmp_path / "a.ipynb", "import random\nprint('passed,', random.random(), 'seconds')", tags=(COMPARED,)), path, os.environ
+        notebook(tmp_path / "a.ipynb", "import random\nprint('passed,', random.random(), 'seconds')", tags=("nbval-check-output",)), path, os.environ
     )
     assert Execution().nbval(path, os.environ).code == 0
     path.write_text(path.read_text().replace("passed, ", "not yet, "))
