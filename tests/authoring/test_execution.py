@@ -16,6 +16,9 @@ from meshcourse.core import errors
 
 pytestmark = pytest.mark.slow
 
+CHECKED = ("nbval-check-output",)
+"""nbval compares the outputs of cells with this tag."""
+
 
 def notebook(path: Path, *sources: str, tags: tuple[str, ...] = ()) -> Path:
     content = nbformat.v4.new_notebook()  # type: ignore[no-untyped-call]
@@ -44,7 +47,7 @@ def test_failed_cell_is_told_and_the_copy_kept(tmp_path: Path) -> None:
 def test_second_pass_compares_tagged_cells_numbers_aside(tmp_path: Path) -> None:
     path = tmp_path / "a.done.ipynb"
     Execution().papermill(
-        notebook(tmp_path / "a.ipynb", "import random\nprint('passed,', random.random(), 'seconds')", tags=("nbval-check-output",)), path, os.environ
+        notebook(tmp_path / "a.ipynb", "import random\nprint('passed,', random.random(), 'seconds')", tags=CHECKED), path, os.environ
     )
     assert Execution().nbval(path, os.environ).code == 0
     path.write_text(path.read_text().replace("passed, ", "not yet, "))
