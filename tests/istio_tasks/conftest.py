@@ -48,6 +48,12 @@ OUTSIDE = (
         "not here",
         "Istio's metrics need its own Envoy: `meshcourse up --images istio`, or kind. A Telemetry that asks for them is refused with this reason",
     ),
+    (
+        "Customizing Istio's metrics by Telemetry",
+        "tasks/observability/metrics/telemetry-api/",
+        "not here",
+        "as above",
+    ),
     ("Wasm plugins", "tasks/extensibility/wasm-module-distribution/", "not tried", "the module is fetched from a registry on the Internet"),
 )
 

@@ -26,11 +26,6 @@ EOF""")
     assert "mark=unseen" not in shell.type(log)
 
 
-@pytest.mark.task(
-    "Customizing Istio's metrics by Telemetry",
-    "tasks/observability/metrics/telemetry-api/",
-    "refused with the reason: the metrics need Istio's own Envoy",
-)
 def test_a_telemetry_for_metrics_is_refused_with_the_way_out(shell: Terminal) -> None:
     said = shell.type(
         """kubectl apply -f - <<EOF
