@@ -41,18 +41,18 @@ test: engine
 	@failed=; \
 	$(MAKE) --no-print-directory lint || failed="$$failed lint"; \
 	$(MAKE) --no-print-directory notebooks-check || failed="$$failed notebooks-check"; \
-	python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder $(PYTEST) || failed="$$failed pytest"; \
+	python -m pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder $(PYTEST) || failed="$$failed pytest"; \
 	if [ -n "$$failed" ]; then echo "make test failed in:$$failed" >&2; exit 1; fi
 
 # Which lines of meshcourse the tests reach, in every process that they start; slower than `make test`.
 coverage: engine
 	@rm -rf build/coverage && mkdir -p build/coverage
-	-@python -m coverage run -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder $(PYTEST)
+	-@python -m coverage run -m pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder $(PYTEST)
 	@python -m coverage combine -q && python -m coverage report --sort=cover | tee build/coverage/report.txt
 
 # While writing: what needs no cluster and no browser.
 test-quick: $(VENV)/.dev
-	@python -m pytest -q -n $(WORKERS) --dist loadgroup --no-loadscope-reorder -m "not cluster and not browser and not slow" $(PYTEST)
+	@python -m pytest -q -n $(WORKERS) --dist loadscope --no-loadscope-reorder -m "not cluster and not browser and not slow" $(PYTEST)
 
 # CHAPTERS='5 6' walks through these only; WALK='--name my-cluster' on a running cluster.
 walk: engine

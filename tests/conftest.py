@@ -37,21 +37,28 @@ def pytest_configure() -> None:
         signal.signal(number, signal.default_int_handler)
 
 
-CHAPTERS = "chapters"
+CHAPTERS = "tests/notebooks"
 
 
-@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in the same hook
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """A process runs the tests of one file together, and all that look at executed chapters: those are executed once."""
+    from xdist.scheduler import LoadScopeScheduling  # noqa: PLC0415 - only where several processes run
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return CHAPTERS if nodeid.startswith(CHAPTERS) else nodeid.partition("::")[0]
+
+    return ByFile(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Which tests one process runs (a file's together, and all that look at executed chapters), and which begin first: the longest.
-
-    What fails on the real mesh is tried once more, and the summary then lists it as RERUN (RATIONALE.md says why).
-    """
-    groups = {item: CHAPTERS if "performed" in getattr(item, "fixturenames", ()) else str(item.path) for item in items}
-    for item, group in groups.items():
-        item.add_marker(pytest.mark.xdist_group(group))
+    """The longest begin first. What fails on the real mesh is tried once more, and listed as RERUN (RATIONALE.md says why)."""
+    for item in items:
         if item.get_closest_marker("cluster") or item.get_closest_marker("browser"):
             item.add_marker(pytest.mark.flaky(reruns=1))
-    items.sort(key=lambda item: (groups[item] != CHAPTERS, not item.get_closest_marker("browser"), not item.get_closest_marker("slow")))
+    marks = ("browser", "slow", "cluster")
+    items.sort(key=lambda item: (not item.nodeid.startswith(CHAPTERS), *(not item.get_closest_marker(mark) for mark in marks)))
 
 
 @pytest.fixture(scope="session")
