@@ -5,11 +5,11 @@ from __future__ import annotations
 from meshcourse.checks import chapters, judging
 from meshcourse.checks.outcome import Outcome
 from meshcourse.kube import resources
-from meshcourse.lab.cluster_view import LiveWitness
+from meshcourse.lab.cluster_view import LiveClusterView
 
 
-def judged(witness: LiveWitness, number: str, *manifests: str) -> Outcome:
+def judged(view: LiveClusterView, number: str, *manifests: str) -> Outcome:
     """Apply a learner's manifests, and judge."""
     for manifest in manifests:
-        resources.apply(witness.connection, manifest, namespace=witness.namespace)
-    return judging.judge(chapters.EXERCISES[number], witness)
+        resources.apply(view.connection, manifest, namespace=view.namespace)
+    return judging.judge(chapters.EXERCISES[number], view)

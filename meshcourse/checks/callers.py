@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from meshcourse.checks import outcome
-from meshcourse.checks.exercises import Json, Witness
+from meshcourse.checks.exercises import ClusterView, Json
 from meshcourse.checks.outcome import Outcome
 from meshcourse.core import errors
 
@@ -56,7 +56,7 @@ class Call:
 _CURL: Final = r"""c() { curl -so/dev/null -m3 -w'%{http_code}\n' "$@" || true; }"""
 
 
-def answers(witness: Witness, calls: Iterable[Call], *, times: int = 1) -> dict[Call, list[int]]:
+def answers(view: ClusterView, calls: Iterable[Call], *, times: int = 1) -> dict[Call, list[int]]:
     """Make all calls now, the whole list `times` times; each call's statuses. Raises KubernetesError when a caller is not there."""
     found: dict[Call, list[int]] = {}
     by_caller: dict[tuple[str, str], list[Call]] = {}
@@ -66,7 +66,7 @@ def answers(witness: Witness, calls: Iterable[Call], *, times: int = 1) -> dict[
         script = "; ".join(f"c {call.arguments}" for call in several)
         script = f"{_CURL}; for turn in {' '.join(map(str, range(times)))}; do {script}; done"
         where = ["-n", namespace] if namespace else []
-        done = witness.run("kubectl", "exec", *where, f"deploy/{caller}", "--", "sh", "-c", script, timeout=60.0)
+        done = view.run("kubectl", "exec", *where, f"deploy/{caller}", "--", "sh", "-c", script, timeout=60.0)
         codes = done.stdout.split()
         if done.code or len(codes) != times * len(several):
             raise errors.KubernetesError(
@@ -78,7 +78,7 @@ def answers(witness: Witness, calls: Iterable[Call], *, times: int = 1) -> dict[
     return found
 
 
-def settle(witness: Witness, expected: Mapping[Call, Collection[int]], *, patience: float = PATIENCE) -> dict[Call, int]:
+def settle(view: ClusterView, expected: Mapping[Call, Collection[int]], *, patience: float = PATIENCE) -> dict[Call, int]:
     """Make the calls until each gets one of the statuses that are expected of it, or `patience` seconds have passed; the last answers.
 
     What is as expected must still be so a moment later, `AGAIN` times over: it may be what was there before a policy came, or half of what
@@ -88,7 +88,7 @@ def settle(witness: Witness, expected: Mapping[Call, Collection[int]], *, patien
     began, good, took = time.monotonic(), 0, 0.0
     while True:
         asked = time.monotonic()
-        every = answers(witness, expected, times=AGAIN if good else 1)
+        every = answers(view, expected, times=AGAIN if good else 1)
         took = max(took, time.monotonic() - asked)
         found = {call: next((code for code in codes if code not in expected[call]), codes[0]) for call, codes in every.items()}
         good = good + 1 if all(found[call] in wanted for call, wanted in expected.items()) else 0
@@ -111,9 +111,9 @@ class Rule:
     hint: Callable[[Json, int], str]
 
 
-def judged(witness: Witness, found: Json, rules: tuple[Rule, ...]) -> Outcome | None:
+def judged(view: ClusterView, found: Json, rules: tuple[Rule, ...]) -> Outcome | None:
     """The first rule that is broken, as an Outcome; None when all are kept."""
-    got_by = settle(witness, {rule.call: rule.wanted for rule in rules})
+    got_by = settle(view, {rule.call: rule.wanted for rule in rules})
     for rule in rules:
         got = got_by[rule.call]
         if got not in rule.wanted:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from meshcourse.checks.exercises import Json, Witness
+from meshcourse.checks.exercises import ClusterView, Json
 
 HTTP: Final = 80
 _KINDS: Final = "services,pods,destinationrules.networking.istio.io,serviceentries.networking.istio.io"
@@ -53,14 +53,14 @@ class Surroundings:
         return tuple(pod for pod in living if wanted <= (pod["metadata"].get("labels") or {}).items())
 
 
-def surroundings(witness: Witness) -> Surroundings:
+def surroundings(view: ClusterView) -> Surroundings:
     """Read them from the chapter's namespace, by one call."""
-    every = witness.objects(_KINDS)
+    every = view.objects(_KINDS)
     kinds: dict[str, list[Json]] = {}
     for each in every:
         kinds.setdefault(str(each["kind"]), []).append(each)
     return Surroundings(
-        witness.namespace,
+        view.namespace,
         {str(each["metadata"]["name"]): each for each in kinds.get("Service", ())},
         tuple(kinds.get("Pod", ())),
         tuple(kinds.get("DestinationRule", ())),

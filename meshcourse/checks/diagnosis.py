@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from meshcourse.checks import destinations, outcome
 from meshcourse.checks.destinations import Trouble
-from meshcourse.checks.exercises import Json, Witness
+from meshcourse.checks.exercises import ClusterView, Json
 from meshcourse.checks.outcome import Outcome
 from meshcourse.measure.access_logs import Entry
 from meshcourse.traffic.results import REFUSED, UNRESOLVED, Result
@@ -64,11 +64,11 @@ class Route:
         return "the ingress gateway" if self.workload == INGRESS else f"the sidecar of {self.workload.rpartition('/')[2]}"
 
 
-def away(witness: Witness, needs: Iterable[str]) -> Outcome | None:
+def away(view: ClusterView, needs: Iterable[str]) -> Outcome | None:
     """The first Deployment of `needs` that has no ready pod; None when all have one."""
     wanted = [each.rpartition("/") for each in needs]
     for namespace in {where for where, _, _ in wanted}:
-        every = {str(each["metadata"]["name"]): each for each in witness.objects("deployments.apps", namespace=namespace)}
+        every = {str(each["metadata"]["name"]): each for each in view.objects("deployments.apps", namespace=namespace)}
         for where, _, name in wanted:
             if where == namespace and not (every.get(name, {}).get("status") or {}).get("readyReplicas"):
                 return _no_pod(name, every.get(name), namespace)
@@ -90,7 +90,7 @@ def _no_pod(name: str, deployment: Json | None, namespace: str) -> Outcome:
 
 
 def failed(
-    witness: Witness,
+    view: ClusterView,
     route: Route,
     answers: Iterable[Result] | Mapping[str, int],
     *,
@@ -107,18 +107,18 @@ def failed(
     if not bad:
         return None
     code = bad.most_common(1)[0][0]
-    why, hint = _cause(witness, route, code)
+    why, hint = _cause(view, route, code)
     silent = not any(each[:1].isdigit() for each in counts)
-    if silent and (code in _UNREACHABLE or not _gateway_runs(witness)):
+    if silent and (code in _UNREACHABLE or not _gateway_runs(view)):
         return outcome.cannot_tell(f"{which}: no answer ({code}): the ingress gateway cannot be reached", f"kubectl get pods -n {SYSTEM}")
     total = sum(counts.values())
     seen = ", ".join(f"{n} × {each}" for each, n in sorted(counts.items()))  # noqa: RUF001 - times
     return outcome.not_yet(seen=f"{which}, of {total} requests: {seen}; {why}", expected=expected, hint=hint)
 
 
-def astray(witness: Witness, route: Route, *, which: str, expected: str) -> Outcome | None:
+def astray(view: ClusterView, route: Route, *, which: str, expected: str) -> Outcome | None:
     """What is wrong with the destinations of the rule, by the objects alone: where 503 may come from a fault as well. None: nothing."""
-    leads = destinations.troubles(destinations.surroundings(witness), route.rule)
+    leads = destinations.troubles(destinations.surroundings(view), route.rule)
     if not leads:
         return None
     why, hint = _trouble(leads[0])
@@ -129,17 +129,17 @@ _UNREACHABLE: Final = frozenset({REFUSED, UNRESOLVED})
 _JUDGED: Final = frozenset({"404", "502", "503", "504"})
 
 
-def _cause(witness: Witness, route: Route, code: str) -> tuple[str, str]:
+def _cause(view: ClusterView, route: Route, code: str) -> tuple[str, str]:
     """(why, hint) for one code."""
     if code == "404":
-        return _not_found(witness, route)
+        return _not_found(view, route)
     if code == "504":
         return _gave_up(route)
     if code in {"503", "502"}:
-        leads = destinations.troubles(destinations.surroundings(witness), route.rule)
-        return _trouble(leads[0]) if leads else _by_flag(witness, route, code)
+        leads = destinations.troubles(destinations.surroundings(view), route.rule)
+        return _trouble(leads[0]) if leads else _by_flag(view, route, code)
     if code == "timeout":
-        return _no_answer_in_time(witness, route)
+        return _no_answer_in_time(view, route)
     if code == "reset":
         return "the connection was closed before an answer came", f"the log of {route.who} says who closed it"
     return f"no HTTP answer: {code}", f"kubectl get pods -n {SYSTEM}    # does the ingress gateway run?"
@@ -149,8 +149,8 @@ def _trouble(found: Trouble) -> tuple[str, str]:
     return f"Envoy's flag for it is {found.flag}: {found.seen}", found.hint
 
 
-def _not_found(witness: Witness, route: Route) -> tuple[str, str]:
-    line = _line(witness, route, "404")
+def _not_found(view: ClusterView, route: Route) -> tuple[str, str]:
+    line = _line(view, route, "404")
     name = route.rule["metadata"]["name"]
     if line is not None and line["code_details"] == "via_upstream":
         place = line["upstream_cluster"]
@@ -186,8 +186,8 @@ def _gave_up(route: Route) -> tuple[str, str]:
     )
 
 
-def _by_flag(witness: Witness, route: Route, code: str) -> tuple[str, str]:
-    line = _line(witness, route, code)
+def _by_flag(view: ClusterView, route: Route, code: str) -> tuple[str, str]:
+    line = _line(view, route, code)
     if line is None:
         return f"{code} came back", f"the log of {route.who} has the line: kubectl -n {route.namespace} logs {route.workload} --tail=3"
     if line["code_details"] == "via_upstream":
@@ -204,7 +204,7 @@ def _by_flag(witness: Witness, route: Route, code: str) -> tuple[str, str]:
     return f"Envoy says {code} {','.join(line.flags) or '-'} {line['code_details']}", "chapter 0 explains how to read such a line"
 
 
-def _no_answer_in_time(witness: Witness, route: Route) -> tuple[str, str]:
+def _no_answer_in_time(view: ClusterView, route: Route) -> tuple[str, str]:
     rules = route.rule.get("spec", {}).get("http") or ()
     tries = max((int((rule.get("retries") or {}).get("attempts") or 0) for rule in rules), default=0)
     if tries >= _MANY_TRIES:
@@ -212,7 +212,7 @@ def _no_answer_in_time(witness: Witness, route: Route) -> tuple[str, str]:
             f"no answer within 10 s: up to {tries + 1} tries, each a little later than the one before, take longer",
             f"`attempts: {tries}` is too many: every request that fails is made {tries + 1} times. Fewer tries are enough",
         )
-    leads = destinations.troubles(destinations.surroundings(witness), route.rule)
+    leads = destinations.troubles(destinations.surroundings(view), route.rule)
     if leads:
         return _trouble(leads[0])
     if any((rule.get("fault") or {}).get("delay") for rule in rules):
@@ -223,17 +223,17 @@ def _no_answer_in_time(witness: Witness, route: Route) -> tuple[str, str]:
     return "no answer within 10 s", "somebody on the way waits without a timeout: which pod is it? `kubectl get pods` and its log say more"
 
 
-def _gateway_runs(witness: Witness) -> bool:
-    pods = witness.objects("pods", selector="istio=ingressgateway", namespace=SYSTEM)
+def _gateway_runs(view: ClusterView) -> bool:
+    pods = view.objects("pods", selector="istio=ingressgateway", namespace=SYSTEM)
     return any(map(destinations.ready, pods))
 
 
-def _line(witness: Witness, route: Route, code: str) -> Entry | None:
+def _line(view: ClusterView, route: Route, code: str) -> Entry | None:
     """The newest line with this status for the host, of the last moments; Envoy writes it up to a second late."""
     oldest = (dt.datetime.now(dt.UTC) - dt.timedelta(seconds=12) - _SKEW).strftime("%Y-%m-%dT%H:%M:%S")
     ends = time.monotonic() + LATE
     while True:
-        lines = witness.log(route.workload, containing=route.host, namespace=route.namespace)
+        lines = view.log(route.workload, containing=route.host, namespace=route.namespace)
         found = [line for line in lines if line["code"] == code and line["start_time"] >= oldest]
         if found or time.monotonic() > ends:
             return found[-1] if found else None

@@ -21,7 +21,7 @@ from meshcourse.traffic.results import Result
 Json = dict[str, Any]
 
 
-class Witness(Protocol):
+class ClusterView(Protocol):
     """What a check may look at: objects in the cluster, what proxies hold and count, and requests that it sends now."""
 
     @property
@@ -92,7 +92,7 @@ class Exercise:
     number: str
     title: str
     hints: tuple[str, ...]
-    check: Callable[[Witness], Outcome]
+    check: Callable[[ClusterView], Outcome]
     objects: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
     watches: float = 0.0

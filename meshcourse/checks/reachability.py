@@ -10,16 +10,16 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from meshcourse.checks import outcome
-from meshcourse.checks.exercises import Json, Witness
+from meshcourse.checks.exercises import ClusterView, Json
 from meshcourse.checks.outcome import Outcome
 
 _ANALYZE: Final = "`istioctl analyze` names what does not fit together"
 _DOMAIN: Final = "svc.cluster.local"
 
 
-def service(witness: Witness, name: str, *, host: str, gateway: str) -> Json | Outcome:
+def service(view: ClusterView, name: str, *, host: str, gateway: str) -> Json | Outcome:
     """VirtualService `name`, for requests from outside to `host` through Gateway `gateway`."""
-    found = _there(witness, "virtualservice", name, lambda each: host in _hosts(each))
+    found = _there(view, "virtualservice", name, lambda each: host in _hosts(each))
     if isinstance(found, Outcome):
         return found
     hosts, gateways = _hosts(found), _gateways(found)
@@ -29,27 +29,27 @@ def service(witness: Witness, name: str, *, host: str, gateway: str) -> Json | O
             expected=f"it is for {host}",
             hint=f"`hosts:` lists the names that users ask for, here {host}; the Service's name belongs in `destination: host:`",
         )
-    if not {gateway, f"{witness.namespace}/{gateway}"} & set(gateways):
+    if not {gateway, f"{view.namespace}/{gateway}"} & set(gateways):
         return outcome.not_yet(
             seen=f"VirtualService {name} is bound to {', '.join(gateways) or 'no gateway, so only sidecars inside the mesh read it'}",
             expected=f"it is bound to the Gateway `{gateway}`",
             hint=f"requests from outside come in through the ingress gateway: add `gateways: [{gateway}]`",
         )
-    shut = gateway_shut(witness, gateway, host)
+    shut = gateway_shut(view, gateway, host)
     if shut:
         return shut
-    rival = _rival(witness, found, lambda each: host in _hosts(each) and bool(_doors(each) & _doors(found)))
+    rival = _rival(view, found, lambda each: host in _hosts(each) and bool(_doors(each) & _doors(found)))
     if rival:
         return _shadowed(found, rival, host)
-    if f"VirtualService {name}" in witness.arrival().missing:
+    if f"VirtualService {name}" in view.arrival().missing:
         return _not_held(f"the ingress gateway's Envoy does not hold the routes of VirtualService {name}")
     return found
 
 
-def in_mesh(witness: Witness, name: str, of: str) -> Json | Outcome:
+def in_mesh(view: ClusterView, name: str, of: str) -> Json | Outcome:
     """VirtualService `name`, for the calls that pods of the mesh make to Service `of`."""
-    spellings = {of, f"{of}.{witness.namespace}.{_DOMAIN}"}
-    found = _there(witness, "virtualservice", name, lambda each: bool(spellings & set(_hosts(each))))
+    spellings = {of, f"{of}.{view.namespace}.{_DOMAIN}"}
+    found = _there(view, "virtualservice", name, lambda each: bool(spellings & set(_hosts(each))))
     if isinstance(found, Outcome):
         return found
     hosts, gateways = _hosts(found), _gateways(found)
@@ -65,18 +65,18 @@ def in_mesh(witness: Witness, name: str, of: str) -> Json | Outcome:
             expected="the sidecars read it",
             hint=f"the call to {of} is made inside the mesh, by a pod: leave out `gateways`",
         )
-    rival = _rival(witness, found, lambda each: bool(spellings & set(_hosts(each))) and "mesh" in (_gateways(each) or ["mesh"]))
+    rival = _rival(view, found, lambda each: bool(spellings & set(_hosts(each))) and "mesh" in (_gateways(each) or ["mesh"]))
     if rival:
         return _shadowed(found, rival, of)
-    if any(line.startswith(f"VirtualService {name} in ") for line in witness.arrival().missing):
+    if any(line.startswith(f"VirtualService {name} in ") for line in view.arrival().missing):
         return _not_held(f"the sidecars do not hold the routes of VirtualService {name}")
     return found
 
 
-def rule(witness: Witness, name: str) -> Json | Outcome:
+def rule(view: ClusterView, name: str) -> Json | Outcome:
     """DestinationRule `name`, for the Service of the same name."""
-    full = f"{name}.{witness.namespace}.{_DOMAIN}"
-    found = _there(witness, "destinationrule", name, lambda each: each.get("spec", {}).get("host") in {name, full})
+    full = f"{name}.{view.namespace}.{_DOMAIN}"
+    found = _there(view, "destinationrule", name, lambda each: each.get("spec", {}).get("host") in {name, full})
     if isinstance(found, Outcome):
         return found
     host = str(found.get("spec", {}).get("host", ""))
@@ -86,17 +86,17 @@ def rule(witness: Witness, name: str) -> Json | Outcome:
             expected=f"it is for {name}",
             hint=f"`host:` names the Service that is called: `host: {name}`",
         )
-    rival = _rival(witness, found, lambda each: each.get("spec", {}).get("host") in {name, full})
+    rival = _rival(view, found, lambda each: each.get("spec", {}).get("host") in {name, full})
     if rival:
         return _shadowed(found, rival, name)
-    if any(line.startswith(f"DestinationRule {name} ") for line in witness.arrival().missing):
+    if any(line.startswith(f"DestinationRule {name} ") for line in view.arrival().missing):
         return _not_held(f"not every sidecar holds DestinationRule {name} yet")
     return found
 
 
-def gateway_shut(witness: Witness, name: str, host: str) -> Outcome | None:
+def gateway_shut(view: ClusterView, name: str, host: str) -> Outcome | None:
     """Why Gateway `name` lets no request for `host` in, or None."""
-    found, expected = witness.object("gateways.networking.istio.io", name), f"the Gateway `{name}` lets {host} in on port 80"
+    found, expected = view.object("gateways.networking.istio.io", name), f"the Gateway `{name}` lets {host} in on port 80"
     if found is None:
         seen, hint = f"there is no Gateway `{name}`", "the chapter's manifest with the Gateway makes it: apply it again"
         return outcome.not_yet(seen=f"{seen}, so the ingress gateway does not listen for {host}", expected=expected, hint=hint)
@@ -123,32 +123,32 @@ def covers(pattern: str, host: str) -> bool:
     return plain in {"*", host} or (plain.startswith("*.") and host.endswith(plain[1:]))
 
 
-def _there(witness: Witness, kind: str, name: str, meant: Callable[[Json], bool]) -> Json | Outcome:
-    found = witness.object(kind, name)
+def _there(view: ClusterView, kind: str, name: str, meant: Callable[[Json], bool]) -> Json | Outcome:
+    found = view.object(kind, name)
     if found is not None:
         return found
     title = {"virtualservice": "VirtualService", "destinationrule": "DestinationRule"}[kind]
-    missing = f"there is no {title} `{name}` in namespace {witness.namespace} yet"
-    for each in _everywhere(witness, f"{kind}s"):
+    missing = f"there is no {title} `{name}` in namespace {view.namespace} yet"
+    for each in _everywhere(view, f"{kind}s"):
         here, other = each["metadata"]["namespace"], each["metadata"]["name"]
-        if here != witness.namespace and other == name and meant(each):
+        if here != view.namespace and other == name and meant(each):
             hint = f"leave `metadata: namespace:` out: kubectl -n {here} delete {kind} {name}, and apply it again"
             return outcome.not_yet(seen=f"{missing}: it is in namespace {here}", expected="it is in the chapter's namespace", hint=hint)
-        if here == witness.namespace and meant(each):
+        if here == view.namespace and meant(each):
             hint = f"`metadata: name: {name}`; then kubectl delete {kind} {other}"
             return outcome.not_yet(seen=f"{missing}: it is called {other}", expected=f"its name is {name}", hint=hint)
     return outcome.not_attempted(missing)
 
 
-def _everywhere(witness: Witness, plural: str) -> list[Json]:
-    return witness.objects(f"{plural}.networking.istio.io", namespace="*")
+def _everywhere(view: ClusterView, plural: str) -> list[Json]:
+    return view.objects(f"{plural}.networking.istio.io", namespace="*")
 
 
-def _rival(witness: Witness, found: Json, same: Callable[[Json], bool]) -> Json | None:
+def _rival(view: ClusterView, found: Json, same: Callable[[Json], bool]) -> Json | None:
     """The oldest other object of the same kind that does the same work before this one."""
     own = found["metadata"]
-    others = (each for each in _everywhere(witness, f"{found['kind'].lower()}s") if each["metadata"]["uid"] != own["uid"])
-    older = [each for each in others if _age(each) <= _age(found) and same(each) and _sees(each, witness.namespace)]
+    others = (each for each in _everywhere(view, f"{found['kind'].lower()}s") if each["metadata"]["uid"] != own["uid"])
+    older = [each for each in others if _age(each) <= _age(found) and same(each) and _sees(each, view.namespace)]
     return min(older, key=_age, default=None)
 
 

@@ -1,4 +1,4 @@
-"""The Witness of a running cluster: what checks look at, and the requests that they send."""
+"""The ClusterView of a running cluster: what checks look at, and the requests that they send."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from meshcourse.traffic.targets import Target
 Json = dict[str, Any]
 
 
-class LiveWitness:
-    """A Witness that looks at a running cluster; every method raises MeshcourseError when the cluster cannot be asked."""
+class LiveClusterView:
+    """A ClusterView that looks at a running cluster; every method raises MeshcourseError when the cluster cannot be asked."""
 
     def __init__(self, connection: Connection, namespace: str) -> None:
         self.connection = connection

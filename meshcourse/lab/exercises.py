@@ -15,7 +15,7 @@ from meshcourse.checks.exercises import Exercise
 from meshcourse.core import errors
 from meshcourse.course import chapters, passed, solutions
 from meshcourse.lab import panels, session, submissions, waiting
-from meshcourse.lab.cluster_view import LiveWitness
+from meshcourse.lab.cluster_view import LiveClusterView
 from meshcourse.lab.requests import Sentence
 from meshcourse.lab.start import say
 
@@ -28,12 +28,12 @@ def check(number: str | float = "") -> Card:
     Where the newest answer was refused, the mesh does what an older one says; the card says so.
     """
     begun = session.current()
-    exercise, witness = _find(number, "check"), LiveWitness(begun.connection, begun.namespace)
+    exercise, view = _find(number, "check"), LiveClusterView(begun.connection, begun.namespace)
     with panels.resting() if exercise.counts else contextlib.nullcontext():
-        found = waiting.shown(lambda: judging.judge(exercise, witness), f"checking {number}", exercise.watches)
+        found = waiting.shown(lambda: judging.judge(exercise, view), f"checking {number}", exercise.watches)
     refused = submissions.MADE.pending(exercise, registry.EXERCISES)
     if refused is not None:
-        found = answered.remarked(found, refused, submissions.judged_at(exercise, witness))
+        found = answered.remarked(found, refused, submissions.judged_at(exercise, view))
     if found.passed:
         _note(exercise.number)
     return Card(found)

@@ -14,7 +14,7 @@ from typing import Any, Final
 import IPython.core.getipython
 
 from meshcourse.checks import submissions
-from meshcourse.checks.exercises import Exercise, Witness
+from meshcourse.checks.exercises import ClusterView, Exercise
 from meshcourse.checks.submissions import Submission, Submissions
 from meshcourse.core import errors
 from meshcourse.kube import resources
@@ -48,13 +48,13 @@ def apply(connection: Connection, manifest: str | Path, *, namespace: str, into:
     return lines
 
 
-def judged_at(exercise: Exercise, witness: Witness, made: Submissions = MADE) -> dt.datetime | None:
+def judged_at(exercise: Exercise, view: ClusterView, made: Submissions = MADE) -> dt.datetime | None:
     """When the answer that is in the cluster was applied: by this kernel's memory, else by what the object itself says."""
     known = made.accepted(exercise)
     if known is not None:
         return known.at
     for each in exercise.objects:
-        found = witness.object(*each.split("/", 1)) or {}
+        found = view.object(*each.split("/", 1)) or {}
         managers = found.get("metadata", {}).get("managedFields") or ()
         newest = max((str(one.get("time", "")) for one in managers if one.get("operation") == "Apply"), default="")
         if newest:

@@ -14,7 +14,7 @@ from meshcourse.checks.chapters import ch07_timeouts as timeouts
 from meshcourse.checks.diagnosis import Route
 from meshcourse.checks.outcome import Verdict
 from meshcourse.kube.connection import Connection
-from meshcourse.lab.cluster_view import LiveWitness
+from meshcourse.lab.cluster_view import LiveClusterView
 from meshcourse.mesh.envoy.traffic_policy import UNLIMITED, Policy
 
 ASKING = [number for number in EXERCISES if number not in {"0.2", "1.2", "4.1"}]
@@ -23,7 +23,7 @@ RULE = {"metadata": {"name": "shop"}, "spec": {"http": [{"route": [{"destination
 
 @pytest.mark.parametrize("number", ASKING)
 def test_an_api_server_that_does_not_answer_is_the_clusters_trouble(tmp_path: Path, number: str) -> None:
-    found = judging.judge(EXERCISES[number], LiveWitness(Connection(tmp_path / "absent", "http://127.0.0.1:1"), "nowhere"))
+    found = judging.judge(EXERCISES[number], LiveClusterView(Connection(tmp_path / "absent", "http://127.0.0.1:1"), "nowhere"))
     assert found.verdict is Verdict.CANNOT_TELL
     assert found.exercise == number
     assert found.hint
@@ -31,7 +31,7 @@ def test_an_api_server_that_does_not_answer_is_the_clusters_trouble(tmp_path: Pa
 
 @pytest.mark.cluster
 def test_a_gateway_that_nobody_can_reach_is_the_clusters_trouble(cluster: Any, namespace: str) -> None:
-    deaf = LiveWitness(Connection(cluster.kubeconfig, "http://127.0.0.1:1", cluster.connection.environment), namespace)
+    deaf = LiveClusterView(Connection(cluster.kubeconfig, "http://127.0.0.1:1", cluster.connection.environment), namespace)
     found = diagnosis.failed(
         deaf, Route(RULE, "shop.example.com"), deaf.send(3, host="shop.example.com"), which="everybody", expected="200"
     )
@@ -42,21 +42,21 @@ def test_a_gateway_that_nobody_can_reach_is_the_clusters_trouble(cluster: Any, n
 
 @pytest.mark.cluster
 def test_a_request_that_no_gateway_takes_is_no_trouble_of_the_clusters(cluster: Any, namespace: str) -> None:
-    witness = LiveWitness(cluster.connection, namespace)
-    got = witness.send(3, host="nobody.example.com")
-    found = diagnosis.failed(witness, Route(RULE, "nobody.example.com"), got, which="everybody", expected="200")
+    view = LiveClusterView(cluster.connection, namespace)
+    got = view.send(3, host="nobody.example.com")
+    found = diagnosis.failed(view, Route(RULE, "nobody.example.com"), got, which="everybody", expected="200")
     assert found is not None
     assert found.verdict is Verdict.NOT_YET
 
 
 @pytest.mark.cluster
 def test_a_deployment_without_pods_is_named_with_the_command_that_brings_them_back(cluster: Any, namespace: str) -> None:
-    witness = LiveWitness(cluster.connection, namespace)
-    gone = diagnosis.away(witness, ["web"])
+    view = LiveClusterView(cluster.connection, namespace)
+    gone = diagnosis.away(view, ["web"])
     assert gone is not None
     assert "there is no Deployment `web`" in gone.seen
     cluster.kubectl("-n", namespace, "create", "deployment", "web", "--image=nginx", "--replicas=0")
-    away = diagnosis.away(witness, ["web"])
+    away = diagnosis.away(view, ["web"])
     assert away is not None
     assert away.hint == "kubectl scale deployment web --replicas=1"
 

@@ -10,9 +10,9 @@ import pytest
 from meshcourse.core.errors import CourseError
 from meshcourse.kube.connection import Connection
 from meshcourse.lab import answers
-from meshcourse.lab.cluster_view import LiveWitness
+from meshcourse.lab.cluster_view import LiveClusterView
 
-WITNESS = LiveWitness(Connection(Path("absent"), "http://127.0.0.1:1"), "start")
+WITNESS = LiveClusterView(Connection(Path("absent"), "http://127.0.0.1:1"), "start")
 
 
 @pytest.fixture(autouse=True)

@@ -15,7 +15,7 @@ COUNTS = (1, 2, 10, 37, 200, 1000)
 
 
 def exact_between(n: int, p: Fraction, low: int, high: int) -> float:
-    """The same probability by whole-number arithmetic, as an independent witness."""
+    """The same probability by whole-number arithmetic, as an independent view."""
     return float(sum(math.comb(n, k) * p**k * (1 - p) ** (n - k) for k in range(low, high + 1)))
 
 

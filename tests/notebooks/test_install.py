@@ -14,7 +14,7 @@ from meshcourse.cluster import clusters
 from meshcourse.course import chapters as course
 from meshcourse.kube.connection import Connection
 from meshcourse.lab import istio_before
-from meshcourse.lab.cluster_view import LiveWitness
+from meshcourse.lab.cluster_view import LiveClusterView
 from meshcourse.lab.session import Session
 from meshcourse.mesh.injection import namespaces
 from meshcourse.mesh.install import installation, istioctl
@@ -23,17 +23,17 @@ pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")
-def bare(cluster: Any) -> Iterator[LiveWitness]:
+def bare(cluster: Any) -> Iterator[LiveClusterView]:
     """A second cluster, without Istio."""
     name = f"bare-{os.getpid()}"
     started = clusters.up(name, ingress_port=0)
     connection = Connection(started.kubeconfig, started.ingress_url, {"PATH": cluster.environment["PATH"]})
     namespaces.create(connection, "install", by="tests")
-    yield LiveWitness(connection, "install")
+    yield LiveClusterView(connection, "install")
     clusters.down(name)
 
 
-def test_the_cluster_is_left_as_it_was_found(bare: LiveWitness) -> None:
+def test_the_cluster_is_left_as_it_was_found(bare: LiveClusterView) -> None:
     begun = Session(course.find("02-install-uninstall"), bare.connection)
     istio_before.remember(begun)
     istioctl.run(bare.connection, "install", "--set", "profile=minimal", "-y", timeout=120.0)

@@ -22,7 +22,7 @@ from meshcourse.kube import manifests, resources
 from meshcourse.kube.connection import Connection
 from meshcourse.lab import answers as given
 from meshcourse.lab import submissions
-from meshcourse.lab.cluster_view import LiveWitness
+from meshcourse.lab.cluster_view import LiveClusterView
 from meshcourse.mesh import propagation
 from meshcourse.mesh.injection import namespaces
 
@@ -78,12 +78,12 @@ class Stage:
         self.namespace = f"{self.chapter.namespace}-exercises"
         self.setting = SETTINGS[chapter]
         self.environment = {**connection.child_environment(), "NAMESPACE": self.namespace, "INGRESS_URL": connection.ingress_url}
-        self.witness = LiveWitness(connection, self.namespace)
+        self.view = LiveClusterView(connection, self.namespace)
         self.folder = MANIFESTS / self.chapter.stem
 
     def begin(self) -> None:
         """Make the chapter's objects, and wait for them."""
-        namespaces.enable(self.witness.connection, self.namespace, by="tests")
+        namespaces.enable(self.view.connection, self.namespace, by="tests")
         self._restore()
 
     def end(self) -> None:
@@ -96,7 +96,7 @@ class Stage:
             yield from self.folder.glob(f"{number}-*.yaml")
 
     def _restore(self) -> None:
-        connection = self.witness.connection
+        connection = self.view.connection
         for file in self._files(self.setting.outside):
             resources.apply(connection, file)
         for file in self._files(self.setting.files):
@@ -122,13 +122,13 @@ class Stage:
         refused = [not self._taken(manifest, made) for manifest in answer.manifests]
         assert any(refused) == answer.refused, "refused" if any(refused) else "the cluster took it"
         self._bash(answer.run)
-        found = judging.judge(exercise, self.witness)
+        found = judging.judge(exercise, self.view)
         pending = made.pending(exercise, chapters.EXERCISES)
-        return remarked(found, pending, submissions.judged_at(exercise, self.witness, made)) if pending else found
+        return remarked(found, pending, submissions.judged_at(exercise, self.view, made)) if pending else found
 
     def _taken(self, manifest: str, made: Submissions) -> bool:
         try:
-            submissions.apply(self.witness.connection, self._here(manifest), namespace=self.namespace, into=made)
+            submissions.apply(self.view.connection, self._here(manifest), namespace=self.namespace, into=made)
         except errors.MeshcourseError:
             return False
         return True
@@ -180,7 +180,7 @@ class BareStage(Stage):
     """Chapter 2: a cluster of its own without Istio, in the state that section 5 leaves."""
 
     def begin(self) -> None:
-        namespaces.create(self.witness.connection, self.namespace, by="tests")
+        namespaces.create(self.view.connection, self.namespace, by="tests")
         self._maps()
 
     def end(self) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from meshcourse.checks import outcome
-from meshcourse.checks.exercises import Exercise, Witness
+from meshcourse.checks.exercises import ClusterView, Exercise
 from meshcourse.checks.outcome import Outcome
 from meshcourse.measure.access_logs import Entry
 
@@ -24,12 +24,12 @@ _GATEWAY: Final = "deploy/istio-ingressgateway"
 _ID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
-def a_teapot(witness: Witness) -> Outcome:
+def a_teapot(view: ClusterView) -> Outcome:
     """0.1: a request for /status/418 went through the gateway to the application."""
-    began = _began(witness)
+    began = _began(view)
     if began is None:
-        return _no_pod(witness)
-    found = _requests(witness, began)
+        return _no_pod(view)
+    found = _requests(view, began)
     if found.arrived:
         return outcome.passed(f"{HOST}{PATH} went through the gateway at {_clock(found.arrived[-1])}, and hello answered 418")
     expected = f"GET {PATH} for {HOST} comes through the gateway and reaches hello, which answers 418"
@@ -75,12 +75,12 @@ class Requests:
     """Requests to hello for other paths with 418 in them."""
 
 
-def _requests(witness: Witness, began: str) -> Requests:
+def _requests(view: ClusterView, began: str) -> Requests:
     """Envoy keeps lines back for up to a second: where there is no teapot yet, it is asked until that time is over."""
     ends = time.monotonic() + LATE
     while True:
-        entries = witness.log(SIDECAR)
-        passed_on = [each for each in witness.log(_GATEWAY, containing="418", namespace="istio-system") if each["start_time"] >= began]
+        entries = view.log(SIDECAR)
+        passed_on = [each for each in view.log(_GATEWAY, containing="418", namespace="istio-system") if each["start_time"] >= began]
         through = {each["request_id"] for each in passed_on}
         teapots = _teapots(entries)
         found = Requests(
@@ -94,14 +94,14 @@ def _requests(witness: Witness, began: str) -> Requests:
         time.sleep(0.1)
 
 
-def which_request(witness: Witness) -> Outcome:
+def which_request(view: ClusterView) -> Outcome:
     """0.2: the request id of a 418 in the sidecar's log."""
-    answer = witness.answer("0.2").strip("\"' ").lower()
+    answer = view.answer("0.2").strip("\"' ").lower()
     if not answer:
         return outcome.not_attempted("there is no answer yet")
-    if _began(witness) is None:
-        return _no_pod(witness)
-    entries = witness.log(SIDECAR)
+    if _began(view) is None:
+        return _no_pod(view)
+    entries = view.log(SIDECAR)
     wanted = _teapots(entries)
     expected = f"the request id of a request for {PATH}"
     if not wanted:
@@ -133,14 +133,14 @@ def _teapots(entries: tuple[Entry, ...]) -> list[Entry]:
     return [entry for entry in entries if entry.code == TEAPOT and entry["path"].partition("?")[0] == PATH and entry["authority"] == HOST]
 
 
-def _began(witness: Witness) -> str | None:
+def _began(view: ClusterView) -> str | None:
     """When the newest pod of hello was made, in the form of a log's start_time; None when there is none."""
-    times = [str(pod["metadata"]["creationTimestamp"]).removesuffix("Z") for pod in witness.objects("pods", selector="app=hello")]
+    times = [str(pod["metadata"]["creationTimestamp"]).removesuffix("Z") for pod in view.objects("pods", selector="app=hello")]
     return max(times, default=None)
 
 
-def _no_pod(witness: Witness) -> Outcome:
-    return outcome.not_attempted(f"there is no pod of hello in namespace {witness.namespace}: run section 3 first")
+def _no_pod(view: ClusterView) -> Outcome:
+    return outcome.not_attempted(f"there is no pod of hello in namespace {view.namespace}: run section 3 first")
 
 
 EXERCISES: Final = (

@@ -8,7 +8,7 @@ from typing import Final
 
 from meshcourse.checks import diagnosis, outcome, reachability
 from meshcourse.checks.diagnosis import Route
-from meshcourse.checks.exercises import Exercise, Json, Witness
+from meshcourse.checks.exercises import ClusterView, Exercise, Json
 from meshcourse.checks.outcome import Outcome
 from meshcourse.core import errors
 from meshcourse.measure.access_logs import Entry
@@ -26,39 +26,39 @@ _SYSTEM: Final = "istio-system"
 _FULL: Final = "istio-egressgateway.istio-system.svc.cluster.local"
 
 
-def a_door_and_a_rule(witness: Witness) -> Outcome:
+def a_door_and_a_rule(view: ClusterView) -> Outcome:
     """1.1: Gateway and VirtualService `hello` let hello.example.com through to web."""
-    gateway, service = witness.object("gateway", "hello"), witness.virtual_service("hello")
+    gateway, service = view.object("gateway", "hello"), view.virtual_service("hello")
     if gateway is None and service is None:
-        return outcome.not_attempted(f"there is no Gateway and no VirtualService `hello` in namespace {witness.namespace} yet")
+        return outcome.not_attempted(f"there is no Gateway and no VirtualService `hello` in namespace {view.namespace} yet")
     expected = f"requests for {HELLO} are answered by web"
     wrong = _missing_half(gateway, service)
     if wrong or service is None:
         return outcome.not_yet(seen=wrong[0], expected=expected, hint=wrong[1])
-    found = reachability.service(witness, "hello", host=HELLO, gateway="hello")
+    found = reachability.service(view, "hello", host=HELLO, gateway="hello")
     if isinstance(found, Outcome):
         return found
     route = Route(found, HELLO)
     for path in ("/get", "/", "/headers"):
-        got = witness.send(FEW, host=HELLO, path=path)
-        lost = diagnosis.failed(witness, route, got, which=f"for the path {path}", expected=expected)
+        got = view.send(FEW, host=HELLO, path=path)
+        lost = diagnosis.failed(view, route, got, which=f"for the path {path}", expected=expected)
         if lost:
             return lost
         if not diagnosis.all_of(got, _GOOD):
             hint = "all requests go to `destination: {host: web}`, without faults, redirects or rewrites"
             return outcome.not_yet(seen=f"for the path {path}, {diagnosis.seen(got)}", expected=expected, hint=hint)
-    other = _by_another(witness)
+    other = _by_another(view)
     if other:
         hint = "`destination: host:` is the Service that answers, here web"
         return outcome.not_yet(seen=f"the requests were answered by {other}", expected=expected, hint=hint)
     return outcome.passed(f"{3 * FEW} of {3 * FEW} requests for {HELLO} were answered by web")
 
 
-def _by_another(witness: Witness) -> str:
+def _by_another(view: ClusterView) -> str:
     """The Service to which the gateway sent the newest requests, if it is not web."""
     ends = time.monotonic() + LATE
     while True:
-        lines = witness.log(diagnosis.INGRESS, containing=HELLO, namespace=_SYSTEM)
+        lines = view.log(diagnosis.INGRESS, containing=HELLO, namespace=_SYSTEM)
         places = [line["upstream_cluster"].split("|")[-1].partition(".")[0] for line in lines if line.code == _GOOD]
         if places or time.monotonic() > ends:
             return "" if not places or places[-1] == "web" else places[-1]
@@ -92,12 +92,12 @@ def _missing_half(gateway: Json | None, service: Json | None) -> tuple[str, ...]
     return ()
 
 
-def count_the_envoys(witness: Witness) -> Outcome:
+def count_the_envoys(view: ClusterView) -> Outcome:
     """1.2: how many Envoys take their orders from istiod now."""
-    answer = witness.answer("1.2")
+    answer = view.answer("1.2")
     if not answer:
         return outcome.not_attempted("there is no answer yet")
-    told = istioctl.run(witness.connection, "proxy-status").stdout
+    told = istioctl.run(view.connection, "proxy-status").stdout
     names = [line.split()[0] for line in told.splitlines()[1:] if line.strip()]
     expected = "the number of lines that `istioctl proxy-status` has below its heading"
     if not answer.isdigit():
@@ -113,11 +113,11 @@ def count_the_envoys(witness: Witness) -> Outcome:
     return outcome.not_yet(seen=f"your answer is {answer}", expected=expected, hint=hint)
 
 
-def a_second_way_out(witness: Witness) -> Outcome:
+def a_second_way_out(view: ClusterView) -> Outcome:
     """1.3: client's requests for billing.partner.example pass the egress gateway."""
-    services = [each for each in witness.objects("virtualservices") if BILLING in (each.get("spec", {}).get("hosts") or ())]
+    services = [each for each in view.objects("virtualservices") if BILLING in (each.get("spec", {}).get("hosts") or ())]
     if not services:
-        return outcome.not_attempted(f"no VirtualService in namespace {witness.namespace} is for the host {BILLING} yet")
+        return outcome.not_attempted(f"no VirtualService in namespace {view.namespace} is for the host {BILLING} yet")
     expected = f"a request of client for {BILLING} is answered with 200 by the partner, and the egress gateway has logged it"
     gateways = {name.rpartition("/")[2] for each in services for name in each["spec"].get("gateways") or ("mesh",)}
     for wanted, who in (("mesh", "the sidecars"), ("way-out", "the egress gateway")):
@@ -129,10 +129,10 @@ def a_second_way_out(witness: Witness) -> Outcome:
                 expected=expected,
                 hint="two proxies must know the way: `gateways: [mesh, way-out]`, and one rule for each",
             )
-    witness.arrival()
+    view.arrival()
     mark = uuid.uuid4().hex
-    code = _call(witness, mark)
-    line = _logged(witness, mark)
+    code = _call(view, mark)
+    line = _logged(view, mark)
     passed_by, place = (line["upstream_host"], line["upstream_cluster"].split("|")[-1]) if line else ("", "")
     if code == "200" and passed_by and not place.endswith(PARTNER):
         return outcome.not_yet(
@@ -156,21 +156,21 @@ def a_second_way_out(witness: Witness) -> Outcome:
     return outcome.not_yet(seen=f"client got {code}, and the egress gateway saw nothing of it", expected=expected, hint=hint)
 
 
-def _call(witness: Witness, mark: str) -> str:
+def _call(view: ClusterView, mark: str) -> str:
     """The status that client gets for a request that nobody else sends."""
     url = f"http://{BILLING}/anything/{mark}"
     words = ("exec", "deploy/client", "-c", "client", "--", "curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "-m", "5", url)
-    done = witness.run("kubectl", *words)
+    done = view.run("kubectl", *words)
     if not done.stdout.strip().isdigit():
         raise errors.KubernetesError("client cannot be used.", why=done.complaint, next="kubectl rollout status deployment client")
     return done.stdout.strip()
 
 
-def _logged(witness: Witness, mark: str) -> Entry | None:
+def _logged(view: ClusterView, mark: str) -> Entry | None:
     """The egress gateway's line of the marked request; None when it does not know of it."""
     ends = time.monotonic() + LATE
     while True:
-        found = witness.log(_EGRESS, containing=mark, namespace=_SYSTEM)
+        found = view.log(_EGRESS, containing=mark, namespace=_SYSTEM)
         if found or time.monotonic() > ends:
             return found[-1] if found else None
         time.sleep(0.2)

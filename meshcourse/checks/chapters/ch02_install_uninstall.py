@@ -7,7 +7,7 @@ from typing import Final
 import yaml
 
 from meshcourse.checks import outcome
-from meshcourse.checks.exercises import Exercise, Json, Witness
+from meshcourse.checks.exercises import ClusterView, Exercise, Json
 from meshcourse.checks.outcome import Outcome
 from meshcourse.mesh.install import installation, remnants
 
@@ -19,13 +19,13 @@ _PASSED_OVER: Final = {"kube-public", "kube-node-lease", "local-path-storage"}
 """Namespaces into which istiod puts no config map."""
 
 
-def leave_no_trace(witness: Witness) -> Outcome:
+def leave_no_trace(view: ClusterView) -> Outcome:
     """2.1: no config map of istiod's is left, and nothing else of Istio's either."""
     expected = "no config map of istiod's in any namespace, no istio-system, no kinds, no webhooks"
-    if installation.status(witness.connection):
+    if installation.status(view.connection):
         seen = "Istio is installed: as long as istiod runs, it puts its config maps back"
         return outcome.not_attempted(f"{seen}. Take it off first (section 5)")
-    found = remnants.find(witness.connection)
+    found = remnants.find(view.connection)
     if found.namespace or found.wide:
         seen = (
             "namespace istio-system is there"
@@ -36,9 +36,9 @@ def leave_no_trace(witness: Witness) -> Outcome:
         return outcome.not_yet(seen=seen, expected=expected, hint=hint)
     maps = [each for each in found.elsewhere if each.kind == "ConfigMap"]
     if not maps:
-        return _too_much(witness) or outcome.passed("no namespace holds a config map of istiod's, and nothing else of Istio's is there")
+        return _too_much(view) or outcome.passed("no namespace holds a config map of istiod's, and nothing else of Istio's is there")
     places = {name: {each.namespace for each in maps if each.name == name} for name in LEFT}
-    namespaces = {str(each["metadata"]["name"]) for each in witness.objects("namespaces")} - _PASSED_OVER
+    namespaces = {str(each["metadata"]["name"]) for each in view.objects("namespaces")} - _PASSED_OVER
     if all(places[name] >= namespaces for name in LEFT):
         return outcome.not_attempted(f"the config maps are still in {', '.join(sorted(namespaces))}")
     where = sorted({each.namespace for each in maps})
@@ -49,10 +49,10 @@ def leave_no_trace(witness: Witness) -> Outcome:
     return outcome.not_yet(seen=seen, expected=expected, hint=hint)
 
 
-def _too_much(witness: Witness) -> Outcome | None:
+def _too_much(view: ClusterView) -> Outcome | None:
     """Config maps that pods need and that are gone: they were not istiod's."""
-    there = {(each["metadata"]["namespace"], each["metadata"]["name"]) for each in witness.objects("configmaps", namespace="*")}
-    gone = sorted({need for pod in witness.objects("pods", namespace="*") for need in _needs(pod)} - there)
+    there = {(each["metadata"]["namespace"], each["metadata"]["name"]) for each in view.objects("configmaps", namespace="*")}
+    gone = sorted({need for pod in view.objects("pods", namespace="*") for need in _needs(pod)} - there)
     if not gone:
         return None
     (namespace, name), more = gone[0], f", and {len(gone) - 1} more" if len(gone) > 1 else ""
@@ -81,15 +81,15 @@ def _needs(pod: Json) -> set[tuple[str, str]]:
     return {(namespace, name) for name in names if name not in {*LEFT, "kube-root-ca.crt"}}
 
 
-def a_choice_of_your_own(witness: Witness) -> Outcome:
+def a_choice_of_your_own(view: ClusterView) -> Outcome:
     """2.2: istiod and the ingress gateway, no egress gateway, and the access log on."""
     expected = f"istiod and {installation.INGRESS} run, {installation.EGRESS} does not, and the mesh writes its access log to {LOG}"
-    found = installation.status(witness.connection)
+    found = installation.status(view.connection)
     if found is None:
         return outcome.not_attempted("Istio is not installed yet")
     ready = {name: have >= max(wanted, 1) for name, have, wanted in found.deployments}
     stopped = [name for name, _, wanted in found.deployments if not wanted and name in WANTED]
-    log = _access_log(witness)
+    log = _access_log(view)
     if installation.EGRESS in ready:
         hint = "the profile demo has an egress gateway; default has none. `istioctl install` takes away what the new choice has not"
     elif installation.INGRESS not in ready:
@@ -98,7 +98,7 @@ def a_choice_of_your_own(witness: Witness) -> Outcome:
         hint = f"{stopped[0]} has no pod: kubectl -n {installation.NAMESPACE} scale deployment {stopped[0]} --replicas=1"
     elif not all(ready[name] for name in WANTED):
         hint = "wait a moment and check again; if it stays so: kubectl get pods -n istio-system"
-    elif log != LOG and (other := _misspelt(witness)):
+    elif log != LOG and (other := _misspelt(view)):
         hint = f"meshConfig has no field `{other}`, and istioctl does not complain: the name is accessLogFile"
     elif log != LOG:
         hint = f"add --set meshConfig.accessLogFile={LOG} to the same command: what it does not say goes back to the profile's choice"
@@ -107,21 +107,21 @@ def a_choice_of_your_own(witness: Witness) -> Outcome:
     return outcome.not_yet(seen=f"{found}; access log: {log or 'off'}", expected=expected, hint=hint)
 
 
-def _mesh(witness: Witness) -> Json:
+def _mesh(view: ClusterView) -> Json:
     """The mesh's settings."""
-    held = witness.object("configmap", "istio", namespace=installation.NAMESPACE) or {}
+    held = view.object("configmap", "istio", namespace=installation.NAMESPACE) or {}
     return dict(yaml.safe_load(held.get("data", {}).get("mesh", "")) or {})
 
 
-def _access_log(witness: Witness) -> str:
+def _access_log(view: ClusterView) -> str:
     """Where the mesh's settings say that proxies write their access log; empty when nowhere."""
-    return str(_mesh(witness).get("accessLogFile") or "")
+    return str(_mesh(view).get("accessLogFile") or "")
 
 
-def _misspelt(witness: Witness) -> str:
+def _misspelt(view: ClusterView) -> str:
     """A setting that looks like that of the access log and is none."""
     known = {"accessLogFile", "accessLogFormat", "accessLogEncoding"}
-    return next((name for name in _mesh(witness) if "accesslog" in name.lower() and name not in known), "")
+    return next((name for name in _mesh(view) if "accesslog" in name.lower() and name not in known), "")
 
 
 EXERCISES: Final = (

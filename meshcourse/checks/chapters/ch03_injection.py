@@ -6,7 +6,7 @@ import time
 from typing import Any, Final
 
 from meshcourse.checks import outcome
-from meshcourse.checks.exercises import Exercise, Json, Witness
+from meshcourse.checks.exercises import ClusterView, Exercise, Json
 from meshcourse.checks.outcome import Outcome
 
 GUESTS: Final = "injection-guests"
@@ -19,24 +19,24 @@ PATIENCE: Final = 4.0
 _AGAIN: Final = "a pod is made anew by `kubectl rollout restart deployment`"
 
 
-def leave_one_out(witness: Witness) -> Outcome:
+def leave_one_out(view: ClusterView) -> Outcome:
     """3.1: legacy runs without a sidecar in a namespace that is labelled."""
-    deployment = _settled(witness, "legacy", witness.namespace)
+    deployment = _settled(view, "legacy", view.namespace)
     if deployment is None:
-        return outcome.not_attempted(f"there is no Deployment legacy in namespace {witness.namespace} yet")
+        return outcome.not_attempted(f"there is no Deployment legacy in namespace {view.namespace} yet")
     expected = "the pod of legacy runs without a sidecar, in a namespace with istio-injection=enabled"
-    labels = _labels(_namespace(witness, witness.namespace))
+    labels = _labels(_namespace(view, view.namespace))
     if labels.get(LABEL) != "enabled":
         return outcome.not_yet(
-            seen=f"namespace {witness.namespace} has {LABEL}={labels.get(LABEL, '(none)')}: no new pod in it gets a sidecar",
+            seen=f"namespace {view.namespace} has {LABEL}={labels.get(LABEL, '(none)')}: no new pod in it gets a sidecar",
             expected=expected,
-            hint=f"leave the namespace alone (kubectl label namespace {witness.namespace} {LABEL}=enabled --overwrite); the pod says no",
+            hint=f"leave the namespace alone (kubectl label namespace {view.namespace} {LABEL}=enabled --overwrite); the pod says no",
         )
-    pod = _pod(witness, deployment)
+    pod = _pod(view, deployment)
     if pod is None:
         return _no_pod(deployment, expected)
     if not _has_sidecar(pod):
-        return _webhook_gone(witness, expected) or outcome.passed(
+        return _webhook_gone(view, expected) or outcome.passed(
             f"pod {_name(pod)} has {_count(pod)} container and no sidecar{_way(deployment)}; the namespace is labelled"
         )
     template = _labels(deployment["spec"]["template"])
@@ -51,9 +51,9 @@ def leave_one_out(witness: Witness) -> Outcome:
     return outcome.not_yet(seen=f"pod {_name(pod)} has a sidecar", expected=expected, hint=hint)
 
 
-def _webhook_gone(witness: Witness, expected: str) -> Outcome | None:
+def _webhook_gone(view: ClusterView, expected: str) -> Outcome | None:
     """A complaint when no pod at all would get a sidecar any more."""
-    found = witness.objects("mutatingwebhookconfigurations")
+    found = view.objects("mutatingwebhookconfigurations")
     hooks = [hook for each in found if "istio-sidecar-injector" in each["metadata"]["name"] for hook in each.get("webhooks") or ()]
     if hooks:
         return None
@@ -74,14 +74,14 @@ def _way(deployment: Json) -> str:
     return " (it is in the host's network, where no sidecar can be)" if template["spec"].get("hostNetwork") else ""
 
 
-def one_guest_only(witness: Witness) -> Outcome:
+def one_guest_only(view: ClusterView) -> Outcome:
     """3.2: guest has a sidecar, local has none, and the namespace has no label."""
     expected = f"guest has a sidecar, local has none, and namespace {GUESTS} has no label"
-    deployment = _settled(witness, "guest", GUESTS)
+    deployment = _settled(view, "guest", GUESTS)
     if deployment is None:
         return outcome.not_attempted(f"there is no Deployment guest in namespace {GUESTS}: run the cell before the exercise")
-    labelled = _labelled(witness)
-    pod = _pod(witness, deployment, namespace=GUESTS)
+    labelled = _labelled(view)
+    pod = _pod(view, deployment, namespace=GUESTS)
     template, own = _labels(deployment["spec"]["template"]), _labels(deployment)
     if labelled:
         return outcome.not_yet(
@@ -93,7 +93,7 @@ def one_guest_only(witness: Witness) -> Outcome:
         return _no_pod(deployment, expected)
     if _has_sidecar(pod):
         by_hand = " (by hand: its Deployment holds the sidecar)" if _has_sidecar(deployment["spec"]["template"]) else ""
-        return _others(witness, expected) or outcome.passed(f"pod {_name(pod)} has a sidecar, and it alone asked for one{by_hand}")
+        return _others(view, expected) or outcome.passed(f"pod {_name(pod)} has a sidecar, and it alone asked for one{by_hand}")
     if INJECT in own:
         hint = "the label stands on the Deployment; a pod takes its labels from the template: spec.template.metadata.labels"
     elif INJECT in _labels(pod) and INJECT not in template:
@@ -109,23 +109,23 @@ def one_guest_only(witness: Witness) -> Outcome:
     return outcome.not_yet(seen=f"pod {_name(pod)} has no sidecar", expected=expected, hint=hint)
 
 
-def _others(witness: Witness, expected: str) -> Outcome | None:
+def _others(view: ClusterView, expected: str) -> Outcome | None:
     """A complaint when `local` has a sidecar too, or when it or `veteran` was changed so that it asks for one."""
-    labels = _labels(_namespace(witness, GUESTS))
+    labels = _labels(_namespace(view, GUESTS))
     if LABEL in labels or REVISION in labels:
         key = LABEL if LABEL in labels else REVISION
         hint = f"kubectl label namespace {GUESTS} {key}-"
         return outcome.not_yet(seen=f"namespace {GUESTS} has the label {key}={labels[key]}", expected=expected, hint=hint)
     for name in ("local", "veteran"):
-        deployment = witness.object("deployment", name, namespace=GUESTS)
+        deployment = view.object("deployment", name, namespace=GUESTS)
         if deployment is None:
             hint = "kubectl apply -f manifests/03_injection/05-guests.yaml"
             return outcome.not_yet(seen=f"Deployment {name} is gone", expected=f"{expected}; the other two stay as they were", hint=hint)
         if INJECT in _labels(deployment["spec"]["template"]):
             hint = f"guest alone was to be changed: take the label out of {name} again, by kubectl -n {GUESTS} edit deployment {name}"
             return outcome.not_yet(seen=f"{name} asks for a sidecar too, by a label", expected=expected, hint=hint)
-    deployment = witness.object("deployment", "local", namespace=GUESTS)
-    pod = _pod(witness, deployment, namespace=GUESTS) if deployment else None
+    deployment = view.object("deployment", "local", namespace=GUESTS)
+    pod = _pod(view, deployment, namespace=GUESTS) if deployment else None
     if pod is None or not _has_sidecar(pod):
         return None
     return outcome.not_yet(
@@ -135,14 +135,14 @@ def _others(witness: Witness, expected: str) -> Outcome | None:
     )
 
 
-def the_veteran(witness: Witness) -> Outcome:
+def the_veteran(view: ClusterView) -> Outcome:
     """3.3: veteran's Deployment itself holds the sidecar, and no label asks for one."""
     expected = "the Deployment veteran itself holds istio-proxy, its pod is 2/2, and no label asks the webhook"
-    deployment = _settled(witness, "veteran", GUESTS)
+    deployment = _settled(view, "veteran", GUESTS)
     if deployment is None:
         return outcome.not_attempted(f"there is no Deployment veteran in namespace {GUESTS}: run the cell before exercise 3.2")
-    labelled, template = _labelled(witness), deployment["spec"]["template"]
-    pod = _pod(witness, deployment, namespace=GUESTS)
+    labelled, template = _labelled(view), deployment["spec"]["template"]
+    pod = _pod(view, deployment, namespace=GUESTS)
     asked = INJECT in _labels(template) or INJECT in _labels(deployment)
     if not _has_sidecar(template):
         if not asked and not labelled and (pod is None or not _has_sidecar(pod)):
@@ -167,21 +167,21 @@ def the_veteran(witness: Witness) -> Outcome:
 # -- pods -------------------------------------------------------------------------------------------------------------------------------
 
 
-def _namespace(witness: Witness, name: str) -> Json:
-    return witness.object("namespace", name) or {"metadata": {}}
+def _namespace(view: ClusterView, name: str) -> Json:
+    return view.object("namespace", name) or {"metadata": {}}
 
 
-def _labelled(witness: Witness) -> str:
+def _labelled(view: ClusterView) -> str:
     """The label of Istio's on the guests' namespace, as `key=value`; empty when there is none. `disabled` orders nothing."""
-    labels = _labels(_namespace(witness, GUESTS))
+    labels = _labels(_namespace(view, GUESTS))
     return next((f"{key}={labels[key]}" for key in (LABEL, REVISION) if labels.get(key, "disabled") != "disabled"), "")
 
 
-def _settled(witness: Witness, name: str, namespace: str) -> Json | None:
+def _settled(view: ClusterView, name: str, namespace: str) -> Json | None:
     """The Deployment, once a change of it has come to its pods, or after a few seconds as it is; None when there is none."""
     ends = time.monotonic() + PATIENCE
     while True:
-        found = witness.object("deployment", name, namespace=namespace)
+        found = view.object("deployment", name, namespace=namespace)
         if found is None or _rolled_out(found) or time.monotonic() > ends:
             return found
         time.sleep(0.2)
@@ -195,10 +195,10 @@ def _rolled_out(deployment: Json) -> bool:
     return all(status.get(each, 0) == wanted for each in ("updatedReplicas", "replicas", "availableReplicas"))
 
 
-def _pod(witness: Witness, deployment: Json, *, namespace: str = "") -> Json | None:
+def _pod(view: ClusterView, deployment: Json, *, namespace: str = "") -> Json | None:
     """The newest pod of a Deployment that is ready and not on its way out."""
     chosen = ",".join(f"{key}={value}" for key, value in deployment["spec"]["selector"]["matchLabels"].items())
-    found = witness.objects("pods", selector=chosen, namespace=namespace)
+    found = view.objects("pods", selector=chosen, namespace=namespace)
     living = [pod for pod in found if not pod["metadata"].get("deletionTimestamp") and _ready(pod)]
     return max(living, key=lambda pod: str(pod["metadata"]["creationTimestamp"]), default=None)
 

@@ -13,7 +13,7 @@ from typing import Final
 
 from meshcourse.checks import diagnosis, outcome, reachability
 from meshcourse.checks.diagnosis import Route
-from meshcourse.checks.exercises import Exercise, Json, Witness
+from meshcourse.checks.exercises import ClusterView, Exercise, Json
 from meshcourse.checks.outcome import Outcome
 from meshcourse.measure import binomial, proxy_counters, tally
 from meshcourse.measure.proxy_counters import Sample
@@ -36,12 +36,12 @@ _GOOD: Final = 200
 # -- 4.1 -----------------------------------------------------------------------------------------------------------------------------------
 
 
-def who_else_asks_for_ratings(witness: Witness) -> Outcome:
+def who_else_asks_for_ratings(view: ClusterView) -> Outcome:
     """4.1: the one workload, besides reviews, that calls ratings itself."""
-    given = witness.answer("4.1").strip("\"' ").lower().removeprefix("deployment/").removeprefix("deploy/").removesuffix("-v1")
+    given = view.answer("4.1").strip("\"' ").lower().removeprefix("deployment/").removeprefix("deploy/").removesuffix("-v1")
     if not given:
         return outcome.not_attempted("there is no answer yet")
-    sample = proxy_counters.read(witness.connection, witness.namespace)
+    sample = proxy_counters.read(view.connection, view.namespace)
     called = callers(sample)
     others = {name for name in called.get("ratings", ()) if not name.startswith("reviews")}
     if not others:
@@ -81,31 +81,31 @@ def _not_the_caller(given: str, called: Mapping[str, set[str]], sample: Sample) 
 # -- 4.2 -----------------------------------------------------------------------------------------------------------------------------------
 
 
-def half_and_half_and_red_for_jason(witness: Witness) -> Outcome:
+def half_and_half_and_red_for_jason(view: ClusterView) -> Outcome:
     """4.2: reviews v1 and v2 half and half for everybody; v3 for jason."""
-    found = reachability.in_mesh(witness, "reviews", "reviews")
+    found = reachability.in_mesh(view, "reviews", "reviews")
     if isinstance(found, Outcome):
         return found
-    route = Route(found, "reviews:9080", PAGE, witness.namespace)
-    jason = reviews_of(witness, "jason", FEW)
-    lost = diagnosis.failed(witness, route, jason.failures, which="as jason", expected=_ANSWERED)
+    route = Route(found, "reviews:9080", PAGE, view.namespace)
+    jason = reviews_of(view, "jason", FEW)
+    lost = diagnosis.failed(view, route, jason.failures, which="as jason", expected=_ANSWERED)
     if lost:
         return lost
     if jason.of("v3") != FEW:
         return outcome.not_yet(seen=f"as jason, {jason}", expected="v3 answers all of them", hint=_jason_hint(jason))
-    few = reviews_of(witness, "", FEW)
-    lost = diagnosis.failed(witness, route, few.failures, which="as nobody", expected=_ANSWERED)
+    few = reviews_of(view, "", FEW)
+    lost = diagnosis.failed(view, route, few.failures, which="as nobody", expected=_ANSWERED)
     if lost:
         return lost
     trial = binomial.share_is(HALF, NEAR)
-    everybody = reviews_of(witness, "", trial.n) if not few.of("v3") else few
+    everybody = reviews_of(view, "", trial.n) if not few.of("v3") else few
     expected = f"v2 answers half: {trial.low} to {trial.high} of {trial.n:,} requests, v1 the rest, and none fails"
     share = _share_by_rule(found)
     if everybody.of("v3") or everybody.of("v2") not in trial or everybody.failures or share not in {None, HALF}:
         hint = _half_hint(everybody)
         return outcome.not_yet(seen=f"as nobody, {everybody}", expected=expected, hint=hint, bound=str(trial))
     for user in ("jane", "jasonx", "ja"):
-        other = reviews_of(witness, user, FEW)
+        other = reviews_of(view, user, FEW)
         if other.of("v3") or not other.of("v1") or not other.of("v2"):
             hint = "match the name, not only that there is one, and the whole of it: `exact: jason`"
             return outcome.not_yet(seen=f"as {user}, {other}", expected="v1 and v2, half and half; v3 is for jason alone", hint=hint)
@@ -144,48 +144,48 @@ def _half_hint(everybody: Tally) -> str:
     return "the weights of v1 and v2 should be the same, `weight: 50` each"
 
 
-def reviews_of(witness: Witness, user: str, n: int) -> Tally:
+def reviews_of(view: ClusterView, user: str, n: int) -> Tally:
     """Which versions of reviews answer `n` requests of one visitor."""
-    found = ask(witness, bookstore.REVIEWS, user, n)
+    found = ask(view, bookstore.REVIEWS, user, n)
     return tally.tally((each.version or None, "no reviews" if each.ok else each.code) for each in found)
 
 
-def ask(witness: Witness, path: str, user: str, n: int, *, mark: str = "") -> Sequence[Result]:
+def ask(view: ClusterView, path: str, user: str, n: int, *, mark: str = "") -> Sequence[Result]:
     """Send `n` requests, signed in as `user` if one is named; `mark` is their User-Agent, which Bookinfo's programs hand on."""
-    headers = bookstore.sign_in(witness.connection.ingress_url, user)
-    return witness.send(n, path=path, headers={**headers, "user-agent": mark} if mark else headers)
+    headers = bookstore.sign_in(view.connection.ingress_url, user)
+    return view.send(n, path=path, headers={**headers, "user-agent": mark} if mark else headers)
 
 
 # -- 4.3 -----------------------------------------------------------------------------------------------------------------------------------
 
 
-def a_bad_version_that_only_tess_meets(witness: Witness) -> Outcome:
+def a_bad_version_that_only_tess_meets(view: ClusterView) -> Outcome:
     """4.3: ratings v2, which fails half of the time, for tess alone, without a change of the Deployment or the Service."""
-    found = reachability.in_mesh(witness, "ratings", "ratings")
+    found = reachability.in_mesh(view, "ratings", "ratings")
     if isinstance(found, Outcome):
         return found
-    touched = _touched(witness)
+    touched = _touched(view)
     if touched:
         return touched
-    route = Route(found, "ratings:9080", PAGE, witness.namespace)
+    route = Route(found, "ratings:9080", PAGE, view.namespace)
     for who, n in (("", TESTED), ("jason", FEW), ("tessa", FEW), ("tes", FEW)):
-        failed = Counter(each.code for each in ask(witness, bookstore.RATINGS, who, n) if each.status != _GOOD)
+        failed = Counter(each.code for each in ask(view, bookstore.RATINGS, who, n) if each.status != _GOOD)
         if not failed:
             continue
         which, count = f"as {who or 'nobody'}", sum(failed.values())
-        lost = diagnosis.astray(witness, route, which=f"{which}, {count} of {n} requests failed", expected=_NONE_FAILS)
+        lost = diagnosis.astray(view, route, which=f"{which}, {count} of {n} requests failed", expected=_NONE_FAILS)
         if count == n:
-            lost = lost or diagnosis.failed(witness, route, failed, which=which, expected=_NONE_FAILS)
+            lost = lost or diagnosis.failed(view, route, failed, which=which, expected=_NONE_FAILS)
         hint = _EVERYBODY_SOME if not who else _NAME
         return lost or outcome.not_yet(seen=f"{which}, {count} of {n} requests failed", expected=_NONE_FAILS, hint=hint)
-    return _tess(witness, route)
+    return _tess(view, route)
 
 
-def _touched(witness: Witness) -> Outcome | None:
+def _touched(view: ClusterView) -> Outcome | None:
     """What was changed of the Deployment or the Service."""
     expected = "Deployment ratings-v2 and Service ratings are as they were"
     again = "kubectl apply -f manifests/04_bookinfo/01-bookinfo.yaml -f manifests/04_bookinfo/07-ratings-v2.yaml"
-    deployment, service = witness.object("deployment", "ratings-v2"), witness.object("service", "ratings")
+    deployment, service = view.object("deployment", "ratings-v2"), view.object("service", "ratings")
     if deployment is None:
         hint = "kubectl apply -f manifests/04_bookinfo/07-ratings-v2.yaml"
         return outcome.not_yet(seen="there is no Deployment ratings-v2", expected="the version that is to be tested runs", hint=hint)
@@ -201,17 +201,17 @@ def _touched(witness: Witness) -> Outcome | None:
     return None
 
 
-def _tess(witness: Witness, route: Route) -> Outcome:
+def _tess(view: ClusterView, route: Route) -> Outcome:
     mark = uuid.uuid4().hex
-    failed = _failed(ask(witness, bookstore.RATINGS, "tess", TESTED, mark=mark))
+    failed = _failed(ask(view, bookstore.RATINGS, "tess", TESTED, mark=mark))
     if failed in {0, TESTED}:
-        lost = diagnosis.astray(witness, route, which=f"as tess, {failed} of {TESTED} requests failed", expected=_MEETS) if failed else None
+        lost = diagnosis.astray(view, route, which=f"as tess, {failed} of {TESTED} requests failed", expected=_MEETS) if failed else None
         return lost or outcome.not_yet(
             seen=f"as tess, {failed} of {TESTED} requests failed",
             expected=_MEETS,
             hint=_TESS_NONE if not failed else _TESS_ALL,
         )
-    by_v1 = _by_v1(witness, mark)
+    by_v1 = _by_v1(view, mark)
     if by_v1:
         return outcome.not_yet(
             seen=f"as tess, v1 answered {by_v1} of {TESTED} requests", expected="tess meets v2 each time", hint=_TESS_SOME
@@ -223,11 +223,11 @@ def _failed(found: Sequence[Result]) -> int:
     return sum(each.status != _GOOD for each in found)
 
 
-def _by_v1(witness: Witness, mark: str) -> int:
+def _by_v1(view: ClusterView, mark: str) -> int:
     """How many of the marked requests ratings v1 has logged. Envoy keeps lines back for up to a second, so both versions are asked."""
     ends = time.monotonic() + LATE
     while True:
-        one, two = (len(witness.log(f"deploy/ratings-{version}", containing=mark)) for version in ("v1", "v2"))
+        one, two = (len(view.log(f"deploy/ratings-{version}", containing=mark)) for version in ("v1", "v2"))
         if one + two >= TESTED or time.monotonic() > ends:
             return one
         time.sleep(0.2)

@@ -7,7 +7,7 @@ from typing import Final
 
 from meshcourse.checks import diagnosis, outcome, reachability
 from meshcourse.checks.diagnosis import Route
-from meshcourse.checks.exercises import Exercise, Json, Witness
+from meshcourse.checks.exercises import ClusterView, Exercise, Json
 from meshcourse.checks.outcome import Outcome
 from meshcourse.measure import binomial, tally
 from meshcourse.measure.tally import Tally
@@ -25,29 +25,29 @@ EXACT: Final = 0.005
 _TEAM: Final = {"x-team": "internal"}
 
 
-def ship_to_a_fifth_and_the_team(witness: Witness) -> Outcome:
+def ship_to_a_fifth_and_the_team(view: ClusterView) -> Outcome:
     """5.1: 20 % of everyone on v2, and all of `x-team: internal`."""
-    found = reachability.service(witness, "shop", host=SHOP, gateway="web")
+    found = reachability.service(view, "shop", host=SHOP, gateway="web")
     if isinstance(found, Outcome):
         return found
     route = Route(found, SHOP)
-    team = witness.ask(FEW, host=SHOP, headers=_TEAM)
-    lost = diagnosis.failed(witness, route, _codes(team), which="with x-team: internal", expected=_ANSWERED)
+    team = view.ask(FEW, host=SHOP, headers=_TEAM)
+    lost = diagnosis.failed(view, route, _codes(team), which="with x-team: internal", expected=_ANSWERED)
     if lost:
         return lost
-    first = witness.ask(FEW, host=SHOP)  # a few first: where nothing answers at all, that is said at once
-    lost = diagnosis.failed(witness, route, _codes(first), which="with no header", expected=_ANSWERED)
+    first = view.ask(FEW, host=SHOP)  # a few first: where nothing answers at all, that is said at once
+    lost = diagnosis.failed(view, route, _codes(first), which="with no header", expected=_ANSWERED)
     if lost:
         return lost
     trial = binomial.share_is(FIFTH, NEAR)
-    everyone = witness.ask(trial.n, host=SHOP)
+    everyone = view.ask(trial.n, host=SHOP)
     expected = f"v2 answers 20 %: {trial.low} to {trial.high} of {trial.n:,} requests, and none fails"
     if everyone.of("v2") not in trial or everyone.failures:
         return outcome.not_yet(seen=f"with no header, {everyone}", expected=expected, hint=_split_hint(everyone), bound=str(trial))
     if team.of("v2") != team.n:
         return outcome.not_yet(seen=f"with x-team: internal, {team}", expected="v2 answers all of them", hint=_team_hint(team))
     for value in ("partner", "internals", "not internal"):
-        others = witness.ask(OTHERS, host=SHOP, headers={"x-team": value})
+        others = view.ask(OTHERS, host=SHOP, headers={"x-team": value})
         if others.of("v2") in {0, OTHERS} or others.failures:
             return outcome.not_yet(seen=f"with x-team: {value}, {others}", expected="v2 answers 20 %, as for everyone", hint=_OTHERS_HINT)
     share = _share_by_rule(found)
@@ -141,14 +141,14 @@ _VISITORS: Final[tuple[tuple[str, Mapping[str, str], str, str], ...]] = (
 )
 
 
-def beta_testers_with_a_way_out(witness: Witness) -> Outcome:
+def beta_testers_with_a_way_out(view: ClusterView) -> Outcome:
     """5.2: the cookie beta=yes gives v2, unless the header x-version: v1 asks for the old page."""
-    found = reachability.service(witness, "club", host=CLUB, gateway="web")
+    found = reachability.service(view, "club", host=CLUB, gateway="web")
     if isinstance(found, Outcome):
         return found
     for who, headers, version, hint in _VISITORS:
-        got = witness.ask(EACH, host=CLUB, headers=headers)
-        lost = diagnosis.failed(witness, Route(found, CLUB), _codes(got), which=who, expected=_ANSWERED)
+        got = view.ask(EACH, host=CLUB, headers=headers)
+        lost = diagnosis.failed(view, Route(found, CLUB), _codes(got), which=who, expected=_ANSWERED)
         if lost:
             return lost
         if got.of(version) != got.n:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from meshcourse.checks import diagnosis, outcome, reachability
-from meshcourse.checks.exercises import Exercise, Json, Witness
+from meshcourse.checks.exercises import ClusterView, Exercise, Json
 from meshcourse.checks.outcome import Outcome
 from meshcourse.core import errors
 from meshcourse.kube import resources
@@ -52,25 +52,25 @@ class Load:
         return f"of {self.n} requests: " + diagnosis.told({"no answer" if code < 0 else code: n for code, n in self.codes.items()})
 
 
-def fortio(witness: Witness, url: str, *, connections: int, n: int) -> Load:
+def fortio(view: ClusterView, url: str, *, connections: int, n: int) -> Load:
     """Send `n` requests over so many connections at once. Raises MeshError when fortio could not."""
     words = ["kubectl", "exec", CALLER, "-c", "fortio", "--", "/usr/bin/fortio", "load", "-quiet"]
-    done = witness.run(*words, "-c", str(connections), "-qps", "0", "-n", str(n), "-allow-initial-errors", url)
+    done = view.run(*words, "-c", str(connections), "-qps", "0", "-n", str(n), "-allow-initial-errors", url)
     codes = {int(code): int(count) for code, count in _CODE.findall(done.stdout + done.stderr)}
     if not codes:
         raise errors.MeshError("fortio sent nothing.", why=done.complaint[-300:], next="kubectl get pods    # is fortio-deploy 2/2?")
     return Load(codes)
 
 
-def name_of(witness: Witness, service: str) -> str:
+def name_of(view: ClusterView, service: str) -> str:
     """The cluster's name in Envoy."""
-    return f"outbound|{PORT}||{service}.{witness.namespace}.svc.cluster.local"
+    return f"outbound|{PORT}||{service}.{view.namespace}.svc.cluster.local"
 
 
-def held(witness: Witness, service: str) -> Json:
+def held(view: ClusterView, service: str) -> Json:
     """The Service's cluster as fortio's Envoy holds it."""
-    proxy, host = f"{CALLER}.{witness.namespace}", f"{service}.{witness.namespace}.svc.cluster.local"
-    clusters = istioctl.read_json(witness.connection, "proxy-config", "clusters", proxy, "--fqdn", host)
+    proxy, host = f"{CALLER}.{view.namespace}", f"{service}.{view.namespace}.svc.cluster.local"
+    clusters = istioctl.read_json(view.connection, "proxy-config", "clusters", proxy, "--fqdn", host)
     found = traffic_policy.find(clusters, host, "")
     if found is None:
         raise errors.MeshError(
@@ -81,38 +81,38 @@ def held(witness: Witness, service: str) -> Json:
     return dict(found)
 
 
-def endpoints(witness: Witness, service: str) -> tuple[Endpoint, ...]:
+def endpoints(view: ClusterView, service: str) -> tuple[Endpoint, ...]:
     """The Service's endpoints as fortio's Envoy sees them now."""
     page = "clusters?format=json"
-    done = witness.run("kubectl", "exec", CALLER, "-c", "istio-proxy", "--", "pilot-agent", "request", "GET", page)
+    done = view.run("kubectl", "exec", CALLER, "-c", "istio-proxy", "--", "pilot-agent", "request", "GET", page)
     if done.code:
         raise resources.refusal(done, "the request for Envoy's endpoints")
-    return admin.endpoints(json.loads(done.stdout), name_of(witness, service))
+    return admin.endpoints(json.loads(done.stdout), name_of(view, service))
 
 
-def counter(witness: Witness, service: str, stat: str) -> int:
+def counter(view: ClusterView, service: str, stat: str) -> int:
     """One of Envoy's counters for the Service."""
-    return sum(value for name, value in witness.stats(CALLER, f"{service}.{witness.namespace}.svc", stat).items() if name.endswith(stat))
+    return sum(value for name, value in view.stats(CALLER, f"{service}.{view.namespace}.svc", stat).items() if name.endswith(stat))
 
 
 # -- 6.1 ---------------------------------------------------------------------------------------------------------------------------------
 
 
-def two_at_work_three_waiting(witness: Witness) -> Outcome:
+def two_at_work_three_waiting(view: ClusterView) -> Outcome:
     """6.1: `reports` works on two requests at a time, three wait, the others are refused at once."""
-    rule = reachability.rule(witness, "reports")
+    rule = reachability.rule(view, "reports")
     if isinstance(rule, Outcome):
         return rule
     url = f"http://reports:{PORT}"
-    few = fortio(witness, f"{url}/get", connections=1, n=5)
+    few = fortio(view, f"{url}/get", connections=1, n=5)
     if few.good != few.n:
         hint = "`kubectl get pods`: is reports 2/2? Then let the check run once more"
         return outcome.not_yet(seen=f"one caller alone, {few}", expected="all are answered", hint=hint)
-    before = counter(witness, "reports", "upstream_rq_pending_overflow")
-    many = fortio(witness, f"{url}/delay/0.4", connections=CROWD, n=CROWD)
-    refused = counter(witness, "reports", "upstream_rq_pending_overflow") - before
+    before = counter(view, "reports", "upstream_rq_pending_overflow")
+    many = fortio(view, f"{url}/delay/0.4", connections=CROWD, n=CROWD)
+    refused = counter(view, "reports", "upstream_rq_pending_overflow") - before
     seen = f"{CROWD} callers at once, {many}; Envoy counted {refused} as overflow"
-    found = traffic_policy.held(held(witness, "reports"))
+    found = traffic_policy.held(held(view, "reports"))
     wrong = _limits_hint(found)
     if not wrong and refused == 0:
         wrong = "the limits are right and yet nobody was refused: run the check once more, and look at `kubectl get pods`"
@@ -147,19 +147,19 @@ def _limits_hint(found: traffic_policy.Policy) -> str:
 # -- 6.2 ---------------------------------------------------------------------------------------------------------------------------------
 
 
-def put_out_the_broken_one(witness: Witness) -> Outcome:
+def put_out_the_broken_one(view: ClusterView) -> Outcome:
     """6.2: `orders` loses its broken pod after three errors in a row, for 30 s, and never more than half of its pods."""
-    rule = reachability.rule(witness, "orders")
+    rule = reachability.rule(view, "orders")
     if isinstance(rule, Outcome):
         return rule
-    outlier = held(witness, "orders").get("outlierDetection")
+    outlier = held(view, "orders").get("outlierDetection")
     expected = f"out after {MOST_ERRORS} errors in a row, for {LEAST_SECONDS} s the first time, and {HALF} % of the pods at most"
     wrong = _orders_hint(outlier)
     if wrong:
         return outcome.not_yet(seen=f"Envoy holds {_in_words(outlier)}", expected=expected, hint=wrong)
-    broken, url = _addresses(witness, "app=httpbin,version=faulty"), f"http://orders:{PORT}/get"
-    first = fortio(witness, url, connections=1, n=60)
-    now = endpoints(witness, "orders")
+    broken, url = _addresses(view, "app=httpbin,version=faulty"), f"http://orders:{PORT}/get"
+    first = fortio(view, url, connections=1, n=60)
+    now = endpoints(view, "orders")
     out, others = ({each.address for each in now if each.ejected and (each.address in broken) is of} for of in (True, False))
     if out != broken or others:
         states = ", ".join(f"{each.address} {'put out' if each.ejected else 'in'}" for each in now)
@@ -168,15 +168,15 @@ def put_out_the_broken_one(witness: Witness) -> Outcome:
             expected=f"{', '.join(sorted(broken))}, the broken pod, is put out, and no other",
             hint="look at `istioctl proxy-config endpoints deploy/fortio-deploy`: who has failed, and who is put out?",
         )
-    rest = fortio(witness, url, connections=1, n=40)
+    rest = fortio(view, url, connections=1, n=40)
     if rest.good != rest.n:
         hint = "was the broken pod let in again in between? It stays out for 30 s. Run the check once more"
         return outcome.not_yet(seen=f"with the broken pod out, {rest}", expected="all are answered", hint=hint)
     return outcome.passed(f"first {first}; with {', '.join(sorted(broken))} put out, {rest}")
 
 
-def _addresses(witness: Witness, selector: str) -> set[str]:
-    pods = witness.objects("pods", selector=selector)
+def _addresses(view: ClusterView, selector: str) -> set[str]:
+    pods = view.objects("pods", selector=selector)
     ready = [pod for pod in pods if _ready(pod["status"])]
     return {str(pod["status"].get("podIP", "")) for pod in ready if not pod["metadata"].get("deletionTimestamp")}
 
@@ -227,12 +227,12 @@ def _in_words(outlier: Mapping[str, Any] | None) -> str:
 # -- 6.3 ---------------------------------------------------------------------------------------------------------------------------------
 
 
-def better_the_ejected_than_nobody(witness: Witness) -> Outcome:
+def better_the_ejected_than_nobody(view: ClusterView) -> Outcome:
     """6.3: `tickets` puts pods out after two errors, for a minute, all of them if need be, and then calls them nevertheless."""
-    rule = reachability.rule(witness, "tickets")
+    rule = reachability.rule(view, "tickets")
     if isinstance(rule, Outcome):
         return rule
-    cluster = held(witness, "tickets")
+    cluster = held(view, "tickets")
     outlier = cluster.get("outlierDetection")
     share = cluster.get("commonLbConfig", {}).get("healthyPanicThreshold", {}).get("value", 0)
     wrong = _tickets_hint(outlier, share)
@@ -243,16 +243,16 @@ def better_the_ejected_than_nobody(witness: Witness) -> Outcome:
             hint=wrong,
         )
     url = f"http://tickets:{PORT}"
-    bad = fortio(witness, f"{url}/status/503", connections=1, n=6)
-    now, before = endpoints(witness, "tickets"), counter(witness, "tickets", "lb_healthy_panic")
+    bad = fortio(view, f"{url}/status/503", connections=1, n=6)
+    now, before = endpoints(view, "tickets"), counter(view, "tickets", "lb_healthy_panic")
     if not now or not all(each.ejected for each in now):
         return outcome.not_yet(
             seen=f"after six errors ({bad}) {sum(each.ejected for each in now)} of {len(now)} pods are put out",
             expected="two errors in a row put a pod out, and all of them may be out",
             hint="look at `istioctl proxy-config endpoints deploy/fortio-deploy`: who has failed, and who is put out?",
         )
-    good = fortio(witness, f"{url}/get", connections=1, n=20)
-    panics = counter(witness, "tickets", "lb_healthy_panic") - before
+    good = fortio(view, f"{url}/get", connections=1, n=20)
+    panics = counter(view, "tickets", "lb_healthy_panic") - before
     if good.good != good.n:
         return outcome.not_yet(
             seen=f"all pods are put out, and {good}",

@@ -16,7 +16,7 @@ from typing import Final
 
 from meshcourse.checks import diagnosis, outcome, reachability
 from meshcourse.checks.diagnosis import Route
-from meshcourse.checks.exercises import Exercise, Json, Witness
+from meshcourse.checks.exercises import ClusterView, Exercise, Json
 from meshcourse.checks.outcome import Outcome
 from meshcourse.core import errors
 from meshcourse.mesh.envoy import config_dump, route_actions
@@ -62,7 +62,7 @@ class Reply:
         return f"{self.status or 'no answer'} after {self.seconds:.1f} s"
 
 
-def wget(witness: Witness, asks: Sequence[Ask]) -> dict[str, Reply]:
+def wget(view: ClusterView, asks: Sequence[Ask]) -> dict[str, Reply]:
     """Send all at the same time from inside the client's pod, by its wget; times are taken there, from /proc/uptime.
 
     Raises MeshError when the client's pod cannot be used.
@@ -72,7 +72,7 @@ def wget(witness: Witness, asks: Sequence[Ask]) -> dict[str, Reply]:
         "e=$(cut -d' ' -f1 /proc/uptime); echo \"{name} $b $e $c $w\") & "
     )
     script = "".join(one.format(name=ask.name, url=ask.url, most=ask.at_most, header=_header(ask)) for ask in asks)
-    done = witness.run("kubectl", "exec", CLIENT, "-c", "client", "--", "sh", "-c", f"{script} wait")
+    done = view.run("kubectl", "exec", CLIENT, "-c", "client", "--", "sh", "-c", f"{script} wait")
     found = {match["name"]: _reply(match.groupdict()) for match in _LINE.finditer(done.stdout)}
     if set(found) != {ask.name for ask in asks}:
         raise errors.MeshError(
@@ -94,14 +94,14 @@ def _reply(parts: Mapping[str, str]) -> Reply:
 # -- 7.1 ---------------------------------------------------------------------------------------------------------------------------------
 
 
-def people_and_jobs(witness: Witness) -> Outcome:
+def people_and_jobs(view: ClusterView) -> Outcome:
     """7.1: whoever asks `orders` waits one second at most, nightly jobs (`x-client: batch`) three."""
-    found = reachability.in_mesh(witness, "orders", "orders")
+    found = reachability.in_mesh(view, "orders", "orders")
     if isinstance(found, Outcome):
         return found
     url, batch = "http://orders:8080/slow?seconds={}", "x-client: batch"
     got = wget(
-        witness,
+        view,
         (
             Ask("person-quick", url.format(0.3)),
             Ask("person-slow", url.format(2)),
@@ -115,7 +115,7 @@ def people_and_jobs(witness: Witness) -> Outcome:
     told = f"a page of 0.3 s {got['person-quick']}, one of 2 s {got['person-slow']}"
     told += f"; for jobs, 2.1 s {got['job-quick']}, 5 s {got['job-slow']}"
     for name in ("person-quick", "job-quick"):
-        lost = _astray(witness, found, got[name], told) if got[name].seconds < 1.0 else None
+        lost = _astray(view, found, got[name], told) if got[name].seconds < 1.0 else None
         if lost:
             return lost
     wrong = _people_hint(got)
@@ -126,7 +126,7 @@ def people_and_jobs(witness: Witness) -> Outcome:
             seen = f"with x-client: {value}, a page of 2 s {got[name]}"
             hint = "jobs carry `x-client: batch`, and nobody else is one: match the whole value, `x-client: {exact: batch}`"
             return outcome.not_yet(seen=seen, expected=f"cut off after {PERSON:g} s, like people", hint=hint)
-    limits = _limits(witness)
+    limits = _limits(view)
     if set(limits) != {f"timeout {PERSON:g} s", f"timeout {JOB:g} s"}:
         held = ", ".join(limit or "no timeout" for limit in limits)
         hint = "people wait `timeout: 1s`, jobs `timeout: 3s`, and each rule has one of the two"
@@ -134,10 +134,10 @@ def people_and_jobs(witness: Witness) -> Outcome:
     return outcome.passed(told)
 
 
-def _astray(witness: Witness, found: Json, reply: Reply, told: str) -> Outcome | None:
+def _astray(view: ClusterView, found: Json, reply: Reply, told: str) -> Outcome | None:
     """What keeps even a quick page away, when it is the way there."""
-    route = Route(found, "orders", CLIENT, witness.namespace)
-    return diagnosis.failed(witness, route, {str(reply.status): 1}, which=told, expected="a page that is quick enough is answered")
+    route = Route(found, "orders", CLIENT, view.namespace)
+    return diagnosis.failed(view, route, {str(reply.status): 1}, which=told, expected="a page that is quick enough is answered")
 
 
 def _people_hint(got: Mapping[str, Reply]) -> str:
@@ -157,22 +157,22 @@ def _people_hint(got: Mapping[str, Reply]) -> str:
     return ""
 
 
-def _limits(witness: Witness) -> tuple[str, ...]:
+def _limits(view: ClusterView) -> tuple[str, ...]:
     """The timeout of each route that the client's Envoy holds for orders; empty for a route that has none."""
-    held = config_dump.of(witness.connection, witness.namespace, "orders", proxy=f"{CLIENT}.{witness.namespace}")
+    held = config_dump.of(view.connection, view.namespace, "orders", proxy=f"{CLIENT}.{view.namespace}")
     return tuple(next((line for line in route.treatment if line.startswith("timeout")), "") for route in held)
 
 
 # -- 7.2 ---------------------------------------------------------------------------------------------------------------------------------
 
 
-def page_in_time(witness: Witness) -> Outcome:
+def page_in_time(view: ClusterView) -> Outcome:
     """7.2: productpage answers within 1.5 s however slow ratings are, and with reviews when they are quick."""
-    found = reachability.in_mesh(witness, "reviews", "reviews")
+    found = reachability.in_mesh(view, "reviews", "reviews")
     if isinstance(found, Outcome):
         return found
     url, cookie = "http://productpage:9080/api/v1/products/0/reviews", "Cookie: speed=slow"
-    got = wget(witness, (Ask("ratings", "http://ratings:9080/ratings/0", cookie, at_most=2), Ask("slow", url, cookie, at_most=4)))
+    got = wget(view, (Ask("ratings", "http://ratings:9080/ratings/0", cookie, at_most=2), Ask("slow", url, cookie, at_most=4)))
     if got["ratings"].seconds < PAGE:
         return outcome.not_yet(
             seen=f"ratings are not slow: {got['ratings']}",
@@ -183,15 +183,15 @@ def page_in_time(witness: Witness) -> Outcome:
     for _ in range(_TRIES):  # a machine that is busy with something else may be late now and then
         if slow.seconds <= PAGE or not limits or 2 * max(limits) >= PAGE:
             break
-        slow = wget(witness, (Ask("slow", url, cookie, at_most=4),))["slow"]
+        slow = wget(view, (Ask("slow", url, cookie, at_most=4),))["slow"]
     quick = Reply(0, 0.0)
     for _ in range(_TRIES):
-        both = wget(witness, (Ask("quick", url), Ask("fast", url, "Cookie: speed=fast")))
+        both = wget(view, (Ask("quick", url), Ask("fast", url, "Cookie: speed=fast")))
         quick = max(both.values(), key=lambda reply: reply.status != GOOD)
         if quick.status == GOOD:
             break
     if quick.status != GOOD:
-        return _no_reviews(witness, found, quick, limits)
+        return _no_reviews(view, found, quick, limits)
     if slow.seconds > PAGE:
         hint = "whose waiting is it? productpage waits for reviews, so its rule is VirtualService `reviews`, with a `timeout`"
         if limits:
@@ -208,12 +208,12 @@ def _timeout(rule: Json) -> float:
     return route_actions.seconds(rule.get("timeout") or "0s")
 
 
-def _no_reviews(witness: Witness, found: Json, quick: Reply, limits: Sequence[float]) -> Outcome:
+def _no_reviews(view: ClusterView, found: Json, quick: Reply, limits: Sequence[float]) -> Outcome:
     """Why the page has no reviews when ratings are quick."""
     expected = "quick ratings still bring the reviews"
     short = bool(limits) and min(limits) < SHORTEST
-    route = Route(found, "reviews:9080", "deploy/productpage-v1", witness.namespace)
-    lost = None if short else diagnosis.failed(witness, route, {str(quick.status): 1}, which="with quick ratings", expected=expected)
+    route = Route(found, "reviews:9080", "deploy/productpage-v1", view.namespace)
+    lost = None if short else diagnosis.failed(view, route, {str(quick.status): 1}, which="with quick ratings", expected=expected)
     hint = "the timeout is so short that healthy reviews do not make it: half a second is plenty"
     if not limits:
         hint = "everybody gets the error: only slow visitors should, by a `timeout` that cuts slow answers alone"
@@ -223,26 +223,26 @@ def _no_reviews(witness: Witness, found: Json, quick: Reply, limits: Sequence[fl
 # -- 7.3 ---------------------------------------------------------------------------------------------------------------------------------
 
 
-def from_the_inside_out(witness: Witness) -> Outcome:
+def from_the_inside_out(view: ClusterView) -> Outcome:
     """7.3: help.example.com shows nginx's own page when tomcat is slow, and nobody waits longer than three seconds for anything."""
-    found = reachability.service(witness, "desk", host=DESK, gateway="front")
+    found = reachability.service(view, "desk", host=DESK, gateway="front")
     if isinstance(found, Outcome):
         return found
     route = Route(found, DESK)
-    front = witness.send(1, host=DESK, path="/")
-    lost = diagnosis.failed(witness, route, front, which="the front page", expected="200, tomcat's front page")
+    front = view.send(1, host=DESK, path="/")
+    lost = diagnosis.failed(view, route, front, which="the front page", expected="200, tomcat's front page")
     if lost:
         return lost
     mark = uuid.uuid4().hex
     with ThreadPoolExecutor(max_workers=2) as both:
         paths = (f"/slow?seconds=4&mark={mark}", "/archive/slow?seconds=5")
-        (slow,), (archive,) = both.map(lambda path: witness.send(1, host=DESK, path=path), paths)
-    if slow.status != SORRY or not _by_nginx(witness, mark):
+        (slow,), (archive,) = both.map(lambda path: view.send(1, host=DESK, path=path), paths)
+    if slow.status != SORRY or not _by_nginx(view, mark):
         by = "" if slow.status != SORRY else ", by the gateway itself"
         return outcome.not_yet(
             seen=f"a page of 4 s: {_told(slow)}{by}",
             expected="503 with nginx's own words, after a second",
-            hint=_sorry_hint(witness, slow),
+            hint=_sorry_hint(view, slow),
         )
     limits = [_timeout(rule) for rule in found["spec"].get("http") or ()]
     if archive.status != CUT or archive.latency > DESK_AT_MOST + SLACK or max(limits, default=0.0) > DESK_AT_MOST:
@@ -253,11 +253,11 @@ def from_the_inside_out(witness: Witness) -> Outcome:
     return outcome.passed(f"a page of 4 s: {_told(slow)}, from nginx; the archive, 5 s: {_told(archive)}, from the gateway")
 
 
-def _by_nginx(witness: Witness, mark: str) -> bool:
+def _by_nginx(view: ClusterView, mark: str) -> bool:
     """Whether the marked answer came from behind the gateway, by its log."""
     ends = time.monotonic() + diagnosis.LATE
     while True:
-        lines = witness.log(diagnosis.INGRESS, containing=mark, namespace=diagnosis.SYSTEM)
+        lines = view.log(diagnosis.INGRESS, containing=mark, namespace=diagnosis.SYSTEM)
         if lines or time.monotonic() > ends:
             return bool(lines) and lines[-1]["code_details"] == "via_upstream"
         time.sleep(0.2)
@@ -267,10 +267,10 @@ def _told(result: Result) -> str:
     return f"{result.code} after {result.latency:.1f} s"
 
 
-def _sorry_hint(witness: Witness, slow: Result) -> str:
-    if slow.status == CUT and slow.latency < timeouts.described_by(witness.virtual_service("tomcat") or {}) + 0.1:
+def _sorry_hint(view: ClusterView, slow: Result) -> str:
+    if slow.status == CUT and slow.latency < timeouts.described_by(view.virtual_service("tomcat") or {}) + 0.1:
         return "the gateway gave up first, and nginx's page came too late: the outer timeout must be longer than the inner one"
-    if witness.virtual_service("tomcat") is None or slow.status == GOOD:
+    if view.virtual_service("tomcat") is None or slow.status == GOOD:
         return "tomcat has no timeout any more: kubectl apply -f manifests/07_timeouts/03-virtualservice-timeout.yaml"
     if slow.status == SORRY:
         return "a `fault` or a `directResponse` in VirtualService desk is the gateway's page, not nginx's: let nginx answer"

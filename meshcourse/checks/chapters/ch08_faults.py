@@ -10,7 +10,7 @@ from typing import Final
 
 from meshcourse.checks import diagnosis, outcome, reachability
 from meshcourse.checks.diagnosis import Route, all_of, seen
-from meshcourse.checks.exercises import Json, Witness
+from meshcourse.checks.exercises import ClusterView, Json
 from meshcourse.checks.outcome import Outcome
 from meshcourse.measure import binomial
 from meshcourse.mesh.envoy import route_actions
@@ -31,22 +31,22 @@ TOLERANCE: Final = 0.1
 _OTHER_PATHS: Final = ("/", "/get?x=1", "/status/204")
 
 
-def chaos_for_those_who_ask(witness: Witness) -> Outcome:
+def chaos_for_those_who_ask(view: ClusterView) -> Outcome:
     """8.1: `x-chaos: abort` gets 503, `x-chaos: delay` waits half a second and is answered, 10 % of everybody else get 500."""
-    found = reachability.service(witness, "chaos", host=CHAOS, gateway="door")
+    found = reachability.service(view, "chaos", host=CHAOS, gateway="door")
     if isinstance(found, Outcome):
         return found
     route = Route(found, CHAOS)
-    return _aborted(witness, route) or _delayed(witness, route) or _everybody(witness, route)
+    return _aborted(view, route) or _delayed(view, route) or _everybody(view, route)
 
 
-def _ask(witness: Witness, n: int, chaos: str = "", *, path: str = "/get", at_once: int = 8) -> tuple[Result, ...]:
-    return witness.send(n, host=CHAOS, path=path, headers={"x-chaos": chaos} if chaos else None, at_once=at_once)
+def _ask(view: ClusterView, n: int, chaos: str = "", *, path: str = "/get", at_once: int = 8) -> tuple[Result, ...]:
+    return view.send(n, host=CHAOS, path=path, headers={"x-chaos": chaos} if chaos else None, at_once=at_once)
 
 
-def _aborted(witness: Witness, route: Route) -> Outcome | None:
-    got, expected = _ask(witness, ABORTS, "abort"), f"{ABORTED} for all of them, from Envoy itself"
-    astray = diagnosis.failed(witness, route, got, which="with x-chaos: abort", expected=expected, allowed={str(ABORTED)})
+def _aborted(view: ClusterView, route: Route) -> Outcome | None:
+    got, expected = _ask(view, ABORTS, "abort"), f"{ABORTED} for all of them, from Envoy itself"
+    astray = diagnosis.failed(view, route, got, which="with x-chaos: abort", expected=expected, allowed={str(ABORTED)})
     if astray:
         return astray
     if all_of(got, ABORTED):
@@ -67,11 +67,11 @@ def _aborted(witness: Witness, route: Route) -> Outcome | None:
     return outcome.not_yet(seen=f"with x-chaos: abort, {seen(got)}", expected=expected, hint=hint)
 
 
-def _delayed(witness: Witness, route: Route) -> Outcome | None:
-    plain = _fastest(_ask(witness, 12))
-    got = _ask(witness, DELAYED, "delay", at_once=AT_ONCE)
+def _delayed(view: ClusterView, route: Route) -> Outcome | None:
+    plain = _fastest(_ask(view, 12))
+    got = _ask(view, DELAYED, "delay", at_once=AT_ONCE)
     expected = f"{GOOD} for all of them, after {1000 * DELAY:.0f} ms"
-    astray = diagnosis.failed(witness, route, got, which="with x-chaos: delay", expected=expected, allowed={str(ABORTED)})
+    astray = diagnosis.failed(view, route, got, which="with x-chaos: delay", expected=expected, allowed={str(ABORTED)})
     if astray:
         return astray
     added = _fastest(got) - min(plain, TOLERANCE)
@@ -111,18 +111,18 @@ def _delay_by_rule(rule: Json) -> float | None:
     return None
 
 
-def _everybody(witness: Witness, route: Route) -> Outcome:
+def _everybody(view: ClusterView, route: Route) -> Outcome:
     trial = binomial.share_is(0.10, 0.15)
-    got = _ask(witness, trial.n, at_once=16)
+    got = _ask(view, trial.n, at_once=16)
     expected = f"10 % get {STRAY} ({trial.low} to {trial.high} of {trial.n:,}), all others {GOOD}"
-    astray = diagnosis.failed(witness, route, got, which="without the header", expected=expected, allowed={str(ABORTED)})
+    astray = diagnosis.failed(view, route, got, which="without the header", expected=expected, allowed={str(ABORTED)})
     if astray:
         return astray
     stray, good = (sum(result.status == code for result in got) for code in (STRAY, GOOD))
     exact = _share_by_rule(route.rule)
     if good + stray == trial.n and stray in trial and exact in {None, 10.0}:
-        return _others(witness, route) or outcome.passed(f"without the header, {seen(got)}", bound=str(trial))
-    lost = diagnosis.astray(witness, route, which=f"without the header, {seen(got)}", expected=expected) if good + stray < trial.n else None
+        return _others(view, route) or outcome.passed(f"without the header, {seen(got)}", bound=str(trial))
+    lost = diagnosis.astray(view, route, which=f"without the header, {seen(got)}", expected=expected) if good + stray < trial.n else None
     if lost:
         return lost
     hint = "the last rule, without `match`, needs `fault: {abort: {httpStatus: 500, percentage: {value: 10}}}`"
@@ -145,16 +145,16 @@ def _share_by_rule(rule: Json) -> float | None:
     return float((abort.get("percentage") or {}).get("value", 0)) if abort and not last.get("match") else None
 
 
-def _others(witness: Witness, route: Route) -> Outcome | None:
+def _others(view: ClusterView, route: Route) -> Outcome | None:
     """Requests with another value of the header, and for other paths, are everybody's."""
     for which, headers, path in (
         ("with x-chaos: abort-later", {"x-chaos": "abort-later"}, "/get"),
         ("with x-chaos: delayed", {"x-chaos": "delayed"}, "/get"),
         *((f"for the path {path}", {}, path) for path in _OTHER_PATHS),
     ):
-        got = witness.send(24, host=CHAOS, path=path, headers=headers)
+        got = view.send(24, host=CHAOS, path=path, headers=headers)
         expected = "these are like all others: nine of ten are answered at once"
-        astray = diagnosis.failed(witness, route, got, which=which, expected=expected, allowed={str(ABORTED)})
+        astray = diagnosis.failed(view, route, got, which=which, expected=expected, allowed={str(ABORTED)})
         if astray:
             return astray
         good = [result for result in got if result.ok]

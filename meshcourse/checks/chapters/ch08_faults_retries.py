@@ -14,7 +14,7 @@ from typing import Final
 from meshcourse.checks import destinations, diagnosis, outcome, reachability
 from meshcourse.checks.chapters.ch08_faults import chaos_for_those_who_ask
 from meshcourse.checks.diagnosis import Route, all_of, seen
-from meshcourse.checks.exercises import Exercise, Json, Witness
+from meshcourse.checks.exercises import ClusterView, Exercise, Json
 from meshcourse.checks.outcome import Outcome
 from meshcourse.measure import binomial, retries
 from meshcourse.mesh.envoy import route_actions
@@ -36,19 +36,19 @@ CALM: Final = 4
 # -- 8.2 ---------------------------------------------------------------------------------------------------------------------------------
 
 
-def enough_tries_and_not_more(witness: Witness) -> Outcome:
+def enough_tries_and_not_more(view: ClusterView) -> Outcome:
     """8.2: three tries in ten fail; fewer than one request in a hundred may, with five tries at most."""
-    found = reachability.service(witness, "patient", host=PATIENT, gateway=DOOR)
+    found = reachability.service(view, "patient", host=PATIENT, gateway=DOOR)
     if isinstance(found, Outcome):
         return found
     route = Route(found, PATIENT)
     tries: dict[str, float] = {}
     for path in (BROKEN, "/status/503"):
-        before = _arrived(witness, "back")
-        got = witness.send(PROBES, host=PATIENT, path=path)
-        tries[path] = (_arrived(witness, "back") - before) / PROBES
+        before = _arrived(view, "back")
+        got = view.send(PROBES, host=PATIENT, path=path)
+        tries[path] = (_arrived(view, "back") - before) / PROBES
         expected = f"back's own answer, {path[-3:]}, each time"
-        astray = diagnosis.failed(witness, route, got, which=path, expected=expected, allowed={path[-3:]})
+        astray = diagnosis.failed(view, route, got, which=path, expected=expected, allowed={path[-3:]})
         if astray:
             return astray
         if not all_of(got, int(path[-3:])):
@@ -63,7 +63,7 @@ def enough_tries_and_not_more(witness: Witness) -> Outcome:
                 expected=f"{MOST_TRIES} tries at most",
                 hint="too many: each more try is more load on a service that is in trouble. `attempts: 4` are five tries",
             )
-    return _fewer_than_one_in_a_hundred(witness, route, tries[BROKEN])
+    return _fewer_than_one_in_a_hundred(view, route, tries[BROKEN])
 
 
 def _elsewhere(found: Json) -> str:
@@ -87,10 +87,10 @@ def _tries_hint(found: Json, tries: float) -> str:
     return f"{UNSTABLE} answers 500: is that what your `retryOn` names? `retryOn: 5xx`"
 
 
-def _fewer_than_one_in_a_hundred(witness: Witness, route: Route, tries: float) -> Outcome:
+def _fewer_than_one_in_a_hundred(view: ClusterView, route: Route, tries: float) -> Outcome:
     trial = binomial.share_at_most(0.01, 0.03)
     n = trial.n if tries > 3 else 200  # noqa: PLR2004 - fewer tries cannot do
-    got = witness.send(n, host=PATIENT, path=UNSTABLE, at_once=16)
+    got = view.send(n, host=PATIENT, path=UNSTABLE, at_once=16)
     failed = [result for result in got if result.status != GOOD]
     expected = f"at most {trial.high} of {trial.n:,} fail"
     codes = diagnosis.told(Counter(result.code for result in failed))
@@ -113,32 +113,32 @@ _SHORTEST: Final = 0.01
 # -- 8.3 ---------------------------------------------------------------------------------------------------------------------------------
 
 
-def calm_the_storm(witness: Witness) -> Outcome:
+def calm_the_storm(view: ClusterView) -> Outcome:
     """8.3: a failing request reaches back four times at most, and nineteen requests in twenty succeed all the same."""
-    if witness.virtual_service("front") is None:
+    if view.virtual_service("front") is None:
         return outcome.not_attempted("the chain is not there: apply 09-chain.yaml and 10-retries-everywhere.yaml (section 7)")
-    found = reachability.service(witness, "front", host=CHAIN, gateway=DOOR)
+    found = reachability.service(view, "front", host=CHAIN, gateway=DOOR)
     if isinstance(found, Outcome):
         return found
     rules = list(found["spec"].get("http") or ())
     for name in ("middle", "back"):
-        if witness.virtual_service(name) is not None:
-            inner = reachability.in_mesh(witness, name, name)
+        if view.virtual_service(name) is not None:
+            inner = reachability.in_mesh(view, name, name)
             if isinstance(inner, Outcome):
                 return inner
             rules += inner["spec"].get("http") or ()
     route = Route({**found, "spec": {**found["spec"], "http": rules}}, CHAIN)
-    before = {hop: _arrived(witness, hop) for hop in ("front", "middle", "back")}
-    got = witness.send(PROBES, host=CHAIN, path="/status/503")
-    tries = {hop: (_arrived(witness, hop) - before[hop]) / PROBES for hop in before}
+    before = {hop: _arrived(view, hop) for hop in ("front", "middle", "back")}
+    got = view.send(PROBES, host=CHAIN, path="/status/503")
+    tries = {hop: (_arrived(view, hop) - before[hop]) / PROBES for hop in before}
     if tries["back"] == STORM:
         return outcome.not_attempted(f"one request that fails still becomes {STORM} at back")
     expected = "back's own answer, 503, each time"
-    astray = diagnosis.failed(witness, route, got, which="/status/503 through the chain", expected=expected, allowed={str(ABORTED)})
+    astray = diagnosis.failed(view, route, got, which="/status/503 through the chain", expected=expected, allowed={str(ABORTED)})
     if astray:
-        return _chain(witness, tries) or astray
+        return _chain(view, tries) or astray
     if not all_of(got, ABORTED) or not all(tries.values()):
-        broken = _chain(witness, tries)
+        broken = _chain(view, tries)
         hint = "the three VirtualServices still have to lead from the door to front, to middle and to back"
         return broken or outcome.not_yet(seen=f"/status/503 through the chain: {seen(got)}", expected=expected, hint=hint)
     if tries["back"] > CALM:
@@ -147,20 +147,20 @@ def calm_the_storm(witness: Witness) -> Outcome:
             expected=f"{CALM} at most at back",
             hint=_storm_hint(tries),
         )
-    return _still_nineteen_in_twenty(witness, route, tries)
+    return _still_nineteen_in_twenty(view, route, tries)
 
 
 def _hops(tries: Mapping[str, float]) -> str:
     return ", ".join(f"{tries[hop]:g} at {hop}" for hop in ("front", "middle", "back"))
 
 
-def _chain(witness: Witness, tries: Mapping[str, float]) -> Outcome | None:
+def _chain(view: ClusterView, tries: Mapping[str, float]) -> Outcome | None:
     """Where the chain is broken, when requests do not come as far as back: the first hop that nothing reached."""
     for hop, caller in (("front", "the gateway"), ("middle", "front"), ("back", "middle")):
         if tries[hop]:
             continue
-        held = witness.virtual_service(hop)
-        around = destinations.surroundings(witness)
+        held = view.virtual_service(hop)
+        around = destinations.surroundings(view)
         leads = destinations.troubles(around, held) if held else ()
         why = f"; {leads[0].seen}" if leads else ""
         hint = leads[0].hint if leads else f"does VirtualService {hop} still lead to `destination: {{host: {hop}}}`?"
@@ -179,10 +179,10 @@ def _storm_hint(tries: Mapping[str, float]) -> str:
     )
 
 
-def _still_nineteen_in_twenty(witness: Witness, route: Route, tries: Mapping[str, float]) -> Outcome:
+def _still_nineteen_in_twenty(view: ClusterView, route: Route, tries: Mapping[str, float]) -> Outcome:
     trial = binomial.share_at_most(0.05, 0.09)
     n = trial.n if tries["back"] > 2 else 200  # noqa: PLR2004 - two tries leave 9 % failed
-    got = witness.send(n, host=CHAIN, path=SEVEN_OF_TEN, at_once=16)
+    got = view.send(n, host=CHAIN, path=SEVEN_OF_TEN, at_once=16)
     failed = sum(result.status != GOOD for result in got)
     where = f"one request that fails becomes {_hops(tries)}; of {n:,} whose tries fail 3 times in 10, {failed} failed"
     expected = f"at most {trial.high} of {trial.n:,} fail"
@@ -198,11 +198,11 @@ def _still_nineteen_in_twenty(witness: Witness, route: Route, tries: Mapping[str
     return outcome.passed(where, bound=str(trial))
 
 
-def _arrived(witness: Witness, deployment: str) -> int:
+def _arrived(view: ClusterView, deployment: str) -> int:
     """Requests that the pods of a Deployment have had, once none is on its way any more."""
     count = -1
     for _ in range(10):
-        now = retries.total(witness.stats(f"deployment/{deployment}", retries.INBOUND), deployment)
+        now = retries.total(view.stats(f"deployment/{deployment}", retries.INBOUND), deployment)
         if now == count:
             break
         count = now

@@ -9,7 +9,7 @@ from typing import Final
 from meshcourse.checks import callers, diagnosis, outcome, reachability
 from meshcourse.checks.callers import FORBIDDEN, REFUSED, Call, Rule, always, judged
 from meshcourse.checks.diagnosis import Route
-from meshcourse.checks.exercises import Exercise, Json, Witness
+from meshcourse.checks.exercises import ClusterView, Exercise, Json
 from meshcourse.checks.outcome import Outcome
 
 GOOD: Final = 200
@@ -25,12 +25,12 @@ DESK_TRIES: Final = 16
 # -- 9.1 ---------------------------------------------------------------------------------------------------------------------------------
 
 
-def one_old_caller(witness: Witness) -> Outcome:
+def one_old_caller(view: ClusterView) -> Outcome:
     """9.1: the namespace stays STRICT, and billing alone takes plaintext too."""
-    where = f".{witness.namespace}:8000/get"
-    found = witness.object("peerauthentication", "billing")
+    where = f".{view.namespace}:8000/get"
+    found = view.object("peerauthentication", "billing")
     if found is None:
-        return outcome.not_attempted(f"there is no PeerAuthentication `billing` in namespace {witness.namespace} yet")
+        return outcome.not_attempted(f"there is no PeerAuthentication `billing` in namespace {view.namespace} yet")
     rules = (
         Rule(Call("shop", f"http://orders{where}"), (GOOD,), always("the mesh itself must go on working: which policy did you change?")),
         Rule(Call("stranger", f"http://orders{where}", namespace=OUTSIDE), (REFUSED,), _still_strict),
@@ -39,10 +39,10 @@ def one_old_caller(witness: Witness) -> Outcome:
             Call("shop", f"http://billing{where}"), (GOOD,), always("billing refuses its friends: is there an AuthorizationPolicy on it?")
         ),
     )
-    broken = judged(witness, found, rules) or _weakened(witness)
+    broken = judged(view, found, rules) or _weakened(view)
     if broken:
         return broken
-    headers = witness.run("kubectl", "exec", "deploy/shop", "--", "curl", "-s", "-m", "3", "http://billing:8000/headers")
+    headers = view.run("kubectl", "exec", "deploy/shop", "--", "curl", "-s", "-m", "3", "http://billing:8000/headers")
     # A connection from before the policy keeps its certificate for a while, so what the policy says counts too.
     if CERTIFICATE not in headers.stdout or (found.get("spec", {}).get("mtls") or {}).get("mode") == "DISABLE":
         return outcome.not_yet(
@@ -53,9 +53,9 @@ def one_old_caller(witness: Witness) -> Outcome:
     return outcome.passed("a stranger reaches billing and not orders; the shop reaches both, with its certificate")
 
 
-def _weakened(witness: Witness) -> Outcome | None:
+def _weakened(view: ClusterView) -> Outcome | None:
     """A second policy of the namespace that is no longer STRICT: no caller reaches the pods that it may be for."""
-    for each in witness.objects("peerauthentications"):
+    for each in view.objects("peerauthentications"):
         name, mode = each["metadata"]["name"], (each.get("spec", {}).get("mtls") or {}).get("mode")
         if name != "billing" and mode in {"PERMISSIVE", "DISABLE"}:
             return outcome.not_yet(
@@ -96,12 +96,12 @@ def _plaintext_hint(found: Json, got: int) -> str:
 # -- 9.2 ---------------------------------------------------------------------------------------------------------------------------------
 
 
-def only_the_shop_reads_bills(witness: Witness) -> Outcome:
+def only_the_shop_reads_bills(view: ClusterView) -> Outcome:
     """9.2: the shop may GET /get at billing; nobody may do anything else there; orders is untouched."""
-    billing, orders = "http://billing:8000", f"http://orders.{witness.namespace}:8000"
-    found = witness.object("authorizationpolicy", "billing")
+    billing, orders = "http://billing:8000", f"http://orders.{view.namespace}:8000"
+    found = view.object("authorizationpolicy", "billing")
     if found is None:
-        return outcome.not_attempted(f"there is no AuthorizationPolicy `billing` in namespace {witness.namespace} yet")
+        return outcome.not_attempted(f"there is no AuthorizationPolicy `billing` in namespace {view.namespace} yet")
     method = _entries("the shop may only GET: name the method beside the path, `methods: [GET]`, and no other")
     path = _entries("the shop may read one path only: `to: [{operation: {methods: [GET], paths: [/get]}}]`, without a `*`")
     anybody = _entries("anybody may do it: the rule needs `from: [{source: {principals: [cluster.local/ns/NAMESPACE/sa/shop]}}]`")
@@ -117,12 +117,12 @@ def only_the_shop_reads_bills(witness: Witness) -> Outcome:
         Rule(Call("shop", f"{billing}/post", "POST"), (FORBIDDEN,), method),
         *(Rule(Call("shop", f"{billing}{each}"), (FORBIDDEN,), path) for each in ("/headers", "/get/x", "/getter", "/")),
         Rule(
-            Call("stranger", f"http://billing.{witness.namespace}:8000/get", namespace=OUTSIDE),
+            Call("stranger", f"http://billing.{view.namespace}:8000/get", namespace=OUTSIDE),
             (FORBIDDEN, REFUSED),
             _entries("whoever has no certificate has no principal: `from: [{source: {principals: [...]}}]` keeps strangers out"),
         ),
     )
-    broken = judged(witness, found, rules) or _too_many_names(found)
+    broken = judged(view, found, rules) or _too_many_names(found)
     if broken:
         return broken
     way = " (by refusing what is not allowed, `action: DENY`)" if found["spec"].get("action") == "DENY" else ""
@@ -190,13 +190,13 @@ def _entries(text: str) -> Callable[[Json, int], str]:
 # -- 9.3 ---------------------------------------------------------------------------------------------------------------------------------
 
 
-def one_door_and_one_corridor(witness: Witness) -> Outcome:
+def one_door_and_one_corridor(view: ClusterView) -> Outcome:
     """9.3: files.example is known to the mesh, its /public/ reachable, the rest of it answered by 403, and no other site let out."""
-    entry = witness.object("serviceentry", "files")
+    entry = view.object("serviceentry", "files")
     if entry is None:
-        return outcome.not_attempted(f"there is no ServiceEntry `files` in namespace {witness.namespace} yet")
-    found = witness.object("virtualservice", "files") or {}
-    evil, site, hosts = _evil_hint(witness), f"partner.{OUTSIDE}:80", entry.get("spec", {}).get("hosts") or ()
+        return outcome.not_attempted(f"there is no ServiceEntry `files` in namespace {view.namespace} yet")
+    found = view.object("virtualservice", "files") or {}
+    evil, site, hosts = _evil_hint(view), f"partner.{OUTSIDE}:80", entry.get("spec", {}).get("hosts") or ()
     if "files.example" not in hosts:
         hint = "the mesh does not know the name files.example yet: `hosts: [files.example]` in the ServiceEntry"
         return outcome.not_yet(seen=f"ServiceEntry files is for {', '.join(hosts)}", expected="it is for files.example", hint=hint)
@@ -215,7 +215,7 @@ def one_door_and_one_corridor(witness: Witness) -> Outcome:
         ),
         Rule(Call("shop", "http://files.example/private", "POST"), (FORBIDDEN,), _corridor_hint),
     )
-    broken = judged(witness, found, rules)
+    broken = judged(view, found, rules)
     if broken:
         return broken
     aborted = any((rule.get("fault") or {}).get("abort") for rule in found.get("spec", {}).get("http") or ())
@@ -238,9 +238,9 @@ def _door_hint(found: Json, got: int) -> str:
     )
 
 
-def _evil_hint(witness: Witness) -> Callable[[Json, int], str]:
+def _evil_hint(view: ClusterView) -> Callable[[Json, int], str]:
     def hint(_found: Json, _got: int) -> str:
-        sidecar = witness.object("sidecar", "default")
+        sidecar = view.object("sidecar", "default")
         mode = ((sidecar or {}).get("spec", {}).get("outboundTrafficPolicy") or {}).get("mode", "ALLOW_ANY")
         if mode != "REGISTRY_ONLY":
             return "now everything is let out: apply manifests/09_beyond/08-registry-only.yaml again"
@@ -268,18 +268,18 @@ def _corridor_hint(found: Json, got: int) -> str:
 # -- 9.4 ---------------------------------------------------------------------------------------------------------------------------------
 
 
-def four_mistakes(witness: Witness) -> Outcome:
+def four_mistakes(view: ClusterView) -> Outcome:
     """9.4: Gateway and VirtualService `desk`, mended: analyze says nothing of them, and desk.example.com is answered."""
-    gateway, found = witness.object("gateway", "desk"), witness.virtual_service("desk")
+    gateway, found = view.object("gateway", "desk"), view.virtual_service("desk")
     if gateway is None and found is None:
-        return outcome.not_attempted(f"there is no Gateway and no VirtualService `desk` in namespace {witness.namespace} yet")
+        return outcome.not_attempted(f"there is no Gateway and no VirtualService `desk` in namespace {view.namespace} yet")
     if gateway is None or found is None:
         lacking = "VirtualService" if found is None else "Gateway"
         return outcome.not_yet(seen=f"there is no {lacking} `desk`", expected="both are there", hint="apply the mended file whole")
-    left = tuple(line for line in _analysis(witness) if "/desk" in line)
+    left = tuple(line for line in _analysis(view) if "/desk" in line)
     if left:
         return outcome.not_yet(seen=left[0], expected="istioctl analyze says nothing of `desk`", hint=_analysis_hint(left[0]))
-    closed = reachability.service(witness, "desk", host=DESK, gateway="desk")
+    closed = reachability.service(view, "desk", host=DESK, gateway="desk")
     if isinstance(closed, Outcome):
         return closed
     for path, hint in (
@@ -287,9 +287,9 @@ def four_mistakes(witness: Witness) -> Outcome:
         ("/anything", "the rule for /anything leads to the Service `orders` on port 8000, subset v1"),
         ("/anything/here", "the rule for /anything leads to the Service `orders` on port 8000, subset v1"),
     ):
-        got = witness.send(DESK_TRIES, host=DESK, path=path)
+        got = view.send(DESK_TRIES, host=DESK, path=path)
         expected = f"{GOOD} each time, from v1 of orders"
-        astray = diagnosis.failed(witness, Route(found, DESK), got, which=f"http://{DESK}{path}", expected=expected)
+        astray = diagnosis.failed(view, Route(found, DESK), got, which=f"http://{DESK}{path}", expected=expected)
         if astray:
             return astray
         bad = Counter(result.code for result in got if result.status != GOOD)
@@ -299,8 +299,8 @@ def four_mistakes(witness: Witness) -> Outcome:
     return outcome.passed(f"istioctl analyze finds nothing in `desk`, and http://{DESK} is answered by v1")
 
 
-def _analysis(witness: Witness) -> tuple[str, ...]:
-    done = witness.run("istioctl", "analyze")
+def _analysis(view: ClusterView) -> tuple[str, ...]:
+    done = view.run("istioctl", "analyze")
     return tuple(line.strip() for line in done.stdout.splitlines() if "[IST" in line)
 
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from meshcourse.checks import destinations, diagnosis, outcome, reachability
 from meshcourse.checks.diagnosis import Route
-from meshcourse.checks.exercises import Exercise, Json, Witness
+from meshcourse.checks.exercises import ClusterView, Exercise, Json
 from meshcourse.checks.outcome import Outcome
 from meshcourse.core import background
 from meshcourse.measure import binomial, labels, objectives, proxy_counters, windows
@@ -53,45 +53,43 @@ _ALARM: Final = binomial.FALSE_ALARM / 3
 """Three of the four objectives ask chance; each may cry wolf a third as often."""
 
 
-def stop_the_bleeding(witness: Witness) -> Outcome:
+def stop_the_bleeding(view: ClusterView) -> Outcome:
     """10.1: everybody is back on v1, and testers still reach v2."""
-    if witness.virtual_service("checkout") is None:
+    if view.virtual_service("checkout") is None:
         return outcome.not_attempted("there is no VirtualService `checkout`: run section 1")
-    everybody = witness.ask(FEW, host=SHOP)
+    everybody = view.ask(FEW, host=SHOP)
     if not everybody.of("v1") and everybody.of("v2"):
         return outcome.not_attempted(f"everything still goes to v2; {everybody}")
-    found = reachability.service(witness, "checkout", host=SHOP, gateway=GATEWAY)
+    found = reachability.service(view, "checkout", host=SHOP, gateway=GATEWAY)
     if isinstance(found, Outcome):
         return found
     route, expected = Route(found, SHOP), f"v1 answers all {MANY}"
-    everybody = witness.ask(MANY, host=SHOP)
+    everybody = view.ask(MANY, host=SHOP)
     if everybody.of("v1") != everybody.n:
-        lost = diagnosis.astray(witness, route, which=f"everybody, {everybody}", expected=expected) if not everybody.of("v2") else None
-        lost = lost or diagnosis.failed(witness, route, everybody.failures, which="everybody", expected=expected, allowed={"503"})
+        lost = diagnosis.astray(view, route, which=f"everybody, {everybody}", expected=expected) if not everybody.of("v2") else None
+        lost = lost or diagnosis.failed(view, route, everybody.failures, which="everybody", expected=expected, allowed={"503"})
         hint = "`weight: 100` for v1 and `weight: 0` for v2 in the rule without `match`; pods that run need no users"
         if not everybody.answered:
             hint = "nobody is answered at all: does the last rule, without `match`, lead to `{host: checkout, subset: v1}`?"
         return lost or outcome.not_yet(seen=str(everybody), expected=expected, hint=hint)
-    return _testers(witness, route, everybody)
+    return _testers(view, route, everybody)
 
 
-def _testers(witness: Witness, route: Route, everybody: Tally) -> Outcome:
+def _testers(view: ClusterView, route: Route, everybody: Tally) -> Outcome:
     expected = "v2 gets all of them (it may fail some)"
-    testers = witness.ask(TRIES, host=SHOP, headers=TESTER)
+    testers = view.ask(TRIES, host=SHOP, headers=TESTER)
     if testers.of("v1") or not testers.of("v2"):
         hint = "put a rule above it: `match: [{headers: {x-tester: {exact: 'yes'}}}]`, to subset v2"
         lost = None
         if testers.of("v2"):
             hint = "the testers' rule needs one destination only, subset v2"
         elif not testers.of("v1"):
-            lost = diagnosis.astray(witness, route, which=f"with x-tester: yes, {testers}", expected=expected)
-            lost = lost or diagnosis.failed(
-                witness, route, testers.failures, which="with x-tester: yes", expected=expected, allowed={"503"}
-            )
+            lost = diagnosis.astray(view, route, which=f"with x-tester: yes, {testers}", expected=expected)
+            lost = lost or diagnosis.failed(view, route, testers.failures, which="with x-tester: yes", expected=expected, allowed={"503"})
             hint = "the testers' rule leads nowhere: is its destination `{host: checkout, subset: v2}`, and has it no `fault`?"
         return lost or outcome.not_yet(seen=f"with x-tester: yes, {testers}", expected=expected, hint=hint)
     for value in ("no", "yes, please", "Yes"):
-        others = witness.ask(TRIES, host=SHOP, headers={"x-tester": value})
+        others = view.ask(TRIES, host=SHOP, headers={"x-tester": value})
         if others.of("v1") != others.n:
             hint = "match the whole value and no other: `x-tester: {exact: 'yes'}`"
             return outcome.not_yet(seen=f"with x-tester: {value}, {others}", expected="v1: this is no tester", hint=hint)
@@ -99,27 +97,27 @@ def _testers(witness: Witness, route: Route, everybody: Tally) -> Outcome:
     return outcome.passed(f"{everybody}; with x-tester: yes, {testers}: v2 is as it was, and only testers meet it", bound=bound)
 
 
-def save_the_release(witness: Witness) -> Outcome:
+def save_the_release(view: ClusterView) -> Outcome:
     """10.2: half of the users on v2, all four objectives hold, and nothing but the two rules was changed."""
-    waiting = _not_begun(witness, witness.virtual_service("checkout"))
+    waiting = _not_begun(view, view.virtual_service("checkout"))
     if waiting:
         return outcome.not_attempted(waiting)
-    found = reachability.service(witness, "checkout", host=SHOP, gateway=GATEWAY)
+    found = reachability.service(view, "checkout", host=SHOP, gateway=GATEWAY)
     if isinstance(found, Outcome):
         return found
-    rule = witness.object("destinationrule", "checkout") or {}
-    early = diagnosis.astray(witness, Route(found, SHOP), which="the rule for everybody", expected=_HALF) or _touched(witness, rule)
+    rule = view.object("destinationrule", "checkout") or {}
+    early = diagnosis.astray(view, Route(found, SHOP), which="the rule for everybody", expected=_HALF) or _touched(view, rule)
     if early:
         return early
     reading, busy = Reading(), ""
     for _ in range(PATIENCE):
-        results, reading = _measured(witness)
+        results, reading = _measured(view)
         busy = too_busy(results)
         if not busy:
             break
     if reading.p95 is None:
         codes = Counter(result.code for result in results)
-        lost = diagnosis.failed(witness, Route(found, SHOP), codes, which="everybody", expected=_HALF)
+        lost = diagnosis.failed(view, Route(found, SHOP), codes, which="everybody", expected=_HALF)
         return lost or outcome.cannot_tell("no request got an HTTP answer", "kubectl get pods -n istio-system")
     if busy:
         return outcome.cannot_tell(busy, "end what else runs on this machine, and check again")
@@ -144,11 +142,11 @@ def _share_by_rule(found: Json) -> float | None:
     return sum(weight for subset, weight in weights if subset == WANTED.version) / total if total else None
 
 
-def _touched(witness: Witness, rule: Json) -> Outcome | None:
+def _touched(view: ClusterView, rule: Json) -> Outcome | None:
     """What was changed besides the two rules: Deployments, pods, the Service, or other rules for it."""
     expected = "VirtualService and DestinationRule `checkout` are changed, and nothing else: no pod is touched"
     back = "kubectl apply -f manifests/10_capstone/01-checkout.yaml -f manifests/10_capstone/02-v2.yaml"
-    every = {str(each["metadata"]["name"]): each["spec"] for each in witness.objects("deployments.apps")}
+    every = {str(each["metadata"]["name"]): each["spec"] for each in view.objects("deployments.apps")}
     for name, (replicas, behaviour) in PODS.items():
         spec = every.get(name) or {}
         arguments = [
@@ -162,7 +160,7 @@ def _touched(witness: Witness, rule: Json) -> Outcome | None:
             )
         if behaviour not in arguments:
             return outcome.not_yet(seen=f"the pods of {name} are not what they were: {' '.join(arguments)}", expected=expected, hint=back)
-    around = destinations.surroundings(witness)
+    around = destinations.surroundings(view)
     count = len(around.behind({"app": "checkout", "version": "v2"}))
     selector = around.services.get("checkout", {}).get("spec", {}).get("selector")
     strays = len(around.behind({"app": "checkout"})) - sum(replicas for replicas, _ in PODS.values())
@@ -187,25 +185,25 @@ def _touched(witness: Witness, rule: Json) -> Outcome | None:
     return None
 
 
-def _not_begun(witness: Witness, found: Json | None) -> str:
+def _not_begun(view: ClusterView, found: Json | None) -> str:
     """Why there is nothing to judge yet; empty when there is."""
     if found is None:
         return "there is no VirtualService `checkout`: run section 1"
-    begun = witness.ask(FEW, host=SHOP)
+    begun = view.ask(FEW, host=SHOP)
     if not begun.of("v1") and begun.of("v2"):
         return "everything still goes to v2, as on Friday"
-    if begun.of("v1") < begun.n or witness.ask(MANY, host=SHOP).of("v2"):  # a tenth for v2 can hide from the first few
+    if begun.of("v1") < begun.n or view.ask(MANY, host=SHOP).of("v2"):  # a tenth for v2 can hide from the first few
         return ""
     return "v2 gets nothing: no harm is done, but the release is not saved either"
 
 
-def _measured(witness: Witness) -> tuple[tuple[Result, ...], Reading]:
+def _measured(view: ClusterView) -> tuple[tuple[Result, ...], Reading]:
     """The given load, after a moment of it that does not count."""
-    target = Target(witness.connection.ingress_url + "/", host=SHOP)
+    target = Target(view.connection.ingress_url + "/", host=SHOP)
     _load(target, round(WANTED.rate * WARM_UP))
-    before = _arrived(witness)
+    before = _arrived(view)
     results = _load(target, WANTED.requests)
-    return results, objectives.of_results(results, _arrived(witness) - before, WANTED.version)
+    return results, objectives.of_results(results, _arrived(view) - before, WANTED.version)
 
 
 def too_busy(results: tuple[Result, ...]) -> str:
@@ -221,9 +219,9 @@ def _load(target: Target, requests: int) -> tuple[Result, ...]:
     return background.run(sender.send(target, pacing.constant(WANTED.rate, requests=requests), label=labels.header("x-version")))
 
 
-def _arrived(witness: Witness) -> int:
+def _arrived(view: ClusterView) -> int:
     """Requests that the release's pods have had."""
-    members = proxy_counters.read(witness.connection, witness.namespace).members
+    members = proxy_counters.read(view.connection, view.namespace).members
     return sum(member.counts.inbound.begun for member in members if RELEASE.items() <= member.labels.items())
 
 
