@@ -187,7 +187,8 @@ lab.how_many_requests(0.10, 0.20)
 # ## 7 · Move the weights yourself
 #
 # Press **Start load**, then move a slider. Each move patches the VirtualService `web`, just as `kubectl apply` would; the plot shows the share that you
-# want and the share that is observed, with the band in which chance may keep it. Watch how soon the traffic follows.
+# want and the share that is observed, with its 95 % band. As soon as Envoy holds the new weights the count starts again from zero: the observed share
+# jumps at once, and its band is wide. The longer the rule stands, the more answers are counted and the narrower the band gets. The faint dots are single answers.
 
 # %%
 lab.weight_panel("web", route="split")
