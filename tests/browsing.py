@@ -212,6 +212,7 @@ class Desk:
             self.page.set_viewport_size(size)
             self.page.evaluate("narrow => { if (narrow) window.jupyterapp.shell.collapseLeft?.() }", size == NARROW)
             self.page.wait_for_function(f"() => document.body.dataset.jpThemeName === '{theme}'")
+            self.page.mouse.move(0, 0)  # no tooltip of where a test clicked
             self.page.wait_for_timeout(700)  # plotly redraws itself a moment after the window's change
             panel.scroll_into_view_if_needed()
             panel.screenshot(path=str(self.artifacts / f"panel-{name}-{self.front}-{look}.png"))
