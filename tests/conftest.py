@@ -53,12 +53,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest begin first. What fails on the real mesh is tried once more, and listed as RERUN (RATIONALE.md says why)."""
+    """Files with the longest tests begin first. What fails on the real mesh is tried again, once, and listed as RERUN (RATIONALE.md)."""
     for item in items:
         if item.get_closest_marker("cluster") or item.get_closest_marker("browser"):
             item.add_marker(pytest.mark.flaky(reruns=1))
-    marks = ("browser", "slow", "cluster")
-    items.sort(key=lambda item: (not item.nodeid.startswith(CHAPTERS), *(not item.get_closest_marker(mark) for mark in marks)))
+    marks = {mark: {item.path for item in items if item.get_closest_marker(mark)} for mark in ("browser", "slow", "cluster")}
+    items.sort(key=lambda item: (not item.nodeid.startswith(CHAPTERS), *(item.path not in files for files in marks.values())))
 
 
 @pytest.fixture(scope="session")
