@@ -53,7 +53,7 @@ def test_second_pass_compares_tagged_cells_numbers_aside(tmp_path: Path) -> None
     path.write_text(path.read_text().replace("passed, ", "not yet, "))
     ended = Execution().nbval(path, os.environ)
     assert ended.code == 1
-    assert "mismatch" in ended.said
+    assert "mismatch" in ended.output
 
 
 def test_stopping_ends_kernel_and_its_children_and_lets_nothing_begin(tmp_path: Path) -> None:
