@@ -33,7 +33,9 @@ spec:
 
 def test_a_rule_that_is_bound_to_no_gateway_is_named_until_it_is_bound(cluster: Any, namespace: str) -> None:
     resources.apply(cluster.connection, SHOP.replace("GATEWAY", "absent"), namespace=namespace)
-    assert propagation.wait(cluster.connection, namespace, timeout=1.0).missing == ("VirtualService shop",)
+    (why,) = propagation.wait(cluster.connection, namespace).unheld
+    assert why.startswith("VirtualService shop: ")
+    assert "absent" in why
     resources.apply(cluster.connection, SHOP.replace("GATEWAY", "web"), namespace=namespace)
     came = propagation.wait(cluster.connection, namespace)
     assert came.missing == ()
