@@ -78,22 +78,22 @@ def test_the_given_kubeconfig_is_left_alone_and_a_name_keeps_its_cluster(existin
         Existing(existing.name, str(cluster.kubeconfig)).up(silent)
 
 
-def test_down_takes_away_what_lessons_made_and_nothing_else(existing: Existing, cluster: Any) -> None:
+def test_down_takes_away_what_lessons_made_and_nothing_else(existing: Existing, cluster: Any, namespace: str) -> None:
     existing.up(silent)
-    cluster.kubectl("create", "namespace", "team")
+    lesson, ours = f"{namespace}-lesson", f"{namespace}-ours"
     connection = Connection(existing.kubeconfig(), existing.ingress_url(), existing.environment())
-    namespaces.enable(connection, "lesson", by="05-canary")
-    namespaces.enable(connection, "team", by="05-canary")
-    namespaces.enable(Connection(cluster.kubeconfig, cluster.ingress_url, {**cluster.environment}), "ours", by="05-canary")
-    assert cluster.get("namespace", "lesson")["metadata"]["labels"][settings.OWNER_LABEL] == records.every()[0].owner
+    namespaces.enable(connection, lesson, by="05-canary")
+    namespaces.enable(connection, namespace, by="05-canary")
+    namespaces.enable(Connection(cluster.kubeconfig, cluster.ingress_url, {**cluster.environment}), ours, by="05-canary")
+    assert cluster.get("namespace", lesson)["metadata"]["labels"][settings.OWNER_LABEL] == records.every()[0].owner
     home = existing.kubeconfig().parent
     assert existing.down()
-    assert cluster.kubectl("get", "namespace", "lesson", "--ignore-not-found") == ""
-    assert set(cluster.get("namespace", "team")["metadata"]["labels"]) == {"kubernetes.io/metadata.name"}
-    assert cluster.get("namespace", "ours")["metadata"]["labels"]["istio-injection"] == "enabled"
+    assert cluster.kubectl("get", "namespace", lesson, "--ignore-not-found") == ""
+    assert set(cluster.get("namespace", namespace)["metadata"]["labels"]) == {"kubernetes.io/metadata.name"}
+    assert cluster.get("namespace", ours)["metadata"]["labels"]["istio-injection"] == "enabled"
     assert "istiod" in cluster.kubectl("-n", "istio-system", "get", "pods")
-    assert [path.name for path in home.iterdir()] == ["logs"]
-    cluster.kubectl("delete", "namespace", "team", "ours", "--wait=false")
+    assert {path.name for path in home.glob("*")} <= {"logs"}
+    cluster.kubectl("delete", "namespace", ours, "--wait=false")
 
 
 def answer(url: str, path: str = "/") -> int:
@@ -142,5 +142,6 @@ def test_forwarded_port_leads_to_the_gateway_survives_refusals_and_ends_by_down(
     assert answer(url) == 404
     existing.down()
     assert not forwarding.runs(home)
+    assert [path.name for path in home.iterdir()] == ["logs"]
     with pytest.raises(urllib.error.URLError, match="refused"):
         urllib.request.urlopen(url, timeout=5)  # noqa: S310 - our own gateway

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from waiting import until
@@ -29,12 +30,14 @@ def second(cluster: object) -> Iterator[clusters.Cluster]:
     clusters.down(started.name)
 
 
-def test_two_clusters_run_side_by_side(cluster: object, second: clusters.Cluster) -> None:
-    assert second.name in {each.name for each in clusters.running()}
-    assert len(clusters.running()) == 2
+def test_two_clusters_run_side_by_side(cluster: Any, second: clusters.Cluster) -> None:
+    running = {each.name: each for each in clusters.running()}  # the chapters' cluster is another one
+    assert running.keys() >= {cluster.name, second.name}
+    for port in ("api_port", "ingress_port", "https_port"):
+        assert getattr(running[cluster.name], port) != getattr(running[second.name], port)
     node = subprocess.run(
         ["kubectl", "--kubeconfig", str(second.kubeconfig), "get", "nodes", "-o", "name"],
-        env=dict(cluster.environment),  # type: ignore[attr-defined]
+        env=dict(cluster.environment),
         capture_output=True,
         text=True,
         check=True,
