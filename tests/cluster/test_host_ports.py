@@ -65,6 +65,7 @@ def test_the_process_outside_makes_sockets_and_says_why_it_cannot() -> None:
     with sockets.listening("127.0.0.1", 0) as door:
         port = door.getsockname()[1]
         socket.create_connection(("127.0.0.1", port), 5).close()
+        assert not door.get_inheritable(), "a pod would keep the port taken after its Service has gone"
         with pytest.raises(OSError, match="in use"):
             sockets.listening("127.0.0.1", port)
     with sockets.udp() as made:
