@@ -28,9 +28,9 @@ _CLASSES: Final = (
 )
 _FAILING: Final = ("some fail", palette.faint(_BAD, 0.5), 6.0, "dash")
 _ARROW_AT, _LIFT = 0.84, 0.02
-_LABELS_AT: Final = (0.52, 0.42, 0.62, 0.34, 0.7)
+_LABELS_AT: Final = (0.52, 0.56)
 """Where on its arrow a label may stand, the best first."""
-_LOCK_AT, _SHACKLE = 0.22, 0.017
+_LOCK_AT, _SHACKLE = 0.2, 0.017
 _COLUMN = 0.34
 
 
