@@ -163,7 +163,7 @@ def silent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, ...]:
 def test_down_of_all_goes_on_after_one_that_does_not_answer(meshcourse: Run, silent: tuple[str, ...]) -> None:
     done = meshcourse("down", "--all")
     assert done.returncode == 1
-    assert re.findall(r"in cluster (\w+) could not be taken away", done.stderr) == list(silent)
+    assert re.findall(r"in cluster (\w+) could not be removed", done.stderr) == list(silent)
 
 
 def test_what_only_authors_need_is_named_where_it_is_not_installed(meshcourse: Run, tmp_path: Path) -> None:
