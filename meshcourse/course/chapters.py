@@ -48,7 +48,7 @@ class Chapter:
 CHAPTERS: Final = {
     chapter.key: chapter
     for chapter in (
-        Chapter("00-start", "Start here", "start", minutes=60),
+        Chapter("00-start", "Start here", "start", minutes=20),
         Chapter(
             "01-components",
             "What Istio is made of",
@@ -78,7 +78,7 @@ CHAPTERS: Final = {
             alone="its cells make namespaces whose names all learners would share",
         ),
         Chapter("04-bookinfo", "Bookinfo", "bookinfo", minutes=50, objects=("virtualservice/ratings",)),
-        Chapter("05-canary", "Canary releases", "canary", minutes=40, objects=("virtualservice/shop", "virtualservice/club")),
+        Chapter("05-canary", "Canary releases", "canary", minutes=60, objects=("virtualservice/shop", "virtualservice/club")),
         Chapter(
             "06-circuit-breaking",
             "Circuit breaking",

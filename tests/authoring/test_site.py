@@ -93,11 +93,11 @@ def test_broken_links_and_fetched_things_are_noticed(folder: Path, tmp_path: Pat
     (tmp_path / "05_canary.html").write_text("<p>")
     complaints = "\n".join(links.check(tmp_path))
     assert complaints.count("\n") == 4
-    assert "gone.html, which is not there" in complaints
-    assert "#gone, and there is no such place in index.html" in complaints
-    assert "#gone, and there is no such place in 05_canary.html" in complaints
-    assert "fetches https://cdn.example.com/a.js" in complaints
-    assert "fetches //cdn.example.com/a.png" in complaints
+    assert "gone.html, which does not exist" in complaints
+    assert "#gone, but index.html has no such id" in complaints
+    assert "#gone, but 05_canary.html has no such id" in complaints
+    assert "loads https://cdn.example.com/a.js" in complaints
+    assert "loads //cdn.example.com/a.png" in complaints
 
 
 def test_cells_for_machines_are_left_out(page: str) -> None:

@@ -36,5 +36,5 @@ async def test_a_program_that_is_gone_for_a_while_is_started_again(tmp_path: Pat
 async def test_a_program_that_was_never_there_is_an_error_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MESHCOURSE_ENGINE", str(tmp_path))
     async with Supervisor(tmp_path, {}, lambda: None) as supervisor:
-        with pytest.raises(EngineError, match="etcd is not there"):
+        with pytest.raises(EngineError, match="The upstream program etcd is missing"):
             await supervisor.start(Component("etcd", ()))

@@ -23,13 +23,13 @@ def test_plan_counts_only_what_the_build_cache_lacks() -> None:
 
 def test_the_program_that_lacks_least_is_named_until_it_is_linked() -> None:
     compilation = Compilation(plan(LISTING, PROGRAMS))
-    assert str(compilation) == "0 of 4 packages, 0 of 2 programs; one lacks 2"
+    assert str(compilation) == "0 of 4 packages, 0 of 2 programs; one needs 2 more"
     compilation.line("example.com/x")
     compilation.line("example.com/one")
     assert str(compilation) == "2 of 4 packages, 0 of 2 programs; one is being linked"
     assert compilation.appeared(["one"]) == ["one"]
     assert compilation.appeared(["one"]) == []
-    assert str(compilation) == "2 of 4 packages, 1 of 2 programs; two lacks 2"
+    assert str(compilation) == "2 of 4 packages, 1 of 2 programs; two needs 2 more"
 
 
 def test_share_grows_from_nothing_to_one() -> None:

@@ -100,7 +100,7 @@ def test_signing_in_gives_the_sessions_cookie(shop: str) -> None:
 
 
 def test_nobody_signs_in_where_there_is_no_bookstore() -> None:
-    with pytest.raises(TrafficError, match="Nobody can sign in as jason"):
+    with pytest.raises(TrafficError, match="Signing in as jason failed"):
         bookstore.sign_in("http://127.0.0.1:9", "jason")
 
 
