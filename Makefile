@@ -89,7 +89,7 @@ pictures: engine
 		-k 'lab and (test_weights or test_topology or test_timeout)'
 	@cp build/panels/panel-weights-lab-light.png docs/canary.png
 	@cp build/panels/panel-topology-lab-light.png docs/topology.png
-	@cp build/panels/panel-timeout-lab-light.png docs/waterfall.png
+	@cp build/panels/panel-waterfall-lab-light.png docs/waterfall.png
 
 engine: $(VENV)/.dev
 	@meshcourse engine build

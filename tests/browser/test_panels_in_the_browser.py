@@ -86,6 +86,7 @@ def test_weights(desk: Desk) -> None:
     panel = desk.show("05-canary", "lab.weight_panel()")
     restart(desk, panel, "weights", ".mc-start")
     push(panel, ".mc-start")
+    until(desk.page, lambda: trace(panel, "v2 observed")["x"][-1:] > [12], "twelve seconds of load")
     press(panel, "mc-weight-v2", "PageUp", 3)
     wanted = int(readout(panel, "mc-weight-v2"))
     assert wanted > 10
@@ -93,6 +94,7 @@ def test_weights(desk: Desk) -> None:
     assert (handle.get_attribute("aria-label"), handle.get_attribute("aria-valuenow")) == ("v2", str(wanted))
     until(desk.page, lambda: any(y is not None and abs(y - wanted) < 12 for y in trace(panel, "v2 observed")["y"]), "share")
     until(desk.page, lambda: trace(panel, "p95")["y"][-1], "latency")
+    until(desk.page, lambda: trace(panel, "v2 observed")["x"][-1] > 30, "half a minute of load")
     desk.looks(panel, "weights")
     push(panel, ".mc-stop", "Space")
     route = rules(desk, namespace, "web")[0]["route"]
@@ -190,6 +192,7 @@ def test_timeout(desk: Desk) -> None:
     restart(desk, panel, "timeout", ".mc-repeat")
     push(panel, ".mc-send")
     until(desk.page, lambda: len(trace(panel, "hops")["y"]) == 5, "waterfall of five rows")
+    desk.looks(panel, "waterfall")
     press(panel, "mc-delay", "Home")
     push(panel, ".mc-repeat")
     until(desk.page, lambda: len(trace(panel, "you waited")["y"]) >= 3, "three requests")
