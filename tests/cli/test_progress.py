@@ -29,7 +29,7 @@ def test_table_shows_chapters_dates_and_what_is_next(meshcourse: Run, record: Pa
     assert f"5.1 ✔ {at:%Y-%m-%d}" in shown
     assert "5.2 ○" in shown
     assert "next: chapter 0, Start here" in shown
-    assert "40 min" in shown
+    assert "60 min" in shown
 
 
 def test_one_chapter_alone_can_be_asked_for(meshcourse: Run, record: Path) -> None:
