@@ -86,6 +86,12 @@ class Objects:
                         queue.put_nowait((kind, namespace, name))
 
 
+async def change_in(changes: asyncio.Queue[Change], namespace: str) -> None:
+    """Wait until an object of this namespace changes."""
+    while (await changes.get())[1] != namespace:
+        pass
+
+
 def _key(item: Json) -> tuple[str, str]:
     return item["metadata"]["namespace"], item["metadata"]["name"]
 

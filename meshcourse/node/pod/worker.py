@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from meshcourse.node import clock, events
+from meshcourse.node import clock, events, object_cache
 from meshcourse.node.api import ApiError
 from meshcourse.node.back_off import back_off
 from meshcourse.node.container.containers import Container, specs_of
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from meshcourse.node.container.spec import Host
     from meshcourse.node.events import EventKind, Events
     from meshcourse.node.network import Network, PodNetns
-    from meshcourse.node.object_cache import Change, Objects
+    from meshcourse.node.object_cache import Objects
     from meshcourse.node.pulling.pull_policy import Supply
     from meshcourse.node.status.statuses import ContainerKind
 
@@ -258,7 +258,7 @@ class Pod:
                     self._tell("Warning", waiting.reason, waiting.message)
                     with contextlib.suppress(TimeoutError):
                         async with asyncio.timeout(next(pauses)):
-                            await _change_in(changes, self.manifest["metadata"]["namespace"])
+                            await object_cache.change_in(changes, self.manifest["metadata"]["namespace"])
                 else:
                     break
         if self._keeping is None:
@@ -389,12 +389,6 @@ class Pod:
         init = any(spec["name"] == other["name"] for other in self.manifest["spec"].get("initContainers") or [])
         path = f"spec.{'initContainers' if init else 'containers'}{{{spec['name']}}}"
         self._node.events.record(events.reference(self.manifest, path), kind, reason, message)
-
-
-async def _change_in(changes: asyncio.Queue[Change], namespace: str) -> None:
-    """Wait until an object of this namespace changes."""
-    while (await changes.get())[1] != namespace:
-        pass
 
 
 def _text(error: BaseException) -> str:
