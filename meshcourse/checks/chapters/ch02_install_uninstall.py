@@ -7,8 +7,9 @@ from typing import Final
 import yaml
 
 from meshcourse.checks import outcome
-from meshcourse.checks.exercises import ClusterView, Exercise, Json
+from meshcourse.checks.exercises import ClusterView, Exercise
 from meshcourse.checks.outcome import Outcome
+from meshcourse.core.json_types import Json
 from meshcourse.mesh.install import installation, remnants
 
 LEFT: Final = ("istio-ca-root-cert", "istio-ca-crl")

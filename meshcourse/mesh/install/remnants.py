@@ -7,15 +7,15 @@ every namespace is left out. `sort` is pure.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
+from meshcourse.core.json_types import JsonMapping
 from meshcourse.kube import commands, resources
 from meshcourse.kube.connection import Connection
 from meshcourse.mesh.install import installation
 
-Json = Mapping[str, Any]
 NAMESPACED: Final = (
     "deployments",
     "pods",
@@ -97,7 +97,7 @@ def _kubectl(connection: Connection, *words: str) -> str:
     return done.stdout
 
 
-def sort(listed: Iterable[Json], yours: Iterable[Json]) -> Traces:
+def sort(listed: Iterable[JsonMapping], yours: Iterable[JsonMapping]) -> Traces:
     """Group objects, as kubectl lists them, and leave out what has nothing to do with Istio."""
     system, wide, elsewhere, labelled = [], [], [], []
     namespace = False
@@ -117,11 +117,11 @@ def sort(listed: Iterable[Json], yours: Iterable[Json]) -> Traces:
     return Traces(namespace, tuple(sorted(system)), tuple(sorted(wide)), tuple(sorted(elsewhere)), tuple(sorted(labelled)), made)
 
 
-def _thing(each: Json) -> Thing:
+def _thing(each: JsonMapping) -> Thing:
     return Thing(str(each["kind"]), str(each["metadata"].get("namespace", "")), str(each["metadata"]["name"]))
 
 
-def _left_by_istio(each: Json) -> bool:
+def _left_by_istio(each: JsonMapping) -> bool:
     """In somebody's own namespace: config maps of istiod's, and pods that it changed."""
     if each["kind"] == "ConfigMap":
         return str(each["metadata"]["name"]).startswith("istio-ca-")
