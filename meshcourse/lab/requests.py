@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from meshcourse.core import background
+from meshcourse.core import background, tables
 from meshcourse.lab import session
 from meshcourse.measure import binomial, labels
 from meshcourse.measure import tally as expectations
@@ -20,7 +20,6 @@ from meshcourse.traffic.results import Result
 from meshcourse.traffic.targets import Target
 
 IN_FLIGHT = 8
-_BAR = 40
 
 
 @dataclass(frozen=True)
@@ -91,12 +90,7 @@ class Traffic:
 
     def __repr__(self) -> str:
         rows = [*sorted(self.tally.versions.items()), *sorted((f"{name} (failed)", count) for name, count in self.tally.failures.items())]
-        wide = max((len(name) for name, _ in rows), default=0)
-        lines = [
-            f"  {name:<{wide}}  {count:>6,}  {count / self.tally.n:>6.1%}  {'█' * round(_BAR * count / self.tally.n)}".rstrip()
-            for name, count in rows
-        ]
-        return "\n".join([f"{self.tally.n:,} requests in {self.seconds:.1f} s", *lines])
+        return "\n".join([f"{self.tally.n:,} requests in {self.seconds:.1f} s", *tables.shares(rows, self.tally.n)])
 
 
 def traffic(
