@@ -130,7 +130,7 @@ EXERCISES: Final = (
         "2.1",
         "Leave no trace",
         (
-            "lab.traces() names them: two config maps, and where they are.",
+            "lab.remnants() names them: two config maps, and where they are.",
             "One command deletes them in one namespace. A loop in the shell goes over all: for each in ...; do ...; done",
             (
                 "for each in $(kubectl get namespaces -o jsonpath='{.items[*].metadata.name}'); "

@@ -1,4 +1,4 @@
-"""Every trace of Istio in a cluster: what it made, what it left, and what is yours.
+"""Everything of Istio in a cluster: what it made, what it left, and what is yours.
 
 A thing is Istio's if it is in istio-system, has Istio's name or label, or is of a kind that Istio brought. What Kubernetes itself puts into
 every namespace is left out. `sort` is pure.
@@ -58,7 +58,7 @@ class Thing:
 
 
 @dataclass(frozen=True)
-class Traces:
+class Remnants:
     """What is there of Istio."""
 
     namespace: bool
@@ -79,7 +79,7 @@ class Traces:
         return tuple(each for part in (self.system, self.wide, self.elsewhere, self.yours) for each in part if each.kind == kind)
 
 
-def find(connection: Connection) -> Traces:
+def find(connection: Connection) -> Remnants:
     """Look through the cluster. Raises KubernetesError when it does not answer."""
     kinds = ",".join((*NAMESPACED, *WIDE))
     listed = [json.loads(_kubectl(connection, kinds, "-o", "json"))["items"]]
@@ -97,7 +97,7 @@ def _kubectl(connection: Connection, *words: str) -> str:
     return done.stdout
 
 
-def sort(listed: Iterable[JsonMapping], yours: Iterable[JsonMapping]) -> Traces:
+def sort(listed: Iterable[JsonMapping], yours: Iterable[JsonMapping]) -> Remnants:
     """Group objects, as kubectl lists them, and leave out what has nothing to do with Istio."""
     system, wide, elsewhere, labelled = [], [], [], []
     namespace = False
@@ -114,7 +114,7 @@ def sort(listed: Iterable[JsonMapping], yours: Iterable[JsonMapping]) -> Traces:
         elif thing.name.endswith(_GROUPS) or thing.name.startswith(("istio", "istiod")):
             wide.append(thing)
     made = tuple(sorted(_thing(each) for each in yours))
-    return Traces(namespace, tuple(sorted(system)), tuple(sorted(wide)), tuple(sorted(elsewhere)), tuple(sorted(labelled)), made)
+    return Remnants(namespace, tuple(sorted(system)), tuple(sorted(wide)), tuple(sorted(elsewhere)), tuple(sorted(labelled)), made)
 
 
 def _thing(each: JsonMapping) -> Thing:
