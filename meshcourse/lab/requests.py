@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from meshcourse.core import background, tables
 from meshcourse.lab import session
+from meshcourse.lab.output import Sentence
 from meshcourse.measure import binomial, labels
 from meshcourse.measure import tally as expectations
 from meshcourse.measure.tally import Tally
@@ -123,16 +124,6 @@ def counted(results: tuple[Result, ...]) -> Tally:
 def _target(path: str, host: str, headers: Mapping[str, str] | None, cookies: Mapping[str, str] | None) -> Target:
     url = session.current().connection.ingress_url + "/" + path.lstrip("/")
     return Target(url, host=host, headers=dict(headers or {}), cookies=dict(cookies or {}))
-
-
-@dataclass(frozen=True)
-class Sentence:
-    """Words that a cell shows as they are."""
-
-    text: str
-
-    def __repr__(self) -> str:
-        return self.text
 
 
 def chance(n: int, share: float) -> Sentence:

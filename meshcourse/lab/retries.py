@@ -14,7 +14,8 @@ from typing import Final
 
 from meshcourse.core import background, tables
 from meshcourse.lab import session
-from meshcourse.lab.requests import IN_FLIGHT, Sentence
+from meshcourse.lab.output import Sentence
+from meshcourse.lab.requests import IN_FLIGHT
 from meshcourse.measure import binomial, labels, retries, shares
 from meshcourse.traffic import pacing, sender
 from meshcourse.traffic.results import Result
