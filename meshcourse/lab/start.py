@@ -108,7 +108,7 @@ def _must_be_shared(wanted: Chapter) -> None:
 def _fence(begun: Session) -> None:
     """Nothing is made in a learner's namespace before the API server holds it to the learner's own port."""
     tenancy.must_hold(begun.connection, begun.namespace, policies=learners.FILE)
-    for line in tenancy.put_up(begun.connection, begun.namespace):
+    for line in tenancy.set_up(begun.connection, begun.namespace):
         say(f"! {line}")
     say(f"✔ {begun.connection.learner}'s Gateways open port {begun.connection.gateway_port} of the ingress gateway, where the text says 80")
 
@@ -161,7 +161,7 @@ def _istio(connection: Connection, wanted: Chapter) -> None:
     if found is None or half or not _enough(connection, found):
         _must_be_ours(connection, found)
         if half:
-            say(f"  {completeness.told(half)}")
+            say(f"  {completeness.summary(half)}")
         started = time.monotonic()
         say(f"$ istioctl install --set profile={wanted.profile} -y")
         now = installation.install(connection, wanted.profile, report=lambda line: say(f"  {line}"))
@@ -184,7 +184,7 @@ def _whatever_istio(connection: Connection) -> None:
         say("✔ Istio is not installed")
     elif half := completeness.missing(connection, found):
         _must_be_ours(connection, found)
-        say(f"  {completeness.told(half)}")
+        say(f"  {completeness.summary(half)}")
         say(f"✔ {installation.install(connection, settings.DEFAULT_PROFILE, report=lambda line: say(f'  {line}'))}")
     elif found.ready:
         say(f"✔ {found}")
