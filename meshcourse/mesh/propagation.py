@@ -178,9 +178,7 @@ class _Watch:
         return {proxy.complaint: concerned[where] for proxy in proxies if (where := (proxy.namespace, proxy.pod)) in concerned}
 
     def _endpoints(self, every: list[Any]) -> Iterator[str]:
-        """Subsets and Services whose ready pods are not the endpoints that an Envoy holds as healthy: the ingress gateway's, else a
-        sidecar's.
-        """
+        """Subsets and Services whose ready pods are not those that an Envoy holds as healthy: the ingress gateway's, else a sidecar's."""
         wanted = list(self._found.subsets(every))
         where = self._observer(every) if wanted else None
         if where is None:

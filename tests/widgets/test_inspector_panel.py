@@ -192,7 +192,7 @@ def test_who_answered_and_which_route_was_taken_is_what_the_gateways_log_says(pa
         ("/cut", "cut", "HTTP 418 .*the gateway answered by itself, on the way to web: the route's fault .abort. ended it"),
         ("/subset", "subset", "HTTP 503 .*the gateway answered by itself: the route's destination does not exist"),
         ("/empty", "empty", "HTTP 503 .*the gateway answered by itself, on the way to nobody: no pod of the destination takes requests"),
-        ("/moved", "moved", "HTTP 301 .*the gateway answered by itself: the route answers by itself"),
+        ("/moved", "moved", "HTTP 301 .*the gateway answered by itself: the route has an answer of its own"),
         ("/w", "without", "the gateway's log says the same: it went to web"),
         ("/abc", "class", "the gateway's log says the same: it went to web"),
         ("/x/../y", "tidy", "the gateway's log says the same: it went to web"),
