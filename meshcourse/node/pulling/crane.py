@@ -42,7 +42,7 @@ def failure(said: str) -> PullFailed:
     >>> failure("Error: GET http://localhost:1/v2/a/manifests/1: MANIFEST_UNKNOWN: Unknown manifest\n").reached
     True
     """
-    words = (said.strip().splitlines() or ["crane said nothing"])[-1].removeprefix("Error: ")
+    words = (said.strip().splitlines() or ["crane printed nothing"])[-1].removeprefix("Error: ")
     return PullFailed(words, reached=False) if _NOT_REACHED.search(words) else PullFailed(f"{words}; {_REFUSED}", reached=True)
 
 
