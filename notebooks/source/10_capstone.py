@@ -243,7 +243,7 @@ lab.check("10.2")
 # * **Protect the users first**: move the traffic away, leave the pods. It is one number, and takes less than a second.
 # * **Look before you act**: by status and flag (Envoy or pod?), by pod (all or one?), by duration (how slow is slow?).
 # * Say in numbers what *good* means before you change settings, and judge over enough requests: with 600 you can tell 99 % from 97 %.
-# * Retry what fails, limit each try, put out what fails always; and watch what each of these costs.
+# * Retry what fails, limit each try, eject what fails always; and watch what each of these costs.
 #
 # That was the course. On your production cluster every command is the same.
 #

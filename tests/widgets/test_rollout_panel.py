@@ -36,7 +36,7 @@ def seen(n: int, failed: int = 0, p95: float | None = 0.02) -> tuple[Share, floa
         (seen(20, 1), 1.0, Verdict.WATCH, "20 of 100"),
         (seen(12, 1), 0.25, Verdict.WATCH, "12 of 100"),
         (seen(20, 5), 1.0, Verdict.ROLL_BACK, "more than 1 % fail (95 % band 11.2 to 46.9 %)"),
-        (seen(200, 3), 5.0, Verdict.WATCH, "not sure how many"),
+        (seen(200, 3), 5.0, Verdict.WATCH, "the share is still uncertain"),
         (seen(200, 3), 61.0, Verdict.ROLL_BACK, "not sure"),
         (seen(200, 20), 5.0, Verdict.ROLL_BACK, "more than 1 % fail"),
         (seen(200, 0, 0.9), 5.0, Verdict.ROLL_BACK, "900 ms, not 500 ms"),
