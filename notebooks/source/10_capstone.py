@@ -42,7 +42,7 @@ lab.apply("manifests/10_capstone/03-incident.yaml")
 # |---|---|
 # | **success**: at least 99 % of the requests are answered well | the users |
 # | **p95 latency**: 95 % of the answers come within 500 ms | their patience |
-# | **share of v2**: 50 %, give or take 9 points | the release: it has to be tried, not switched off |
+# | **share of v2**: 50 %, plus or minus 9 points | the release: it has to be tried, not switched off |
 # | **load on v2**: at most 1.5 requests for each one that a user sent it | v2: it must not get far more requests than users sent, because of retries |
 #
 # The board sends 120 requests a second and judges the last 600, that is five seconds. Press **Start load** and leave it running: you need it for the
