@@ -310,8 +310,7 @@ def _node_config(options: Options, layout: components.Layout, server: str, pulle
 async def _until_there(api: Api, path: str, supervisor: Supervisor, options: Options) -> None:
     """Wait until the API server has made an object of its own; a program that ends again and again ends the wait.
 
-    Raises:
-        ClusterError: it is not ready in time; `why` has the last lines of the log of what failed.
+    Raises ClusterError when it is not ready in time; `why` has the last lines of the log of what failed.
     """
     from meshcourse.node.api import ApiError  # noqa: PLC0415 - not in the guard
 

@@ -26,8 +26,7 @@ Source: https://kubernetes.io/docs/concepts/services-networking/service/#avoid-n
 def listen(port: int, purpose: str, option: str) -> socket.socket:
     """Open 127.0.0.1:`port` (0: any free port).
 
-    Raises:
-        ClusterError: the port is taken or not allowed; `option` is what chooses another.
+    Raises ClusterError when the port is in use or not allowed; `option` chooses another.
     """
     door = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
