@@ -69,8 +69,8 @@ def of(connection: Connection, namespace: str, virtual_service: Mapping[str, Any
                 raise
             found += hosts
             continue
-        doors = [str(host).rpartition("/")[2] for server in servers for host in server.get("hosts") or ()]
-        found += [both for host in hosts for door in doors if (both := common(host, door))]
+        opened = [str(host).rpartition("/")[2] for server in servers for host in server.get("hosts") or ()]
+        found += [both for host in hosts for name in opened if (both := common(host, name))]
     if found:
         return Listeners(tuple(dict.fromkeys(found)))
     if len(absent) == len(named):

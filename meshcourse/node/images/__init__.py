@@ -72,6 +72,6 @@ def find(reference: str) -> Image:
 
 
 def part_of(reference: str) -> str:
-    """ "cluster" or "istio" for an image that belongs to one of them in any version, so that only the table serves it; "" for others."""
+    """`cluster` or `istio` for an image that belongs to one of them in any version, so that only the table serves it; empty for others."""
     repository, _ = repository_and_tag(reference)
     return next((image.part_of for image in TABLE if repository in image.names), "")
