@@ -40,7 +40,7 @@ def test_decision_names_its_webhook_and_says_why() -> None:
         ({"istio-injection": "enabled"}, {"sidecar.istio.io/inject": "false"}, "the pod's label says no"),
         ({"istio-injection": "disabled"}, {"sidecar.istio.io/inject": "true"}, "the namespace's label says no"),
         ({}, {"sidecar.istio.io/inject": "true"}, "no webhook selects"),
-        ({}, {}, "nobody asks"),
+        ({}, {}, "no label asks"),
     ],
 )
 def test_refusal_says_who_refused(namespace: dict[str, str], pod: dict[str, str], why: str) -> None:
