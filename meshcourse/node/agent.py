@@ -27,7 +27,7 @@ from meshcourse.node.streaming.runtime import LogSource
 from meshcourse.node.streaming.server import Server, server_tls
 
 if TYPE_CHECKING:
-    from meshcourse.node.api import Json
+    from meshcourse.core.json_types import Json
     from meshcourse.node.process.processes import Process
 
 __all__ = ["Agent", "NodeConfig"]

@@ -30,7 +30,8 @@ from meshcourse.node.status.statuses import PodRecord, Verdict
 from meshcourse.node.volume import volumes
 
 if TYPE_CHECKING:
-    from meshcourse.node.api import Api, Json
+    from meshcourse.core.json_types import Json
+    from meshcourse.node.api import Api
     from meshcourse.node.container.spec import Host
     from meshcourse.node.events import EventKind, Events
     from meshcourse.node.network import Network, PodNetns
