@@ -46,7 +46,8 @@ class Diagnosis:
         return tuple(("✔" if check.ok else "✘", check.name, _short(check.found)) for check in self.checks)
 
     def __repr__(self) -> str:
-        return "\n".join([f"backend: {self.backend}", *tables.columns(self.lines()), self.verdict, *self._cures()])
+        checks = tables.columns([(f"{mark} {name}", found) for mark, name, found in self.lines()])
+        return "\n".join([f"backend: {self.backend}", *checks, self.verdict, *self._cures()])
 
     def _cures(self) -> list[str]:
         return [
