@@ -1,4 +1,4 @@
-"""The site: pages that need nothing from elsewhere, links that lead somewhere, and what no page can show put in other words."""
+"""The site: pages that load nothing from other servers, links that work, and a text in place of what no page can show."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading an executed notebook: verdicts, times, and each thing that a reader should not have to see."""
+"""Reading an executed notebook: verdicts, times, and each output that a reader should not see."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Chapter 2 leaves a cluster as it found it, on a cluster of its own: Istio comes and goes in it."""
+"""Chapter 2 leaves a cluster as it found it, on a cluster of its own, where Istio is installed and uninstalled."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is known of a pulled image without a cluster: its config, its accounts, its links, its unpacking, and what crane's words mean."""
+"""A pulled image without a cluster: its config, its accounts, its links, its unpacking, and the meaning of crane's output."""
 
 from __future__ import annotations
 
