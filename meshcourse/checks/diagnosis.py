@@ -32,8 +32,8 @@ _MANY_TRIES: Final = 10
 _FLAGS: Final[Mapping[str, tuple[str, str]]] = {
     "NC": ("no cluster: the route leads to a Service, port or subset that Envoy does not know", "compare `destination:` with the Service"),
     "UH": (
-        "no healthy upstream: every pod that the route leads to is away or put out",
-        "`kubectl get pods`; `outlierDetection` in a DestinationRule puts pods out as well",
+        "no healthy upstream: every pod that the route leads to is missing or ejected",
+        "`kubectl get pods`; `outlierDetection` in a DestinationRule ejects pods as well",
     ),
     "UF": (
         "the connection to the pod failed",
