@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from meshcourse.lab.remnants import Listing
 
+from meshcourse.lab.istio_remnants import Listing
 from meshcourse.mesh.install import remnants
 from meshcourse.mesh.install.remnants import Thing
 

@@ -217,7 +217,7 @@ def test_the_routes_of_a_delegate_are_the_roots(target: Any, given: Any) -> None
     until(lambda: target.cluster.get("-n", target.namespace, "virtualservice", "inner")["spec"]["http"][0]["route"][1]["weight"] == 60)
     panel.wait_observed("v2", 0.6, within=20)
     with WeightPanel(target.connection, namespace=target.namespace, virtual_service="inner") as alone:
-        until(lambda: "another one delegates to it" in said(alone))
+        until(lambda: "another VirtualService delegates to it" in said(alone))
 
 
 @pytest.mark.cluster
