@@ -357,6 +357,10 @@ def test_two_panels_at_once_each_live_and_stop_by_themselves(desk: Desk) -> None
         moves_on(panel)
         assert panel.evaluate(browsing.CROWDED) == []
     desk.page.screenshot(path=str(desk.artifacts / f"two-panels-{desk.front}.png"))
+    desk.reload()
+    for panel in (faults, retries):
+        until(desk.page, lambda panel=panel: panel.locator(".mc-stop").is_enabled(), "panel of the reloaded page")
+        moves_on(panel)
     push(faults, ".mc-stop")
     until(desk.page, lambda: faults.locator(".mc-start").is_enabled(), "end of the one's load")
     assert retries.locator(".mc-stop").is_enabled()
