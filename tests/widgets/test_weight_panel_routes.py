@@ -1,4 +1,4 @@
-"""The weight panel over the rules that people bring: what is observed is what the mesh does, or the panel says that it cannot tell."""
+"""The weight panel with various rules: the observed shares are the mesh's, or the panel says that they are unknown."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_subsets_of_any_name_are_observed(given: Any) -> None:
 
 @pytest.mark.cluster
 def test_a_subset_whose_pods_call_themselves_by_the_other_name_is_not_mistaken(target: Any, given: Any) -> None:
-    """Subset v1 leads to the pods that answer v2, and the other way round: by their answers, the shares would be the wrong way round."""
+    """Subset v1 has the pods that answer v2, and the reverse: counted by their answers, the shares would be swapped."""
     subsets = [{"name": "v1", "labels": {"version": "v2"}}, {"name": "v2", "labels": {"version": "v1"}}]
     patch = json.dumps({"spec": {"subsets": subsets}})
     before = json.dumps({"spec": {"subsets": target.cluster.get("-n", target.namespace, "destinationrule", "web")["spec"]["subsets"]}})
@@ -269,7 +269,7 @@ def test_without_a_gateway_to_ask_it_says_that_nothing_can_be_observed() -> None
     standing = Standing(("stable", "canary"))
     heard(standing, "v1", 30)
     assert standing.counts == {}
-    assert "cannot be observed" in standing.doubt
+    assert "are unknown" in standing.doubt
 
 
 def test_what_was_sent_before_the_rule_does_not_count() -> None:

@@ -96,7 +96,7 @@ class Standing:
             return "The answers name other destinations than the gateway sent the requests to: the counts are what its Envoy sent to each."
         said = f"The answers name {', '.join(sorted(self._told))}" if self._told else "The answers name no version"
         if not self._asked:
-            return f"{said}: whose they are cannot be observed, since the gateway's Envoy could not be asked."
+            return f"{said}: their destinations are unknown, since the gateway's Envoy did not answer."
         if self.answered > ENOUGH and not any(self._sent.values()):
             why = f"None of the {self.answered:,} answers came from these destinations, by the gateway's count"
             return f"{why}: another route takes the requests. lab.inspector_panel() shows which."
