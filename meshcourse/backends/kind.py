@@ -54,13 +54,14 @@ def takes(port: int, engine: Engine) -> bool:
 class Kind:
     """The kind cluster called `name`; `kubernetes` and `istio` are what was asked for, empty for a preset.
 
-    `images` is empty for public ones, or "made"; `course` are the references that chapters name, which the nodes are to have beforehand.
+    `images` is empty for public ones, or "made"; of several `nodes` the first is the control plane and takes no pods of yours; `course` are the references that chapters name, which the nodes are to have beforehand.
     """
 
     name: str = settings.DEFAULT_CLUSTER
     kubernetes: str = ""
     istio: str = ""
     images: str = ""
+    nodes: int = 1
     course: tuple[str, ...] = field(default=(), compare=False, repr=False)
     free: Callable[[int, Engine], bool] = field(default=takes, compare=False, repr=False)
     """Whether a port of this machine is free."""
@@ -222,6 +223,7 @@ class Kind:
         home = paths.cluster(self.name)
         try:
             content = adapted(yaml.safe_load(config_file().read_text(encoding="utf-8")), lambda port: self.free(port, engine), report)
+            content["nodes"] = with_workers(content["nodes"], self.nodes)
             config = home / CONFIG
             config.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
             here = kind_images.known(engine, image)
@@ -295,6 +297,12 @@ def config_file() -> Path:
     raise ClusterError(
         f"There is no {CONFIG}.", why=f"it is not in {' or '.join(str(each.parent) for each in places)}", next="pip install meshcourse"
     )
+
+
+def with_workers(nodes: list[Json], count: int) -> list[Json]:
+    """The nodes of a kind configuration, and workers up to `count` in all, which lie in different zones as on the embedded cluster."""
+    spots = places.planned("", count)[len(nodes) :]
+    return [*nodes, *({"role": "worker", "labels": dict(spot.labels)} for spot in spots)]
 
 
 def adapted(config: dict[str, Any], free: Callable[[int], bool], report: Report) -> dict[str, Any]:
