@@ -115,6 +115,14 @@ def test_a_deadline_ends_the_pod(kubectl: Any, apply: Any, get: Any) -> None:
     assert get("pod", "late")["status"]["reason"] == "DeadlineExceeded"
 
 
+def test_a_deadline_may_be_set_while_the_pod_runs(kubectl: Any, apply: Any, get: Any) -> None:
+    apply("patient", [shell("app", "sleep 60")], restartPolicy="Never", terminationGracePeriodSeconds=0)
+    kubectl("wait", "pod/patient", "--for=condition=Ready", "--timeout=30s")
+    kubectl("patch", "pod", "patient", "--patch", '{"spec": {"activeDeadlineSeconds": 2}}')
+    wait(kubectl, "patient", "{.status.phase}", "Failed")
+    assert get("pod", "patient")["status"]["reason"] == "DeadlineExceeded"
+
+
 def test_a_job_completes(kubectl: Any) -> None:
     kubectl("create", "job", "once", "--image=busybox", "--", "echo", "done")
     kubectl("wait", "job/once", "--for=condition=Complete", "--timeout=30s")
