@@ -44,7 +44,7 @@ def test_no_process_but_its_own_is_seen(pod: Any) -> None:
 def test_privileges_never_grow(pod: Any, kubectl: Any, apply: Any) -> None:
     assert "NoNewPrivs:\t1" in pod("cat /proc/self/status")
     assert "NoNewPrivs:\t1" in pod("cat /proc/2/status")
-    for command in ("mount -t tmpfs none /mnt", "unshare --net true", "mknod /tmp/disk b 8 0 && head -c 1 /tmp/disk | wc -c"):
+    for command in ("mount -t tmpfs none /mnt", "unshare --net true", "mknod /tmp/disk b 8 0"):
         said = pod(command)
         assert "not permitted" in said or "denied" in said, said
 

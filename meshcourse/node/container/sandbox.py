@@ -30,9 +30,10 @@ from meshcourse.node.process.processes import Process
 from meshcourse.node.volume import node_files
 from meshcourse.node.volume.volumes import Mount
 
-# What Docker and containerd leave to a container's root user.
+# What Docker and containerd leave to a container's root user, but for MKNOD, which nothing here may have: they keep it from the machine's
+# disks by a cgroup.
 DEFAULT_CAPABILITIES = frozenset(
-    {"CHOWN", "DAC_OVERRIDE", "FSETID", "FOWNER", "MKNOD", "NET_RAW", "SETGID", "SETUID", "SETFCAP", "SETPCAP"}
+    {"CHOWN", "DAC_OVERRIDE", "FSETID", "FOWNER", "NET_RAW", "SETGID", "SETUID", "SETFCAP", "SETPCAP"}
     | {"NET_BIND_SERVICE", "SYS_CHROOT", "KILL", "AUDIT_WRITE"}
 )
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -43,7 +44,7 @@ _KILL_ROUNDS = 20  # a process may fork while the others are killed
 
 
 def capabilities(spec: Spec) -> list[str]:
-    """The names that remain, as a runtime computes them: the default set, less `drop`, plus `add`; "ALL" is all.
+    """The names that remain, as a runtime computes them: the default set, less `drop`, plus `add`; "ALL" is all but MKNOD.
 
     >>> from pathlib import Path
     >>> p = Path()
@@ -53,13 +54,13 @@ def capabilities(spec: Spec) -> list[str]:
     dropped = {name.upper().removeprefix("CAP_") for name in spec.drop_capabilities}
     added = {name.upper().removeprefix("CAP_") for name in spec.add_capabilities}
     kept = frozenset[str]() if "ALL" in dropped else DEFAULT_CAPABILITIES - dropped
-    return sorted(kept | added)
+    return sorted((kept | added) - {entering.NEVER})
 
 
 def privileges(spec: Spec, host: Host) -> list[str]:
     """The words of setpriv that turn the sandbox's root into the container's user."""
     names = capabilities(spec)
-    bounding = "+all" if "ALL" in names else ",".join(["-all", *(f"+{name.lower()}" for name in names)])
+    bounding = f"+all,-{entering.NEVER.lower()}" if "ALL" in names else ",".join(["-all", *(f"+{name.lower()}" for name in names)])
     groups = ["--groups", ",".join(str(group) for group in spec.groups)] if spec.groups else ["--clear-groups"]
     return [
         *_loaded(spec, host.setpriv),
@@ -119,6 +120,7 @@ def arguments(spec: Spec, host: Host, present: Iterable[str] = rootfs.HOST_ETC, 
         words += ["--cap-drop", "ALL"]
         for name in {*capabilities(spec), *_FOR_SETPRIV}:
             words += ["--cap-add", name if name == "ALL" else f"CAP_{name}"]
+        words += ["--cap-drop", f"CAP_{entering.NEVER}"]
         words += _overlay(spec, "/", spec.image.root, spec.layers / "entry", own)
         words += ["--proc", "/proc", "--dev", "/dev"]
     else:

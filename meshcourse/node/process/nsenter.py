@@ -26,6 +26,8 @@ CAPABILITIES = (
     *("AUDIT_WRITE", "AUDIT_CONTROL", "SETFCAP", "MAC_OVERRIDE", "MAC_ADMIN", "SYSLOG", "WAKE_ALARM", "BLOCK_SUSPEND", "AUDIT_READ"),
     *("PERFMON", "BPF", "CHECKPOINT_RESTORE"),
 )
+NEVER = "MKNOD"
+"""Who may make device files reads the machine's disks, when the cluster was started by root."""
 NOT_FOUND, NOT_EXECUTABLE = 127, 126
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -50,8 +52,9 @@ def _drop(uid: str, gid: str, groups: str, capabilities: str) -> None:
     """Become the container's user; only these capabilities can ever be had again."""
     kept = capabilities.split(",")
     number = 0
-    while "ALL" not in kept and _libc.prctl(PR_CAPBSET_READ, number, 0, 0, 0) >= 0:
-        if number >= len(CAPABILITIES) or CAPABILITIES[number] not in kept:
+    while _libc.prctl(PR_CAPBSET_READ, number, 0, 0, 0) >= 0:
+        name = CAPABILITIES[number] if number < len(CAPABILITIES) else ""
+        if name == NEVER or ("ALL" not in kept and name not in kept):
             _call("prctl", PR_CAPBSET_DROP, number, 0, 0, 0)
         number += 1
     os.setgroups([int(group) for group in groups.split(",") if group])

@@ -1,8 +1,8 @@
 """What containers use of the machine, read from /proc: there are no cgroups here that would count.
 
-Processor time is that of all processes and of the children that they have waited for, so it grows as a cgroup's counter does. Memory is the
-proportional set size (PSS): what is private to the processes, and of what they share with others their part. A cgroup would count the files
-that they have read, too.
+Processor time is that of all processes and of the children that they have waited for, so it grows as a cgroup's counter does (one that
+ends while it is read may be missed, until the next reading). Memory is the proportional set size (PSS): what is private to the processes,
+and of what they share with others their part. A cgroup would count the files that they have read, too.
 """
 
 from __future__ import annotations
