@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from meshcourse.checks import outcome
-from meshcourse.checks.exercises import ClusterView, Json
+from meshcourse.checks.exercises import ClusterView
 from meshcourse.checks.outcome import Outcome
 from meshcourse.core import errors
+from meshcourse.core.json_types import Json
 
 PATIENCE: Final = 6.0
 PUSH: Final = 2.0

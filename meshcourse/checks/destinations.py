@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from meshcourse.checks.exercises import ClusterView, Json
+from meshcourse.checks.exercises import ClusterView
+from meshcourse.core.json_types import Json
 
 HTTP: Final = 80
 _KINDS: Final = "services,pods,destinationrules.networking.istio.io,serviceentries.networking.istio.io"

@@ -15,8 +15,9 @@ from typing import Any, Final
 
 from meshcourse.checks import destinations, outcome
 from meshcourse.checks.destinations import Trouble
-from meshcourse.checks.exercises import ClusterView, Json
+from meshcourse.checks.exercises import ClusterView
 from meshcourse.checks.outcome import Outcome
+from meshcourse.core.json_types import Json
 from meshcourse.measure.access_logs import Entry
 from meshcourse.traffic.results import REFUSED, UNRESOLVED, Result
 

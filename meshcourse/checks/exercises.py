@@ -7,18 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from meshcourse.checks.outcome import Outcome
 from meshcourse.core import errors
+from meshcourse.core.json_types import Json
 from meshcourse.kube.commands import Completed
 from meshcourse.kube.connection import Connection
 from meshcourse.measure.access_logs import Entry
 from meshcourse.measure.tally import Tally
 from meshcourse.mesh.propagation import Arrival
 from meshcourse.traffic.results import Result
-
-Json = dict[str, Any]
 
 
 class ClusterView(Protocol):

@@ -10,8 +10,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from meshcourse.checks import outcome
-from meshcourse.checks.exercises import ClusterView, Json
+from meshcourse.checks.exercises import ClusterView
 from meshcourse.checks.outcome import Outcome
+from meshcourse.core.json_types import Json
 
 _ANALYZE: Final = "`istioctl analyze` names what does not fit together"
 _DOMAIN: Final = "svc.cluster.local"

@@ -25,7 +25,8 @@ from meshcourse.node.api import ApiError
 
 if TYPE_CHECKING:
     from meshcourse.cluster.host_sockets import HostSockets
-    from meshcourse.node.api import Api, Json
+    from meshcourse.core.json_types import Json
+    from meshcourse.node.api import Api
     from meshcourse.node.events import Events
 
 _log = logging.getLogger(__name__)

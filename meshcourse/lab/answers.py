@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from meshcourse.checks import chapters as registry
 from meshcourse.checks import exercises
-from meshcourse.lab.requests import Sentence
+from meshcourse.lab.output import Sentence
 
 _given: dict[str, str] = {}
 

@@ -12,7 +12,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any, Final
 
-from meshcourse.core import background
+from meshcourse.core import background, tables
 from meshcourse.lab import requests, session
 from meshcourse.lab.requests import Answer
 from meshcourse.measure import labels
@@ -21,7 +21,6 @@ from meshcourse.traffic.targets import Target
 
 PLOTLY: Final = "application/vnd.plotly.v1+json"
 _HEIGHT: Final = 430
-_BAR: Final = 30
 _UNSEEN: Final = re.compile(r"<(style|script|head)\b.*?</\1>", re.DOTALL | re.IGNORECASE)
 _BREAK: Final = re.compile(r"</?(?:p|h\d|tr|div|section|blockquote|header|main|form|table|li|ul|br)\b[^>]*>", re.IGNORECASE)
 _SIGNS: Final = {"none": "-", "black": "B", "red": "R"}
@@ -79,9 +78,7 @@ class Stars:
     def __repr__(self) -> str:
         counts, n = Counter(self.seen), max(len(self.seen), 1)
         kinds = [*bookstore.COLOURS, *sorted(set(counts) - {*bookstore.COLOURS})]
-        rows = [
-            f"  {kind:<5} {counts[kind]:>5}  {counts[kind] / n:>6.1%}  {'█' * round(_BAR * counts[kind] / n)}".rstrip() for kind in kinds
-        ]
+        rows = tables.shares([(kind, counts[kind]) for kind in kinds], n)
         order = "".join(_SIGNS.get(kind, "!") for kind in self.seen[:60])
         signs = "- none, B black, R red" + (", ! failed" if len(kinds) > len(_SIGNS) else "")
         who = f" as {self.user}" if self.user else ""

@@ -11,8 +11,8 @@ from meshcourse.core import errors
 from meshcourse.course import chapters
 from meshcourse.kube import commands, resources
 from meshcourse.lab import istio_before, panels, session
+from meshcourse.lab.output import say
 from meshcourse.lab.session import Session
-from meshcourse.lab.start import say
 from meshcourse.mesh.injection import namespaces as injection
 from meshcourse.mesh.install import installation
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
 
+from meshcourse.core.json_types import Json
 from meshcourse.kube import api_versions, commands, resources
 from meshcourse.kube.commands import Completed
 from meshcourse.kube.connection import Connection
@@ -17,8 +17,6 @@ from meshcourse.mesh import propagation
 from meshcourse.mesh.propagation import Arrival
 from meshcourse.traffic.results import Result
 from meshcourse.traffic.targets import Target
-
-Json = dict[str, Any]
 
 
 class LiveClusterView:

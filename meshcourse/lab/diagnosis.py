@@ -15,7 +15,7 @@ from meshcourse.backends import lookup, readiness
 from meshcourse.backends.backend import Backend
 from meshcourse.backends.embedded import Embedded
 from meshcourse.cluster.prerequisites import Check
-from meshcourse.core import errors, settings
+from meshcourse.core import errors, settings, tables
 from meshcourse.kube import resources
 from meshcourse.kube.connection import Connection
 from meshcourse.lab import session
@@ -46,9 +46,8 @@ class Diagnosis:
         return tuple(("✔" if check.ok else "✘", check.name, _short(check.found)) for check in self.checks)
 
     def __repr__(self) -> str:
-        wide = max(len(check.name) for check in self.checks)
-        text = [f"backend: {self.backend}", *(f"{mark} {name:<{wide}}  {found}" for mark, name, found in self.lines()), self.verdict]
-        return "\n".join([*text, *self._cures()])
+        checks = tables.columns([(f"{mark} {name}", found) for mark, name, found in self.lines()])
+        return "\n".join([f"backend: {self.backend}", *checks, self.verdict, *self._cures()])
 
     def _cures(self) -> list[str]:
         return [
@@ -59,11 +58,9 @@ class Diagnosis:
         ]
 
     def _repr_html_(self) -> str:
-        cell = '<td style="text-align:left">'
-        rows = "".join(f"<tr>{''.join(f'{cell}{html.escape(text)}</td>' for text in line)}</tr>" for line in self.lines())
         cures = "".join(f"<div>{html.escape(line)}</div>" for line in self._cures())
         return (
-            f"<div>backend: <b>{html.escape(self.backend)}</b></div><table><tbody>{rows}</tbody></table>"
+            f"<div>backend: <b>{html.escape(self.backend)}</b></div>{tables.markup((), self.lines())}"
             f"<div><b>{html.escape(self.verdict)}</b></div>{cures}"
         )
 

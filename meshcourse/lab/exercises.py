@@ -16,8 +16,7 @@ from meshcourse.core import errors
 from meshcourse.course import chapters, passed, solutions
 from meshcourse.lab import panels, session, submissions, waiting
 from meshcourse.lab.cluster_view import LiveClusterView
-from meshcourse.lab.requests import Sentence
-from meshcourse.lab.start import say
+from meshcourse.lab.output import Sentence, say
 
 _given: dict[str, int] = {}
 

@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from typing import Final
 
-from meshcourse.core import errors
+from meshcourse.core import errors, tables
 from meshcourse.lab import session
 from meshcourse.lab.shell import FLUSH, RECENT
 from meshcourse.measure import access_logs
@@ -39,19 +39,13 @@ class Explained:
         return tuple((name, self.entry[name], meaning) for name, meaning in MEANING.items())
 
     def __repr__(self) -> str:
-        wide = max(map(len, MEANING))
-        table = [f"{name:<{wide}}  {_cut(value):<{_LONGEST}}  {meaning}" for name, value, meaning in self.rows()]
-        return "\n".join([f"$ {self.command}", self.entry.line, "", *table])
+        rows = [(name, _cut(value), meaning) for name, value, meaning in self.rows()]
+        return "\n".join([f"$ {self.command}", self.entry.line, "", *tables.columns(rows)])
 
     def _repr_html_(self) -> str:
-        cell = '<td style="text-align:left">'
-        rows = "".join(
-            f"<tr>{cell}{name}</td>{cell}<code>{html.escape(value)}</code></td>{cell}{html.escape(meaning)}</td></tr>"
-            for name, value, meaning in self.rows()
-        )
-        head = "".join(f'<th style="text-align:left">{word}</th>' for word in ("field", "value", "meaning"))
+        rows = [(name, tables.Markup(f"<code>{html.escape(value)}</code>"), meaning) for name, value, meaning in self.rows()]
         plain = html.escape(f"$ {self.command}\n{self.entry.line}")
-        return f'<pre style="white-space:pre-wrap">{plain}</pre><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
+        return f'<pre style="white-space:pre-wrap">{plain}</pre>{tables.markup(("field", "value", "meaning"), rows)}'
 
 
 def _cut(value: str) -> str:

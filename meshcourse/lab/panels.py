@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from meshcourse.core import errors
 from meshcourse.lab import session
-from meshcourse.lab.start import say
+from meshcourse.lab.output import say
 from meshcourse.mesh.envoy.cluster_names import ClusterName
 from meshcourse.mesh.install import installation
 

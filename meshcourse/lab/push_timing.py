@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
-from meshcourse.core import errors
+from meshcourse.core import errors, tables
 from meshcourse.course import chapters
 from meshcourse.kube import manifests, resources
 from meshcourse.kube import pods as ready_pods
@@ -14,8 +13,6 @@ from meshcourse.lab import session
 from meshcourse.measure import pushes
 from meshcourse.measure.pushes import Push
 from meshcourse.mesh.injection import sidecars
-
-_BAR: Final = 40
 
 
 @dataclass(frozen=True)
@@ -34,12 +31,12 @@ class Timed:
             return f"{self.what} is in the cluster just like that already: nothing changed, so nothing is pushed"
         found = self.milliseconds()
         longest = max((value for value in found.values() if value), default=1)
-        wide = max(len(name) for name in found)
         lines = [f"the API server stored {self.what} in {1000 * self.push.stored:.0f} ms; from then on:"]
-        for name, value in found.items():
-            bar = "never came" if value is None else f"{value:>5} ms  {'█' * max(1, round(_BAR * value / longest))}"
-            lines.append(f"  {name:<{wide}}  {bar}")
-        return "\n".join([*lines, *(f"! {each}" for each in self.push.rejected)])
+        came = {
+            name: "never came" if value is None else f"{value:>5} ms  {tables.bar(max(value / longest, 1 / tables.BAR))}"
+            for name, value in found.items()
+        }
+        return "\n".join([*lines, *tables.columns(tuple(came.items()), "  "), *(f"! {each}" for each in self.push.rejected)])
 
 
 def push_time(manifest: str, *workloads: str) -> Timed:

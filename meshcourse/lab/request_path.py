@@ -9,7 +9,7 @@ import secrets
 from dataclasses import dataclass
 from typing import Final
 
-from meshcourse.core import errors
+from meshcourse.core import errors, tables
 from meshcourse.lab import requests, session
 from meshcourse.measure import request_hops
 from meshcourse.measure.request_hops import Hop
@@ -32,10 +32,8 @@ class Journey:
             asked = f"{entry['method']} {entry['path']}"
             status = f"{entry.code} {entry['flags']}".removesuffix(" -")
             rows.append((f"+{after}", _proxy(hop), _target(hop), asked, status, entry["duration"]))
-        wide = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-        lines = ["  ".join(word.ljust(width) for word, width in zip(row, wide, strict=True)).rstrip() for row in rows]
         proxies, identity = len({hop.pod for hop in self.hops}), self.hops[0].entry["request_id"]
-        return "\n".join([f"x-request-id {identity}, the same in {len(self.hops)} lines of {proxies} proxies:", *lines])
+        return "\n".join([f"x-request-id {identity}, the same in {len(self.hops)} lines of {proxies} proxies:", *tables.columns(rows)])
 
 
 def _proxy(hop: Hop) -> str:

@@ -10,8 +10,9 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from meshcourse.core import background
+from meshcourse.core import background, tables
 from meshcourse.lab import session
+from meshcourse.lab.output import Sentence
 from meshcourse.measure import binomial, labels
 from meshcourse.measure import tally as expectations
 from meshcourse.measure.tally import Tally
@@ -20,7 +21,6 @@ from meshcourse.traffic.results import Result
 from meshcourse.traffic.targets import Target
 
 IN_FLIGHT = 8
-_BAR = 40
 
 
 @dataclass(frozen=True)
@@ -91,12 +91,7 @@ class Traffic:
 
     def __repr__(self) -> str:
         rows = [*sorted(self.tally.versions.items()), *sorted((f"{name} (failed)", count) for name, count in self.tally.failures.items())]
-        wide = max((len(name) for name, _ in rows), default=0)
-        lines = [
-            f"  {name:<{wide}}  {count:>6,}  {count / self.tally.n:>6.1%}  {'█' * round(_BAR * count / self.tally.n)}".rstrip()
-            for name, count in rows
-        ]
-        return "\n".join([f"{self.tally.n:,} requests in {self.seconds:.1f} s", *lines])
+        return "\n".join([f"{self.tally.n:,} requests in {self.seconds:.1f} s", *tables.shares(rows, self.tally.n)])
 
 
 def traffic(
@@ -129,16 +124,6 @@ def counted(results: tuple[Result, ...]) -> Tally:
 def _target(path: str, host: str, headers: Mapping[str, str] | None, cookies: Mapping[str, str] | None) -> Target:
     url = session.current().connection.ingress_url + "/" + path.lstrip("/")
     return Target(url, host=host, headers=dict(headers or {}), cookies=dict(cookies or {}))
-
-
-@dataclass(frozen=True)
-class Sentence:
-    """Words that a cell shows as they are."""
-
-    text: str
-
-    def __repr__(self) -> str:
-        return self.text
 
 
 def chance(n: int, share: float) -> Sentence:

@@ -12,16 +12,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from meshcourse.core import background
+from meshcourse.core import background, tables
 from meshcourse.lab import session
-from meshcourse.lab.requests import IN_FLIGHT, Sentence
+from meshcourse.lab.output import Sentence
+from meshcourse.lab.requests import IN_FLIGHT
 from meshcourse.measure import binomial, labels, retries, shares
 from meshcourse.traffic import pacing, sender
 from meshcourse.traffic.results import Result
 from meshcourse.traffic.targets import Target
 
 HEADER: Final = "x-attempt"
-_BAR: Final = 30
 
 
 @dataclass(frozen=True)
@@ -49,12 +49,7 @@ class Attempts:
         return sum(attempt * count for attempt, count in told.items()) / sum(told.values()) if told else 0.0
 
     def __repr__(self) -> str:
-        rows = [(_words(code, attempt), count) for (code, attempt), count in sorted(self.counts.items())]
-        wide = max(len(words) for words, _ in rows)
-        lines = [
-            f"  {words:<{wide}}  {count:>5,}  {count / self.n:>6.1%}  {'█' * round(_BAR * count / self.n)}".rstrip()
-            for words, count in rows
-        ]
+        lines = tables.shares([(_words(code, attempt), count) for (code, attempt), count in sorted(self.counts.items())], self.n)
         good = self.answered_well
         last = f"  answered well: {good.share:.1%} (95 % band {good.low:.1%} to {good.high:.1%})"
         untold = sum(count for (_, attempt), count in self.counts.items() if not attempt)
@@ -99,13 +94,12 @@ class Amplification:
 
     def __repr__(self) -> str:
         answers = ", ".join(f"{count} × {code}" for code, count in sorted(self.codes.items()))  # noqa: RUF001 - times
-        wide, most = max(map(len, ("users", *self.hops))), max(self.n, *self.hops.values())
-        rows = [("users", self.n), *self.hops.items()]
-        lines = [
-            f"  {name:<{wide}}  {count:>5,}  ×{count / self.n:<5.3g} {'█' * round(_BAR * count / most)}".rstrip()  # noqa: RUF001 - times
-            for name, count in rows
+        most = max(self.n, *self.hops.values())
+        rows = [
+            (name, f"{count:>5,}", f"×{count / self.n:<5.3g}", tables.bar(count / most))  # noqa: RUF001 - times
+            for name, count in (("users", self.n), *self.hops.items())
         ]
-        return "\n".join([f"answers: {answers}; requests that arrived at each hop:", *lines])
+        return "\n".join([f"answers: {answers}; requests that arrived at each hop:", *tables.columns(rows, "  ")])
 
 
 def amplification(

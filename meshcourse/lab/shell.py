@@ -16,7 +16,7 @@ from meshcourse.core import errors
 from meshcourse.course import chapters
 from meshcourse.kube import commands, resources
 from meshcourse.lab import session, submissions
-from meshcourse.lab.start import say
+from meshcourse.lab.output import say
 from meshcourse.measure import access_logs, proxy_stats
 from meshcourse.mesh import propagation
 from meshcourse.mesh.injection import sidecars

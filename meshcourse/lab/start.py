@@ -18,6 +18,7 @@ from meshcourse.course.chapters import Chapter
 from meshcourse.kube import commands, resources
 from meshcourse.kube.connection import Connection
 from meshcourse.lab import bash_cells, istio_before, rivals, session, submissions
+from meshcourse.lab.output import say
 from meshcourse.lab.session import Session
 from meshcourse.mesh import propagation, tenancy
 from meshcourse.mesh.injection import namespaces, sidecars
@@ -25,11 +26,6 @@ from meshcourse.mesh.install import completeness, installation, versions
 
 _LARGEST: Final = 10
 """Sidecars of the largest chapter (4: Bookinfo's six, and four for its exercises)."""
-
-
-def say(text: str) -> None:
-    """One line, shown at once."""
-    print(text, flush=True)  # noqa: T201 - what a notebook's cell shows
 
 
 def chapter(key: str) -> None:

@@ -10,10 +10,10 @@ from typing import Any, Final
 
 import IPython.display
 
+from meshcourse.core.json_types import Json
 from meshcourse.widgets.panels import capture
 
 PLOTLY: Final = "application/vnd.plotly.v1+json"
-Json = dict[str, Any]
 
 
 def still(panel: Any) -> None:  # noqa: ANN401 - any panel

@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 import IPython.core.getipython
 import IPython.display
 
-from meshcourse.lab.requests import Sentence
+from meshcourse.lab.output import Sentence
 
 T = TypeVar("T")
 STEP: Final = 0.25

@@ -8,16 +8,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import quote
 
+from meshcourse.core.json_types import JsonMapping
 from meshcourse.kube.connection import Connection
 from meshcourse.measure import proxy_stats
 from meshcourse.mesh.envoy import admin
 from meshcourse.mesh.envoy.cluster_names import ClusterName
 from meshcourse.mesh.injection import sidecars
-
-Json = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -62,7 +60,7 @@ def short_names(found: Mapping[str, int], cluster: str) -> dict[str, int]:
     return short
 
 
-def endpoints(page: Json, cluster: str) -> tuple[Endpoint, ...]:
+def endpoints(page: JsonMapping, cluster: str) -> tuple[Endpoint, ...]:
     """The endpoints of `cluster` in the JSON of Envoy's /clusters, by address. Envoy leaves out numbers that are 0."""
     return tuple(
         sorted(
@@ -72,11 +70,11 @@ def endpoints(page: Json, cluster: str) -> tuple[Endpoint, ...]:
     )
 
 
-def _hosts(cluster: Json) -> Iterable[Json]:
+def _hosts(cluster: JsonMapping) -> Iterable[JsonMapping]:
     return [host for host in cluster.get("host_statuses", ()) if "socket_address" in host.get("address", {})]
 
 
-def _endpoint(host: Json) -> Endpoint:
+def _endpoint(host: JsonMapping) -> Endpoint:
     stats = {stat["name"]: int(stat.get("value", 0)) for stat in host.get("stats", ())}
     health = host.get("health_status", {})
     return Endpoint(

@@ -13,16 +13,16 @@ import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from meshcourse.core import errors
+from meshcourse.core.json_types import JsonMapping
 from meshcourse.kube import api_versions, resources
 from meshcourse.kube.connection import Connection
 from meshcourse.measure.admin import AdminLine
 from meshcourse.mesh import istiod
 from meshcourse.mesh.injection import sidecars
 
-Json = Mapping[str, Any]
 PLURAL: Final = "virtualservices"
 QUIET: Final = 0.6
 """Seconds without a change after which no more is awaited: istiod has waited for a tenth of that."""
@@ -46,7 +46,7 @@ class Push:
     rejected: tuple[str, ...] = ()
 
 
-def measure(connection: Connection, manifest: Json, namespace: str, deployments: Sequence[tuple[str, str]]) -> Push:
+def measure(connection: Connection, manifest: JsonMapping, namespace: str, deployments: Sequence[tuple[str, str]]) -> Push:
     """Store the VirtualService and watch it arrive at each (namespace, Deployment).
 
     Raises KubernetesError when the API server or the webhook refuses it, or a proxy does not answer.
@@ -86,7 +86,7 @@ class Burst:
     steps: Mapping[str, int | None]
 
 
-def burst(connection: Connection, manifests: Sequence[Json], namespace: str, deployments: Sequence[tuple[str, str]]) -> Burst:
+def burst(connection: Connection, manifests: Sequence[JsonMapping], namespace: str, deployments: Sequence[tuple[str, str]]) -> Burst:
     """Store versions of one VirtualService without a pause, and count the changes that arrive: istiod waits for more before it pushes.
 
     Raises KubernetesError when the API server or the webhook refuses one, or a proxy does not answer.
@@ -128,7 +128,7 @@ def _count(line: AdminLine, origin: str, before: str, ended: threading.Event) ->
     return steps or None
 
 
-def _store(connection: Connection, manifest: Json, namespace: str, name: str) -> bool:
+def _store(connection: Connection, manifest: JsonMapping, namespace: str, name: str) -> bool:
     """Create the object or bring it up to date; says whether that changed anything."""
     api = connection.custom()
     group = api_versions.networking(connection)

@@ -11,18 +11,18 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 from urllib.parse import parse_qsl
 
 import re2
 
 from meshcourse.core import settings
+from meshcourse.core.json_types import JsonMapping
 from meshcourse.measure.access_logs import Entry
 from meshcourse.mesh.envoy import config_dump
 from meshcourse.mesh.envoy.cluster_names import ClusterName
 from meshcourse.mesh.envoy.config_dump import Route
 
-Json = Mapping[str, Any]
 Judged = tuple[bool | None, str]
 """Whether a route's conditions are met (None: that cannot be told), and why not."""
 
@@ -63,7 +63,7 @@ class Step:
     why: str = ""
 
 
-def steps(held: Iterable[Json], asked: Asked, port: int = settings.HTTP_PORT, entry: Entry | None = None) -> tuple[Step, ...]:
+def steps(held: Iterable[JsonMapping], asked: Asked, port: int = settings.HTTP_PORT, entry: Entry | None = None) -> tuple[Step, ...]:
     """Every route of the virtual host that the request's Host header leads to; nothing when there is none (Envoy then says 404).
 
     `held` are the gateway's tables, and `port` is the one that the request comes in by. With `entry`, the gateway's log line of the
@@ -96,7 +96,7 @@ def _taken(judged: list[Judged]) -> int | None:
     return first if first is not None and judged[first][0] else None
 
 
-def _logged(routes: list[Json], judged: list[Judged], entry: Entry) -> int | None:
+def _logged(routes: list[JsonMapping], judged: list[Judged], entry: Entry) -> int | None:
     """The route that the log line names. Several may have one name: then the first of them that fits, or may."""
     if "NR" in entry.flags:
         return None
@@ -121,18 +121,18 @@ def fits(held: Iterable[Step], entry: Entry) -> bool:
     return bool(taken) and (not name.direction or not shares or (name.host, name.subset) in shares)
 
 
-def _routes(held: Iterable[Json], host: str, tables: Iterable[str]) -> Iterable[Json]:
+def _routes(held: Iterable[JsonMapping], host: str, tables: Iterable[str]) -> Iterable[JsonMapping]:
     by_name = {str(table.get("name", "")): table for table in held}
-    table: Json = next((by_name[name] for name in tables if name in by_name), {})
+    table: JsonMapping = next((by_name[name] for name in tables if name in by_name), {})
     domains = {str(domain): virtual for virtual in table.get("virtualHosts", ()) for domain in virtual.get("domains", ())}
     wanted = host.lower()
     bare = wanted.partition(":")[0]
     wild = sorted((domain for domain in domains if domain.startswith("*") and bare.endswith(domain[1:])), key=len, reverse=True)
-    found: Json = next((domains[name] for name in (wanted, bare, f"{bare}:*", *wild) if name in domains), {})
+    found: JsonMapping = next((domains[name] for name in (wanted, bare, f"{bare}:*", *wild) if name in domains), {})
     return list(found.get("routes", ()))
 
 
-def _judged(route: Json, asked: Asked) -> Judged:
+def _judged(route: JsonMapping, asked: Asked) -> Judged:
     """The first condition that is not met decides; one that cannot be told matters only when all others are met."""
     match = route.get("match", {})
     unsure = ""
@@ -147,7 +147,7 @@ _UNKNOWN: Final = "it depends on "
 _KNOWN: Final = frozenset({"prefix", "path", "safeRegex", "pathSeparatedPrefix", "caseSensitive", "headers", "queryParameters"})
 
 
-def _complaints(match: Json, asked: Asked) -> Iterator[str]:
+def _complaints(match: JsonMapping, asked: Asked) -> Iterator[str]:
     path, _, query = asked.path.partition("?")
     yield from _path(match, path)
     for header in match.get("headers", ()):
@@ -162,7 +162,7 @@ def _complaints(match: Json, asked: Asked) -> Iterator[str]:
         yield f"{_UNKNOWN}{key}"
 
 
-def _path(match: Json, path: str) -> Iterator[str]:
+def _path(match: JsonMapping, path: str) -> Iterator[str]:
     if match.get("caseSensitive") is False and "safeRegex" not in match:
         path = path.lower()
         match = {name: value.lower() if isinstance(value, str) else value for name, value in match.items()}
@@ -176,7 +176,7 @@ def _path(match: Json, path: str) -> Iterator[str]:
         yield from _unfit(match["safeRegex"].get("regex", ""), f"the path {path}", path)
 
 
-def _value(wanted: Json, name: str, what: str, held: str | None) -> Iterator[str]:
+def _value(wanted: JsonMapping, name: str, what: str, held: str | None) -> Iterator[str]:
     """What speaks against a condition on a header or a query parameter; `held` is None where the request has none."""
     inverted = bool(wanted.get("invertMatch"))
     match = wanted.get("stringMatch")
@@ -203,7 +203,7 @@ _KINDS: Final[Mapping[str, tuple[Callable[[str, str], bool], str]]] = {
 }
 
 
-def _text(match: Json, name: str, held: str) -> Iterator[str]:
+def _text(match: JsonMapping, name: str, held: str) -> Iterator[str]:
     if "safeRegex" in match:
         yield from _unfit(match["safeRegex"].get("regex", ""), f"{name}: {held}", held)
         return

@@ -13,6 +13,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from meshcourse.core import errors
+from meshcourse.core.json_types import JsonMapping
 from meshcourse.kube import pods as ready_pods
 from meshcourse.kube import resources
 from meshcourse.kube.connection import Connection
@@ -26,7 +27,6 @@ from meshcourse.mesh.envoy.cluster_names import ClusterName
 from meshcourse.mesh.envoy.config_dump import Route
 from meshcourse.mesh.injection import sidecars
 
-Json = Mapping[str, Any]
 LAST: Final = 5
 """Lines of the access log."""
 
@@ -205,7 +205,7 @@ def _ready(pod: Any) -> str:  # noqa: ANN401 - the Kubernetes client is untyped
     return f"{sum(bool(each.ready) for each in states)}/{len(pod.spec.containers) + len(native)}"
 
 
-def groups(page: Json, namespace: str) -> tuple[Group, ...]:
+def groups(page: JsonMapping, namespace: str) -> tuple[Group, ...]:
     """The clusters for Services of the namespace in the JSON of Envoy's /clusters, by name."""
     found = []
     for text in sorted(str(each.get("name", "")) for each in page.get("cluster_statuses", ())):
@@ -215,7 +215,7 @@ def groups(page: Json, namespace: str) -> tuple[Group, ...]:
     return tuple(sorted(found, key=lambda each: (each.service, int(each.port), each.subset)))
 
 
-def routes(tables: Iterable[Json], namespace: str) -> tuple[Held, ...]:
+def routes(tables: Iterable[JsonMapping], namespace: str) -> tuple[Held, ...]:
     """The routes to Services of the namespace in the JSON of `proxy-config routes`, each host's in the order in which Envoy tries them."""
     found = [
         Held(

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from meshcourse.core import errors
+from meshcourse.core.json_types import JsonMapping
 from meshcourse.kube import api_versions, pods, resources
 from meshcourse.kube.connection import Connection
 from meshcourse.mesh.injection import sidecars
 from meshcourse.mesh.rules import bindings
-from meshcourse.mesh.rules.bindings import Json, Name, World
+from meshcourse.mesh.rules.bindings import Name, World
 
 REVISION: Final = "istio.io/rev"
 FRESH: Final = 5.0
@@ -60,7 +61,7 @@ class Described:
     connection: Connection
     world: World
     revisions: Mapping[tuple[str, str, str], str]
-    rules: tuple[Json, ...]
+    rules: tuple[JsonMapping, ...]
     services: Mapping[str, Any]
     tagged: Mapping[tuple[str, str, str], str]
     """Objects that are for one revision of istiod alone, by their label istio.io/rev."""
@@ -76,7 +77,7 @@ class Described:
         """Its pods now."""
         return list(resources.read(self.connection.core().list_namespaced_pod, self.namespace).items)
 
-    def own_rules(self) -> tuple[Json, ...]:
+    def own_rules(self) -> tuple[JsonMapping, ...]:
         """The namespace's DestinationRules."""
         return tuple(rule for rule in self.rules if bindings.name_of(rule)[0] == self.namespace)
 
@@ -155,7 +156,7 @@ def read(connection: Connection, namespace: str) -> Described:
     )
 
 
-def _everywhere(connection: Connection, group: str, version: str, plural: str, *, namespace: str) -> tuple[str, list[Json]]:
+def _everywhere(connection: Connection, group: str, version: str, plural: str, *, namespace: str) -> tuple[str, list[JsonMapping]]:
     """The name and the objects of one kind, in the whole cluster or, where no more may be read, in the namespace; none for an odd one."""
     api = connection.custom()
     try:
@@ -178,7 +179,7 @@ def _allowed(call: Callable[..., Any], *arguments: str) -> Any:  # noqa: ANN401 
         return None
 
 
-def _gateway_pods(connection: Connection, gateway: Json) -> tuple[Name, ...]:
+def _gateway_pods(connection: Connection, gateway: JsonMapping) -> tuple[Name, ...]:
     """The ready pods with an Envoy that a Gateway's selector fits, wherever they run; those of its namespace where no more may be read."""
     core = connection.core()
     selector = ",".join(f"{key}={value}" for key, value in sorted((gateway.get("spec", {}).get("selector") or {}).items()))
@@ -217,7 +218,7 @@ def nowhere(found: Described, every: Iterable[Any]) -> Iterator[str]:
             yield f"VirtualService {name} sends requests to subset {wanted} of {service}, which no DestinationRule defines: they get 503"
 
 
-def ports(connection: Connection, gateway: Json, pod: Name) -> frozenset[str]:
+def ports(connection: Connection, gateway: JsonMapping, pod: Name) -> frozenset[str]:
     """The ports inside a gateway's pod on which a Gateway has it listen: 80 leads to 8080 where a Service says so."""
     core = connection.core()
     labels = (resources.read(core.read_namespaced_pod, pod[1], pod[0]).metadata.labels or {}).items()
@@ -229,7 +230,7 @@ def ports(connection: Connection, gateway: Json, pod: Name) -> frozenset[str]:
     return frozenset(str(inside.get(number) or number) for number in wanted if str(inside.get(number) or number).isdigit())
 
 
-def secrets(connection: Connection, gateway: Json, pod: Name) -> str:
+def secrets(connection: Connection, gateway: JsonMapping, pod: Name) -> str:
     """`: there is no Secret web-cert in namespace istio-system`, for the certificates that a Gateway names and that are not there."""
     named = {
         str(server["tls"]["credentialName"])

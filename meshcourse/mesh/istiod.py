@@ -10,15 +10,15 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Self
+from typing import Final, Self
 
 from meshcourse.core import errors
+from meshcourse.core.json_types import JsonMapping
 from meshcourse.kube import pods, resources
 from meshcourse.kube.connection import Connection
 from meshcourse.mesh.envoy.admin import AdminConnection
 from meshcourse.mesh.install import installation
 
-Json = Mapping[str, Any]
 PORT: Final = 15014
 KINDS: Final = {"clusters": "cluster", "listeners": "listener", "routes": "route"}
 """What is pushed, as istioctl calls it, and as the debug page does. Endpoints are compared with the pods themselves."""
@@ -107,7 +107,7 @@ def rejecting(connection: Connection) -> tuple[str, ...]:
         return tuple(sorted(filter(None, (proxy.complaint for proxy in istiods.proxies()))))
 
 
-def _json(line: AdminConnection, path: str) -> list[Json]:
+def _json(line: AdminConnection, path: str) -> list[JsonMapping]:
     page = line.get(path)
     try:
         found = json.loads(page or "[]")
@@ -118,7 +118,7 @@ def _json(line: AdminConnection, path: str) -> list[Json]:
     return list(found or ())
 
 
-def revisions(configs: Iterable[Json]) -> dict[tuple[str, str, str], str]:
+def revisions(configs: Iterable[JsonMapping]) -> dict[tuple[str, str, str], str]:
     """(kind, namespace, name) -> resourceVersion of what /debug/configz lists."""
     return {
         (str(each.get("kind", "")), str(meta.get("namespace", "")), str(meta.get("name", ""))): str(meta.get("resourceVersion", ""))
@@ -127,7 +127,7 @@ def revisions(configs: Iterable[Json]) -> dict[tuple[str, str, str], str]:
     }
 
 
-def proxies(page: Iterable[Json]) -> Iterator[Proxy]:
+def proxies(page: Iterable[JsonMapping]) -> Iterator[Proxy]:
     """The proxies that /debug/syncz lists; those that are no Envoy of a pod (istioctl's own question) are left out."""
     for each in page:
         pod, _, namespace = str(each.get("proxy", "")).rpartition(".")

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Self
 
 from meshcourse.core import errors
+from meshcourse.core.json_types import Json, JsonMapping
 from meshcourse.kube import api_versions, pods, resources
 from meshcourse.kube.connection import Connection
 from meshcourse.mesh import described
@@ -25,7 +26,6 @@ from meshcourse.mesh.istiod import Istiods, Seen
 from meshcourse.mesh.rules import bindings
 from meshcourse.mesh.rules.bindings import Name
 
-Json = dict[str, Any]
 MERGE_WINDOW: Final = 1.1
 """Seconds, and a little more, for which Envoy may collect changes of health before its workers see them (update_merge_window, 1 s).
 
@@ -218,7 +218,7 @@ class _Watch:
             if bindings.for_sidecars(item):
                 yield from ((f"VirtualService {name}", why) for why in self._in_no_sidecar(item, every))
 
-    def _in_no_sidecar(self, item: bindings.Json, every: list[Any]) -> Iterator[str]:
+    def _in_no_sidecar(self, item: JsonMapping, every: list[Any]) -> Iterator[str]:
         own = [str(pod.metadata.name) for pod in every if pods.is_ready(pod) and sidecars.has_sidecar(pod)]
         namespace, name = bindings.name_of(item)
         if not own or not bindings.exported(item) & {"*", namespace}:

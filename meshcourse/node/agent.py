@@ -35,7 +35,7 @@ from meshcourse.node.streaming.server import Server, server_tls
 from meshcourse.node.volume import node_files
 
 if TYPE_CHECKING:
-    from meshcourse.node.api import Json
+    from meshcourse.core.json_types import Json
     from meshcourse.node.process.processes import Process
 
 __all__ = ["Agent", "NodeConfig"]

@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import aiohttp
 
 from meshcourse.core.errors import KubernetesError
+from meshcourse.core.json_types import Json
 from meshcourse.node.back_off import back_off
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
     from pathlib import Path
 
-Json = dict[str, Any]
 EventType = Literal["SYNC", "ADDED", "MODIFIED", "DELETED"]
 Param = str | int | bool
 

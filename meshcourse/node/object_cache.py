@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Literal, Self
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from meshcourse.node.api import Api, Json
+    from meshcourse.core.json_types import Json
+    from meshcourse.node.api import Api
 
 Kind = Literal["ConfigMap", "Secret", "Service"]
 Change = tuple[Kind, str, str]  # kind, namespace, name

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from meshcourse.node.network import host_side, write_sysctl
 
 if TYPE_CHECKING:
-    from meshcourse.node.api import Json
+    from meshcourse.core.json_types import Json
 
 CHAIN: Final = "MESHCOURSE-HOSTPORTS"
 PROTOCOLS: Final = ("TCP", "UDP")

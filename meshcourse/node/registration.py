@@ -24,7 +24,8 @@ from meshcourse.node.back_off import back_off
 from meshcourse.node.spec import downward_api
 
 if TYPE_CHECKING:
-    from meshcourse.node.api import Api, Json
+    from meshcourse.core.json_types import Json
+    from meshcourse.node.api import Api
 
 _log = logging.getLogger(__name__)
 

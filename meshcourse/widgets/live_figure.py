@@ -18,7 +18,7 @@ import plotly.graph_objects as go
 import plotly.offline
 import traitlets
 
-Json = dict[str, Any]
+from meshcourse.core.json_types import Json
 
 
 @functools.cache

@@ -257,6 +257,14 @@ def test_answers_are_believed_until_they_claim_more_than_the_gateway_sent() -> N
     assert (standing.source, standing.counts) == (GATEWAY, {"v1": 111, "v2": 10})
 
 
+def test_answers_that_name_no_destination_are_said_to_be_such_however_many_came() -> None:
+    standing = Standing(("web-primary", "web-canary"))
+    heard(standing, "v1", 80)
+    standing.sent(standing.told, {"web-primary": 80, "web-canary": 20})
+    assert (standing.source, standing.counts) == (GATEWAY, {"web-primary": 80, "web-canary": 20})
+    assert "The answers name v1, not these destinations" in standing.doubt
+
+
 def test_without_a_gateway_to_ask_it_says_that_nothing_can_be_observed() -> None:
     standing = Standing(("stable", "canary"))
     heard(standing, "v1", 30)

@@ -8,9 +8,10 @@ from typing import Final
 
 from meshcourse.checks import diagnosis, outcome, reachability
 from meshcourse.checks.diagnosis import Route
-from meshcourse.checks.exercises import ClusterView, Exercise, Json
+from meshcourse.checks.exercises import ClusterView, Exercise
 from meshcourse.checks.outcome import Outcome
 from meshcourse.core import errors
+from meshcourse.core.json_types import Json
 from meshcourse.measure.access_logs import Entry
 from meshcourse.mesh.install import istioctl
 

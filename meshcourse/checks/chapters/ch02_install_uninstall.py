@@ -7,8 +7,9 @@ from typing import Final
 import yaml
 
 from meshcourse.checks import outcome
-from meshcourse.checks.exercises import ClusterView, Exercise, Json
+from meshcourse.checks.exercises import ClusterView, Exercise
 from meshcourse.checks.outcome import Outcome
+from meshcourse.core.json_types import Json
 from meshcourse.mesh.install import installation, remnants
 
 LEFT: Final = ("istio-ca-root-cert", "istio-ca-crl")
@@ -129,7 +130,7 @@ EXERCISES: Final = (
         "2.1",
         "Leave no trace",
         (
-            "lab.traces() names them: two config maps, and where they are.",
+            "lab.remnants() names them: two config maps, and where they are.",
             "One command deletes them in one namespace. A loop in the shell goes over all: for each in ...; do ...; done",
             (
                 "for each in $(kubectl get namespaces -o jsonpath='{.items[*].metadata.name}'); "

@@ -6,8 +6,9 @@ import time
 from typing import Any, Final
 
 from meshcourse.checks import outcome
-from meshcourse.checks.exercises import ClusterView, Exercise, Json
+from meshcourse.checks.exercises import ClusterView, Exercise
 from meshcourse.checks.outcome import Outcome
+from meshcourse.core.json_types import Json
 
 GUESTS: Final = "injection-guests"
 LABEL: Final = "istio-injection"

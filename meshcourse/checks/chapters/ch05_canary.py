@@ -7,8 +7,9 @@ from typing import Final
 
 from meshcourse.checks import diagnosis, outcome, reachability
 from meshcourse.checks.diagnosis import Route
-from meshcourse.checks.exercises import ClusterView, Exercise, Json
+from meshcourse.checks.exercises import ClusterView, Exercise
 from meshcourse.checks.outcome import Outcome
+from meshcourse.core.json_types import Json
 from meshcourse.measure import binomial, tally
 from meshcourse.measure.tally import Tally
 

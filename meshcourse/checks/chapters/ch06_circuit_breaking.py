@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from meshcourse.checks import diagnosis, outcome, reachability
-from meshcourse.checks.exercises import ClusterView, Exercise, Json
+from meshcourse.checks.exercises import ClusterView, Exercise
 from meshcourse.checks.outcome import Outcome
 from meshcourse.core import errors
+from meshcourse.core.json_types import Json
 from meshcourse.kube import resources
 from meshcourse.measure import admin
 from meshcourse.measure.admin import Endpoint

@@ -16,9 +16,10 @@ from typing import Final
 
 from meshcourse.checks import diagnosis, outcome, reachability
 from meshcourse.checks.diagnosis import Route
-from meshcourse.checks.exercises import ClusterView, Exercise, Json
+from meshcourse.checks.exercises import ClusterView, Exercise
 from meshcourse.checks.outcome import Outcome
 from meshcourse.core import errors
+from meshcourse.core.json_types import Json
 from meshcourse.mesh.envoy import config_dump, route_actions
 from meshcourse.mesh.rules import timeouts
 from meshcourse.traffic.results import Result

@@ -10,8 +10,9 @@ from typing import Final
 
 from meshcourse.checks import diagnosis, outcome, reachability
 from meshcourse.checks.diagnosis import Route, all_of, seen
-from meshcourse.checks.exercises import ClusterView, Json
+from meshcourse.checks.exercises import ClusterView
 from meshcourse.checks.outcome import Outcome
+from meshcourse.core.json_types import Json
 from meshcourse.measure import binomial
 from meshcourse.mesh.envoy import route_actions
 from meshcourse.traffic.results import Result

@@ -14,8 +14,9 @@ from typing import Final
 from meshcourse.checks import destinations, diagnosis, outcome, reachability
 from meshcourse.checks.chapters.ch08_faults import chaos_for_those_who_ask
 from meshcourse.checks.diagnosis import Route, all_of, seen
-from meshcourse.checks.exercises import ClusterView, Exercise, Json
+from meshcourse.checks.exercises import ClusterView, Exercise
 from meshcourse.checks.outcome import Outcome
+from meshcourse.core.json_types import Json
 from meshcourse.measure import binomial, retries
 from meshcourse.mesh.envoy import route_actions
 

@@ -9,8 +9,9 @@ from typing import Final
 from meshcourse.checks import callers, diagnosis, outcome, reachability
 from meshcourse.checks.callers import FORBIDDEN, REFUSED, Call, Rule, always, judged
 from meshcourse.checks.diagnosis import Route
-from meshcourse.checks.exercises import ClusterView, Exercise, Json
+from meshcourse.checks.exercises import ClusterView, Exercise
 from meshcourse.checks.outcome import Outcome
+from meshcourse.core.json_types import Json
 
 GOOD: Final = 200
 BLOCKED: Final = 502

@@ -10,9 +10,10 @@ from typing import Any, Final
 
 from meshcourse.checks import destinations, diagnosis, outcome, reachability
 from meshcourse.checks.diagnosis import Route
-from meshcourse.checks.exercises import ClusterView, Exercise, Json
+from meshcourse.checks.exercises import ClusterView, Exercise
 from meshcourse.checks.outcome import Outcome
 from meshcourse.core import background
+from meshcourse.core.json_types import Json
 from meshcourse.measure import binomial, labels, objectives, proxy_counters, windows
 from meshcourse.measure.objectives import LATENCY, LOAD, SHARE, SUCCESS, Mark, Objectives, Reading
 from meshcourse.measure.tally import Tally

@@ -12,10 +12,10 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from meshcourse.core import errors
+from meshcourse.core.json_types import Json
 from meshcourse.kube import port_forward
 from meshcourse.kube.connection import Connection
 
-Json = dict[str, Any]
 PORT: Final = 15000
 _FIELD: Final = re.compile(r"[a-z0-9]+(?:_[a-z0-9]+)+")
 

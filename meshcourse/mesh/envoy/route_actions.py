@@ -6,12 +6,12 @@ out. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from collections.abc import Iterator
+from typing import Final
 
+from meshcourse.core.json_types import JsonMapping
 from meshcourse.mesh.envoy.cluster_names import ClusterName
 
-Json = Mapping[str, Any]
 _FAULT: Final = "envoy.filters.http.fault"
 # The conditions on which Istio 1.31 retries when a VirtualService names none, and how often (istio.io: HTTPRetry).
 _UNASKED: Final = frozenset({"connect-failure", "refused-stream", "unavailable", "cancelled", "retriable-status-codes"})
@@ -22,7 +22,7 @@ _LONGEST: Final = 60
 _DENOMINATORS: Final = {"HUNDRED": 100, "TEN_THOUSAND": 10_000, "MILLION": 1_000_000}
 
 
-def held(route: Json) -> tuple[str, ...]:
+def held(route: JsonMapping) -> tuple[str, ...]:
     """The lines for a route in the JSON of `istioctl proxy-config routes`."""
     action = route.get("route", {})
     lines = [_timeout(seconds(action.get("timeout", "0s")))]
@@ -48,7 +48,7 @@ def held(route: Json) -> tuple[str, ...]:
     return tuple(sorted(filter(None, lines)))
 
 
-def own_answer(route: Json) -> str:
+def own_answer(route: JsonMapping) -> str:
     """What a proxy answers by itself on this route: `redirects (301) to https://HOST/new`; empty for a route that sends requests on."""
     if "directResponse" in route:
         found = route["directResponse"]
@@ -64,7 +64,7 @@ def own_answer(route: Json) -> str:
     return f"redirects ({_REDIRECTS.get(str(found.get('responseCode', '')), '301')}) to {host}{path or ', the same path'}"
 
 
-def _rewritten(action: Json) -> str:
+def _rewritten(action: JsonMapping) -> str:
     """The path that a rewrite makes, in words."""
     if "prefixRewrite" in action:
         return str(action["prefixRewrite"])
@@ -74,7 +74,7 @@ def _rewritten(action: Json) -> str:
     return str(action.get("pathRewrite", ""))
 
 
-def _changed(part: Json) -> Iterator[str]:
+def _changed(part: JsonMapping) -> Iterator[str]:
     """Headers that a route, or one of its destinations, adds or takes away."""
     for way in ("request", "response"):
         for entry in part.get(f"{way}HeadersToAdd", ()):
@@ -117,12 +117,12 @@ def _retries(attempts: int, per_try: float, conditions: frozenset[str]) -> str:
     return f"{attempts} retries on {words}" + (f", {per_try:g} s each" if per_try else "")
 
 
-def _fraction(part: Json) -> float:
+def _fraction(part: JsonMapping) -> float:
     percentage = part.get("percentage", {})
     return 100.0 * float(percentage.get("numerator", 0)) / _DENOMINATORS.get(str(percentage.get("denominator", "HUNDRED")), 100)
 
 
-def _mirror(policy: Json) -> str:
+def _mirror(policy: JsonMapping) -> str:
     share = _fraction({"percentage": policy.get("runtimeFraction", {}).get("defaultValue", {"numerator": 100})})
     return f"mirror {'' if share == 100 else f'{share:g} % '}to {_target(policy.get('cluster', ''))}"  # noqa: PLR2004 - all of them
 

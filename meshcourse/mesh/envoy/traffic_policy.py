@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from meshcourse.core.json_types import JsonMapping
 from meshcourse.mesh.envoy.cluster_names import ClusterName
 
-Json = Mapping[str, Any]
 UNLIMITED: Final = 2**32 - 1
 """What Istio writes into Envoy where nobody set a limit."""
 
@@ -25,9 +24,9 @@ class Policy:
     """Consecutive 5xx answers."""
 
 
-def held(cluster: Json) -> Policy:
+def held(cluster: JsonMapping) -> Policy:
     """The policy of a cluster as Envoy holds it."""
-    limits: Json = next(iter(cluster.get("circuitBreakers", {}).get("thresholds", ())), {})
+    limits: JsonMapping = next(iter(cluster.get("circuitBreakers", {}).get("thresholds", ())), {})
     outlier = cluster.get("outlierDetection")
     return Policy(
         int(limits.get("maxConnections", UNLIMITED)),
@@ -38,7 +37,7 @@ def held(cluster: Json) -> Policy:
     )
 
 
-def find(clusters: list[dict[str, Any]], host: str, subset: str) -> Json | None:
+def find(clusters: list[dict[str, Any]], host: str, subset: str) -> JsonMapping | None:
     """The outbound cluster of a Service's full name and subset, whatever its port; None when Envoy holds none."""
     for cluster in clusters:
         name = ClusterName.parse(str(cluster.get("name", "")))

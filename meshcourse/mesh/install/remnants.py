@@ -1,4 +1,4 @@
-"""Every trace of Istio in a cluster: what it made, what it left, and what is yours.
+"""Everything of Istio in a cluster: what it made, what it left, and what is yours.
 
 A thing is Istio's if it is in istio-system, has Istio's name or label, or is of a kind that Istio brought. What Kubernetes itself puts into
 every namespace is left out. `sort` is pure.
@@ -7,15 +7,15 @@ every namespace is left out. `sort` is pure.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
+from meshcourse.core.json_types import JsonMapping
 from meshcourse.kube import commands, resources
 from meshcourse.kube.connection import Connection
 from meshcourse.mesh.install import installation
 
-Json = Mapping[str, Any]
 NAMESPACED: Final = (
     "deployments",
     "pods",
@@ -58,7 +58,7 @@ class Thing:
 
 
 @dataclass(frozen=True)
-class Traces:
+class Remnants:
     """What is there of Istio."""
 
     namespace: bool
@@ -79,7 +79,7 @@ class Traces:
         return tuple(each for part in (self.system, self.wide, self.elsewhere, self.yours) for each in part if each.kind == kind)
 
 
-def find(connection: Connection) -> Traces:
+def find(connection: Connection) -> Remnants:
     """Look through the cluster. Raises KubernetesError when it does not answer."""
     kinds = ",".join((*NAMESPACED, *WIDE))
     listed = [json.loads(_kubectl(connection, kinds, "-o", "json"))["items"]]
@@ -97,7 +97,7 @@ def _kubectl(connection: Connection, *words: str) -> str:
     return done.stdout
 
 
-def sort(listed: Iterable[Json], yours: Iterable[Json]) -> Traces:
+def sort(listed: Iterable[JsonMapping], yours: Iterable[JsonMapping]) -> Remnants:
     """Group objects, as kubectl lists them, and leave out what has nothing to do with Istio."""
     system, wide, elsewhere, labelled = [], [], [], []
     namespace = False
@@ -114,14 +114,14 @@ def sort(listed: Iterable[Json], yours: Iterable[Json]) -> Traces:
         elif thing.name.endswith(_GROUPS) or thing.name.startswith(("istio", "istiod")):
             wide.append(thing)
     made = tuple(sorted(_thing(each) for each in yours))
-    return Traces(namespace, tuple(sorted(system)), tuple(sorted(wide)), tuple(sorted(elsewhere)), tuple(sorted(labelled)), made)
+    return Remnants(namespace, tuple(sorted(system)), tuple(sorted(wide)), tuple(sorted(elsewhere)), tuple(sorted(labelled)), made)
 
 
-def _thing(each: Json) -> Thing:
+def _thing(each: JsonMapping) -> Thing:
     return Thing(str(each["kind"]), str(each["metadata"].get("namespace", "")), str(each["metadata"]["name"]))
 
 
-def _left_by_istio(each: Json) -> bool:
+def _left_by_istio(each: JsonMapping) -> bool:
     """In somebody's own namespace: config maps of istiod's, and pods that it changed."""
     if each["kind"] == "ConfigMap":
         return str(each["metadata"]["name"]).startswith("istio-ca-")

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
-Json = Mapping[str, Any]
+from meshcourse.core.json_types import JsonMapping
+
 Name = tuple[str, str]
 """(namespace, name)."""
 MESH: Final = "mesh"
@@ -21,28 +22,28 @@ class World:
     """The cluster's Gateways and VirtualServices, and the labels of pods that run: what objects of `namespace` are looked at beside."""
 
     namespace: str
-    gateways: Mapping[Name, Json]
-    virtual_services: tuple[Json, ...]
+    gateways: Mapping[Name, JsonMapping]
+    virtual_services: tuple[JsonMapping, ...]
     gateway_pods: Mapping[Name, tuple[Name, ...]]
     """Of each Gateway, the ready pods that its selector fits."""
 
     @property
-    def own(self) -> tuple[Json, ...]:
+    def own(self) -> tuple[JsonMapping, ...]:
         """The namespace's VirtualServices."""
         return tuple(each for each in self.virtual_services if name_of(each)[0] == self.namespace)
 
 
-def name_of(item: Json) -> Name:
+def name_of(item: JsonMapping) -> Name:
     """(namespace, name) of an object."""
     return str(item["metadata"].get("namespace", "")), str(item["metadata"]["name"])
 
 
-def selects(gateway: Json, labels: Mapping[str, str]) -> bool:
+def selects(gateway: JsonMapping, labels: Mapping[str, str]) -> bool:
     """Whether a Gateway is for a pod with these labels; one without a selector is for every proxy."""
     return dict(gateway.get("spec", {}).get("selector") or {}).items() <= labels.items()
 
 
-def gateways_of(virtual_service: Json) -> tuple[Name, ...]:
+def gateways_of(virtual_service: JsonMapping) -> tuple[Name, ...]:
     """The Gateways that a VirtualService names, written out; `mesh`, which stands for the sidecars, is none."""
     namespace, _ = name_of(virtual_service)
     named = (str(each) for each in virtual_service.get("spec", {}).get("gateways") or ())
@@ -60,13 +61,13 @@ def _whole(name: str, namespace: str) -> Name:
     return namespace, name
 
 
-def for_sidecars(virtual_service: Json) -> bool:
+def for_sidecars(virtual_service: JsonMapping) -> bool:
     """Whether sidecars read it: it names the gateway `mesh`, or none at all. One without hosts is a part of others (delegate)."""
     spec = virtual_service.get("spec", {})
     return bool(spec.get("hosts")) and MESH in (spec.get("gateways") or (MESH,))
 
 
-def exported(virtual_service: Json) -> frozenset[str]:
+def exported(virtual_service: JsonMapping) -> frozenset[str]:
     """The namespaces whose proxies see a VirtualService; `*` for all."""
     namespace, _ = name_of(virtual_service)
     return frozenset(namespace if each == "." else str(each) for each in virtual_service.get("spec", {}).get("exportTo") or ("*",))
@@ -77,7 +78,7 @@ def full_host(host: str, namespace: str) -> str:
     return host if "." in host or "*" in host else f"{host}.{namespace}.{DOMAIN}"
 
 
-def delegates(virtual_service: Json) -> Iterator[Name]:
+def delegates(virtual_service: JsonMapping) -> Iterator[Name]:
     """The VirtualServices that a VirtualService hands rules over to."""
     namespace, _ = name_of(virtual_service)
     for rule in virtual_service.get("spec", {}).get("http") or ():
@@ -94,12 +95,12 @@ def unheld(world: World) -> Iterator[str]:
         yield from (f"VirtualService {name_of(item)[1]}: {why}" for why in _mistakes(item, world))
 
 
-def _nobody(gateway: Json) -> str:
+def _nobody(gateway: JsonMapping) -> str:
     selector = ", ".join(f"{key}={value}" for key, value in (gateway.get("spec", {}).get("selector") or {}).items())
     return f"no ready pod in the cluster has the label {selector} of its selector, so no Envoy reads it"
 
 
-def _mistakes(item: Json, world: World) -> Iterator[str]:
+def _mistakes(item: JsonMapping, world: World) -> Iterator[str]:
     hosts = [str(host) for host in item.get("spec", {}).get("hosts") or ()]
     known = {name_of(each) for each in world.virtual_services}
     for target in delegates(item):
@@ -124,7 +125,7 @@ def _mistakes(item: Json, world: World) -> Iterator[str]:
             yield f"its hosts ({', '.join(hosts)}) are not among those of Gateway {said} ({', '.join(_hosts(gateway))})"
 
 
-def held_by(item: Json, world: World) -> dict[Name, tuple[Name, ...]]:
+def held_by(item: JsonMapping, world: World) -> dict[Name, tuple[Name, ...]]:
     """Of each Gateway that a VirtualService fits, the pods that should hold it."""
     hosts = [str(host) for host in item.get("spec", {}).get("hosts") or ()]
     found = {}
@@ -140,11 +141,11 @@ def _said(name: Name, namespace: str) -> str:
     return name[1] if name[0] == namespace else f"{name[0]}/{name[1]}"
 
 
-def _hosts(gateway: Json) -> list[str]:
+def _hosts(gateway: JsonMapping) -> list[str]:
     return [str(host) for server in gateway.get("spec", {}).get("servers") or () for host in server.get("hosts") or ()]
 
 
-def _opened(gateway: Json, host: str, namespace: str) -> bool:
+def _opened(gateway: JsonMapping, host: str, namespace: str) -> bool:
     """Whether a Gateway lets a VirtualService of `namespace` answer for `host`: `*/host`, `./host` and wildcards on either side."""
     own, _ = name_of(gateway)
     for each in _hosts(gateway):
@@ -162,7 +163,7 @@ def _overlap(one: str, other: str) -> bool:
     return one == other or any(wild.startswith("*") and name.endswith(wild[1:]) for wild, name in ((one, other), (other, one)))
 
 
-def shadowed(item: Json, world: World) -> str:
+def shadowed(item: JsonMapping, world: World) -> str:
     """The older VirtualService for sidecars that has a host of this one: of two for one host, Istio's sidecars read the older one alone."""
     namespace, name = name_of(item)
     mine = {full_host(str(host), namespace) for host in item.get("spec", {}).get("hosts") or ()}
@@ -177,7 +178,7 @@ def shadowed(item: Json, world: World) -> str:
     return ""
 
 
-def destinations(items: Iterable[Json]) -> set[tuple[str, str, str]]:
+def destinations(items: Iterable[JsonMapping]) -> set[tuple[str, str, str]]:
     """(VirtualService, full host, subset) of everything that the VirtualServices send requests to; subset "" for a whole Service."""
     found = set()
     for item in items:
@@ -190,6 +191,6 @@ def destinations(items: Iterable[Json]) -> set[tuple[str, str, str]]:
     return found
 
 
-def whole_services(items: Iterable[Json]) -> set[str]:
+def whole_services(items: Iterable[JsonMapping]) -> set[str]:
     """The full hosts that the VirtualServices send requests to without naming a subset."""
     return {host for _, host, subset in destinations(items) if not subset}

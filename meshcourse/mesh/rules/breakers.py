@@ -10,11 +10,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from meshcourse.core.json_types import JsonMapping
 from meshcourse.kube.connection import Connection
 from meshcourse.mesh.envoy import route_actions
 from meshcourse.mesh.rules.istio_object import Rule
 
-Json = Mapping[str, Any]
 _OWN: Final = frozenset({"maxConnections", "http1MaxPendingRequests", "consecutive5xxErrors", "baseEjectionTime", "minHealthPercent"})
 NEW: Final = {"interval": "1s", "maxEjectionPercent": 100}
 """What an outlier detection gets that a slider brings into a rule without one: Istio's own, 10 s and 10 %, hide what it does."""
@@ -38,7 +38,7 @@ class Breaker:
     """(field, value) of what else the rule says of limits and ejection: there is no slider for it."""
 
 
-def described_by(rule: Json) -> Breaker:
+def described_by(rule: JsonMapping) -> Breaker:
     """The breaker of a DestinationRule, without its subsets'."""
     policy = rule.get("spec", {}).get("trafficPolicy") or {}
     pool, outlier = policy.get("connectionPool") or {}, policy.get("outlierDetection")
@@ -56,7 +56,7 @@ def described_by(rule: Json) -> Breaker:
     )
 
 
-def _others(settings: Json) -> Iterator[tuple[str, str]]:
+def _others(settings: JsonMapping) -> Iterator[tuple[str, str]]:
     for name, value in settings.items():
         if isinstance(value, Mapping):
             yield from _others(value)

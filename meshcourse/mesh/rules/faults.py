@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from meshcourse.core.json_types import JsonMapping
 from meshcourse.kube.connection import Connection
 from meshcourse.mesh.envoy import route_actions
 from meshcourse.mesh.rules.istio_object import Rule
 
-Json = Mapping[str, Any]
 HEADER: Final = ("x-chaos", "yes")
 ABORT: Final = 503
 _CHOSEN: Final = "-chosen"
@@ -32,7 +32,7 @@ class Faults:
     chosen: bool = False
 
 
-def described_by(virtual_service: Json) -> Faults:
+def described_by(virtual_service: JsonMapping) -> Faults:
     """What a VirtualService says. A fault in any other rule than the first is not looked for."""
     rule = (virtual_service.get("spec", {}).get("http") or [{}])[0]
     fault = rule.get("fault") or {}
@@ -40,17 +40,17 @@ def described_by(virtual_service: Json) -> Faults:
     return Faults(_percent(abort), _percent(delay), route_actions.seconds(delay.get("fixedDelay", "1s")), _is_chosen(rule))
 
 
-def _percent(fault: Json) -> float:
+def _percent(fault: JsonMapping) -> float:
     return float((fault.get("percentage") or {}).get("value", 0))
 
 
-def _is_chosen(rule: Json) -> bool:
+def _is_chosen(rule: JsonMapping) -> bool:
     """Whether all that a rule takes must carry the header."""
     matches = rule.get("match") or ()
     return bool(matches) and all((match.get("headers") or {}).get(HEADER[0]) == {"exact": HEADER[1]} for match in matches)
 
 
-def rules(http: Sequence[Json], faults: Faults) -> list[dict[str, Any]]:
+def rules(http: Sequence[JsonMapping], faults: Faults) -> list[dict[str, Any]]:
     """The `http` of a VirtualService with these faults. A fault of 0 % is left out: it would say nothing."""
     made = [copy.deepcopy(dict(each)) for each in http] or [{}]
     before = made[0].get("fault") or {}
@@ -67,7 +67,7 @@ def rules(http: Sequence[Json], faults: Faults) -> list[dict[str, Any]]:
     return [{**copy.deepcopy(base), **named, "match": match, **({"fault": fault} if fault else {})}, *made]
 
 
-def _fault(before: Json, faults: Faults) -> dict[str, Any]:
+def _fault(before: JsonMapping, faults: Faults) -> dict[str, Any]:
     """The field `fault`: other percentages and another delay, the same status."""
     fault: dict[str, Any] = {}
     if faults.abort:

@@ -6,15 +6,15 @@ injected. Read and written are `retries` and `fault` of their first rules; only 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
+from meshcourse.core.json_types import JsonMapping
 from meshcourse.kube.connection import Connection
 from meshcourse.mesh.envoy import route_actions
 from meshcourse.mesh.rules.istio_object import Rule
 
-Json = Mapping[str, Any]
 _MADE_BY: Final = "kubectl apply -f manifests/08_faults_retries/09-chain.yaml -f manifests/08_faults_retries/10-retries-everywhere.yaml"
 CONDITION: Final = "5xx"
 ABORT: Final = 503
@@ -44,7 +44,7 @@ class Chain:
     back: str = "back"
 
 
-def described_by(front: Json, middle: Json, back: Json) -> Retrying:
+def described_by(front: JsonMapping, middle: JsonMapping, back: JsonMapping) -> Retrying:
     """What the chain's VirtualServices say. Istio's own two retries, which no aborted request brings about, count as none."""
     abort = (_rule(back).get("fault") or {}).get("abort") or {}
     status = int(abort.get("httpStatus") or 0)
@@ -56,7 +56,7 @@ def described_by(front: Json, middle: Json, back: Json) -> Retrying:
     )
 
 
-def _unlike(front: Json, middle: Json, back: Json, status: int) -> Iterator[str]:
+def _unlike(front: JsonMapping, middle: JsonMapping, back: JsonMapping, status: int) -> Iterator[str]:
     fault = _rule(back).get("fault") or {}
     if "abort" in fault and status not in _FAILURES:
         yield f"the fault's abort is {status or 'a gRPC status'}, which is no failed HTTP answer"
@@ -76,16 +76,16 @@ def _unlike(front: Json, middle: Json, back: Json, status: int) -> Iterator[str]
         yield from (f"{limit} is not longer than the fault's delay, {fault['delay'].get('fixedDelay')}" for limit in dict.fromkeys(limits))
 
 
-def _percent(fault: Json) -> float:
+def _percent(fault: JsonMapping) -> float:
     return float((fault.get("percentage") or {}).get("value", 0))
 
 
-def _rule(virtual_service: Json) -> Json:
+def _rule(virtual_service: JsonMapping) -> JsonMapping:
     rules = list(virtual_service.get("spec", {}).get("http") or ({},))
-    return cast("Json", rules[0])
+    return cast("JsonMapping", rules[0])
 
 
-def _attempts(virtual_service: Json, status: int) -> int:
+def _attempts(virtual_service: JsonMapping, status: int) -> int:
     retries = _rule(virtual_service).get("retries") or {}
     return int(retries.get("attempts", 0)) if retried(status, str(retries.get("retryOn", ""))) else 0
 
@@ -101,7 +101,7 @@ def retried(status: int, conditions: str) -> bool:
     )
 
 
-def retries(attempts: int, now: Json | None = None, status: int = ABORT) -> dict[str, Any]:
+def retries(attempts: int, now: JsonMapping | None = None, status: int = ABORT) -> dict[str, Any]:
     """The field `retries` with other attempts. Istio refuses a `retryOn` where there is nothing to retry.
 
     What `now` says of conditions and times stays; a condition that the fault meets is added where it has none.
@@ -115,7 +115,7 @@ def retries(attempts: int, now: Json | None = None, status: int = ABORT) -> dict
     return {**kept, "attempts": attempts, "retryOn": added}
 
 
-def fault(percent: float, now: Json | None = None) -> dict[str, Any]:
+def fault(percent: float, now: JsonMapping | None = None) -> dict[str, Any]:
     """The field `fault` with another percentage; its status, and a delay, stay."""
     abort = (now or {}).get("abort") or {"httpStatus": ABORT}
     return {**(now or {}), "abort": {**abort, "percentage": {"value": percent}}}
@@ -131,7 +131,7 @@ def write(connection: Connection, namespace: str, chain: Chain, held: Retrying, 
     rules = [_rule_of(connection, namespace, name) for name in (chain.front, chain.middle, chain.back)]
     whole = [rule.read() for rule in rules]
     status = int(((_rule(whole[2]).get("fault") or {}).get("abort") or {}).get("httpStatus") or ABORT)
-    changes: list[tuple[int, str, Json]] = []
+    changes: list[tuple[int, str, JsonMapping]] = []
     for number, (before, after) in enumerate(((held.gateway, wanted.gateway), (held.first, wanted.first))):
         if before != after:
             changes.append((number, "retries", retries(after, _rule(whole[number]).get("retries"), status)))

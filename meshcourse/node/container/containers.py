@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from meshcourse.node.api import Json
+    from meshcourse.core.json_types import Json
     from meshcourse.node.container.runs import Shared
     from meshcourse.node.images import Image
     from meshcourse.node.status.statuses import ContainerKind

@@ -12,7 +12,7 @@ from meshcourse.node.probe import attempts
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from meshcourse.node.api import Json
+    from meshcourse.core.json_types import Json
 
 _SHOWN = 200
 

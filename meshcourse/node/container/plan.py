@@ -16,7 +16,7 @@ from meshcourse.node.spec import environment, security_context
 from meshcourse.node.volume.volumes import Mount, absolute
 
 if TYPE_CHECKING:
-    from meshcourse.node.api import Json
+    from meshcourse.core.json_types import Json
     from meshcourse.node.images import Image
     from meshcourse.node.images.passwd import Accounts
     from meshcourse.node.network import PodNetns

@@ -24,13 +24,14 @@ from meshcourse.node.probe.probes import Prober
 from meshcourse.node.process import logs
 from meshcourse.node.process.processes import Process
 from meshcourse.node.spec import restart_policy
-from meshcourse.node.status.statuses import Identity, Terminated
+from meshcourse.node.spec.security_context import LinuxUser
+from meshcourse.node.status.statuses import Terminated
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from pathlib import Path
 
-    from meshcourse.node.api import Json
+    from meshcourse.core.json_types import Json
     from meshcourse.node.container.spec import Host, Spec
     from meshcourse.node.events import EventKind
     from meshcourse.node.images import Image
@@ -91,7 +92,7 @@ class Instance:
         self.spec = spec
         self.image = image
         self.number = number
-        self.identity = Identity(0, 0)
+        self.identity = LinuxUser(0, 0)
         self.running: sandbox.Running | None = None
         self.started_at = ""
         self.terminated: Terminated | None = None
@@ -126,7 +127,7 @@ class Instance:
             NotYet: nothing runs then.
         """
         planned = self._plan()
-        self.identity = Identity(planned.uid, planned.gid, planned.groups)
+        self.identity = LinuxUser(planned.uid, planned.gid, planned.groups)
         await asyncio.to_thread(self._make_folders)
         starting = asyncio.ensure_future(sandbox.start(planned, self._shared.host))
         try:

@@ -16,7 +16,7 @@ from meshcourse.node.status.statuses import Verdict
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from meshcourse.node.api import Json
+    from meshcourse.core.json_types import Json
 
 _KIND = "a kind cluster runs such pods"
 

@@ -21,7 +21,7 @@ from meshcourse.node.spec import dns
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from meshcourse.node.api import Json
+    from meshcourse.core.json_types import Json
     from meshcourse.node.network import PodNetns
     from meshcourse.node.pod.offers import Node
 

@@ -32,7 +32,7 @@ from meshcourse.node.volume.keeper import Keeper
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from meshcourse.node.api import Json
+    from meshcourse.core.json_types import Json
     from meshcourse.node.container import sandbox
     from meshcourse.node.events import EventKind
     from meshcourse.node.network import PodNetns

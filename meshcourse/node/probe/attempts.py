@@ -18,7 +18,7 @@ from meshcourse.node.probe import grpc_health
 from meshcourse.node.spec import environment
 
 if TYPE_CHECKING:
-    from meshcourse.node.api import Json
+    from meshcourse.core.json_types import Json
 
 Exec = Callable[[list[str]], Awaitable[tuple[int, bytes]]]
 """Run a command in the container: exit code and combined output. Cancelling it must end the command; LookupError or OSError: it cannot."""

@@ -18,7 +18,7 @@ from meshcourse.node.probe import attempts
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from meshcourse.node.api import Json
+    from meshcourse.core.json_types import Json
     from meshcourse.node.events import EventKind
 
 Outcome = attempts.Outcome

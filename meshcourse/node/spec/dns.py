@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from meshcourse.node.api import Json
+    from meshcourse.core.json_types import Json
 
 _LONGEST = 63
 _SEARCHES = 32

@@ -15,7 +15,7 @@ from meshcourse.node.spec import downward_api
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from meshcourse.node.api import Json
+    from meshcourse.core.json_types import Json
 
     Kind = Literal["ConfigMap", "Secret", "Service"]
 

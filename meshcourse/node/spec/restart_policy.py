@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from meshcourse.node.api import Json
+    from meshcourse.core.json_types import Json
 
 FIRST_SECONDS = 10.0
 LONGEST_SECONDS = 300.0

@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from meshcourse.node.images.passwd import Accounts
-from meshcourse.node.status.statuses import Identity
 
 if TYPE_CHECKING:
-    from meshcourse.node.api import Json
+    from meshcourse.core.json_types import Json
 
 
 _NOBODY = Accounts()
@@ -24,10 +23,19 @@ class InvalidSecurity(Exception):  # noqa: N818 - reads as the sentence it is
 
 
 @dataclass(frozen=True)
+class LinuxUser:
+    """The user that a container's first process runs as."""
+
+    uid: int
+    gid: int
+    groups: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
 class Security:
     """What sandbox.py needs to know. Capability names have no CAP_ prefix; "ALL" is kept."""
 
-    identity: Identity
+    identity: LinuxUser
     add_capabilities: tuple[str, ...] = ()
     drop_capabilities: tuple[str, ...] = ()
     read_only_root: bool = False
@@ -61,7 +69,7 @@ def security(pod: Json, container: Json, image_user: str, accounts: Accounts = _
     groups += [*(of_pod.get("supplementalGroups") or []), *([of_pod["fsGroup"]] if of_pod.get("fsGroup") is not None else [])]
     capabilities = joined.get("capabilities") or {}
     return Security(
-        Identity(user, group, tuple(dict.fromkeys(int(number) for number in groups))),
+        LinuxUser(user, group, tuple(dict.fromkeys(int(number) for number in groups))),
         _names(capabilities.get("add")),
         _names(capabilities.get("drop")),
         bool(joined.get("readOnlyRootFilesystem")),

@@ -19,7 +19,8 @@ from meshcourse.node.status import statuses
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from meshcourse.node.api import Api, Json
+    from meshcourse.core.json_types import Json
+    from meshcourse.node.api import Api
     from meshcourse.node.status.statuses import PodRecord
 
 _log = logging.getLogger(__name__)

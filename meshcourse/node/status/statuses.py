@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from meshcourse.node.api import Json
+    from meshcourse.core.json_types import Json
+    from meshcourse.node.spec.security_context import LinuxUser
 
 ContainerKind = Literal["init", "sidecar", "main", "ephemeral"]
 TERMINAL = ("Succeeded", "Failed")
@@ -48,15 +49,6 @@ State = Waiting | Running | Terminated
 
 
 @dataclass(frozen=True)
-class Identity:
-    """The user that a container's first process runs as."""
-
-    uid: int
-    gid: int
-    groups: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True)
 class ContainerRecord:
     """What the node knows of one container.
 
@@ -74,7 +66,7 @@ class ContainerRecord:
     started: bool = False
     ready: bool = False
     finished: bool = False
-    identity: Identity | None = None
+    identity: LinuxUser | None = None
 
 
 @dataclass(frozen=True)

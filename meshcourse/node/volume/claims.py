@@ -8,7 +8,8 @@ from meshcourse.node.api import ApiError
 from meshcourse.node.not_yet import NotYet
 
 if TYPE_CHECKING:
-    from meshcourse.node.api import Api, Json
+    from meshcourse.core.json_types import Json
+    from meshcourse.node.api import Api
 
 KINDS = ("persistentVolumeClaim", "ephemeral")
 _NOT_FOUND = 404

@@ -14,7 +14,7 @@ from meshcourse.node.not_yet import NotYet
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from meshcourse.node.api import Json
+    from meshcourse.core.json_types import Json
     from meshcourse.node.object_cache import Objects
     from meshcourse.node.volume.volumes import Volumes
 

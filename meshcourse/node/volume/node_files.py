@@ -16,7 +16,7 @@ from meshcourse.core.errors import ClusterError
 from meshcourse.node.images.passwd import inside
 
 if TYPE_CHECKING:
-    from meshcourse.node.api import Json
+    from meshcourse.core.json_types import Json
 
 _HOSTS = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n{ip}\t{name}\n"
 _MADE = ("", "DirectoryOrCreate")

@@ -12,7 +12,7 @@ from meshcourse.node.volume.tokens import Wanted
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from meshcourse.node.api import Json
+    from meshcourse.core.json_types import Json
     from meshcourse.node.spec.environment import Source
 
     Kind = Literal["ConfigMap", "Secret"]

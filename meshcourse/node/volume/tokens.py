@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from meshcourse.node.api import ApiError
 
 if TYPE_CHECKING:
-    from meshcourse.node.api import Api, Json
+    from meshcourse.core.json_types import Json
+    from meshcourse.node.api import Api
 
 _log = logging.getLogger(__name__)
 

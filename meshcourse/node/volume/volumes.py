@@ -26,7 +26,8 @@ from meshcourse.node.volume import sources as volume_sources
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from meshcourse.node.api import Api, Json
+    from meshcourse.core.json_types import Json
+    from meshcourse.node.api import Api
     from meshcourse.node.object_cache import Change, Objects
 
 _log = logging.getLogger(__name__)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from meshcourse.core import tables
 from meshcourse.measure import own_answers
 from meshcourse.measure.request_hops import Hop
 from meshcourse.measure.route_matching import Step, Verdict
@@ -88,14 +88,9 @@ def hops(passed: Sequence[Hop], names: Mapping[str, str]) -> str:
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], marked: Iterable[int] = ()) -> str:
     """Rows of plain text as an HTML table, those with the numbers `marked` on a coloured ground; nothing for no rows."""
-    if not rows:
-        return ""
-    first = "".join(f'<th style="{_CELL}">{html.escape(name)}</th>' for name in head)
-    body = ""
-    for number, row in enumerate(rows):
-        style = f"background:{palette.faint(palette.series(0))}" if number in marked else ""
-        body += f'<tr style="{style}">{"".join(f"""<td style="{_CELL}">{html.escape(cell)}</td>""" for cell in row)}</tr>\n'
-    return f'<table style="border-collapse:collapse;color:inherit;font-size:inherit">\n<tr>{first}</tr>\n{body}</table>\n'
+    style = "border-collapse:collapse;color:inherit;font-size:inherit"
+    grounds = dict.fromkeys(marked, palette.faint(palette.series(0)))
+    return tables.markup(head, rows, style=style, cell=_CELL, grounds=grounds) if rows else ""
 
 
 def describe(found: Inspection) -> str:

@@ -2,35 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Any, Final
 
-from meshcourse.measure.objectives import LATENCY, LOAD, NAMES, SHARE, SUCCESS, Mark, Objectives
+from meshcourse.measure.objectives import LATENCY, LOAD, NAMES, SHARE, SUCCESS, Objectives
 from meshcourse.widgets import palette
 from meshcourse.widgets.figures import lines
-from meshcourse.widgets.models.history import minute
+from meshcourse.widgets.models.objectives import View
 
 _PLACES: Final = {SUCCESS: ([0.0, 0.46], [0.6, 1.0]), LATENCY: ([0.56, 1.0], [0.6, 1.0]), SHARE: ([0.0, 0.46], [0.0, 0.4])}
 _PLACES[LOAD] = ([0.56, 1.0], [0.0, 0.4])
 _UNITS: Final = {SUCCESS: "%", LATENCY: "ms", SHARE: "%", LOAD: "times"}
 SIGNS: Final = {True: "✔", False: "✘", None: "○"}
 """Colour is never alone: met, not met, not known."""
-
-
-@dataclass(frozen=True)
-class View:
-    """For each objective its values over `seconds` (None: not known), and how it stands now."""
-
-    seconds: tuple[float, ...]
-    values: Mapping[str, tuple[float | None, ...]]
-    marks: tuple[Mark, ...]
-    wanted: Objectives
-
-    @property
-    def range(self) -> tuple[float, float]:
-        """The part of the time axis to show."""
-        return minute(self.seconds)
 
 
 def figure(view: View) -> dict[str, Any]:

@@ -6,33 +6,11 @@ The number of traces never changes.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from meshcourse.widgets import palette
 from meshcourse.widgets.figures import lines
-from meshcourse.widgets.models import history
-
-SUCCEEDED = "succeeded"
-"""The one series of the trail."""
-
-
-@dataclass(frozen=True)
-class Bar:
-    """One bar: what was observed (None: nothing yet) beside what the formula says (None: it says nothing of this one)."""
-
-    name: str
-    observed: float | None
-    predicted: float | None
-
-
-@dataclass(frozen=True)
-class View:
-    """`success` over the last minute, in per cent; `tries` in per cent of requests; `hops` in requests for each one that a user sent."""
-
-    success: history.View
-    tries: tuple[Bar, ...]
-    hops: tuple[Bar, ...]
+from meshcourse.widgets.models.retries import SUCCEEDED, View
 
 
 def figure(view: View) -> dict[str, Any]:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Sequence
 from typing import Final
 
+from meshcourse.core import tables
 from meshcourse.measure.shares import Share
 from meshcourse.widgets.models.rollout import Plan, Step, Verdict
 
 SIGNS: Final = {Verdict.WATCH: "…", Verdict.PROMOTE: "✔", Verdict.ROLL_BACK: "✘"}
-_STYLE: Final = "border-spacing:14px 1px;margin-left:-14px;color:inherit;font-size:inherit;text-align:left"
 
 
 def table(plan: Plan, steps: Sequence[Step]) -> str:
@@ -18,9 +17,7 @@ def table(plan: Plan, steps: Sequence[Step]) -> str:
     rows = [(f"{step.weight} %", SIGNS[step.verdict], step.verdict.value, str(step.failed), _latency(step), step.why) for step in steps]
     ended = bool(steps) and steps[-1].verdict is Verdict.ROLL_BACK
     rows += [(f"{weight} %", "○", "not reached" if ended else "to come", "", "", "") for weight in plan.steps[len(steps) :]]
-    head = "".join(f"<th>{name}</th>" for name in ("weight", "", "step", "failed of the new version's", "p95", "why"))
-    body = "".join(f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>\n" for row in rows)
-    return f'<table style="{_STYLE}">\n<tr>{head}</tr>\n{body}</table>\n'
+    return tables.markup(("weight", "", "step", "failed of the new version's", "p95", "why"), rows, style=tables.SPACED)
 
 
 def _latency(step: Step) -> str:

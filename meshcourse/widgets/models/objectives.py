@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from meshcourse.measure import objectives
 from meshcourse.measure.objectives import NAMES, Mark, Objectives
 from meshcourse.measure.windows import Summary
-from meshcourse.widgets.figures.objectives import View
-from meshcourse.widgets.models.history import SPAN
+from meshcourse.widgets.models.history import SPAN, minute
 
 ENOUGH: Final = 30
 """Requests for the release from which on its load is said."""
+
+
+@dataclass(frozen=True)
+class View:
+    """For each objective its values over `seconds` (None: not known), and how it stands now."""
+
+    seconds: tuple[float, ...]
+    values: Mapping[str, tuple[float | None, ...]]
+    marks: tuple[Mark, ...]
+    wanted: Objectives
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """The part of the time axis to show."""
+        return minute(self.seconds)
 
 
 @dataclass(frozen=True)

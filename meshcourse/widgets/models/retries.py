@@ -11,15 +11,34 @@ from meshcourse.measure import retries, shares
 from meshcourse.measure.shares import Share
 from meshcourse.measure.windows import Summary
 from meshcourse.mesh.rules.retry_chain import Retrying
-from meshcourse.widgets.figures.retries import SUCCEEDED, Bar, View
 from meshcourse.widgets.models import history
 
+SUCCEEDED = "succeeded"
+"""The one series of the trail."""
 SPREAD: Final = 6.0
 """Seconds over which arrivals are compared with what users sent."""
 ENOUGH: Final = 20
 """Requests of users from which on that is said."""
 MOST: Final = 10
 """The most retries that the panel's slider allows."""
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One bar: what was observed (None: nothing yet) beside what the formula says (None: it says nothing of this one)."""
+
+    name: str
+    observed: float | None
+    predicted: float | None
+
+
+@dataclass(frozen=True)
+class View:
+    """`success` over the last minute, in per cent; `tries` in per cent of requests; `hops` in requests for each one that a user sent."""
+
+    success: history.View
+    tries: tuple[Bar, ...]
+    hops: tuple[Bar, ...]
 
 
 @dataclass(frozen=True)

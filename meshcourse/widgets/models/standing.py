@@ -72,7 +72,8 @@ class Standing:
         """The gateway has sent `came` since it was asked last; before it was asked, the answers said `told`."""
         self._asked = True
         self._sent.update(came)
-        self._strange |= any(count > self._sent[name] + STRAY for name, count in told.items() if self._told[name] >= count)
+        more = (told.get(name, 0) > self._sent[name] + STRAY for name in self.names if self._told[name] >= told.get(name, 0))
+        self._strange |= any(more)
 
     @property
     def source(self) -> str:

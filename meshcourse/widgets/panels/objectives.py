@@ -16,6 +16,7 @@ from typing import Final
 
 import ipywidgets
 
+from meshcourse.core import tables
 from meshcourse.kube.connection import Connection
 from meshcourse.measure import proxy_counters
 from meshcourse.measure.objectives import Mark, Objectives
@@ -155,10 +156,5 @@ class ObjectivePanel(LoadedPanel[Parts, Snapshot]):
 
 def table(marks: tuple[Mark, ...]) -> str:
     """The objectives as rows: sign, title, what is seen, what is wanted."""
-    rows = "".join(
-        f"<tr><td>{picture.SIGNS[mark.met]}</td><td>{html.escape(mark.title)}</td><td>{html.escape(mark.seen)}</td>"
-        f"<td>{html.escape(mark.wanted)}</td></tr>"
-        for mark in marks
-    )
-    style = "border-spacing:14px 1px;margin-left:-14px;color:inherit;font-size:inherit;text-align:left"
-    return f'<table style="{style}"><tr><th></th><th>objective</th><th>now</th><th>wanted</th></tr>{rows}</table>'
+    rows = [(picture.SIGNS[mark.met], mark.title, mark.seen, mark.wanted) for mark in marks]
+    return tables.markup(("", "objective", "now", "wanted"), rows, style=tables.SPACED)
