@@ -159,7 +159,7 @@ def test_a_program_that_does_not_exist_is_named(kubectl: Any, apply: Any, get: A
 
 def test_a_refused_deployment_does_not_make_pods_without_end(kubectl: Any, get: Any) -> None:
     labels = {"app": "nosy"}
-    spec = {"hostNetwork": True, "containers": [{"name": "web", "image": "nginx"}]}
+    spec = {"hostPID": True, "containers": [{"name": "web", "image": "nginx"}]}
     manifest = {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
@@ -169,5 +169,5 @@ def test_a_refused_deployment_does_not_make_pods_without_end(kubectl: Any, get: 
     kubectl("apply", "-f", "-", stdin=json.dumps(manifest))
     kubectl("wait", "--for=create", "pod", "-l", "app=nosy", "--timeout=30s")
     reason = "{.status.containerStatuses[0].state.waiting.reason}"
-    kubectl("wait", "pod", "-l", "app=nosy", f"--for=jsonpath={reason}=HostNetworkNotSupported", "--timeout=30s")
+    kubectl("wait", "pod", "-l", "app=nosy", f"--for=jsonpath={reason}=HostPIDNotSupported", "--timeout=30s")
     assert len(get("pods", "-l", "app=nosy")["items"]) == 1
