@@ -142,5 +142,5 @@ def test_an_init_container_is_ready_once_it_has_succeeded_and_never_started() ->
 
 
 def test_a_refused_pod_shows_reason_and_message() -> None:
-    found = statuses.status(pod(container(), verdict=Verdict("HostPathNotSupported", "no")), {}, NOW)
-    assert (found["phase"], found["reason"], found["message"]) == ("Failed", "HostPathNotSupported", "no")
+    found = statuses.status(pod(container(), verdict=Verdict("PrivilegedNotSupported", "no")), {}, NOW)
+    assert (found["phase"], found["reason"], found["message"]) == ("Failed", "PrivilegedNotSupported", "no")
