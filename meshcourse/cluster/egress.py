@@ -1,4 +1,4 @@
-"""The way out (`meshcourse up --egress`): what pods send to addresses outside the cluster goes on from the host's own network.
+"""Egress (`meshcourse up --egress`): connections of pods to addresses outside the cluster continue from the host's own network.
 
 Inside, iptables turns each TCP connection that leaves the cluster's addresses to a port of the node; there it is accepted, its original
 destination is read, and the same is connected to by a socket of the host's network (host_sockets.py). Names are dns_relay.py's.
@@ -54,8 +54,8 @@ async def opened(sockets: HostSockets) -> AsyncIterator[None]:
         return sockets.tcp(), where
 
     # Where REDIRECT leads depends on the pod that sends: an address of its own link.
-    door = gateway_ports.listen_inside("0.0.0.0", PORT)  # noqa: S104 - of a network that ends at the node
-    server = await gateway_ports.open_way(door, out)
+    listener = gateway_ports.listen_inside("0.0.0.0", PORT)  # noqa: S104 - of a network that ends at the node
+    server = await gateway_ports.forward_each(listener, out)
     try:
         async with Relay(sockets).serving():
             yield

@@ -127,7 +127,7 @@ class HostPorts:
         self._reserved = reserved
         self._changed = changed
         self._kept: dict[str, _Kept] = {}
-        self._told: list[OpenPort] = []
+        self._last_listed: list[OpenPort] = []
         self._one_at_a_time = asyncio.Lock()
 
     async def run(self) -> None:
@@ -190,7 +190,7 @@ class HostPorts:
                 if error.errno == errno.EADDRINUSE:
                     continue
                 break
-            kept.servers |= {each: await gateway_ports.open_door(opened[each], each.target) for each in promises}
+            kept.servers |= {each: await gateway_ports.forward(opened[each], each.target) for each in promises}
             kept.address = address
             return
         used = {each.inside for each in self._kept.values()}
@@ -211,9 +211,7 @@ class HostPorts:
             if promise.address == LOOPBACK and promise.port in self._reserved:
                 continue
             try:
-                kept.servers[promise] = await gateway_ports.open_door(
-                    self._sockets.listening(promise.address, promise.port), promise.target
-                )
+                kept.servers[promise] = await gateway_ports.forward(self._sockets.listening(promise.address, promise.port), promise.target)
                 kept.refused.pop(promise, None)
             except OSError as error:
                 why = "another program of this machine listens there" if error.errno == errno.EADDRINUSE else error.strerror or str(error)
@@ -239,7 +237,7 @@ class HostPorts:
                 server.close()
 
     def _tell(self) -> None:
-        told = [
+        listed = [
             OpenPort(
                 kept.service["metadata"]["namespace"],
                 kept.service["metadata"]["name"],
@@ -251,7 +249,7 @@ class HostPorts:
             for kept in self._kept.values()
             for each in wanted(kept.service, kept.address, self._node_ip)
         ]
-        told.sort(key=lambda each: (each.namespace, each.service, each.address, each.port))
-        if told != self._told:
-            self._told = told
-            self._changed(told)
+        listed.sort(key=lambda each: (each.namespace, each.service, each.address, each.port))
+        if listed != self._last_listed:
+            self._last_listed = listed
+            self._changed(listed)

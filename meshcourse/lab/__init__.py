@@ -1,7 +1,7 @@
 """What notebooks import: `from meshcourse import lab`, then plain synchronous calls.
 
-Everything a learner's cell needs is here and nothing else is imported by a notebook. Each call shows what it did; each failure is a
-short error that says what happened, why, and what to type next.
+A notebook imports nothing else. Each call shows what it did; each failure is a short error that says what happened, why, and what to type
+next.
 """
 
 from __future__ import annotations

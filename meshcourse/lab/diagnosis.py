@@ -1,4 +1,4 @@
-"""lab.doctor: which cluster this course will use, and whether all that it needs is there.
+"""lab.doctor: which cluster this course will use, and whether everything that it needs is there.
 
 Nothing is started or changed.
 """
@@ -25,7 +25,7 @@ from meshcourse.mesh.install import installation
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What was found: the backend that lessons will use, and one check a line."""
+    """The backend that lessons will use, and the checks, one a line."""
 
     backend: str
     checks: tuple[Check, ...]
@@ -66,7 +66,7 @@ class Diagnosis:
 
 
 def doctor() -> Diagnosis:
-    """Look at what the lessons will run on: the cluster that the environment names, else this machine as a home for the embedded one."""
+    """Check what the lessons will run on: the cluster that the environment names, or else this machine for the embedded one."""
     url, kubeconfig = os.environ.get(settings.URL_VARIABLE), os.environ.get("KUBECONFIG")
     if url and kubeconfig:
         return Diagnosis(f"existing, the cluster that KUBECONFIG names ({_short(kubeconfig)})", existing(Path(kubeconfig), url))
@@ -77,7 +77,7 @@ def doctor() -> Diagnosis:
 
 
 def _cluster(backend: Backend) -> tuple[Check, ...]:
-    """Whether the cluster runs and answers, and whether its Envoys take what istiod sends them."""
+    """Whether the cluster runs and answers, and whether its Envoys accept what istiod sends."""
     name = f"cluster {backend.name}"
     if not lookup.runs(backend.name):
         if session.begun():
@@ -93,7 +93,7 @@ def _cluster(backend: Backend) -> tuple[Check, ...]:
 
 
 def _envoys(connection: Connection) -> tuple[Check, ...]:
-    """Whether each Envoy takes the configuration that istiod sends it; nothing where Istio is not installed."""
+    """Whether each Envoy accepts the configuration that istiod sends; nothing where Istio is not installed."""
     try:
         if installation.status(connection) is None:
             return ()
@@ -101,17 +101,17 @@ def _envoys(connection: Connection) -> tuple[Check, ...]:
     except errors.MeshcourseError as error:
         return (Check("istiod", ok=False, found=error.what, why=error.why, fix=error.next),)
     if not rejecting:
-        return (Check("Envoys", ok=True, found="take what istiod sends them", why="", fix=""),)
-    why = "an Envoy that rejects its configuration goes on with what it held before, and a new one does not become ready"
-    fix = "istioctl proxy-status    # then mend or delete what the message names: an EnvoyFilter, a Telemetry, a WasmPlugin"
+        return (Check("Envoys", ok=True, found="accept what istiod sends", why="", fix=""),)
+    why = "an Envoy that rejects its configuration keeps the former one, and a new Envoy does not become ready"
+    fix = "istioctl proxy-status    # then correct or delete what the message names: an EnvoyFilter, a Telemetry, a WasmPlugin"
     return (Check("Envoys", ok=False, found="; ".join(rejecting), why=why, fix=fix),)
 
 
 def existing(kubeconfig: Path, url: str) -> tuple[Check, ...]:
-    """What a cluster of somebody else's must offer: the two programs, and an API server that answers."""
+    """What an existing cluster must have: the two programs, and an API server that answers."""
     programs = {name: shutil.which(name) for name in ("kubectl", "istioctl")}
     found = [
-        Check(name, ok=path is not None, found=path or "not on PATH", why="every chapter types it", fix=f"put {name} on PATH")
+        Check(name, ok=path is not None, found=path or "not on PATH", why="every chapter uses it", fix=f"put {name} on PATH")
         for name, path in programs.items()
     ]
     try:
@@ -124,5 +124,5 @@ def existing(kubeconfig: Path, url: str) -> tuple[Check, ...]:
 
 
 def _short(text: str) -> str:
-    """The learner's home written as ~: shorter, and no name of theirs in a notebook that they pass on."""
+    """A path with the learner's home as ~: shorter, and without their name in a notebook that they pass on."""
     return text.replace(str(Path.home()), "~")

@@ -15,7 +15,7 @@ _LONGEST: Final = 96
 
 @dataclass(frozen=True)
 class Listing:
-    """Remnants as text; one line for each kind, with how many and which."""
+    """Remnants as text; one line for each kind, with their number and names."""
 
     remnants: Remnants
 
@@ -31,7 +31,7 @@ class Listing:
 
 
 def remnants() -> Listing:
-    """What is there of Istio now. Raises KubernetesError when the cluster does not answer."""
+    """Istio's objects in the cluster now. Raises KubernetesError when the cluster does not answer."""
     return Listing(installed.find(session.current().connection))
 
 

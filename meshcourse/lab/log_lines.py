@@ -23,13 +23,13 @@ _LONGEST: Final = 58
 
 @dataclass(frozen=True)
 class Explained:
-    """One line, and what each of its fields says."""
+    """One line, and the meaning of each of its fields."""
 
     command: str
     entry: Entry
 
     def __getitem__(self, field: str) -> str:
-        """The value of one field. Raises CourseError, naming those that there are, for another name."""
+        """The value of one field. Raises CourseError, with a list of the fields, for an unknown name."""
         if field in self.entry.fields:
             return self.entry[field]
         raise errors.CourseError(f"A log line has no field {field!r}.", why=f"the fields are {', '.join(MEANING)}", next='line["code"]')
@@ -53,9 +53,9 @@ def _cut(value: str) -> str:
 
 
 def explain_log(containing: str = "", *, workload: str = "", namespace: str = "", timeout: float = 15.0) -> Explained:
-    """The newest line that holds `containing`, explained. `workload` as in lab.access_log; without it, the ingress gateway.
+    """The newest line that contains `containing`, explained. `workload` as in lab.access_log; without it, the ingress gateway.
 
-    Waits `timeout` seconds for the line to be written. Raises CourseError when none comes, KubernetesError when there is no such workload.
+    Waits `timeout` seconds for the line. Raises CourseError when none comes, KubernetesError when there is no such workload.
     """
     begun, started = session.current(), time.monotonic()
     where = (namespace or begun.namespace) if workload else installation.NAMESPACE
@@ -70,7 +70,7 @@ def explain_log(containing: str = "", *, workload: str = "", namespace: str = ""
             return Explained(command, found[-1])
         if time.monotonic() - started > timeout:
             raise errors.CourseError(
-                f"No line of this access log holds {containing!r}." if containing else "This access log is empty.",
+                f"No line of this access log contains {containing!r}." if containing else "This access log is empty.",
                 why=f"{what} has not logged such a request among its last 500 lines",
                 next="send the request (again), then run this cell",
             )

@@ -1,4 +1,4 @@
-"""What a cell prints or shows as plain words."""
+"""What a cell prints or shows as plain text."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 
 def say(text: str) -> None:
-    """One line, shown at once."""
+    """Print one line at once."""
     print(text, flush=True)  # noqa: T201 - what a notebook's cell shows
 
 
 @dataclass(frozen=True)
 class Sentence:
-    """Words that a cell shows as they are."""
+    """Text that a cell shows without quotes."""
 
     text: str
 

@@ -1,4 +1,4 @@
-"""lab.push_time: how many milliseconds istiod needs to tell its Envoys."""
+"""lab.push_time: how many milliseconds a push of istiod takes to its Envoys."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ class Timed:
     push: Push
 
     def milliseconds(self) -> dict[str, int | None]:
-        """By proxy; None where it never came."""
+        """By proxy; None where it never arrived."""
         return {name: None if seconds is None else round(1000 * seconds) for name, seconds in self.push.arrivals.items()}
 
     def __repr__(self) -> str:
         if self.push.unchanged:
-            return f"{self.what} is in the cluster just like that already: nothing changed, so nothing is pushed"
+            return f"{self.what} is unchanged in the cluster, so nothing is pushed"
         found = self.milliseconds()
         longest = max((value for value in found.values() if value), default=1)
         lines = [f"the API server stored {self.what} in {1000 * self.push.stored:.0f} ms; from then on:"]
@@ -42,7 +42,7 @@ class Timed:
 def push_time(manifest: str, *workloads: str) -> Timed:
     """Store the one VirtualService of `manifest` (a file of the chapter's) and time its arrival in each workload's Envoy.
 
-    A workload is a Deployment's name, or NAME.NAMESPACE; without any, all of the chapter's Deployments with a sidecar. Raises CourseError
+    A workload is a Deployment's name, or NAME.NAMESPACE; the default is all of the chapter's Deployments with a sidecar. Raises CourseError
     when the file is not one VirtualService, KubernetesError when it is refused.
     """
     begun = session.current()
@@ -59,7 +59,7 @@ def push_time(manifest: str, *workloads: str) -> Timed:
 
 
 def places(*workloads: str) -> list[tuple[str, str]]:
-    """(namespace, Deployment) of each workload, of all the chapter's Deployments with a sidecar when none is named."""
+    """(namespace, Deployment) of each workload; by default of all the chapter's Deployments with a sidecar."""
     namespace = session.current().namespace
     return [_place(each, namespace) for each in workloads] or [(namespace, name) for name in _with_sidecar()]
 

@@ -71,7 +71,7 @@ def call(name: str, *arguments: object) -> None:
 
 
 async def _in_a_thread_of_its_own(work: Callable[[], T]) -> T:
-    """Run `work` in a thread that ends with it: a thread that changed its network namespace must not be used again."""
+    """Run `work` in a thread of its own: a thread that changed its network namespace must not be used again."""
     loop = asyncio.get_running_loop()
     future: asyncio.Future[T] = loop.create_future()
 
@@ -92,10 +92,10 @@ async def _in_a_thread_of_its_own(work: Callable[[], T]) -> T:
 
 
 def prepare_node(node_ip: str, service_cidr: str) -> None:
-    """Give the node's own namespace its address, its route to Services and the sysctls that routing pods needs.
+    """Set the node's own address, its route to Services and the sysctls that routing pods needs.
 
-    The node's IP lies on lo. Services get a route there with the node's IP as source, so that a program on the node
-    that calls a Service leaves with an address that the pod can answer.
+    The node's IP is on lo. Services get a route there with the node's IP as source, so that a program on the node that calls a Service has
+    an address that the pod can answer.
     """
     with IPRoute() as route:
         lo = route.link_lookup(ifname="lo")[0]
@@ -121,9 +121,7 @@ class Network:
     async def add(self, key: str, hostname: str, *, of_node: bool = False) -> PodNetns:
         """Make the namespaces of pod `key`, or return those that it has. `of_node`: it gets the node's network, not one of its own.
 
-        Raises:
-            AddressesExhausted: no address is free.
-            OSError: the kernel refused; nothing is left behind.
+        Raises AddressesExhausted when no address is free, and OSError, with nothing left behind, when the kernel refuses.
         """
         if key in self._pods:
             return self._pods[key]
@@ -136,7 +134,7 @@ class Network:
         try:
             await asyncio.shield(making)
         except BaseException:
-            await asyncio.wait([making])  # a pod that is deleted meanwhile: the thread goes on, and what it makes after would stay
+            await asyncio.wait([making])  # a pod that is deleted meanwhile: the thread continues, and what it creates afterwards would stay
             await self.remove(key)
             raise
         return pod
@@ -161,8 +159,7 @@ class Network:
     async def connect(self, pod: PodNetns, port: int, timeout: float = 5.0) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:  # noqa: ASYNC109
         """Connect to 127.0.0.1:`port` inside the pod, as `kubectl port-forward` does, within `timeout` seconds.
 
-        Raises:
-            OSError: nothing listens there.
+        Raises OSError when nothing listens there.
         """
         connection = await _in_a_thread_of_its_own(lambda: _socket_inside(pod))
         try:

@@ -1,4 +1,4 @@
-"""Checks that count what arrives, while a panel sends load of its own."""
+"""Checks that count arriving requests, while a panel sends load of its own."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CHECKS = Path(chapters.__file__).parent
 
 @pytest.fixture
 def board() -> Iterator[ObjectivePanel]:
-    """The capstone's board before a door that nobody opens: its load runs all the same."""
+    """The capstone's panel with a port that nothing listens on: its load runs nevertheless."""
     made = ObjectivePanel(Connection(Path("absent"), "http://127.0.0.1:9"), namespace="capstone", host="shop.example.com", labels={})
     panels._made.append(made)
     yield made
@@ -26,13 +26,13 @@ def board() -> Iterator[ObjectivePanel]:
     made.close()
 
 
-def test_load_of_panels_rests_and_goes_on(board: ObjectivePanel, capsys: pytest.CaptureFixture[str]) -> None:
+def test_load_of_panels_pauses_and_continues(board: ObjectivePanel, capsys: pytest.CaptureFixture[str]) -> None:
     board.start()
     with contextlib.suppress(KeyboardInterrupt), panels.resting():
         assert not board.running
         raise KeyboardInterrupt
     assert board.running
-    assert "rests" in capsys.readouterr().out
+    assert "pauses" in capsys.readouterr().out
 
 
 def test_what_rests_already_is_left_alone(board: ObjectivePanel, capsys: pytest.CaptureFixture[str]) -> None:

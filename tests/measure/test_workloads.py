@@ -1,4 +1,4 @@
-"""What is read off an Envoy's own pages about the Services of one namespace, and how a workload prints."""
+"""What is read from an Envoy's own pages about the Services of one namespace, and how a workload prints."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_clusters_of_other_namespaces_and_of_the_way_in_are_left_out() -> None:
         ("reviews", "9080", ""),
         ("reviews", "9080", "v2"),
     ]
-    assert [[workloads.health(each) for each in group.endpoints] for group in found] == [[], ["✘ not ready:", "✔"], ["✘ put out:"]]
+    assert [[workloads.health(each) for each in group.endpoints] for group in found] == [[], ["✘ not ready:", "✔"], ["✘ ejected:"]]
 
 
 def test_routes_say_which_virtual_service_made_them_and_keep_envoys_order() -> None:

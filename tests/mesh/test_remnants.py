@@ -1,12 +1,12 @@
-"""What counts as a remnant of Istio, and what is Kubernetes' own or somebody else's."""
+"""What counts as a remnant of Istio, and what belongs to Kubernetes or to the user."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
-from meshcourse.lab.remnants import Listing
 
+from meshcourse.lab.istio_remnants import Listing
 from meshcourse.mesh.install import remnants
 from meshcourse.mesh.install.remnants import Thing
 

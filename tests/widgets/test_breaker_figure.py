@@ -1,4 +1,4 @@
-"""The breaker's golden figures, and the sums behind them."""
+"""The breaker's golden figures, and the computations behind them."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_envoys_rates_are_the_rise_of_its_counters_and_need_two_seconds() -> Non
 
 
 def test_a_counter_that_began_anew_is_not_a_fall() -> None:
-    """A changed DestinationRule: Envoy's counters by status start from 0, those of the breaker go on."""
+    """A changed DestinationRule: Envoy's counters by status start from 0, those of the breaker continue."""
     before, after = counted(1000, refused=50, broken=7), {**counted(0, refused=53), "upstream_rq_2xx": 4, "upstream_rq_5xx": 3}
     assert breaker.risen(before, after) == {
         breaker.ANSWERED: 4,
@@ -109,8 +109,8 @@ def test_endpoints_are_in_or_out_at_each_moment() -> None:
 
 def test_the_picture_is_told_in_words_too() -> None:
     words = picture.describe(VIEWS["breaker_tripped"])
-    assert "callers got answered 10.0, nobody left 2.0 a second" in words
-    assert "put out now: httpbin 10.244.0.8" in words
+    assert "callers got answered 10.0, none left 2.0 a second" in words
+    assert "ejected now: httpbin 10.244.0.8" in words
     assert "No load has run yet" in picture.describe(VIEWS["breaker_before_load"])
 
 

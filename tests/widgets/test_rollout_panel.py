@@ -36,8 +36,8 @@ def seen(n: int, failed: int = 0, p95: float | None = 0.02) -> tuple[Share, floa
         (seen(20, 1), 1.0, Verdict.WATCH, "20 of 100"),
         (seen(12, 1), 0.25, Verdict.WATCH, "12 of 100"),
         (seen(20, 5), 1.0, Verdict.ROLL_BACK, "more than 1 % fail (95 % band 11.2 to 46.9 %)"),
-        (seen(200, 3), 5.0, Verdict.WATCH, "not sure how many"),
-        (seen(200, 3), 61.0, Verdict.ROLL_BACK, "not sure"),
+        (seen(200, 3), 5.0, Verdict.WATCH, "the share is still uncertain"),
+        (seen(200, 3), 61.0, Verdict.ROLL_BACK, "still uncertain"),
         (seen(200, 20), 5.0, Verdict.ROLL_BACK, "more than 1 % fail"),
         (seen(200, 0, 0.9), 5.0, Verdict.ROLL_BACK, "900 ms, not 500 ms"),
     ],
@@ -55,30 +55,30 @@ def answer(status: int = 200, version: str = "", started: float = 1.0) -> Result
 def told(*results: Result) -> Evidence:
     made = Evidence("v2", since=0.5)
     for each in results:
-        made.hear(each)
+        made.add(each)
     return made
 
 
 def test_a_failing_tenth_is_a_whole_failure_of_the_version_that_has_a_tenth() -> None:
     """Nine in a hundred requests fail: all of those that went to v2, whose pods are gone."""
     seen = told(*[answer(version="v1")] * 91, *[answer(503)] * 9)
-    seen.sent(seen.heard, requests=0, errors=0, others=0)
+    seen.sent(seen.failures, requests=0, errors=0, others=0)
     assert (seen.failed.count, seen.failed.n) == (9, 9)
 
 
 def test_failures_of_the_old_version_are_not_the_new_ones() -> None:
     seen = told(*[answer(503)] * 9, *[answer(version="v2")] * 20)
-    seen.sent(seen.heard, requests=20, errors=0, others=9)
+    seen.sent(seen.failures, requests=20, errors=0, others=9)
     assert (seen.failed.count, seen.failed.n) == (0, 20)
 
 
 def test_a_failure_that_the_gateway_has_not_counted_yet_waits() -> None:
     seen = told(*[answer(version="v2")] * 20)
-    heard = seen.heard
-    seen.hear(answer(500))
-    seen.sent(heard, requests=20, errors=0, others=0)
+    before = seen.failures
+    seen.add(answer(500))
+    seen.sent(before, requests=20, errors=0, others=0)
     assert seen.failed.count == 0
-    seen.sent(seen.heard, requests=1, errors=1, others=0)
+    seen.sent(seen.failures, requests=1, errors=1, others=0)
     assert (seen.failed.count, seen.failed.n) == (1, 21)
 
 
@@ -115,7 +115,7 @@ def panel(canary: Any) -> Iterator[RolloutPanel]:
 
 @pytest.mark.cluster
 def test_a_good_release_is_promoted_and_a_bad_one_taken_back_to_the_old_version(panel: RolloutPanel, canary: Any) -> None:
-    assert "Not begun" in panel.state.value
+    assert "Not started" in panel.state.value
     panel.start(rate=60)
     panel.begin()
     assert [(step.weight, step.verdict) for step in panel.wait_done()] == [(25, Verdict.PROMOTE), (100, Verdict.PROMOTE)]

@@ -1,7 +1,6 @@
 """What a route of Envoy does with a request besides choosing its destination: timeout, retries, fault, mirror, rewrite, redirect.
 
-Short lines such as `timeout 0.5 s` or `abort 503 for 50 %`. What Istio does unasked (two retries of its own choosing, no timeout) is left
-out. Pure.
+As short texts such as `timeout 0.5 s` or `abort 503 for 50 %`. Istio's defaults (two retries, no timeout) are left out. Pure.
 """
 
 from __future__ import annotations
@@ -13,9 +12,9 @@ from meshcourse.core.json_types import JsonMapping
 from meshcourse.mesh.envoy.cluster_names import ClusterName
 
 _FAULT: Final = "envoy.filters.http.fault"
-# The conditions on which Istio 1.31 retries when a VirtualService names none, and how often (istio.io: HTTPRetry).
+# Istio 1.31's default retry conditions and attempts, for a VirtualService without its own (istio.io: HTTPRetry).
 _UNASKED: Final = frozenset({"connect-failure", "refused-stream", "unavailable", "cancelled", "retriable-status-codes"})
-# What Istio up to 1.23 asked Envoy for in the same case: 503 too.
+# Istio's defaults up to 1.23, which include 503.
 _UNASKED_BEFORE: Final = _UNASKED | {"503"}
 _REDIRECTS: Final = {"FOUND": "302", "SEE_OTHER": "303", "TEMPORARY_REDIRECT": "307", "PERMANENT_REDIRECT": "308"}
 _LONGEST: Final = 60
@@ -49,7 +48,7 @@ def held(route: JsonMapping) -> tuple[str, ...]:
 
 
 def own_answer(route: JsonMapping) -> str:
-    """What a proxy answers by itself on this route: `redirects (301) to https://HOST/new`; empty for a route that sends requests on."""
+    """The proxy's own answer on this route: `redirects (301) to https://HOST/new`; empty for a route that sends requests on."""
     if "directResponse" in route:
         found = route["directResponse"]
         body = str(found.get("body", {}).get("inlineString", ""))
@@ -65,7 +64,7 @@ def own_answer(route: JsonMapping) -> str:
 
 
 def _rewritten(action: JsonMapping) -> str:
-    """The path that a rewrite makes, in words."""
+    """The path after a rewrite, as text."""
     if "prefixRewrite" in action:
         return str(action["prefixRewrite"])
     if "regexRewrite" in action:
@@ -75,7 +74,7 @@ def _rewritten(action: JsonMapping) -> str:
 
 
 def _changed(part: JsonMapping) -> Iterator[str]:
-    """Headers that a route, or one of its destinations, adds or takes away."""
+    """Headers that a route, or one of its destinations, sets or removes."""
     for way in ("request", "response"):
         for entry in part.get(f"{way}HeadersToAdd", ()):
             header = entry.get("header", {})
@@ -89,7 +88,7 @@ def _cut(text: str) -> str:
 
 
 def seconds(duration: object) -> float:
-    """Seconds of a duration as Envoy ("0.500s") or a person ("1m30s", "500ms") writes it; 0 for what is neither."""
+    """Seconds of a duration as Envoy ("0.500s") or a person ("1m30s", "500ms") writes it; 0 for other text."""
     total, number, text, units = 0.0, "", str(duration), {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
     position = 0
     while position < len(text):

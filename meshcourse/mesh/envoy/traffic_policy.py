@@ -1,4 +1,4 @@
-"""Limits and ejection: what a DestinationRule asks of an Envoy cluster, and what Envoy holds."""
+"""Limits and outlier detection of one Envoy cluster, as a DestinationRule sets them and as Envoy holds them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from meshcourse.core.json_types import JsonMapping
 from meshcourse.mesh.envoy.cluster_names import ClusterName
 
 UNLIMITED: Final = 2**32 - 1
-"""What Istio writes into Envoy where nobody set a limit."""
+"""Envoy's limit where Istio sets none."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ def held(cluster: JsonMapping) -> Policy:
 
 
 def find(clusters: list[dict[str, Any]], host: str, subset: str) -> JsonMapping | None:
-    """The outbound cluster of a Service's full name and subset, whatever its port; None when Envoy holds none."""
+    """The outbound cluster of a Service's full name and subset, with any port; None when Envoy holds none."""
     for cluster in clusters:
         name = ClusterName.parse(str(cluster.get("name", "")))
         if (name.direction, name.subset, name.host) == ("outbound", subset, host):

@@ -1,7 +1,7 @@
-"""What a webhook changed in a pod: two pods compared, in a few lines that a person can read.
+"""What a webhook changed in a pod, as a few lines of text.
 
-Lists of named things (containers, volumes, variables) are compared by name, not by position; what Kubernetes itself fills in later (node,
-tokens, tolerations) is left out.
+Named items (containers, volumes, variables) are compared by name, not by position. Fields that Kubernetes sets later (node, tokens,
+tolerations) are left out.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _LONGEST: Final = 90
 
 @dataclass(frozen=True)
 class Change:
-    """One difference: `where` it is, such as `initContainers` or `annotations`, and `what` it is."""
+    """One difference: its place in the manifest, such as `initContainers` or `annotations`, and its text."""
 
     where: str
     sign: str
@@ -35,7 +35,7 @@ class Change:
 
 
 def compare(before: JsonMapping, after: JsonMapping) -> tuple[Change, ...]:
-    """What `after` has that `before` has not, and the other way round, in the order of a manifest."""
+    """What `after` has and `before` has not, and the reverse, in the order of a manifest."""
     return (*_metadata(before, after), *_spec(before["spec"], after["spec"]))
 
 
@@ -71,7 +71,7 @@ def _named(where: str, old: list[JsonMapping], new: list[JsonMapping]) -> Iterat
 
 
 def _inner(where: str, old: JsonMapping, new: JsonMapping) -> Iterator[Change]:
-    """What changed in a container that both have."""
+    """Changes of a container that is in both."""
     for key in (*old, *(key for key in new if key not in old)):
         one, other = (_plain(each.get(key)) or None for each in (old, new))
         if one != other:
@@ -93,7 +93,7 @@ def _change(where: str, old: Any, new: Any, describe: Any) -> Change:  # noqa: A
 
 
 def _container(container: JsonMapping) -> str:
-    """A container in one line: its name, image, what it runs, and what is unusual about it."""
+    """A container in one line: its name, image, command, and unusual fields."""
     parts = [str(container["name"]), f"image {container.get('image', '')}"]
     if container.get("args"):
         parts.append(f"runs {' '.join(container['args'][:2])}")

@@ -1,6 +1,6 @@
 """A container: a process under bubblewrap, in its pod's network namespace.
 
-`arguments` is pure; `start` is the edge.
+`arguments` is pure; `start` does the I/O.
 
 The root is an overlay of layers (rootfs.py), written to a tmpfs that goes with the container. The PID namespace is the container's own,
 unless the pod shares one: the main process is then PID 2, under bubblewrap's reaper, so that a SIGTERM that it does not handle ends it.
@@ -37,7 +37,7 @@ DEFAULT_CAPABILITIES = frozenset(
     | {"NET_BIND_SERVICE", "SYS_CHROOT", "KILL", "AUDIT_WRITE"}
 )
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-# What setpriv must be able to do, besides what the container may: a foreign image could have a say in how setpriv is loaded.
+# Capabilities that setpriv needs besides the container's: a foreign image could influence how setpriv is loaded.
 _FOR_SETPRIV = ("SETUID", "SETGID", "SETPCAP")
 _FORK_LOOK_SECONDS = 0.004
 _KILL_ROUNDS = 20  # a process may fork while the others are killed
@@ -58,7 +58,7 @@ def capabilities(spec: Spec) -> list[str]:
 
 
 def privileges(spec: Spec, host: Host) -> list[str]:
-    """The words of setpriv that turn the sandbox's root into the container's user."""
+    """Command line of setpriv, which turns the sandbox's root into the container's user."""
     names = capabilities(spec)
     bounding = f"+all,-{entering.NEVER.lower()}" if "ALL" in names else ",".join(["-all", *(f"+{name.lower()}" for name in names)])
     groups = ["--groups", ",".join(str(group) for group in spec.groups)] if spec.groups else ["--clear-groups"]
@@ -155,7 +155,7 @@ def _overlay(spec: Spec, where: str, *folders: Path) -> list[str]:
 
 
 def _loaded(spec: Spec, setpriv: str) -> list[str]:
-    """The words that run setpriv inside: as it is, or by the loader that stands beside it."""
+    """The command line that runs setpriv inside: directly, or by the loader beside it."""
     if spec.image.root is None:
         return [setpriv]
     name = f"{rootfs.ENTRY}/{Path(setpriv).name}"
@@ -163,7 +163,7 @@ def _loaded(spec: Spec, setpriv: str) -> list[str]:
 
 
 def target(spec: Spec, path: str) -> str:
-    """Where to mount in this container: a pulled image may have links on the way (/var/run), which bubblewrap would follow outside."""
+    """The mount target in this container: a pulled image may have links in the path (/var/run), which bubblewrap would resolve outside."""
     root = spec.image.root
     return path if root is None else f"/{inside(root, path).relative_to(root)}"
 
@@ -180,7 +180,7 @@ class Running:
     reaper: int
     mounts: str = ""
     before: tuple[tuple[str, ...], ...] = ()
-    """The words with which the sandbox's own programs run in the main process before the container's program takes their place."""
+    """The command line of the sandbox's own programs, which run in the main process before the container's program."""
 
     @property
     def pid(self) -> int:
@@ -195,7 +195,7 @@ class Running:
 
     @property
     def has_begun(self) -> bool:
-        """Whether the container's own program runs; False as long as bubblewrap or setpriv prepare for it, and once it has ended."""
+        """Whether the container's own program runs; False while bubblewrap or setpriv prepare it, and after it has ended."""
         try:
             words = Path(f"/proc/{self.pid}/cmdline").read_bytes().rstrip(b"\0").split(b"\0")
         except OSError:
@@ -219,10 +219,9 @@ class Running:
                 _send(pid, signal.SIGKILL)
 
     def enter(self, command: list[str], *, tty: bool = False) -> list[str]:
-        """The words that run `command` in this container, as its user, in its environment and its working directory.
+        """The command line that runs `command` in this container, as its user, with its environment and its working directory.
 
-        Raises:
-            LookupError: the container has ended.
+        Raises LookupError when the container has ended.
         """
         if not (pid := self.pid):
             raise LookupError(f"container {self.spec.key} is not running")
@@ -241,10 +240,9 @@ def _send(pid: int, number: int) -> None:
 
 
 async def start(spec: Spec, host: Host) -> Running:
-    """Start the container and wait until its program runs, or has ended (`Running.has_begun` tells).
+    """Start the container and wait until its program runs, or has ended (`Running.has_begun` distinguishes them).
 
-    Raises:
-        ClusterError: bubblewrap could not make them; `why` has its words.
+    Raises ClusterError when bubblewrap fails; `why` has its output.
     """
     await asyncio.to_thread(rootfs.prepare, spec)
     words = os.memfd_create(f"args-{spec.key}"[:200], 0)
@@ -269,7 +267,7 @@ async def start(spec: Spec, host: Host) -> Running:
     if not text:
         try:
             said = b"".join([chunk async for _, chunk in process.outputs()]).decode(errors="replace").strip()
-            why = f"{said or 'bubblewrap said nothing'} (exit code {await process.wait()})"
+            why = f"{said or 'bubblewrap printed nothing'} (exit code {await process.wait()})"
             raise ClusterError(f"container {spec.key} could not be made", why=why)
         finally:
             process.close()

@@ -45,7 +45,7 @@ PORT_TAKEN = Verdict(
 
 
 def verdict(pod: Json) -> Verdict | None:
-    """Return why this node refuses `pod`, or None when it will try to run it."""
+    """Why this node refuses `pod`, or None when it will try to run it."""
     for reason, message in _objections(pod):
         return Verdict(reason, f"Pod was rejected: {message}")
     return None

@@ -1,7 +1,7 @@
-"""The puller: a process of the cluster that stayed in the host's network, and how the node asks it.
+"""The puller: a process of the cluster that stayed in the host's network, and the node's connection to it.
 
-On a socket it reads one JSON line {"id", "reference"} for each image that is wanted. It ends when the other end of the socket closes,
-which is when the last process of the cluster has ended.
+It reads one JSON line {"id", "reference"} from a socket for each wanted image. It ends when the other end of the socket closes, which is
+when the last process of the cluster has ended.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _ENDED = "the process that pulls images has ended: meshcourse down and up again 
 
 
 def serve(end: socket.socket) -> NoReturn:
-    """Pull what is asked for on `end` until it closes; then the process ends, though a thread may still wait for a lock."""
+    """Pull what is requested on `end` until it closes; then the process ends, though a thread may still wait for a lock."""
     try:
         asyncio.run(_serve(end))
     except Exception:  # noqa: BLE001 - said in the node's log, where the one who asks why nothing is pulled finds it
@@ -81,13 +81,13 @@ class Puller:
         if self._writer is not None:
             self._writer.close()
 
-    async def pull(self, reference: str, told: Callable[[int], None]) -> str:
-        """Bring an image; returns its digest. `told` hears the bytes that are unpacked so far. Raises crane.PullFailed."""
+    async def pull(self, reference: str, on_progress: Callable[[int], None]) -> str:
+        """Pull an image; returns its digest. `on_progress` is called with the bytes unpacked so far. Raises crane.PullFailed."""
         if self._writer is None or self._reading is None or self._reading.done():
             raise crane.PullFailed(_ENDED, reached=False)
         number = next(self._numbers)
         answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self._waiting[number] = answer, told
+        self._waiting[number] = answer, on_progress
         try:
             self._writer.write(json.dumps({"id": number, "reference": reference}).encode() + b"\n")
             return await answer
@@ -103,11 +103,11 @@ class Puller:
                 answer.set_exception(crane.PullFailed(_ENDED, reached=False))
 
     def _take(self, id: int, **said: Any) -> None:  # noqa: A002, ANN401 - a line of JSON
-        answer, told = self._waiting.get(id, (None, None))
-        if answer is None or told is None or answer.done():
+        answer, on_progress = self._waiting.get(id, (None, None))
+        if answer is None or on_progress is None or answer.done():
             return
         if "bytes" in said:
-            told(said["bytes"])
+            on_progress(said["bytes"])
         elif "digest" in said:
             answer.set_result(said["digest"])
         else:

@@ -1,4 +1,4 @@
-"""Who a container runs as, and with which capabilities: the pod's and the container's securityContext as one answer.
+"""A container's user and capabilities: the pod's and the container's securityContext merged.
 
 AppArmor profiles and SELinux labels are accepted and change nothing, and every seccomp profile but Unconfined is the one of seccomp.py;
 privileges never grow (bubblewrap always sets no_new_privs), whatever allowPrivilegeEscalation says.
@@ -19,7 +19,7 @@ _NOBODY = Accounts()
 
 
 class InvalidSecurity(Exception):  # noqa: N818 - reads as the sentence it is
-    """The container must not be started as it is described."""
+    """The container must not be started with this security context."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class LinuxUser:
 
 @dataclass(frozen=True)
 class Security:
-    """What sandbox.py needs to know. Capability names have no CAP_ prefix; "ALL" is kept."""
+    """The parts that sandbox.py needs. Capability names have no CAP_ prefix; "ALL" is kept."""
 
     identity: LinuxUser
     add_capabilities: tuple[str, ...] = ()
@@ -43,10 +43,9 @@ class Security:
 
 
 def security(pod: Json, container: Json, image_user: str, accounts: Accounts = _NOBODY) -> Security:
-    """Join both security contexts; the container's wins. `image_user` is "", "1337", "1337:1337" or names that `accounts` has.
+    """Merge both security contexts; the container's wins. `image_user` is "", "1337", "1337:1337" or names in `accounts`.
 
-    Raises:
-        InvalidSecurity: runAsNonRoot is asked for and cannot be kept, or the image's user is unknown.
+    Raises InvalidSecurity when runAsNonRoot cannot be satisfied, or the image's user is unknown.
     """
     of_pod = pod["spec"].get("securityContext") or {}
     joined = {**of_pod, **{name: value for name, value in (container.get("securityContext") or {}).items() if value is not None}}

@@ -1,4 +1,4 @@
-"""The kubelet's HTTPS server: which request is for what, and which refusal it gets.
+"""The kubelet's HTTPS server: routes requests, and answers errors as a kubelet does.
 
 Paths and parameters: k8s.io/kubernetes/pkg/kubelet/server/server.go, facts of kube-apiserver 1.36.
 """
@@ -61,7 +61,7 @@ class Server:
                 *(web.route(method, "/portForward" + place, self._port_forward) for method in ("GET", "POST")),
             ]
         )
-        # Cancelled with its client: a follower of a silent log would else stay for ever.
+        # Cancelled with its client: a follower of a silent log would otherwise stay forever.
         self._runner = web.AppRunner(application, handler_cancellation=True, access_log=None, shutdown_timeout=0.5)
         await self._runner.setup()
         site = web.TCPSite(self._runner, self._host, self.port, ssl_context=self._tls)
@@ -141,7 +141,7 @@ class Server:
 
 @contextlib.contextmanager
 def _lookup() -> Iterator[None]:
-    """Turn what the node does not have into a kubelet's answer."""
+    """Convert errors about missing things to a kubelet's answer."""
     try:
         yield
     except LookupError as error:
@@ -159,7 +159,7 @@ def _is(pod: dict[str, Any], namespace: str, name: str) -> bool:
 
 
 def _wanted(request: web.Request) -> tuple[set[int], bool]:
-    """Give the channels that the client asks for, and whether it wants a terminal (which has no stderr of its own)."""
+    """The channels that the client asks for, and whether it wants a terminal (which has no stderr of its own)."""
     names = {"input": STDIN, "output": STDOUT, "error": STDERR}
     wanted = {channel for name, channel in names.items() if request.query.get(name) in ("1", "true")}
     tty = request.query.get("tty") in ("1", "true")
@@ -171,7 +171,7 @@ def _wanted(request: web.Request) -> tuple[set[int], bool]:
 async def _talk(
     request: web.Request, wanted: set[int], conversation: Callable[[Client], Coroutine[None, None, None]]
 ) -> web.StreamResponse:
-    """Upgrade to channels, over whichever protocol the client speaks, and hold a conversation on them."""
+    """Upgrade to channels, over the client's protocol, and run a session on them."""
     if upgrades.is_websocket(request):
         socket = await upgrades.websocket(request, upgrades.agree(request, channels.WEBSOCKET_PROTOCOLS))
         client = channels.WebsocketClient(socket, wanted)

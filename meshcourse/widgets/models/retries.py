@@ -1,4 +1,4 @@
-"""What retries should come to, and what they do come to: from numbers to the retry panel's picture."""
+"""The predicted and the observed effect of retries, computed for the retry panel's picture."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from meshcourse.mesh.rules.retry_chain import Retrying
 from meshcourse.widgets.models import history
 
 SUCCEEDED = "succeeded"
-"""The one series of the trail."""
+"""The only series of the trail."""
 SPREAD: Final = 6.0
-"""Seconds over which arrivals are compared with what users sent."""
+"""Seconds over which arrivals are compared with users' requests."""
 ENOUGH: Final = 20
-"""Requests of users from which on that is said."""
+"""Users' requests from which on the comparison is shown."""
 MOST: Final = 10
 """The most retries that the panel's slider allows."""
 
 
 @dataclass(frozen=True)
 class Bar:
-    """One bar: what was observed (None: nothing yet) beside what the formula says (None: it says nothing of this one)."""
+    """One bar: observed (None: nothing yet) beside predicted (None: no prediction for this one)."""
 
     name: str
     observed: float | None
@@ -34,7 +34,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class View:
-    """`success` over the last minute, in per cent; `tries` in per cent of requests; `hops` in requests for each one that a user sent."""
+    """`success` over the last minute, in per cent; `tries` in per cent of requests; `hops` in requests for each request of a user."""
 
     success: history.View
     tries: tuple[Bar, ...]
@@ -43,7 +43,7 @@ class View:
 
 @dataclass(frozen=True)
 class Arrivals:
-    """At one moment: how many requests users have had answered, and how many have arrived at each of the two hops, all since some start."""
+    """At one moment: users' requests answered, and arrivals at each of the two hops, all counted from some start."""
 
     at: float
     users: int
@@ -53,7 +53,7 @@ class Arrivals:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What the formula says of some settings: the share that succeeds (0 to 1), and requests per user's request at each hop."""
+    """The formula's values for some settings: the share that succeeds (0 to 1), and requests per user's request at each hop."""
 
     success: float
     front: float
@@ -61,7 +61,7 @@ class Prediction:
 
 
 def predicted(settings: Retrying) -> Prediction:
-    """Each try of the first service at middle fails with the fault's chance; each try of the gateway when all of those fail."""
+    """Each try of the first service at middle fails with the fault's probability; each try of the gateway when all of those fail."""
     fail = settings.fault / 100
     inner = 1.0 - retries.success(fail, settings.first)
     front = retries.tries(inner, settings.gateway)
@@ -78,7 +78,7 @@ def _good(summary: Summary) -> int:
 
 
 class Story:
-    """Keeps the last minute of success, and the last seconds of arrivals. `settings` may be set anew at any time."""
+    """Keeps the last minute of success, and the last seconds of arrivals. `settings` may change at any time."""
 
     def __init__(self, settings: Retrying) -> None:
         self.settings = settings
@@ -86,19 +86,19 @@ class Story:
         self._arrivals: deque[Arrivals] = deque()
 
     def turn(self, settings: Retrying) -> None:
-        """Go on with other settings: what arrived under the old ones says nothing about the new."""
+        """Continue with other settings: results under the old ones do not apply to the new."""
         if settings != self.settings:
             self.settings = settings
             self._arrivals.clear()
 
     def add(self, at: float, summary: Summary | None) -> None:
-        """Take in a window; None is a gap."""
+        """Add a window; None is a gap."""
         wanted = {} if self.settings.unlike else {SUCCEEDED: 100.0 * predicted(self.settings).success}
         counted = None if summary is None else dataclasses.replace(summary, versions={SUCCEEDED: _good(summary)} | _failed(summary))
         self._trail.add(history.Tick(at, wanted, counted))
 
     def arrived(self, sample: Arrivals) -> None:
-        """Take in what has arrived. Counters that have gone back (a pod began anew) start a new count."""
+        """Add counts of arrivals. Counters that have fallen (a pod restarted) start a new count."""
         last = self._arrivals[-1] if self._arrivals else sample
         if min(sample.users - last.users, sample.front - last.front, sample.middle - last.middle) < 0:
             self._arrivals.clear()
@@ -135,9 +135,9 @@ def tries(settings: Retrying, summary: Summary | None) -> tuple[Bar, ...]:
     """How many tries requests took at the gateway, in per cent, beside the formula's."""
     inner = 1.0 - retries.success(settings.fault / 100, settings.first)
     foreseen = {} if settings.unlike else retries.last_tries(inner, settings.gateway)
-    told = {} if summary is None else {int(label): count for label, count in summary.versions.items() if label.isdigit()}
-    n = sum(told.values())
+    observed = {} if summary is None else {int(label): count for label, count in summary.versions.items() if label.isdigit()}
+    n = sum(observed.values())
     return tuple(
-        Bar(str(number), 100.0 * told.get(number, 0) / n if n else None, 100.0 * foreseen[number] if number in foreseen else None)
+        Bar(str(number), 100.0 * observed.get(number, 0) / n if n else None, 100.0 * foreseen[number] if number in foreseen else None)
         for number in range(1, MOST + 2)
     )
