@@ -82,7 +82,7 @@ def test_a_changed_image_replaces_the_container(kubectl: Any, apply: Any, get: A
 
 def test_deletion_is_graceful(kubectl: Any, apply: Any) -> None:
     hook = {"preStop": {"exec": {"command": ["sh", "-c", "echo pre-stop > /proc/2/fd/1"]}}}
-    app = shell("app", "trap 'echo asked; sleep 0.2; echo done; exit 0' TERM; echo up; while true; do sleep 0.05; done", lifecycle=hook)
+    app = shell("app", "trap 'echo asked; sleep 2; echo done; exit 0' TERM; echo up; while true; do sleep 0.05; done", lifecycle=hook)
     apply("polite", [app], terminationGracePeriodSeconds=20)
     kubectl("wait", "pod/polite", "--for=condition=Ready", "--timeout=30s")
     kubectl("delete", "pod", "polite", "--wait=false")
