@@ -11,6 +11,7 @@ from typing import Any, Final
 import IPython.display
 
 from meshcourse.widgets.panels import capture
+from meshcourse.widgets.panels.panel import Panel
 
 PLOTLY: Final = "application/vnd.plotly.v1+json"
 Json = dict[str, Any]
@@ -18,6 +19,8 @@ Json = dict[str, Any]
 
 def still(panel: Any) -> None:  # noqa: ANN401 - any panel
     """Show `panel` as it is now, without anything live in it."""
+    if isinstance(panel, Panel):
+        panel.redrawn()
     for bundle in bundles(panel.box if hasattr(panel, "box") else panel.widgets.box):
         IPython.display.display(bundle, raw=True)  # type: ignore[no-untyped-call]
 

@@ -6,7 +6,7 @@ import time
 import uuid
 from typing import Final
 
-from meshcourse.checks import diagnosis, outcome, reachability
+from meshcourse.checks import diagnosis, outcome, reachability, unasked
 from meshcourse.checks.diagnosis import Route
 from meshcourse.checks.exercises import ClusterView, Exercise, Json
 from meshcourse.checks.outcome import Outcome
@@ -38,6 +38,9 @@ def a_door_and_a_rule(view: ClusterView) -> Outcome:
     found = reachability.service(view, "hello", host=HELLO, gateway="hello")
     if isinstance(found, Outcome):
         return found
+    more = unasked.found(found)
+    if more:
+        return more
     route = Route(found, HELLO)
     for path in ("/get", "/", "/headers"):
         got = view.send(FEW, host=HELLO, path=path)

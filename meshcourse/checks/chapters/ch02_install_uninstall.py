@@ -92,6 +92,8 @@ def a_choice_of_your_own(view: ClusterView) -> Outcome:
     log = _access_log(view)
     if installation.EGRESS in ready:
         hint = "the profile demo has an egress gateway; default has none. `istioctl install` takes away what the new choice has not"
+    elif view.object("service", installation.EGRESS, namespace=installation.NAMESPACE) is not None:
+        hint = f"{installation.EGRESS} has lost its Deployment, and its Service is still there: take the whole gateway away by istioctl"
     elif installation.INGRESS not in ready:
         hint = "the profile minimal has no ingress gateway; default has one"
     elif stopped:

@@ -8,6 +8,7 @@ from typing import Any, Final
 from meshcourse.checks import outcome
 from meshcourse.checks.exercises import ClusterView, Exercise, Json
 from meshcourse.checks.outcome import Outcome
+from meshcourse.mesh.injection import dry_run
 
 GUESTS: Final = "injection-guests"
 LABEL: Final = "istio-injection"
@@ -52,13 +53,14 @@ def leave_one_out(view: ClusterView) -> Outcome:
 
 
 def _webhook_gone(view: ClusterView, expected: str) -> Outcome | None:
-    """A complaint when no pod at all would get a sidecar any more."""
-    found = view.objects("mutatingwebhookconfigurations")
-    hooks = [hook for each in found if "istio-sidecar-injector" in each["metadata"]["name"] for hook in each.get("webhooks") or ()]
-    if hooks:
+    """A complaint when no pod at all would get a sidecar any more: one that asks for nothing is tried, on paper."""
+    if dry_run.attempt(view.connection, view.namespace, {}).injected:
         return None
+    found = view.objects("mutatingwebhookconfigurations")
+    there = any("istio-sidecar-injector" in each["metadata"]["name"] and each.get("webhooks") for each in found)
+    seen = "the webhook istio-sidecar-injector does nothing" if there else "there is no webhook istio-sidecar-injector"
     return outcome.not_yet(
-        seen="there is no webhook istio-sidecar-injector: no pod of the whole cluster gets a sidecar any more",
+        seen=f"{seen}: no new pod of this namespace gets a sidecar any more",
         expected=expected,
         hint="bring it back (istioctl install --set profile=demo -y); the pod itself says no, by a label",
     )

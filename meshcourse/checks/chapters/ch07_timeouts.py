@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
 
-from meshcourse.checks import diagnosis, outcome, reachability
+from meshcourse.checks import diagnosis, outcome, reachability, unasked
 from meshcourse.checks.diagnosis import Route
 from meshcourse.checks.exercises import ClusterView, Exercise, Json
 from meshcourse.checks.outcome import Outcome
@@ -99,6 +99,9 @@ def people_and_jobs(view: ClusterView) -> Outcome:
     found = reachability.in_mesh(view, "orders", "orders")
     if isinstance(found, Outcome):
         return found
+    more = unasked.found(found, headers=("x-client",))
+    if more:
+        return more
     url, batch = "http://orders:8080/slow?seconds={}", "x-client: batch"
     got = wget(
         view,
@@ -107,6 +110,7 @@ def people_and_jobs(view: ClusterView) -> Outcome:
             Ask("person-slow", url.format(2)),
             Ask("other-slow", url.format(2), "x-client: web"),
             Ask("nearly-slow", url.format(2), "x-client: batch2"),
+            Ask("hardly-slow", url.format(2), "x-client: nobatch"),
             Ask("job-quick", url.format(2.1), batch),
             Ask("job-slow", url.format(5), batch),
         ),
@@ -121,7 +125,7 @@ def people_and_jobs(view: ClusterView) -> Outcome:
     wrong = _people_hint(got)
     if wrong:
         return outcome.not_yet(seen=told, expected=expected, hint=wrong)
-    for name, value in (("other-slow", "web"), ("nearly-slow", "batch2")):
+    for name, value in (("other-slow", "web"), ("nearly-slow", "batch2"), ("hardly-slow", "nobatch")):
         if got[name].status == GOOD:
             seen = f"with x-client: {value}, a page of 2 s {got[name]}"
             hint = "jobs carry `x-client: batch`, and nobody else is one: match the whole value, `x-client: {exact: batch}`"
@@ -171,6 +175,9 @@ def page_in_time(view: ClusterView) -> Outcome:
     found = reachability.in_mesh(view, "reviews", "reviews")
     if isinstance(found, Outcome):
         return found
+    more = unasked.found(found, headers=("cookie",), faults=True)
+    if more:
+        return more
     url, cookie = "http://productpage:9080/api/v1/products/0/reviews", "Cookie: speed=slow"
     got = wget(view, (Ask("ratings", "http://ratings:9080/ratings/0", cookie, at_most=2), Ask("slow", url, cookie, at_most=4)))
     if got["ratings"].seconds < PAGE:
@@ -228,6 +235,9 @@ def from_the_inside_out(view: ClusterView) -> Outcome:
     found = reachability.service(view, "desk", host=DESK, gateway="front")
     if isinstance(found, Outcome):
         return found
+    more = unasked.found(found, paths=True, faults=True)
+    if more:
+        return more
     route = Route(found, DESK)
     front = view.send(1, host=DESK, path="/")
     lost = diagnosis.failed(view, route, front, which="the front page", expected="200, tomcat's front page")
