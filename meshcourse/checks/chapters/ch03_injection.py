@@ -123,6 +123,9 @@ def _others(view: ClusterView, expected: str) -> Outcome | None:
         if deployment is None:
             hint = "kubectl apply -f manifests/03_injection/05-guests.yaml"
             return outcome.not_yet(seen=f"Deployment {name} is gone", expected=f"{expected}; the other two stay as they were", hint=hint)
+        if not deployment["spec"].get("replicas", 1):
+            hint = f"kubectl -n {GUESTS} scale deployment {name} --replicas=1"
+            return outcome.not_yet(seen=f"{name} has no pod any more", expected=f"{expected}; the other two stay as they were", hint=hint)
         if INJECT in _labels(deployment["spec"]["template"]):
             hint = f"guest alone was to be changed: take the label out of {name} again, by kubectl -n {GUESTS} edit deployment {name}"
             return outcome.not_yet(seen=f"{name} asks for a sidecar too, by a label", expected=expected, hint=hint)
@@ -225,7 +228,8 @@ def _containers(pod: Json) -> list[Any]:
 
 
 def _has_sidecar(pod: Json) -> bool:
-    return any(each["name"] == SIDECAR for each in _containers(pod))
+    """Whether one of its containers is Istio's proxy; one that is only called so is started otherwise."""
+    return any(each["name"] == SIDECAR and "sidecar" in (each.get("args") or ()) for each in _containers(pod))
 
 
 def _count(pod: Json) -> int:

@@ -207,6 +207,14 @@ def page_in_time(view: ClusterView) -> Outcome:
                 "a little more: allow less than half of 1.5 s, `timeout: 700ms` for example"
             )
         return outcome.not_yet(seen=f"with slow ratings, {slow}", expected=f"an answer within {PAGE:g} s", hint=hint)
+    faults = any((rule.get("fault") or {}).get("abort") for rule in found["spec"].get("http") or ())
+    if not faults and not (limits and 2 * min(limits) < PAGE):
+        hint = "another rule cuts the page off: kubectl get virtualservices. Give reviews less than half of 1.5 s, `timeout: 700ms`"
+        return outcome.not_yet(
+            seen=f"with slow ratings, {slow}, and not by VirtualService reviews",
+            expected=f"an answer of productpage's own within {PAGE:g} s",
+            hint=hint,
+        )
     way = "" if limits else " (by a fault, not by a timeout: the slow visitor gets the error at once, and reviews are never asked)"
     return outcome.passed(f"with slow ratings, {slow}{way}; with quick ones, {quick}")
 
