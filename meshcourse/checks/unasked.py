@@ -19,7 +19,9 @@ _HARMLESS: Final = frozenset({"name", "gateways", "ignoreUriCase", "port", "sche
 _EVERY_PATH: Final[tuple[Json, ...]] = ({"prefix": "/"}, {"regex": ".*"}, {"regex": "/.*"})
 
 
-def found(service: Json, *, headers: Collection[str] = (), paths: bool = False, faults: bool = False, splits: bool = False) -> Outcome | None:
+def found(
+    service: Json, *, headers: Collection[str] = (), paths: bool = False, faults: bool = False, splits: bool = False
+) -> Outcome | None:
     """The first thing of VirtualService `service` that nobody asked for; None when there is none.
 
     `headers` are those that the task names; `paths`, `faults`: whether its rules may be for single paths, or inject faults; `splits`:

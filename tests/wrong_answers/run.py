@@ -27,8 +27,8 @@ from meshcourse.checks.outcome import Outcome
 GOAL = 0.95
 JOBS = 4
 """Chapters at a time: a check waits more than it computes."""
-FIRST = {1, stages.BARE}
-"""Chapter 1 shares its cluster with no other; chapter 2 has one of its own."""
+ALONE = 1
+"""The chapter that shares its cluster with no other: it counts every Envoy. Chapter 2, which has one of its own, may run beside it."""
 
 
 @dataclass(frozen=True)
@@ -118,11 +118,15 @@ def _told(result: Tried) -> Tried:
 def _all(cluster: str, chosen: list[Answer], jobs: int) -> Iterator[Tried]:
     """Chapters with many answers first, so that no long one is left for the end."""
     parts = [[each for each in chosen if each.chapter == chapter] for chapter in dict.fromkeys(each.chapter for each in chosen)]
-    parts.sort(key=len, reverse=True)
-    for together in ([part for part in parts if (part[0].chapter in FIRST) is first] for first in (True, False)):
-        with concurrent.futures.ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
-            for done in [pool.submit(_chapter, cluster, part[0].chapter, part) for part in together]:
-                yield from done.result()
+    parts.sort(key=lambda part: (part[0].chapter != ALONE, part[0].chapter != stages.BARE, -len(part)))
+    with concurrent.futures.ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
+        begun: list[concurrent.futures.Future[list[Tried]]] = []
+        for part in parts:
+            if part[0].chapter not in {ALONE, stages.BARE}:
+                concurrent.futures.wait(begun[:1] if parts[0][0].chapter == ALONE else ())
+            begun.append(pool.submit(_chapter, cluster, part[0].chapter, part))
+        for done in begun:
+            yield from done.result()
 
 
 def main() -> int:

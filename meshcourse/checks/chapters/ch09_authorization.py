@@ -75,12 +75,13 @@ def _lets_in_more(view: ClusterView) -> Outcome | None:
 def _more(rule: Json, namespace: str) -> str:
     """What one rule of an ALLOW policy lets in besides GET /get by the shop; empty when nothing."""
     shop = {f"cluster.local/ns/{namespace}/sa/shop", f"{namespace}/shop", "shop"}
-    for each in rule.get("from") or ({},):
+    everything: list[Json] = [{}]
+    for each in rule.get("from") or everything:
         source = each.get("source") or {}
         names = [str(name) for name in source.get("principals") or source.get("serviceAccounts") or ()]
         if not names or set(names) - shop:
             return ", ".join(f"`{name}`" for name in names if name not in shop) or "callers by other marks than their principal"
-    for each in rule.get("to") or ({},):
+    for each in rule.get("to") or everything:
         operation = each.get("operation") or {}
         methods, paths = set(operation.get("methods") or ("every method",)), set(operation.get("paths") or ("every path",))
         if methods != {"GET"} or paths != {"/get"}:

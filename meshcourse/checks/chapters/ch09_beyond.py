@@ -212,8 +212,8 @@ def four_mistakes(view: ClusterView) -> Outcome:
             return astray
         bad = Counter(result.code for result in got if result.status != GOOD)
         if bad:
-            more = "; v2 answers every request with 500" if bad.get("500") else ""
-            return outcome.not_yet(seen=f"http://{DESK}{path}: {diagnosis.told(bad)} of {DESK_TRIES}", expected=expected, hint=hint + more)
+            told = f"{hint}; v2 answers every request with 500" if bad.get("500") else hint
+            return outcome.not_yet(seen=f"http://{DESK}{path}: {diagnosis.told(bad)} of {DESK_TRIES}", expected=expected, hint=told)
     return outcome.passed(f"istioctl analyze finds nothing in `desk`, and http://{DESK} is answered by v1")
 
 

@@ -199,12 +199,10 @@ class Panel(Generic[C, S]):
 
     def redrawn(self) -> None:
         """Wait until it shows what is so now: what it shows may be as old as its last beat."""
-        self._wait(self._redrawn(), within=4 * PATIENCE)
-
-    async def _redrawn(self) -> None:
-        wanted = self._beats + 2  # the beat that runs now may have looked before
-        while self._beats < wanted and not self._closed:
-            await asyncio.sleep(self.every / 4)
+        self.open()
+        wanted, ends = self._beats + 2, time.monotonic() + PATIENCE  # the beat that runs now may have looked before
+        while self._beats < wanted and not self._closed and time.monotonic() < ends:
+            time.sleep(0.05)
 
     @property
     def running(self) -> bool:
