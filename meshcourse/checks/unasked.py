@@ -10,8 +10,8 @@ from collections.abc import Collection, Iterator
 from typing import Any, Final
 
 from meshcourse.checks import outcome
-from meshcourse.checks.exercises import Json
 from meshcourse.checks.outcome import Outcome
+from meshcourse.core.json_types import Json
 
 _ALIKE: Final = "the rule treats all the requests that the task names alike, and no others"
 _HARMLESS: Final = frozenset({"name", "gateways", "ignoreUriCase", "port", "scheme", "authority"})

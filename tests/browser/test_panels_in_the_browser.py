@@ -172,9 +172,9 @@ def test_breaker(desk: Desk) -> None:
         press(panel, slider, "ArrowRight")
     until(desk.page, lambda: any(trace(panel, "over the limit")["y"]), "refused requests, as callers saw them")
     until(desk.page, lambda: any(trace(panel, "over the limit", number=1)["y"]), "refused requests, as Envoy counted them")
-    until(desk.page, lambda: trace(panel, "in")["x"], "endpoint")
+    until(desk.page, lambda: trace(panel, "in use")["x"], "endpoint")
     press(panel, "mc-breaker-errors", "ArrowRight", 3)
-    until(desk.page, lambda: trace(panel, "put out")["x"], "endpoint that was put out")
+    until(desk.page, lambda: trace(panel, "ejected")["x"], "ejected endpoint")
     desk.looks(panel, "breaker")
     push(panel, ".mc-stop")
     policy = desk.cluster.get("-n", namespace, "destinationrule", "httpbin")["spec"]["trafficPolicy"]

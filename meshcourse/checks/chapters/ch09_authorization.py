@@ -10,8 +10,9 @@ from typing import Final
 
 from meshcourse.checks import outcome
 from meshcourse.checks.callers import FORBIDDEN, REFUSED, Call, Rule, judged
-from meshcourse.checks.exercises import ClusterView, Json
+from meshcourse.checks.exercises import ClusterView
 from meshcourse.checks.outcome import Outcome
+from meshcourse.core.json_types import Json
 
 GOOD: Final = 200
 OUTSIDE: Final = "beyond-outside"
