@@ -31,7 +31,9 @@ def found(
         name = f"rule `{rule['name']}`" if rule.get("name") else f"rule number {place}"
         narrow = next((each for match in rule.get("match") or () for each in _narrow(match, headers, paths)), "")
         if narrow:
-            hint = f"take {narrow} out of its `match`: other requests miss this rule, and the task does not speak of it"
+            named = " and ".join(f"header `{each}`" for each in headers)
+            why = f"the task speaks of {named}" if named else "the task does not speak of it"
+            hint = f"take {narrow} out of its `match`: other requests miss this rule, and {why}"
             return outcome.not_yet(seen=f"{name} is only for requests with a certain {narrow}", expected=_ALIKE, hint=hint)
         if rule.get("fault") and not faults:
             hint = "take the `fault` out: the task asks for none"

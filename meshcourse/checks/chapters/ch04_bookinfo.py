@@ -69,7 +69,7 @@ def _not_the_caller(given: str, called: Mapping[str, set[str]], sample: Sample) 
         return "ratings is the one that is called", "find the arrow that ends at ratings: who stands at its beginning?"
     if given.startswith("reviews"):
         return "reviews calls ratings, as it should", "look for a second arrow to ratings, from a program that is not part of the bookstore"
-    wanted = sorted(service for service, workloads in called.items() if any(name.startswith(given) for name in workloads))
+    wanted = sorted(service for service, workloads in called.items() if any(name.partition("-v")[0] == given for name in workloads))
     if wanted:
         return (
             f"the Envoy of {given} counts calls to {', '.join(wanted)}",
