@@ -30,7 +30,9 @@ _INJECTED: Final = "injected-parameters"
 _PAGE_LINK: Final = re.compile(r'href="([\w./-]*?)(\w+)\.(?:ipynb|md)(#[^"]*)?"')
 """A link to another notebook, or to the words."""
 _FOLD: Final = ("meshcourse-fold-begins", "meshcourse-fold-ends")
-_LIVE: Final = '<p class="live">Here stands a live panel. It needs a kernel and a cluster; the picture is of a run by machine.</p>'
+_LIVE: Final = (
+    '<p class="live">A live panel is here in the notebook. It needs a kernel and a cluster; the picture is from an automatic run.</p>'
+)
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,7 @@ def read(notebook: JsonMapping, variant: Variant) -> Reading:
     verdicts = {number: _verdict(cell) for cell, number in checks}
     first = duration(start) if start else 0.0
     complaints = [
-        f"exercise {number}: {said or 'its check said nothing'}, where {variant.verdict.value!r} is wanted"
+        f"exercise {number}: {said or 'its check printed nothing'}, where {variant.verdict.value!r} is wanted"
         for number, said in verdicts.items()
         if said != variant.verdict.value
     ]

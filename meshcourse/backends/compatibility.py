@@ -124,7 +124,7 @@ def _first(istio: str) -> str:
 
 
 def whole(istio: str) -> str:
-    """A version with its patch level: that of the preset when only 1.x was said, else .0."""
+    """A version with its patch level: the preset's when only 1.x was given, else .0."""
     istio = istio.removeprefix("v")
     if not istio or istio.count(".") > 1:
         return istio

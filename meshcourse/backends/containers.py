@@ -36,7 +36,7 @@ class Engine:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What kind must be told."""
+        """Environment variables for kind."""
         return {} if self.name == "docker" else {PROVIDER: self.name}
 
 
@@ -52,7 +52,7 @@ def find(given: Mapping[str, str] = os.environ) -> Engine:
         why.append(f"{name}: {complaint}")
     next_step = "sudo systemctl start docker" if "installed" not in why[0] else "sudo apt install docker.io    # or podman"
     if "permission denied" in why[0]:
-        next_step = "sudo usermod -aG docker $USER    # then log in anew"
+        next_step = "sudo usermod -aG docker $USER    # then log in again"
     raise MissingPrerequisite("No container engine answers.", why=f"{WHY}; {'; '.join(why)}", next=next_step)
 
 

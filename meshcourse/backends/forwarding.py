@@ -40,7 +40,7 @@ def runs(home: Path) -> bool:
 
 
 def start(home: Path, port: int, inner: int = settings.HTTP_PORT) -> None:
-    """Forward `port` to the gateway's port `inner`, unless that runs already. Returns at once: without Istio the port leads nowhere yet."""
+    """Forward `port` to the gateway's port `inner`, unless that runs already. Returns at once: without Istio nothing answers there yet."""
     if runs(home):
         return
     for pid, ended in list(_children.items()):

@@ -63,7 +63,7 @@ class Kind:
     images: str = ""
     course: tuple[str, ...] = field(default=(), compare=False, repr=False)
     free: Callable[[int, Engine], bool] = field(default=takes, compare=False, repr=False)
-    """Whether a port of this machine can be had."""
+    """Whether a port of this machine is free."""
 
     def up(self, report: Report) -> Status:
         """Create it, find it, or start its stopped nodes. Raises ClusterError, EngineError, MissingPrerequisite."""
@@ -141,7 +141,7 @@ class Kind:
         )
 
     def stopped(self) -> bool:
-        """Whether a node of it does not run, or is gone; False when the engine does not answer. Raises ClusterError."""
+        """Whether a node of it is stopped or deleted; False when the engine does not answer. Raises ClusterError."""
         try:
             nodes = kind_nodes.of(containers.find(), self.name)
         except MissingPrerequisite:

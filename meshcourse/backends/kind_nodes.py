@@ -40,7 +40,7 @@ def labelled(engine: Engine, label: str) -> tuple[Node, ...]:
 
 
 def start(engine: Engine, nodes: Sequence[Node]) -> bool:
-    """Start those that have stopped and let paused ones go on; False when all run already. Raises ClusterError."""
+    """Start stopped nodes and resume paused ones; False when all run already. Raises ClusterError."""
     stopped = [node for node in nodes if node.state != RUNNING]
     for node in stopped:
         programs.run([engine.program, "unpause" if node.state == "paused" else "start", node.name], {}, timeout=_PATIENCE)

@@ -116,7 +116,7 @@ class Relay:
             questions.cancel()
 
     async def answer(self, question: bytes, *, tcp: bool) -> bytes:
-        """Ask whoever knows. Raises OSError when nobody answers in time."""
+        """Query the host's name servers. Raises OSError when none answers in time."""
         name, kind = asked(question)
         of_cluster = is_of_cluster(name)
         if kind == _AAAA and not of_cluster:
@@ -147,7 +147,7 @@ class Relay:
 
 
 class _Questions(asyncio.DatagramProtocol):
-    """Questions by UDP; one that nobody answers stays without an answer, and whoever asked asks again."""
+    """Queries by UDP; one without an answer is dropped, and the client repeats it."""
 
     def __init__(self, relay: Relay) -> None:
         self._relay = relay
@@ -184,7 +184,7 @@ def _inside(*, tcp: bool) -> socket.socket:
 
 
 def _hosts_resolver() -> str:
-    """The host's first name server, read anew: a laptop changes its network."""
+    """The host's first name server, read each time: a laptop changes its network."""
     found = resolvers(Path("/etc/resolv.conf").read_text(encoding="utf-8", errors="replace"))
     if not found:
         raise OSError(0, "/etc/resolv.conf names no server with an IPv4 address")

@@ -1,4 +1,4 @@
-"""The way out (`meshcourse up --egress`): what pods send to addresses outside the cluster goes on from the host's own network.
+"""Egress (`meshcourse up --egress`): connections of pods to addresses outside the cluster continue from the host's own network.
 
 Inside, iptables turns each TCP connection that leaves the cluster's addresses to a port of the node; there it is accepted, its original
 destination is read, and the same is connected to by a socket of the host's network (host_sockets.py). Names are dns_relay.py's.

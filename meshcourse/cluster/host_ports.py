@@ -127,7 +127,7 @@ class HostPorts:
         self._reserved = reserved
         self._changed = changed
         self._kept: dict[str, _Kept] = {}
-        self._told: list[OpenPort] = []
+        self._last_listed: list[OpenPort] = []
         self._one_at_a_time = asyncio.Lock()
 
     async def run(self) -> None:
@@ -237,7 +237,7 @@ class HostPorts:
                 server.close()
 
     def _tell(self) -> None:
-        told = [
+        listed = [
             OpenPort(
                 kept.service["metadata"]["namespace"],
                 kept.service["metadata"]["name"],
@@ -249,7 +249,7 @@ class HostPorts:
             for kept in self._kept.values()
             for each in wanted(kept.service, kept.address, self._node_ip)
         ]
-        told.sort(key=lambda each: (each.namespace, each.service, each.address, each.port))
-        if told != self._told:
-            self._told = told
-            self._changed(told)
+        listed.sort(key=lambda each: (each.namespace, each.service, each.address, each.port))
+        if listed != self._last_listed:
+            self._last_listed = listed
+            self._changed(listed)

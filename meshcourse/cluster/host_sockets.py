@@ -78,7 +78,8 @@ class HostSockets:
             said = json.loads(answer) if answer else {"errno": 0, "words": "the process that makes the host's sockets has ended"}
             raise OSError(said["errno"], said["words"])
         made = socket.socket(fileno=descriptors[0])
-        # A pod that held it would keep its port taken after the Service has gone. MSG_CMSG_CLOEXEC would not do: recv_fds drops the flags.
+        # A pod that inherited it would keep its port in use after the Service is deleted. MSG_CMSG_CLOEXEC is not enough: recv_fds drops
+        # the flags.
         made.set_inheritable(False)
         made.setblocking(False)  # noqa: FBT003 - positional only
         return made

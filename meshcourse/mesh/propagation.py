@@ -93,8 +93,8 @@ class _Watch:
             ]
             if not late:
                 missing = [*(name for names in rejected.values() for name in names), *self._endpoints(every)]
-                told = {line.partition(":")[0] for line in unheld}
-                unshown = [] if rejected else [(name, why) for name, why in self._unshown(every) if name not in told]
+                reported = {line.partition(":")[0] for line in unheld}
+                unshown = [] if rejected else [(name, why) for name, why in self._unshown(every) if name not in reported]
                 missing += [name for name, _ in unshown] if waited < GRACE else []
                 unheld += [f"{name}: {why}" for name, why in unshown] if waited >= GRACE else []
             complete = None if missing else complete or now
@@ -206,8 +206,8 @@ class _Watch:
             line = self._lines.to(*behind[0])
             wanted = described.ports(self._found.connection, world.gateways[where], behind[0])
             if shut := wanted - line.ports():
-                said = f"the Envoy of {behind[0][1]} does not listen on port {', '.join(sorted(shut))}"
-                yield f"Gateway {where[1]}", said + described.secrets(self._found.connection, world.gateways[where], behind[0])
+                why = f"the Envoy of {behind[0][1]} does not listen on port {', '.join(sorted(shut))}"
+                yield f"Gateway {where[1]}", why + described.secrets(self._found.connection, world.gateways[where], behind[0])
         for item in world.own:
             if not item.get("spec", {}).get("http") or not item["spec"].get("hosts"):
                 continue  # rules for TCP and TLS leave no name in Envoy's routes

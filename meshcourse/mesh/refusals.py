@@ -57,7 +57,7 @@ def _of_another_type(found: re.Match[str], text: str) -> str:
     number = re.search(rf"\b{re.escape(field)}:\s*['\"]?(?P<number>-?\d+)", text)
     return {
         "numeric": f"`{field}` wants a number alone, without quotes, unit or %: `{field}: {number['number'] if number else 1}`",
-        "list": f"`{field}` is a list: each entry stands on a line of its own and begins with `- `, or all stand in brackets, `[...]`",
+        "list": f"`{field}` is a list: each entry is on a line of its own and begins with `- `, or all are in brackets, `[...]`",
         "map": f"`{field}` has fields of its own: `{field}: {{...}}`, or indented lines below it",
     }.get(wanted, "")
 
@@ -98,9 +98,9 @@ _CURES: Final[tuple[tuple[str, str | Callable[[re.Match[str], str], str]], ...]]
         r"(?:invalid duration|must be a valid duration|duration must be|time: (?:unknown unit|invalid duration|missing unit))",
         "a time is a number with a unit: `500ms`, `2s`, `1m`; it must be at least 1ms",
     ),
-    (r"namespaces? \"[\w-]+\" not found", "the namespace is gone: run the chapter's first cell again"),
-    (r"percentage \S+ is neither|must be (?:in range|between) 0.*100", "a percentage lies between 0 and 100"),
-    (r"HTTP status \S+ is not in range", "an injected status lies between 200 and 599"),
+    (r"namespaces? \"[\w-]+\" not found", "the namespace was deleted: run the chapter's first cell again"),
+    (r"percentage \S+ is neither|must be (?:in range|between) 0.*100", "a percentage is between 0 and 100"),
+    (r"HTTP status \S+ is not in range", "an injected status is between 200 and 599"),
     (r"weight -\d+ < 0", "a weight is 0 or more"),
     (r"attempts cannot be negative", "`attempts` is 0 or more; 0 means no retries"),
     (

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import gzip
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import anywidget
+import ipywidgets
 import plotly.graph_objects as go
 import plotly.offline
 import traitlets
@@ -21,17 +23,23 @@ import traitlets
 from meshcourse.core.json_types import Json
 
 
+class Library(anywidget.AnyWidget):
+    """plotly.js, gzipped: no panel needs the Internet. All figures of a kernel share one, so that a page that is reloaded gets it once."""
+
+    _esm = "export default {}"
+    packed = traitlets.Bytes().tag(sync=True)
+
+
 @functools.cache
-def _library() -> str:
-    """The text of plotly.js, so that no panel needs the Internet."""
-    return str(plotly.offline.get_plotlyjs())
+def _library() -> Library:
+    return Library(packed=gzip.compress(plotly.offline.get_plotlyjs().encode(), compresslevel=1))
 
 
 class LiveFigure(anywidget.AnyWidget):
     """A figure and its widget. Only changes inside `batch_update` are sent."""
 
     _esm = Path(__file__).with_suffix(".js").read_text(encoding="utf-8")
-    library = traitlets.Unicode().tag(sync=True)
+    library = traitlets.Instance(Library).tag(sync=True, **ipywidgets.widget_serialization)
     figure = traitlets.Dict().tag(sync=True)
     tick = traitlets.Int(0).tag(sync=True)
     """Grows with each change; the browser writes the number that it has drawn into `data-tick`."""

@@ -1,4 +1,4 @@
-"""lab.wait, lab.access_log and the others on workloads that cannot answer: what they say at once."""
+"""lab.wait, lab.access_log and the others for workloads without pods or a sidecar: their immediate messages."""
 
 from __future__ import annotations
 

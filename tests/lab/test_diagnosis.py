@@ -1,4 +1,4 @@
-"""lab.doctor: what it says of this machine, of a cluster that does not answer, and of what is missing."""
+"""lab.doctor: its findings for this machine, for a cluster that does not answer, and for what is missing."""
 
 from __future__ import annotations
 
