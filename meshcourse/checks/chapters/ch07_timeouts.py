@@ -21,7 +21,6 @@ from meshcourse.checks.outcome import Outcome
 from meshcourse.core import errors
 from meshcourse.core.json_types import Json
 from meshcourse.mesh.envoy import config_dump, route_actions
-from meshcourse.mesh.rules import timeouts
 from meshcourse.traffic.results import Result
 
 CLIENT: Final = "deploy/client"
@@ -256,12 +255,13 @@ def from_the_inside_out(view: ClusterView) -> Outcome:
     with ThreadPoolExecutor(max_workers=2) as both:
         paths = (f"/slow?seconds=4&mark={mark}", "/archive/slow?seconds=5")
         (slow,), (archive,) = both.map(lambda path: view.send(1, host=DESK, path=path), paths)
-    if slow.status != SORRY or not _by_nginx(view, mark):
+    by_nginx = _by_nginx(view, mark)
+    if slow.status != SORRY or not by_nginx:
         by = "" if slow.status != SORRY else ", by the gateway itself"
         return outcome.not_yet(
             seen=f"a page of 4 s: {_told(slow)}{by}",
             expected="503 with nginx's own words, after a second",
-            hint=_sorry_hint(view, slow),
+            hint=_sorry_hint(view, slow, by_nginx=by_nginx),
         )
     limits = [_timeout(rule) for rule in found["spec"].get("http") or ()]
     if archive.status != CUT or archive.latency > DESK_AT_MOST + SLACK or max(limits, default=0.0) > DESK_AT_MOST:
@@ -286,8 +286,8 @@ def _told(result: Result) -> str:
     return f"{result.code} after {result.latency:.1f} s"
 
 
-def _sorry_hint(view: ClusterView, slow: Result) -> str:
-    if slow.status == CUT and slow.latency < timeouts.described_by(view.virtual_service("tomcat") or {}) + 0.1:
+def _sorry_hint(view: ClusterView, slow: Result, *, by_nginx: bool) -> str:
+    if slow.status == CUT and not by_nginx:
         return "the gateway gave up first, and nginx's page came too late: the outer timeout must be longer than the inner one"
     if view.virtual_service("tomcat") is None or slow.status == GOOD:
         return "tomcat has no timeout any more: kubectl apply -f manifests/07_timeouts/03-virtualservice-timeout.yaml"
