@@ -30,7 +30,7 @@ class Variant(enum.Enum):
 
     @property
     def verdict(self) -> Verdict:
-        """What every check must say."""
+        """The required verdict of every check."""
         return Verdict.PASSED if self is Variant.SOLVED else Verdict.NOT_ATTEMPTED
 
 
@@ -46,7 +46,7 @@ class Reading:
 
 
 def read(notebook: JsonMapping, variant: Variant) -> Reading:
-    """What `notebook` says, executed as `variant`."""
+    """The transcript of `notebook`, executed as `variant`."""
     code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
     start = next((cell for cell in code if "lab.chapter(" in source(cell)), None)
     checks = [(cell, found[1]) for cell in code if (found := _CHECK.search(source(cell)))]

@@ -1,7 +1,7 @@
 """Delete pulled images in a process that is allowed to: `python -m meshcourse.cluster.pruning`, started by `prune`.
 
-A process of its own, because an ordinary user can delete files of an image's other owners only as root of a user namespace, and one is
-entered without threads.
+It is a separate process, because an ordinary user can delete files of an image's other owners only as root of a user namespace, and a
+process with threads cannot enter one.
 """
 
 from __future__ import annotations

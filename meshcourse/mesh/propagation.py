@@ -214,7 +214,7 @@ class _Watch:
             name = bindings.name_of(item)[1]
             for where, behind in bindings.held_by(item, world).items():
                 if not config_dump.read(self._lines.to(*behind[0]).routes(), world.namespace, name):
-                    yield f"VirtualService {name}", f"the Envoy of {behind[0][1]} has no route of it for Gateway {where[1]}; {ASK}"
+                    yield f"VirtualService {name}", f"the Envoy of {behind[0][1]} has no route from it for Gateway {where[1]}; {ASK}"
             if bindings.for_sidecars(item):
                 yield from ((f"VirtualService {name}", why) for why in self._in_no_sidecar(item, every))
 
@@ -229,7 +229,7 @@ class _Watch:
         yield (
             f"VirtualService {older_one}, which is older, has its host: sidecars read that one"
             if older_one
-            else (f"no sidecar of this namespace has a route of it; {ASK}")
+            else (f"no sidecar of this namespace has a route from it; {ASK}")
         )
 
 

@@ -142,7 +142,7 @@ def test_a_film_is_played_twice_and_back_and_shows_the_same(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("line", "why"),
     [
-        ('{"format":"meshcourse-run"}', "holds requests"),
+        ('{"format":"meshcourse-run"}', "contains requests"),
         ('{"format":"other"}', "Line 1"),
         ('{"format":"meshcourse-film","version":9}', "version 9"),
         ('{"format":"meshcourse-film","version":1}', "first scene"),
