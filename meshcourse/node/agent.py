@@ -1,4 +1,4 @@
-"""The node's agent: what a kubelet is, for the one node of an embedded cluster.
+"""A node's agent: what a kubelet is, for one node of an embedded cluster.
 
 Entering the agent touches nothing but its own folder; `run` begins and waits for the API server as long as it takes. Each pod has a task of
 its own; none of them can end the agent.
@@ -14,20 +14,16 @@ from typing import TYPE_CHECKING, Self
 
 from meshcourse.node.api import Api, client_tls
 from meshcourse.node.back_off import back_off
-from meshcourse.node.container import rootfs
-from meshcourse.node.container.spec import Host
 from meshcourse.node.events import Events
 from meshcourse.node.network import Network
-from meshcourse.node.object_cache import Objects
 from meshcourse.node.pod.worker import Node, Pod
-from meshcourse.node.pulling.pull_policy import Supply
-from meshcourse.node.pulling.puller import Puller
 from meshcourse.node.registration import NodeConfig, Registration
 from meshcourse.node.streaming.runtime import LogSource
 from meshcourse.node.streaming.server import Server, server_tls
 
 if TYPE_CHECKING:
     from meshcourse.node.api import Json
+    from meshcourse.node.machine import Machine
     from meshcourse.node.process.processes import Process
 
 __all__ = ["Agent", "NodeConfig"]
@@ -41,8 +37,9 @@ _AGAIN_LONGEST = 60.0
 class Agent:
     """Runs the node. `ready` is set once the Node has been reported Ready."""
 
-    def __init__(self, config: NodeConfig) -> None:
+    def __init__(self, config: NodeConfig, machine: Machine) -> None:
         self._config = config
+        self._machine = machine
         self._api = Api(config.server, client_tls(config.ca, config.client_cert, config.client_key))
         self._registration = Registration(self._api, config)
         self._network = Network(config.ip, config.pod_cidr)
@@ -63,31 +60,27 @@ class Agent:
 
     async def run(self) -> None:
         """Be the node until cancelled. All containers end with it."""
-        config = self._config
-        host = Host.found()
-        await asyncio.to_thread(self._make_folders, host)
+        config, machine = self._config, self._machine
+        await asyncio.to_thread(shutil.rmtree, config.root / "pods", ignore_errors=True)
         tls = server_tls(config.serving_cert, config.serving_key, config.api_server_cert)
         async with contextlib.AsyncExitStack() as stack:
             stack.push_async_callback(self._end_all)
             registering = asyncio.create_task(self._registration.run(), name="registration")
             stack.push_async_callback(_cancel, registering)
             await stack.enter_async_context(Server(self, config.ip, config.kubelet_port, tls))
-            objects = await stack.enter_async_context(Objects(self._api))
-            puller = await stack.enter_async_context(Puller(config.puller)) if config.puller else None
-            supply = Supply(puller, istio_is_pulled=config.istio_is_pulled)
             events = await stack.enter_async_context(Events(self._api, "kubelet", config.name))
             node = Node(
                 api=self._api,
-                objects=objects,
+                objects=machine.objects,
                 events=events,
                 network=self._network,
-                host=host,
+                host=machine.host,
                 ip=config.ip,
                 root=config.root,
-                layers=config.root / "layers",
+                layers=machine.layers,
                 cluster_dns=config.cluster_dns,
                 cluster_domain=config.cluster_domain,
-                supply=supply,
+                supply=machine.supply,
             )
             watching = asyncio.create_task(self._watch(node), name="pods of the node")
             stack.push_async_callback(_cancel, watching)
@@ -188,15 +181,6 @@ class Agent:
 
     async def _end_all(self) -> None:
         await _cancel(*self._tasks.values())
-
-    def _make_folders(self, host: Host) -> None:
-        folder = self._config.root / "layers"
-        shutil.rmtree(self._config.root / "pods", ignore_errors=True)
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        rootfs.prepare_base(folder, host)
-        if self._config.puller:
-            rootfs.prepare_entry(folder, host)
 
 
 async def _cancel(*tasks: asyncio.Task[None]) -> None:

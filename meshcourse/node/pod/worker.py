@@ -84,7 +84,8 @@ class Pod:
         self._keeping: asyncio.Task[None] | None = None
         self._began = (manifest.get("status") or {}).get("startTime") or clock.now()
         self._pod_ip = ""
-        self._ready_to_start = self._initialized = self._ended = self.gone = False
+        self._ready_to_start = self._initialized = self.gone = False
+        self._ended = all(container.record.finished for container in self._of("main"))  # before the node was started anew
         self._verdict: Verdict | None = None
         self._ending = asyncio.Event()
         self._granted = float("inf")  # the shortest grace period that a deletion has asked for
@@ -137,11 +138,7 @@ class Pod:
         self._kill()
 
     def container(self, name: str) -> Container:
-        """Find a container; without a name, the first one.
-
-        Raises:
-            LookupError: the pod has none of this name.
-        """
+        """Find a container; without a name, the first one. Raises LookupError when the pod has none of this name."""
         for container in self.containers:
             if container.name == name or (not name and container.kind == "main"):
                 return container
@@ -200,6 +197,8 @@ class Pod:
 
     async def _life(self) -> None:
         """Do everything from admission to the last container's end."""
+        if self._ended:
+            return
         verdict = admission.verdict(self.manifest)
         if verdict is not None:
             await self._refuse(verdict)
