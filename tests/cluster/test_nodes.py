@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import socket
 import subprocess
+import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from real_cluster import RealCluster
@@ -116,8 +116,16 @@ def nodes(three: RealCluster) -> tuple[str, str, str]:
 @pytest.fixture(scope="module")
 def lost(three: RealCluster, nodes: tuple[str, str, str]) -> float:
     """The moment at which the third node was switched off."""
-    assert node_power.stop(clusters.get(three.name), nodes[2])
+    assert f"node {nodes[2]} is off" in command("node", "stop", nodes[2], "--name", three.name).stderr
     return time.monotonic()
+
+
+def command(*words: str) -> subprocess.CompletedProcess[str]:
+    """What the command line says."""
+    given = {**os.environ, "COLUMNS": "200"}
+    return subprocess.run(
+        [sys.executable, "-m", "meshcourse.cli.main", *words], env=given, capture_output=True, text=True, timeout=60, check=True
+    )
 
 
 def pods(cluster: RealCluster, app: str) -> dict[str, list[str]]:
@@ -209,23 +217,58 @@ def test_drain_moves_the_pods_and_cordon_keeps_new_ones_away(three: RealCluster,
     three.kubectl("uncordon", nodes[1])
 
 
-def test_traffic_stays_in_its_zone_and_fails_over(three: RealCluster, nodes: tuple[str, str, str], lost: float) -> None:
+def test_traffic_stays_in_its_zone_and_else_in_its_region(three: RealCluster, nodes: tuple[str, str, str], lost: float) -> None:
     installation.install(three.connection, "minimal")
     zones = ("east-a", "east-b", "west-a")
     three.apply("default", "".join(ZONED.format(zone=zone, server=SERVER) for zone in zones) + LOCALITY)
-    three.kubectl("wait", "pod/client", "deployment/zoned-east-b", "--for=condition=Ready", "--for=condition=Available", check=False)
     three.kubectl("wait", "pod/client", "--for=condition=Ready", "--timeout=40s")
     rollout(three, "deployment/zoned-east-a", "deployment/zoned-east-b")
-
-    def answers() -> Counter[str]:
-        asked = "for n in $(seq 20); do curl -s -m 3 http://zoned:8080; done"
-        return Counter(three.kubectl("exec", "client", "-c", "client", "--", "sh", "-c", asked).split())
-
-    until(lambda: answers() == {nodes[0]: 20}, 15)
+    until(lambda: answers(three) == {nodes[0]: 20}, 15)
     three.kubectl("scale", "deployment/zoned-east-a", "--replicas=0")
-    until(lambda: answers() == {nodes[1]: 20}, 15)
-    until(lambda: not ready(three)[nodes[2]], 65 - (time.monotonic() - lost))
-    assert node_power.start(clusters.get(three.name), nodes[2])
+    until(lambda: answers(three) == {nodes[1]: 20}, 15)
+
+
+def answers(cluster: RealCluster) -> Counter[str]:
+    """Which nodes answer the client's Envoy, and how often out of 20."""
+    asked = "for n in $(seq 20); do curl -s -m 3 http://zoned:8080; done"
+    return Counter(cluster.kubectl("exec", "client", "-c", "client", "--", "sh", "-c", asked).split())
+
+
+def test_kubernetes_finds_out_by_itself_that_a_node_is_lost(three: RealCluster, nodes: tuple[str, str, str], lost: float) -> None:
+    until(lambda: ready(three) == {nodes[0]: True, nodes[1]: True, nodes[2]: False}, 70 - (time.monotonic() - lost))
+    said = command("status", "--name", three.name).stdout
+    assert f"{nodes[2]} NotReady and switched off (meshcourse node start {nodes[2]} --name {three.name})" in said
+    assert re.search(rf"^ *{nodes[2]} +NotReady, switched off +west-a +172\.18\.0\.4 ", command("node", "list", "--name", three.name).stdout, re.M)
+
+
+def test_a_node_comes_back_with_its_pods(three: RealCluster, nodes: tuple[str, str, str], lost: float) -> None:
+    assert "is on, and Ready" in command("node", "start", nodes[2], "--name", three.name).stderr
+    until(lambda: ready(three)[nodes[2]], 5)
+    (pod,) = pods(three, "everywhere")[nodes[2]]
+    three.kubectl("wait", f"pod/{pod}", "--for=condition=Ready", "--timeout=20s")
+    (status,) = three.get("pod", pod)["status"]["containerStatuses"]
+    assert (status["restartCount"], status["lastState"]["terminated"]["reason"]) == (1, "Unknown")
+    assert three.kubectl("logs", pod) == f"on {nodes[2]}\n"
+
+
+def test_traffic_leaves_its_region_when_nothing_of_it_answers(three: RealCluster, nodes: tuple[str, str, str], lost: float) -> None:
     rollout(three, "deployment/zoned-west-a")
+    assert answers(three) == {nodes[1]: 20}
     node_power.stop(clusters.get(three.name), nodes[1])
-    until(lambda: answers() == {nodes[2]: 20}, 15)
+    assert ready(three)[nodes[1]], "Kubernetes does not know yet: Envoy finds out by itself"
+    until(lambda: answers(three) == {nodes[2]: 20}, 15)
+
+
+def test_nothing_is_left_after_down(three: RealCluster) -> None:
+    started = clusters.get(three.name)
+    assert clusters.down(three.name)
+    assert not files.is_locked(started.home / "lock")
+    of_it = [each for each in Path("/proc").glob("[0-9]*/cmdline") if three.name.encode() in read(each)]
+    assert of_it == []
+
+
+def read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:  # it has ended meanwhile
+        return b""
