@@ -37,11 +37,12 @@ def stop(cluster: Cluster, name: str) -> bool:
     """Switch a node off and wait until its agent has ended; False when it was off. Raises ClusterError."""
     _check(cluster, name)
     if name == cluster.name:
-        fresh = "" if cluster.nodes > 1 else "    # a cluster of several nodes: meshcourse up --nodes 3"
+        another = f"meshcourse node stop {name}-2 --name {name}"
+        anew = f"meshcourse down --name {name} && meshcourse up --name {name} --nodes 3"
         raise ClusterError(
             f'The node "{name}" cannot be stopped.',
             why="The control plane runs on it: without this node there is no cluster.",
-            next=f"meshcourse node stop {name}-2" if not fresh else f"meshcourse down --name {name}{fresh}",
+            next=another if cluster.nodes > 1 else f"{anew}    # several nodes",
         )
     wanted = cluster.home / STOPPED_NODES / name
     was_on = not wanted.exists()

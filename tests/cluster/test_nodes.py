@@ -160,7 +160,7 @@ def test_pods_spread_and_their_service_answers_from_every_node(three: RealCluste
     assert pods(three, "spread").keys() == set(nodes)
     assert {node: len(found) for node, found in pods(three, "everywhere").items()} == dict.fromkeys(nodes, 1)
     port = three.get("service", "spread")["spec"]["ports"][0]["nodePort"]
-    asked = f"for n in $(seq 30); do wget -q -O - -T 2 http://$1; done"
+    asked = f"for n in $(seq 30); do timeout 3 wget -q -O - http://$1; done"
     for where in ("spread:8080", f"172.18.0.2:{port}", f"172.18.0.4:{port}"):
         said = three.kubectl("exec", pods(three, "everywhere")[nodes[1]][0], "--", "sh", "-c", asked, "sh", where)
         assert set(said.split()) == set(nodes), where
@@ -191,7 +191,7 @@ def test_the_control_planes_node_and_unknown_ones_are_not_stopped(three: RealClu
     running = clusters.get(three.name)
     with pytest.raises(ClusterError) as refused:
         node_power.stop(running, three.name)
-    assert refused.value.next == f"meshcourse node stop {three.name}-2"
+    assert refused.value.next == f"meshcourse node stop {three.name}-2 --name {three.name}"
     with pytest.raises(ClusterError) as unknown:
         node_power.stop(running, "nowhere")
     assert f"{three.name}-3" in unknown.value.why
@@ -200,11 +200,11 @@ def test_the_control_planes_node_and_unknown_ones_are_not_stopped(three: RealClu
 def test_a_stopped_nodes_processes_end_and_its_address_goes(three: RealCluster, nodes: tuple[str, str, str], lost: float) -> None:
     assert node_power.states(clusters.get(three.name))[nodes[2]] == "stopped"
     asking = pods(three, "everywhere")[nodes[0]][0]
-    refused = three.run("kubectl", "exec", asking, "--", "wget", "-q", "-O", "-", "-T", "2", "http://172.18.0.4:10250", check=False)
+    refused = three.run("kubectl", "exec", asking, "--", "wget", "-q", "-O", "-", "http://172.18.0.4:10250", check=False)
     assert "unreachable" in refused.stderr
     (there,) = (each for each in three.get("pods", "--selector", "app=everywhere")["items"] if each["spec"]["nodeName"] == nodes[2])
     refused = three.run(
-        "kubectl", "exec", asking, "--", "wget", "-q", "-O", "-", "-T", "2", f"http://{there['status']['podIP']}:8080", check=False
+        "kubectl", "exec", asking, "--", "wget", "-q", "-O", "-", f"http://{there['status']['podIP']}:8080", check=False
     )
     assert "unreachable" in refused.stderr
 
