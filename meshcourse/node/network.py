@@ -83,6 +83,8 @@ def prepare_node(node_ip: str, service_cidr: str) -> None:
         route.addr("add", index=lo, address=node_ip, prefixlen=32)
         route.route("add", dst=service_cidr, oif=lo, prefsrc=node_ip)
     write_sysctl("net/ipv4/ip_forward", "1")
+    # Whoever calls a pod that has gone is told so at once, each time: by default a router tells it once a second.
+    write_sysctl("net/ipv4/icmp_ratelimit", "0")
 
 
 def change_address(change: Literal["add", "del"], node_ip: str) -> None:

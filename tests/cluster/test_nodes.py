@@ -83,7 +83,7 @@ spec:
   trafficPolicy:
     loadBalancer:
       localityLbSetting: {enabled: true, failover: [{from: east, to: west}]}
-    outlierDetection: {consecutive5xxErrors: 1, interval: 1s, baseEjectionTime: 1m}
+    outlierDetection: {consecutive5xxErrors: 1, interval: 1s, baseEjectionTime: 1m, maxEjectionPercent: 100}
 ---
 apiVersion: v1
 kind: Pod
