@@ -47,7 +47,8 @@ class Port:
 class Status:
     """A running cluster, as `meshcourse status` shows it. `started` is Unix time in seconds; `version` the package's that started it.
 
-    `egress`: pods have a way out of the cluster. `ports`: what Services have on this machine. `stopped`: nodes that `meshcourse node stop` ended.
+    `egress`: pods have a way out of the cluster. `ports`: what Services have on this machine.
+    `stopped`: nodes that `meshcourse node stop` has switched off.
     `images` says where an embedded cluster's images come from (settings.IMAGE_SOURCES); it is empty where a container runtime pulls them.
     """
 

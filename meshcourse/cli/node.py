@@ -106,7 +106,7 @@ def _rows(cluster: Cluster, stopped: list[str]) -> list[tuple[str, ...]]:
     core = Connection(found.kubeconfig(), found.ingress_url(), found.environment()).core()
     nodes = resources.read(core.list_node)
     pods = resources.read(core.list_pod_for_all_namespaces)
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for node in nodes.items if nodes else ():
         name, labels = node.metadata.name, node.metadata.labels
         here = [pod.metadata for pod in (pods.items if pods else ()) if pod.spec.node_name == name]

@@ -155,9 +155,7 @@ def _check_learner(learner: str, wanted: BackendName, profile: str) -> None:
         )
 
 
-def start(  # noqa: PLR0913 - what the options say
-    name: str, *, api_port: int, ingress_port: int, images: ImageSource | None = None, egress: bool = False, nodes: int = 1
-) -> None:
+def start(name: str, *, api_port: int, ingress_port: int, images: ImageSource | None = None, egress: bool = False, nodes: int = 1) -> None:
     """Start the cluster without Istio; one of another backend must be in use. Raises MissingPrerequisite, EngineError, ClusterError."""
     from meshcourse.backends import lookup
     from meshcourse.backends.embedded import Embedded

@@ -102,7 +102,7 @@ def get(name: str) -> Cluster:
     )
 
 
-def up(
+def up(  # noqa: PLR0913 - each is an option of the command
     name: str = settings.DEFAULT_CLUSTER,
     *,
     api_port: int = 0,

@@ -20,12 +20,11 @@ if TYPE_CHECKING:
     from meshcourse.node.agent import NodeConfig
     from meshcourse.node.machine import Machine
 
+
 class Nodes:
     """Runs the agents. `told` hears the state of each node, by name, whenever one changes. `ready`: all have been Ready once."""
 
-    def __init__(
-        self, machine: Machine, configs: Sequence[NodeConfig], stopped: Path, told: Callable[[Mapping[str, str]], None]
-    ) -> None:
+    def __init__(self, machine: Machine, configs: Sequence[NodeConfig], stopped: Path, told: Callable[[Mapping[str, str]], None]) -> None:
         self.ready = asyncio.Event()
         self._machine = machine
         self._configs = configs

@@ -160,7 +160,7 @@ def test_pods_spread_and_their_service_answers_from_every_node(three: RealCluste
     assert pods(three, "spread").keys() == set(nodes)
     assert {node: len(found) for node, found in pods(three, "everywhere").items()} == dict.fromkeys(nodes, 1)
     port = three.get("service", "spread")["spec"]["ports"][0]["nodePort"]
-    asked = f"for n in $(seq 30); do timeout 3 wget -q -O - http://$1; done"
+    asked = "for n in $(seq 30); do timeout 3 wget -q -O - http://$1; done"
     for where in ("spread:8080", f"172.18.0.2:{port}", f"172.18.0.4:{port}"):
         said = three.kubectl("exec", pods(three, "everywhere")[nodes[1]][0], "--", "sh", "-c", asked, "sh", where)
         assert set(said.split()) == set(nodes), where
@@ -203,9 +203,7 @@ def test_a_stopped_nodes_processes_end_and_its_address_goes(three: RealCluster, 
     refused = three.run("kubectl", "exec", asking, "--", "wget", "-q", "-O", "-", "http://172.18.0.4:10250", check=False)
     assert "unreachable" in refused.stderr
     (there,) = (each for each in three.get("pods", "--selector", "app=everywhere")["items"] if each["spec"]["nodeName"] == nodes[2])
-    refused = three.run(
-        "kubectl", "exec", asking, "--", "wget", "-q", "-O", "-", f"http://{there['status']['podIP']}:8080", check=False
-    )
+    refused = three.run("kubectl", "exec", asking, "--", "wget", "-q", "-O", "-", f"http://{there['status']['podIP']}:8080", check=False)
     assert "unreachable" in refused.stderr
 
 
@@ -238,7 +236,11 @@ def test_kubernetes_finds_out_by_itself_that_a_node_is_lost(three: RealCluster, 
     until(lambda: ready(three) == {nodes[0]: True, nodes[1]: True, nodes[2]: False}, 70 - (time.monotonic() - lost))
     said = command("status", "--name", three.name).stdout
     assert f"{nodes[2]} NotReady and switched off (meshcourse node start {nodes[2]} --name {three.name})" in said
-    assert re.search(rf"^ *{nodes[2]} +NotReady, switched off +west-a +172\.18\.0\.4 ", command("node", "list", "--name", three.name).stdout, re.M)
+    assert re.search(
+        rf"^ *{nodes[2]} +NotReady, switched off +west-a +172\.18\.0\.4 ",
+        command("node", "list", "--name", three.name).stdout,
+        re.MULTILINE,
+    )
 
 
 def test_a_node_comes_back_with_its_pods(three: RealCluster, nodes: tuple[str, str, str], lost: float) -> None:

@@ -22,7 +22,7 @@ def recover(fresh: ContainerRecord, pod: Json, spec: Json, now: str) -> Containe
     """Give the record to begin with: `fresh` itself unless the pod's status says that the container has been started before."""
     status = pod.get("status") or {}
     listed = [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]
-    known = next((each for each in listed if each["name"] == fresh.name), {})
+    known: Json = next((each for each in listed if each["name"] == fresh.name), {})
     if not known.get("containerID"):
         return fresh
     before = _terminated((known.get("lastState") or {}).get("terminated"))
