@@ -236,11 +236,8 @@ def test_kubernetes_finds_out_by_itself_that_a_node_is_lost(three: RealCluster, 
     until(lambda: ready(three) == {nodes[0]: True, nodes[1]: True, nodes[2]: False}, 70 - (time.monotonic() - lost))
     said = command("status", "--name", three.name).stdout
     assert f"{nodes[2]} NotReady and switched off (meshcourse node start {nodes[2]} --name {three.name})" in said
-    assert re.search(
-        rf"^ *{nodes[2]} +NotReady, switched off +west-a +172\.18\.0\.4 ",
-        command("node", "list", "--name", three.name).stdout,
-        re.MULTILINE,
-    )
+    listed = command("node", "list", "--name", three.name).stdout
+    assert re.search(rf"^ *{nodes[2]} +NotReady, switched off +west-a +172\.18\.0\.4 ", listed, re.MULTILINE)
 
 
 def test_a_node_comes_back_with_its_pods(three: RealCluster, nodes: tuple[str, str, str], lost: float) -> None:

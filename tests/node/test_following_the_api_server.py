@@ -246,7 +246,6 @@ async def test_a_status_that_is_written_over_before_our_answer_comes_is_written_
     async with Report(cast("Api", between), pod, lambda: record) as report:
         between.observed = report.observe
         await report.flush()
-        await report.flush()
     assert await ready(api, f"{path}/pod") == "True"
 
 

@@ -12,7 +12,7 @@ from meshcourse.node.spec import restart_policy
 from meshcourse.node.status.statuses import Terminated
 
 if TYPE_CHECKING:
-    from meshcourse.node.api import Json
+    from meshcourse.core.json_types import Json
     from meshcourse.node.status.statuses import ContainerRecord
 
 _UNSEEN = 255
