@@ -244,7 +244,7 @@ def test_a_node_comes_back_with_its_pods(three: RealCluster, nodes: tuple[str, s
     assert "is on, and Ready" in command("node", "start", nodes[2], "--name", three.name).stderr
     until(lambda: ready(three)[nodes[2]], 5)
     (pod,) = pods(three, "everywhere")[nodes[2]]
-    three.kubectl("wait", f"pod/{pod}", "--for=condition=Ready", "--timeout=20s")
+    three.kubectl("wait", f"pod/{pod}", "--for=condition=Ready", "--timeout=30s")
     (status,) = three.get("pod", pod)["status"]["containerStatuses"]
     assert (status["restartCount"], status["lastState"]["terminated"]["reason"]) == (1, "Unknown")
     assert three.kubectl("logs", pod) == f"on {nodes[2]}\n"

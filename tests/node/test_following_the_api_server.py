@@ -251,3 +251,19 @@ async def test_a_status_that_is_written_over_before_our_answer_comes_is_written_
 
 async def ready(api: Api, path: str) -> str:
     return next(each["status"] for each in (await api.get(path))["status"]["conditions"] if each["type"] == "Ready")
+
+
+async def test_a_pods_new_address_takes_the_place_of_its_old_one(api: Api, namespace: str) -> None:
+    path = f"/api/v1/namespaces/{namespace}/pods"
+    spec = {"nodeName": "nowhere", "containers": [{"name": "app", "image": "nginx"}]}
+    pod = await api.post(path, {"metadata": {"name": "pod"}, "spec": spec})
+    address = "10.244.1.2"
+
+    def record() -> PodRecord:
+        return PodRecord("172.18.0.2", "2026-01-01T00:00:00Z", pod_ip=address)
+
+    async with Report(api, pod, record) as report:
+        await report.flush()
+        address = "10.244.1.3"
+        await report.flush()
+    assert (await api.get(f"{path}/pod"))["status"]["podIPs"] == [{"ip": "10.244.1.3"}]

@@ -112,6 +112,8 @@ class Report:
         if status == self._sent:
             return
         body = {"metadata": {"uid": self._uid}, "status": status}
+        if "podIPs" in status:  # a merge would keep the address that the pod had before its node was restarted
+            body["status"] = {**status, "podIPs": [{"$patch": "replace"}, *status["podIPs"]]}
         answer = await self._api.patch(self._path, body, "application/strategic-merge-patch+json")
         self._version = int(answer["metadata"]["resourceVersion"])
         self._sent = status
