@@ -1,4 +1,4 @@
-"""The breaker panel on a real mesh: what the sliders ask is what Envoy then does."""
+"""The breaker panel on a real mesh: Envoy does what the sliders set."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def made(cluster: Any, namespace: str, rule: str = "httpbin") -> BreakerPanel:
 
 
 def overflow(panel: BreakerPanel) -> list[int]:
-    """Envoy's counter, or nothing: a panel shows none until its Envoy, asked in vain, answers again."""
+    """Envoy's counter, or nothing: a panel shows none while its Envoy does not answer."""
     return [value for name, value in panel.snapshot().counters.items() if name == "upstream_rq_pending_overflow"]
 
 
@@ -113,8 +113,7 @@ def test_a_change_by_kubectl_moves_the_sliders(panel: BreakerPanel, cluster: Any
 @pytest.mark.cluster
 def test_a_slider_moves_only_when_the_learner_or_the_rule_moves_it(panel: BreakerPanel, cluster: Any, breaking_namespace: str) -> None:
     sliders = panel.widgets.sliders
-    kept = '{"spec":{"trafficPolicy":{"outlierDetection":{"consecutive5xxErrors":0,"consecutiveGatewayErrors":3,"maxEjectionPercent":34}}}}'
-    cluster.kubectl("-n", breaking_namespace, "patch", "destinationrule", "httpbin", "--type=merge", "-p", kept)
+    cluster.kubectl("-n", breaking_namespace, "patch", "destinationrule", "httpbin", "--type=merge", "-p", KEPT)
     until(lambda: "consecutiveGatewayErrors 3" in panel.widgets.rule.value)
     seconds = sliders["seconds"].value
     sliders["errors"].value = 0
@@ -138,6 +137,10 @@ def test_a_slider_moves_only_when_the_learner_or_the_rule_moves_it(panel: Breake
     assert panel.snapshot().breaker.connections == 1024
 
 
+KEPT = (
+    '{"spec":{"trafficPolicy":{"outlierDetection":{"consecutive5xxErrors":0,"consecutiveGatewayErrors":3,"interval":"1s",'
+    '"maxEjectionPercent":34}}}}'
+)
 MANY = '{"spec":{"trafficPolicy":{"connectionPool":{"tcp":{"maxConnections":1024}}}}}'
 
 

@@ -1,8 +1,8 @@
-"""Hints of chapter 9 that hang on what is written, not on which call was seen first."""
+"""Hints of chapter 9 that depend on the policy's text, not on which call was seen first."""
 
 from __future__ import annotations
 
-from meshcourse.checks.chapters import ch09_beyond as chapter
+from meshcourse.checks.chapters import ch09_authorization as chapter
 
 
 def test_two_entries_are_told_whichever_call_gives_them_away() -> None:
