@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from meshcourse.node.api import Api
 
 ROOT = Path("/run/meshcourse")
+NODES = ROOT / "nodes"
 ROOT_USER = "system:masters"
 API_STARTS_WITHIN = 60.0
 NODE_READY_WITHIN = 30.0
@@ -222,7 +223,7 @@ async def _cluster(options: Options, outside: Outside, report: Report) -> None:
             await _until_there(api, "/api/v1/namespaces/kube-system", supervisor, options)
             report.send(step="starting the controllers and the node")
             machine = Machine(api, ROOT / "layers", outside.puller, istio_is_pulled=options.images == settings.ISTIOS_OWN)
-            nodes = Nodes(machine, [_node_config(place, layout, server) for place in options.places], options.stopped, write_nodes)
+            nodes = Nodes(machine, [_node_config(place, options, layout, server) for place in options.places], options.stopped, write_nodes)
             running = asyncio.create_task(nodes.run())
             await manifests.create(api, _objects(options, outside))
             # Before they may list anything they would be refused once, and wait for seconds to ask again.
@@ -253,7 +254,7 @@ def _objects(options: Options, outside: Outside) -> list[dict[str, Any]]:
 @contextlib.asynccontextmanager
 async def _reached_from_outside(options: Options, outside: Outside, api: Api) -> AsyncIterator[None]:
     """The ways between this machine and the cluster: the API server's port, the Services' ports, and the way out where it is wanted."""
-    from meshcourse.cluster import crds, egress, host_ports  # noqa: PLC0415 - not in the guard
+    from meshcourse.cluster import crds, egress, host_ports, volume_provisioner  # noqa: PLC0415 - not in the guard
     from meshcourse.node.events import Events  # noqa: PLC0415
 
     def write_ports(ports: list[host_ports.OpenPort]) -> None:
@@ -272,7 +273,8 @@ async def _reached_from_outside(options: Options, outside: Outside, api: Api) ->
         ports = host_ports.HostPorts(
             api, events, sockets, cluster=options.name, reserved=outside.reserved, changed=write_ports, node_ip=components.NODE_IP
         )
-        for work in (ports.run(), crds.warm_up(api)):
+        volumes = volume_provisioner.Provisioner(api, NODES)
+        for work in (ports.run(), crds.warm_up(api), volumes.run()):
             stack.callback(asyncio.create_task(work).cancel)
         yield
 
@@ -291,6 +293,14 @@ def _write_credentials(layout: components.Layout, options: Options, api_port: in
         # The Node authorizer hears of a new pod a moment after its node, which would be refused and ask again: it is a master too.
         authority.issue(Identity(f"node-{place.name}", user, (group, ROOT_USER)))
     authority.issue(Identity("kube-apiserver-kubelet-client", "kube-apiserver-kubelet-client", (ROOT_USER,)))
+    # Of authorities of their own: nobody whom the cluster's signs may read the store, or speak for somebody else.
+    etcd = Authority(layout.pki / "etcd", "meshcourse-etcd-ca")
+    etcd.create()
+    etcd.issue(Identity("server", "etcd", hosts=("localhost", "127.0.0.1"), also_client=True))
+    etcd.issue(Identity("kube-apiserver", "kube-apiserver"))
+    front_proxy = Authority(layout.pki / "front-proxy", "meshcourse-front-proxy-ca")
+    front_proxy.create()
+    front_proxy.issue(Identity(components.FRONT_PROXY, components.FRONT_PROXY))
     server = f"https://{components.NODE_IP}:{components.API_PORT}"
     for name in ("kube-controller-manager", "kube-scheduler", "kube-proxy"):
         pair = authority.issue(Identity(name, f"system:{name}"))
@@ -299,7 +309,7 @@ def _write_credentials(layout: components.Layout, options: Options, api_port: in
     kubeconfig.write(options.home / "kubeconfig", options.name, f"https://127.0.0.1:{api_port}", ca, admin)
 
 
-def _node_config(place: Place, layout: components.Layout, server: str) -> NodeConfig:
+def _node_config(place: Place, options: Options, layout: components.Layout, server: str) -> NodeConfig:
     from meshcourse.node.agent import NodeConfig  # noqa: PLC0415 - not in the guard
 
     return NodeConfig(
@@ -309,7 +319,8 @@ def _node_config(place: Place, layout: components.Layout, server: str) -> NodeCo
         labels=place.labels,
         cluster_dns=components.CLUSTER_DNS,
         cluster_domain=components.CLUSTER_DOMAIN,
-        root=ROOT / "nodes" / place.name,
+        root=NODES / place.name,
+        alone=options.nodes == 1,
         kubelet_port=components.KUBELET_PORT,
         server=server,
         ca=layout.pki / "ca.crt",

@@ -10,16 +10,24 @@ import asyncio
 import contextlib
 import logging
 import shutil
+import time
 from typing import TYPE_CHECKING, Self
 
+from meshcourse.node import clock
 from meshcourse.node.api import Api, client_tls
 from meshcourse.node.back_off import back_off
 from meshcourse.node.events import Events
 from meshcourse.node.network import Network
-from meshcourse.node.pod.worker import Node, Pod
+from meshcourse.node.pod.offers import Node
+from meshcourse.node.pod.worker import Pod
+from meshcourse.node.port_mappings import PortMappings
+from meshcourse.node.process import usage
 from meshcourse.node.registration import NodeConfig, Registration
+from meshcourse.node.streaming import authorization
+from meshcourse.node.streaming.resource_metrics import ContainerUse, NodeUse
 from meshcourse.node.streaming.runtime import LogSource
 from meshcourse.node.streaming.server import Server, server_tls
+from meshcourse.node.volume import node_files
 
 if TYPE_CHECKING:
     from meshcourse.core.json_types import Json
@@ -45,6 +53,7 @@ class Agent:
         self._network = Network(config.ip, config.pod_cidr)
         self._pods: dict[str, Pod] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._started_at = clock.now()
 
     @property
     def ready(self) -> asyncio.Event:
@@ -61,22 +70,26 @@ class Agent:
     async def run(self) -> None:
         """Run the node until cancelled. All containers end with it."""
         config, machine = self._config, self._machine
-        await asyncio.to_thread(shutil.rmtree, config.root / "pods", ignore_errors=True)
+        await asyncio.to_thread(self._make_folders)
         tls = server_tls(config.serving_cert, config.serving_key, config.api_server_cert)
         async with contextlib.AsyncExitStack() as stack:
             stack.push_async_callback(self._end_all)
             registering = asyncio.create_task(self._registration.run(), name="registration")
             stack.push_async_callback(_cancel, registering)
-            await stack.enter_async_context(Server(self, config.ip, config.kubelet_port, tls))
+            allowed = authorization.reviewer(self._api, config.name)
+            await stack.enter_async_context(Server(self, config.ip, config.kubelet_port, tls, allowed))
             events = await stack.enter_async_context(Events(self._api, "kubelet", config.name))
             node = Node(
+                name=config.name,
                 api=self._api,
                 objects=machine.objects,
                 events=events,
                 network=self._network,
+                ports=PortMappings("" if config.alone else config.ip),
                 host=machine.host,
                 ip=config.ip,
                 root=config.root,
+                files=config.root / "files",
                 layers=machine.layers,
                 cluster_dns=config.cluster_dns,
                 cluster_domain=config.cluster_domain,
@@ -117,6 +130,24 @@ class Agent:
         if netns is None:
             raise LookupError(f'pod "{pod}" has no network')
         return await self._network.connect(netns, port)
+
+    async def use(self) -> NodeUse:
+        """What the node and its containers use of the machine now."""
+        moment, used = time.time(), await asyncio.to_thread(usage.read)
+        containers = tuple(
+            ContainerUse(
+                pod.manifest["metadata"]["namespace"],
+                pod.manifest["metadata"]["name"],
+                pod.uid,
+                container.name,
+                container.instance.started_at,
+                used.get(container.instance.running.mounts, usage.Use()),
+            )
+            for pod in list(self._pods.values())
+            for container in pod.containers
+            if container.instance is not None and container.instance.running is not None and not container.instance.exited.is_set()
+        )
+        return NodeUse(self._config.name, moment, self._started_at, used[""], containers)
 
     def pods(self) -> list[Json]:
         """All pods on this node, as the API server sent them."""
@@ -181,6 +212,12 @@ class Agent:
 
     async def _end_all(self) -> None:
         await _cancel(*self._tasks.values())
+
+    def _make_folders(self) -> None:
+        """Nothing of a pod is left when a node is restarted; the node's own files are."""
+        shutil.rmtree(self._config.root / "pods", ignore_errors=True)
+        if not (files := self._config.root / "files").exists():
+            node_files.prepare(files, self._config.name, self._config.ip)
 
 
 async def _cancel(*tasks: asyncio.Task[None]) -> None:

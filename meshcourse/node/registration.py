@@ -46,6 +46,7 @@ class NodeConfig:
     """The node's properties and the API server's address. `root` is a folder of its own on a tmpfs, for pods and logs.
 
     `api_server_cert` is kube-apiserver's client certificate for the kubelet API. `labels` are added to those that every node has.
+    `alone`: it is the only node, so all addresses of the cluster's network namespace are its own.
     """
 
     name: str
@@ -64,6 +65,7 @@ class NodeConfig:
     cluster_domain: str = "cluster.local"
     version: str = "v1.36.3"
     labels: Mapping[str, str] = field(default_factory=dict)
+    alone: bool = True
 
 
 def node_object(config: NodeConfig) -> Json:
