@@ -1,6 +1,6 @@
 """What JupyterLab's terminals act on: the cluster, and the namespace of the chapter whose first cell ran last.
 
-`meshcourse lab` names a file by MESHCOURSE_TERMINAL; its terminals read it before each command (cli/jupyter/shells). It holds export lines
+`meshcourse lab` names a file by MESHCOURSE_TERMINAL; its terminals read it before each command (jupyterlab/shells). It holds export lines
 that bash, zsh and fish read alike.
 """
 

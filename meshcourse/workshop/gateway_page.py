@@ -1,0 +1,69 @@
+"""The ingress gateway's pages in a learner's browser, under the path of their server: addresses that begin with / must begin with that path."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Final, Protocol
+from urllib.parse import urlsplit
+
+from meshcourse.backends import lookup
+from meshcourse.core import settings
+from meshcourse.core.errors import MeshcourseError
+from meshcourse.lab import addresses
+
+_ADDRESS: Final = re.compile(rb"""(\b(?:href|src|action|srcset|poster)\s*=\s*["'])/(?!/)""", re.IGNORECASE)
+
+
+class Headers(Protocol):
+    """tornado's HTTPHeaders, as far as it is needed."""
+
+    def get(self, name: str, default: str = "") -> str: ...  # noqa: D102
+    def get_list(self, name: str) -> list[str]: ...  # noqa: D102
+    def add(self, name: str, value: str) -> None: ...  # noqa: D102
+    def __setitem__(self, name: str, value: str) -> None: ...
+    def __delitem__(self, name: str) -> None: ...
+
+
+class Response(Protocol):
+    """jupyter-server-proxy's RewritableResponse, as far as it is needed."""
+
+    headers: Headers
+    body: bytes
+
+
+def port() -> int:
+    """Where the gateway answers on this machine."""
+    try:
+        return urlsplit(lookup.find().ingress_url()).port or settings.INGRESS_NODE_PORT
+    except MeshcourseError:  # it does not run yet
+        return settings.INGRESS_NODE_PORT
+
+
+def rewrite(response: Response) -> None:
+    """Put the path before addresses in a page, in redirections, and in the path of cookies."""
+    link = os.environ.get(addresses.VARIABLE, "/")
+    headers = response.headers
+    if headers.get("Content-Type", "").startswith("text/html"):
+        response.body = _ADDRESS.sub(rb"\1" + link.encode(), response.body)
+        headers["Content-Length"] = str(len(response.body))
+    if to := headers.get("Location", ""):
+        headers["Location"] = below(to, link)
+    if cookies := headers.get_list("Set-Cookie"):
+        del headers["Set-Cookie"]
+        for cookie in cookies:
+            headers.add("Set-Cookie", re.sub(r"(;\s*path=)/", rf"\g<1>{link}", cookie, flags=re.IGNORECASE))
+
+
+def below(address: str, link: str) -> str:
+    """`address` of the gateway as the browser must ask for it.
+
+    >>> below("/productpage", "/class/user/ada/gateway/")
+    '/class/user/ada/gateway/productpage'
+    >>> below("http://127.0.0.1:31718/productpage?u=1", "/class/user/ada/gateway/")
+    '/class/user/ada/gateway/productpage?u=1'
+    """
+    parts = urlsplit(address)
+    if parts.hostname not in {None, "127.0.0.1", "localhost"} or not parts.path.startswith("/"):
+        return address
+    return link + parts.path.lstrip("/") + (f"?{parts.query}" if parts.query else "")
