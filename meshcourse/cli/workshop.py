@@ -13,12 +13,21 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from meshcourse.cli import display
+from meshcourse.core import progress
 from meshcourse.core.errors import CourseError, MissingPrerequisite
 
 if TYPE_CHECKING:
     from meshcourse.workshop.record import Workshop
 
-app = typer.Typer(help="A class on one machine: a JupyterHub in which each learner has the notebooks and a cluster.", no_args_is_help=True)
+HELP = """A class on one machine: a JupyterHub in which each learner has the notebooks and a cluster.
+
+    meshcourse workshop plan --learners 30                       which machine that needs
+
+    meshcourse workshop up --learners 30 --address 0.0.0.0       start it; names and codes are written to a page
+
+    meshcourse workshop down                                     save the results, end everything
+"""
+app = typer.Typer(help=HELP, no_args_is_help=True, rich_markup_mode=None)
 SHEET = "workshop-names.html"
 
 
@@ -43,16 +52,26 @@ Where = Annotated[On, typer.Option("--on", help="embedded: a cluster for each le
 @app.command()
 def up(  # noqa: PLR0913, PLR0917 - each is an option
     learners: Annotated[int, typer.Option("--learners", min=0, max=200, help="How many places, with names such as learner-07.")] = 0,
-    names: Annotated[Path | None, typer.Option("--names", exists=True, dir_okay=False, help="A file with the learners' names, one a line.")] = None,
+    names: Annotated[
+        Path | None, typer.Option("--names", exists=True, dir_okay=False, help="A file with the learners' names, one a line.")
+    ] = None,
     add: Annotated[list[str] | None, typer.Option("--add", metavar="NAME", help="One more learner; may be given several times.")] = None,
     on: Where = On.EMBEDDED,
-    kubeconfig: Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help="existing: the shared cluster's kubeconfig; each learner gets a copy.")] = None,
-    users: Annotated[Users, typer.Option(help="classroom: names and codes on a sheet; local: accounts of this machine (PAM).")] = Users.CLASSROOM,
+    kubeconfig: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="existing: the shared cluster's kubeconfig; each learner gets a copy.")
+    ] = None,
+    users: Annotated[
+        Users, typer.Option(help="classroom: names and codes on a sheet; local: accounts of this machine (PAM).")
+    ] = Users.CLASSROOM,
     address: Annotated[str, typer.Option(help="Where to listen; 0.0.0.0 for every address of this machine.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="Which port.")] = 8000,
     base_url: Annotated[str, typer.Option("--base-url", help="A prefix for all addresses, such as /class/.")] = "/",
-    public_url: Annotated[str, typer.Option("--public-url", help="How browsers reach it, where another server with https stands in front.")] = "",
-    config: Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help="A JupyterHub configuration, read last: any authenticator or spawner.")] = None,
+    public_url: Annotated[
+        str, typer.Option("--public-url", help="How browsers reach it, where another server with https stands in front.")
+    ] = "",
+    config: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="A JupyterHub configuration, read last: any authenticator or spawner.")
+    ] = None,
 ) -> None:
     """Start a workshop, or add learners to the one that runs. It runs in the background; `down` ends it.
 
@@ -79,7 +98,11 @@ def up(  # noqa: PLR0913, PLR0917 - each is an option
     if not found and users is Users.CLASSROOM:
         raise CourseError("A workshop needs learners.", next="meshcourse workshop up --learners 30    # or --names FILE")
     if on is On.EXISTING and kubeconfig is None:
-        raise CourseError("Which cluster is it?", why="--on existing needs its kubeconfig", next="meshcourse workshop up ... --on existing --kubeconfig FILE")
+        raise CourseError(
+            "Which cluster is it?",
+            why="--on existing needs its kubeconfig",
+            next="meshcourse workshop up ... --on existing --kubeconfig FILE",
+        )
     running.free(address, port)
     proxy = running.proxy(display.report)
     build.ensure()
@@ -99,10 +122,11 @@ def up(  # noqa: PLR0913, PLR0917 - each is an option
         config=str(config.resolve()) if config else "",
         hub_port=running.free(),
         proxy_port=running.free(),
+        board_port=running.free(),
         proxy=proxy,
     )
     record.write(workshop)
-    with display.progress.step("JupyterHub starts"):
+    with progress.step("JupyterHub starts"):
         running.start(workshop, display.report)
     _say(workshop)
 
@@ -112,7 +136,11 @@ def _must_have_hub() -> None:
 
     lacking = [name for name in ("jupyterhub", "jupyter_server_proxy") if importlib.util.find_spec(name) is None]
     if sys.platform != "linux":
-        raise MissingPrerequisite("A workshop's hub runs on Linux only.", why=f"this is {sys.platform}", next="a Linux machine, which learners reach by their browsers")
+        raise MissingPrerequisite(
+            "A workshop's hub runs on Linux only.",
+            why=f"this is {sys.platform}",
+            next="a Linux machine, which learners reach by their browsers",
+        )
     if lacking:
         raise MissingPrerequisite(
             f"The Python package {lacking[0].replace('_', '-')} is not installed.",
@@ -146,11 +174,19 @@ def _say(workshop: Workshop) -> None:
     if workshop.users == record.CLASSROOM:
         _sheet(workshop)
         display.console.print(f"Learners:    {workshop.url}", soft_wrap=True)
-        display.console.print(f"The board:   {workshop.url}services/board/    name {workshop.instructor.name}, code {workshop.instructor.code}", soft_wrap=True)
-        display.report("learners are kept apart by ids of their own" if os.geteuid() == 0 else
-                       "learners run under your account: they see neither your home nor each other's folders, but other files that you may read")
+        display.console.print(
+            f"The board:   {workshop.url}services/board/    name {workshop.instructor.name}, code {workshop.instructor.code}",
+            soft_wrap=True,
+        )
+        display.report(
+            "learners are kept apart by ids of their own"
+            if os.geteuid() == 0
+            else "learners run under your account: they see neither your home nor each other's folders, but other files that you may read"
+        )
     else:
-        display.console.print(f"Learners:    {workshop.url}    (accounts of this machine)\nThe board:   {workshop.url}services/board/", soft_wrap=True)
+        display.console.print(
+            f"Learners:    {workshop.url}    (accounts of this machine)\nThe board:   {workshop.url}services/board/", soft_wrap=True
+        )
     if workshop.public_url.startswith("http:") or (not workshop.public_url and workshop.address != "127.0.0.1"):
         display.report("! codes cross the network without encryption; with https in front of it: --public-url https://...")
     display.report("meshcourse workshop down    ends it")
@@ -243,7 +279,9 @@ def preflight(
     if read:
         return
     checks = preflight.checks(hub=hub)
-    display.table(("", "", "what", "found"), [(str(n), "yes" if each.ok else "NO", each.name, each.found) for n, each in enumerate(checks, 1)])
+    display.table(
+        ("", "", "what", "found"), [(str(n), "yes" if each.ok else "NO", each.name, each.found) for n, each in enumerate(checks, 1)]
+    )
     for each in checks:
         if not each.ok:
             display.show_error(MissingPrerequisite(f"{each.name}: {each.found}", why=each.why, next=each.fix))
@@ -262,7 +300,7 @@ def bundle(out: Annotated[Path, typer.Option("--out", help="The file to write.")
     from meshcourse.workshop import bundle
 
     checkout = Path(meshcourse.__file__).resolve().parents[1]
-    with tempfile.TemporaryDirectory() as scratch, display.progress.step("Making the bundle"):
+    with tempfile.TemporaryDirectory() as scratch, progress.step("Making the bundle"):
         size = bundle.make(checkout, out.resolve(), Path(scratch), display.report)
     display.done(f"{out}: {size / 1e6:.0f} MB")
     display.console.print(f"On the other machine:  tar xf {out.name} && ./{bundle.ROOT}/install", soft_wrap=True)

@@ -35,7 +35,13 @@ def file(progress: Path | None = None) -> Path:
 
 def note(attempt: Attempt) -> None:
     """Keep one. A full disk must not take the verdict away, so nothing is raised."""
-    content = {"number": attempt.number, "at": attempt.at.isoformat(), "verdict": attempt.verdict, "passed": attempt.passed, "hints": attempt.hints}
+    content = {
+        "number": attempt.number,
+        "at": attempt.at.isoformat(),
+        "verdict": attempt.verdict,
+        "passed": attempt.passed,
+        "hints": attempt.hints,
+    }
     line = json.dumps(content) + "\n"
     with contextlib.suppress(OSError):
         handle = os.open(file(), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
@@ -60,5 +66,9 @@ def _attempts(lines: Iterable[str]) -> Iterable[Attempt]:
         with contextlib.suppress(ValueError, KeyError, TypeError):
             found = json.loads(line)
             yield Attempt(
-                str(found["number"]), datetime.fromisoformat(found["at"]), str(found["verdict"]), found["passed"] is True, int(found["hints"])
+                str(found["number"]),
+                datetime.fromisoformat(found["at"]),
+                str(found["verdict"]),
+                found["passed"] is True,
+                int(found["hints"]),
             )

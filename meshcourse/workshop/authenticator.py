@@ -39,7 +39,7 @@ class Attempts:
         self._wrong.pop((name, address), None)
 
 
-class Classroom(Authenticator):
+class Classroom(Authenticator):  # type: ignore[misc] # the hub has no types
     """The hub's login page takes a name from the sheet, or its account, and that name's code."""
 
     def __init__(self, **given: Any) -> None:  # noqa: ANN401 - traitlets'

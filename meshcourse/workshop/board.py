@@ -56,7 +56,9 @@ def look(memory: dict[str, int]) -> dict[str, Any]:
     for place in record.must_be().places:
         here = bool(watching.room(place))
         row = watching.standing_of(place).shown()
-        rows.append({**row, "here": here, "cluster": watching.cluster(place) if here else "", "memory": memory.get(place.account, 0) if here else 0})
+        rows.append(
+            {**row, "here": here, "cluster": watching.cluster(place) if here else "", "memory": memory.get(place.account, 0) if here else 0}
+        )
     return {"at": watching.now(), "learners": rows, "memory": memory_of_machine()}
 
 
@@ -95,8 +97,10 @@ class Page(Guarded):
     def get(self) -> None:
         """HTML; its script asks for the rest."""
         listed = [{"key": each.key, "title": f"{each.number} {each.title}"} for each in chapters.CHAPTERS.values()]
-        xsrf = self.xsrf_token.decode() if isinstance(self.xsrf_token, bytes) else self.xsrf_token
-        content = PAGE.read_text(encoding="utf-8").replace("{{facts}}", json.dumps({"chapters": listed, "xsrf": xsrf}).replace("<", "\\u003c"))
+        xsrf = self.xsrf_token.decode()
+        content = PAGE.read_text(encoding="utf-8").replace(
+            "{{facts}}", json.dumps({"chapters": listed, "xsrf": xsrf}).replace("<", "\\u003c")
+        )
         self.finish(content)
 
 

@@ -1,4 +1,4 @@
-"""One file that installs the course and the hub on machines without a network: a tar archive of wheels, the engine, the hub's proxy, checksums.
+"""One file that installs the course and the hub without a network: a tar archive of wheels, the engine, the hub's proxy, checksums.
 
 Its installer comes first in it, and says so when the file has been cut short or damaged.
 """
@@ -33,9 +33,11 @@ fi
 rm -f damage.txt
 target=${{1:-$HOME/meshcourse}}
 python3 -c 'import sys; sys.exit(sys.version_info[:2] != (@MAJOR@, @MINOR@))' || {{
-    say '✘ Python @MAJOR@.@MINOR@ is needed: the wheels in this bundle are for it.'; say '  Next: make the bundle on a machine with this machine'"'"'s Python'; exit 1; }}
+    say '✘ Python @MAJOR@.@MINOR@ is needed: the wheels in this bundle are for it.'
+    say '  Next: make the bundle on a machine that has the same Python as this one'; exit 1; }}
 python3 -m venv "$target" || {{ say '  Next: sudo apt install python3-venv    then ./install again'; exit 1; }}
-"$target/bin/python" -m pip --disable-pip-version-check install --quiet --no-index --find-links wheels 'meshcourse[{EXTRAS}]' meshcourse-engine
+pip="$target/bin/python -m pip --disable-pip-version-check"
+$pip install --quiet --no-index --find-links wheels 'meshcourse[{EXTRAS}]' meshcourse-engine
 cp -R proxy "$target/share/meshcourse/proxy"
 ln -sf ../share/meshcourse/proxy/node_modules/.bin/{running.PROXY} "$target/bin/{running.PROXY}"
 say "✔ installed. Next: $target/bin/meshcourse workshop preflight --hub"
@@ -43,12 +45,24 @@ say "✔ installed. Next: $target/bin/meshcourse workshop preflight --hub"
 
 
 def make(checkout: Path, out: Path, scratch: Path, report: Callable[[str], None]) -> int:
-    """Write the bundle to `out`; returns its bytes. `checkout` is the source of the course. Raises CourseError when a package cannot be fetched."""
+    """Write the bundle to `out`; returns its bytes. `checkout` is the course's source. Raises CourseError when it cannot be made."""
     if not (checkout / "pyproject.toml").is_file():
-        raise CourseError("A bundle is made in a checkout of the course.", why=f"{checkout} has no pyproject.toml", next="git clone ... && make course")
+        raise CourseError(
+            "A bundle is made in a checkout of the course.", why=f"{checkout} has no pyproject.toml", next="git clone ... && make course"
+        )
     wheels = scratch / "wheels"
     report("pip fetches the packages as wheels")
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "wheel", "--quiet", "--wheel-dir", str(wheels), f"{checkout}[{EXTRAS}]"]
+    pip = [
+        sys.executable,
+        "-m",
+        "pip",
+        "--disable-pip-version-check",
+        "wheel",
+        "--quiet",
+        "--wheel-dir",
+        str(wheels),
+        f"{checkout}[{EXTRAS}]",
+    ]
     done = subprocess.run(pip, capture_output=True, text=True, check=False)
     if done.returncode:
         why = (done.stderr.strip().splitlines() or ["pip says nothing"])[-1]
@@ -58,10 +72,18 @@ def make(checkout: Path, out: Path, scratch: Path, report: Callable[[str], None]
     program = Path(running.proxy(report)).absolute()
     modules = next((each for each in program.parents if each.name == "node_modules"), None)
     if modules is None:
-        raise CourseError(f"{running.PROXY} is a program of this machine's.", why=f"{program} is in no folder node_modules", next=f"npm uninstall --global {running.PROXY}")
+        raise CourseError(
+            f"{running.PROXY} is a program of this machine's.",
+            why=f"{program} is in no folder node_modules",
+            next=f"npm uninstall --global {running.PROXY}",
+        )
     report("all is written into one file")
     parts = {f"wheels/{path.name}": path for path in sorted(wheels.iterdir())}
-    parts |= {f"proxy/node_modules/{path.relative_to(modules)}": path for path in sorted(modules.rglob("*")) if path.is_file() or path.is_symlink()}
+    parts |= {
+        f"proxy/node_modules/{path.relative_to(modules)}": path
+        for path in sorted(modules.rglob("*"))
+        if path.is_file() or path.is_symlink()
+    }
     sums = "".join(f"{_digest(path)}  {name}\n" for name, path in parts.items() if not path.is_symlink())
     major, minor = sys.version_info[:2]
     installer = INSTALLER.replace("@MAJOR@", str(major)).replace("@MINOR@", str(minor))

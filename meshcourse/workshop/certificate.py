@@ -12,7 +12,8 @@ from meshcourse.workshop.standing import Standing
 
 _STYLE: Final = """
 body { font: 16px/1.5 Georgia, serif; margin: 0; color: #000; background: #fff }
-section { box-sizing: border-box; min-height: 95vh; padding: 3cm 2.5cm; text-align: center; break-after: page; border: 3px double #777; margin: 1cm }
+section { box-sizing: border-box; min-height: 95vh; padding: 3cm 2.5cm; text-align: center;
+  break-after: page; border: 3px double #777; margin: 1cm }
 h1 { font-weight: normal; letter-spacing: .06em } h2 { font-size: 30px; margin: .2em } ul { display: inline-block; text-align: left }
 """
 
@@ -34,6 +35,6 @@ def _section(standing: Standing) -> str:
     last = max(standing.record.passed.values())
     return (
         f"<section><h1>Istio, learned by doing</h1><p>This is to say that</p><h2>{html.escape(standing.place.name)}</h2>"
-        f"<p>has passed {len(standing.record.passed)} of the course's {len(registry.EXERCISES)} exercises, each judged on a running mesh:</p>"
+        f"<p>has passed {len(standing.record.passed)} of the {len(registry.EXERCISES)} exercises, each judged on a running mesh:</p>"
         f"<ul>{''.join(lines)}</ul><p>{last:%Y-%m-%d}</p></section>"
     )

@@ -1,4 +1,4 @@
-"""The ingress gateway's pages in a learner's browser, under the path of their server: addresses that begin with / must begin with that path."""
+"""The ingress gateway's pages in a learner's browser: addresses that begin with / must begin with the path of the learner's server."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ def configure(c: Any, workshop: record.Workshop) -> None:  # noqa: ANN401 - trai
     c.JupyterHub.services = [
         {
             "name": BOARD,
-            "url": "http://127.0.0.1:0",
+            "url": f"http://127.0.0.1:{workshop.board_port}",
             "command": [sys.executable, "-m", "meshcourse.workshop.board"],
             "environment": {record.VARIABLE: str(folder), "PATH": os.environ["PATH"]},
             "oauth_no_confirm": True,

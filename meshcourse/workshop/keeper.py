@@ -1,4 +1,4 @@
-"""Keeps the hub running: a program that starts it again whenever it ends, until it is asked to stop. Learners' rooms are not its children."""
+"""Keeps the hub running: a program that starts it again whenever it ends, until it is asked to stop. Rooms are not its children."""
 
 from __future__ import annotations
 

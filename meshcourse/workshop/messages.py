@@ -1,4 +1,4 @@
-"""A part of each learner's Jupyter server: the instructor's messages, and what the board does to a chapter, done by the learner's own server.
+"""A part of each learner's Jupyter server: the instructor's messages, and what the board does to a chapter, done here.
 
 The front end asks for the newest message once a second or so and shows it. Only this learner and the board's service get through.
 """
@@ -23,7 +23,7 @@ WITHIN: Final = 180.0
 LONGEST: Final = 2_000
 
 
-class Messages(APIHandler):  # type: ignore[misc] # Jupyter's handlers are untyped
+class Messages(APIHandler):
     """GET: the newest message. POST: a new one, {"text": ...}."""
 
     newest: dict[str, Any] = {"id": 0}  # noqa: RUF012 - the one of this server
@@ -46,19 +46,23 @@ class Messages(APIHandler):  # type: ignore[misc] # Jupyter's handlers are untyp
         cls.newest = {"id": time.time_ns() // 1_000_000, "text": text, "notebook": notebook}
 
 
-class Chapter(APIHandler):  # type: ignore[misc] # Jupyter's handlers are untyped
+class Chapter(APIHandler):
     """POST: bring a chapter to its beginning."""
 
     @web.authenticated
     async def post(self, action: str, key: str) -> None:
-        """`reset`: a fresh notebook, its objects and its marks gone. `catch-up`: only a fresh notebook, and a cluster that is ready for it."""
+        """`reset`: a fresh notebook, its objects and its marks gone. `catch-up`: a fresh notebook, and a cluster ready for it."""
         try:
             chapter = chapters.find(key)
         except errors.CourseError as error:
             raise web.HTTPError(404, str(error)) from error
         words = [sys.executable, "-m", "meshcourse.workshop.afresh", action, chapter.key]
         done = await asyncio.create_subprocess_exec(
-            *words, cwd=paths.state() / "notebooks", stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+            *words,
+            cwd=paths.state() / "notebooks",
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
         )
         try:
             async with asyncio.timeout(WITHIN):
@@ -79,9 +83,7 @@ def _jupyter_server_extension_points() -> list[dict[str, str]]:
 
 def _load_jupyter_server_extension(server: Any) -> None:  # noqa: ANN401 - Jupyter's
     base = server.web_app.settings["base_url"].rstrip("/")
-    server.web_app.add_handlers(
-        ".*$", [(f"{base}/{PATH}", Messages), (f"{base}/{PATH}/(reset|catch-up)/([-a-z0-9]+)", Chapter)]
-    )
+    server.web_app.add_handlers(".*$", [(f"{base}/{PATH}", Messages), (f"{base}/{PATH}/(reset|catch-up)/([-a-z0-9]+)", Chapter)])
 
 
 FOLDER: Final = Path(__file__).parent / "server" / "labextensions"

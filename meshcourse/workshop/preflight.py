@@ -51,7 +51,9 @@ def checks(*, hub: bool) -> tuple[Check, ...]:
         for name in ("jupyterhub", "jupyter_server_proxy"):
             there = importlib.util.find_spec(name) is not None
             said = "installed" if there else "not installed"
-            found.append(Check(name, ok=there, found=said, why="the class's hub", fix="" if there else "pip install 'meshcourse[workshop]'"))
+            found.append(
+                Check(name, ok=there, found=said, why="the class's hub", fix="" if there else "pip install 'meshcourse[workshop]'")
+            )
         node = shutil.which("node")
         fix = "" if node else "sudo apt install nodejs npm"
         found.append(Check("Node.js", ok=bool(node), found=node or "not installed", why=f"{running.PROXY} needs it", fix=fix))
@@ -90,6 +92,8 @@ def read(typed: str) -> Report:
         whole = b""
     content, check = whole[:-2], whole[-2:]
     if len(content) != 8 or content[0] != VERSION or zlib.crc32(content).to_bytes(4, "big")[:2] != check or content[1] > MOST:  # noqa: PLR2004 - as `code` writes it
-        raise CourseError(f"{typed!r} is not a code of `meshcourse workshop preflight`.", why="a letter is wrong or missing", next="ask for it again")
+        raise CourseError(
+            f"{typed!r} is not a code of `meshcourse workshop preflight`.", why="a letter is wrong or missing", next="ask for it again"
+        )
     bits = int.from_bytes(content[4:], "big")
     return Report(tuple(bool(bits >> place & 1) for place in range(content[1])), content[2], content[3])

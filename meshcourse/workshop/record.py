@@ -38,6 +38,7 @@ class Workshop:
     config: str = ""
     hub_port: int = 0
     proxy_port: int = 0
+    board_port: int = 0
     proxy: str = ""
     """The program configurable-http-proxy."""
 
@@ -90,6 +91,8 @@ def write(workshop: Workshop) -> None:
     """Keep it. Raises CourseError when the folder cannot be written."""
     try:
         folder().mkdir(parents=True, exist_ok=True, mode=0o700)
-        files.replace(folder() / "workshop.json", json.dumps(dataclasses.asdict(workshop), indent=1, ensure_ascii=False) + "\n", durable=True)
+        files.replace(
+            folder() / "workshop.json", json.dumps(dataclasses.asdict(workshop), indent=1, ensure_ascii=False) + "\n", durable=True
+        )
     except OSError as error:
         raise CourseError("The workshop's folder cannot be written.", why=f"{folder()}: {error}", next="df -h    # or chown") from error

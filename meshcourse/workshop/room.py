@@ -2,8 +2,8 @@
 
     python -m meshcourse.workshop.room FILE ARGUMENTS        FILE holds a Plan; ARGUMENTS go to the learner's server
 
-Inside, the learner is root over ids of their own (user_namespaces(7)), sees only the folders that the plan keeps and only their own processes,
-and has a network of their own with nothing in it but two doors: the hub comes in to their server, their server reaches the hub. So everybody's
+Inside, the learner is root over ids of their own (user_namespaces(7)), sees only the folders that the plan keeps and their own processes,
+and has a network with nothing in it but two doors: the hub comes in to their server, their server reaches the hub. So everybody's
 127.0.0.1:31718 is their own gateway. Everything inside ends with this process.
 
 Started by root, each room has ids that nobody else on the machine has. Started by an ordinary user, all rooms share that user's: what keeps
@@ -21,10 +21,11 @@ import signal
 import socket
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from pyroute2 import IPRoute
 
@@ -61,8 +62,8 @@ class Plan:
     @staticmethod
     def read(path: str) -> Plan:
         """What `write` wrote."""
-        found = json.loads(Path(path).read_text(encoding="utf-8"))
-        return Plan(**{name: tuple(value) if isinstance(value, list) else value for name, value in found.items()})
+        found: dict[str, Any] = json.loads(Path(path).read_text(encoding="utf-8"))
+        return Plan(**{**found, "command": tuple(found["command"]), "hidden": tuple(found["hidden"]), "kept": tuple(found["kept"])})
 
     def write(self, path: Path) -> None:
         """Keep it for `read`."""
@@ -84,8 +85,7 @@ def main() -> int:
     namespaces.become_root()
     door = _listening(plan.port) if plan.network else None
     here, there = socket.socketpair()
-    flags = namespaces.CLONE_NEWNS | namespaces.CLONE_NEWPID | namespaces.CLONE_NEWIPC | namespaces.CLONE_NEWUTS
-    namespaces.call("unshare", flags | (namespaces.CLONE_NEWNET if plan.network else 0))
+    namespaces.call("unshare", namespaces.CLONE_NEWPID)  # the next child's; this process stays where it is
     init = os.fork()
     if init == 0:
         here.close()
@@ -93,6 +93,8 @@ def main() -> int:
         code = 1
         try:
             code = _inside(plan, there, door)
+        except BaseException:  # noqa: BLE001 - for the room's log: it would be lost otherwise
+            traceback.print_exc()
         finally:
             sys.stdout.flush()
             os._exit(code)
@@ -183,6 +185,8 @@ async def _ended(pid: int, *, forward: bool) -> int:
 def _inside(plan: Plan, there: socket.socket, door: socket.socket | None) -> int:
     """PID 1 of the room: make what the learner sees, become their root, run their server."""
     namespaces.call("prctl", namespaces.PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    flags = namespaces.CLONE_NEWNS | namespaces.CLONE_NEWIPC | namespaces.CLONE_NEWUTS
+    namespaces.call("unshare", flags | (namespaces.CLONE_NEWNET if plan.network else 0))
     _view(plan)
     if plan.network:
         with IPRoute() as route:

@@ -25,7 +25,7 @@ from meshcourse.workshop.record import Workshop
 
 PROXY: Final = "configurable-http-proxy"
 PROXY_VERSION: Final = "5.3.0"
-ANSWERS_WITHIN: Final = 60.0
+ANSWERS_WITHIN: Final = 120.0
 ENDS_WITHIN: Final = 15.0
 Report = Callable[[str], None]
 
@@ -56,7 +56,9 @@ def proxy(report: Report) -> str:
     if done.returncode or not program.exists():
         shutil.rmtree(folder, ignore_errors=True)
         why = (done.stderr or done.stdout).strip().splitlines()[-1:] or ["npm says nothing"]
-        next_words = f"npm install --global {PROXY}    # where npm reaches its registry; `meshcourse workshop preflight` shows what is missing"
+        next_words = (
+            f"npm install --global {PROXY}    # where npm reaches its registry; `meshcourse workshop preflight` shows what is missing"
+        )
         raise MissingPrerequisite(f"{PROXY} could not be installed.", why=why[0], next=next_words)
     return str(program)
 
@@ -74,7 +76,7 @@ def free(address: str = "127.0.0.1", port: int = 0) -> int:
         elif error.errno == errno.EACCES:
             what, following = f"Port {port} is for root only.", "meshcourse workshop up ... --port 8000"
         else:
-            what, following = f"Port {port} of {address} is taken.", f"meshcourse workshop up ... --port {port + 1 if port < 65535 else 8000}"  # noqa: PLR2004 - the highest port
+            what, following = f"Port {port} of {address} is taken.", "meshcourse workshop up ... --port 8001    # or another one"
         raise ClusterError(what, why=f"{error.strerror or error}; `ss -ltnp 'sport = :{port}'` shows who has it", next=following) from error
 
 
@@ -84,7 +86,11 @@ def start(workshop: Workshop, report: Report) -> None:
     (folder / "logs").mkdir(exist_ok=True, mode=0o700)
     if os.geteuid() == 0 and (raised := _room_for_sidecars(len(workshop.places))):
         report(raised)
-    given = {**os.environ, record.VARIABLE: str(folder), "PATH": os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"))}
+    given = {
+        **os.environ,
+        record.VARIABLE: str(folder),
+        "PATH": os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin")),
+    }
     for name in ("MESHCOURSE_CLUSTER", "KUBECONFIG", "MESHCOURSE_COMMAND"):
         given.pop(name, None)
     words = [sys.executable, "-m", "meshcourse.workshop.keeper"]
@@ -119,7 +125,7 @@ def _room_for_sidecars(learners: int) -> str:
     try:
         inotify.LIMIT.write_text(f"{wanted}\n", encoding="ascii")
     except OSError as error:
-        return f"{inotify.SETTING} is {allowed} and could not be raised ({error.strerror}): enough for {inotify.sidecars(allowed)} sidecars in all"
+        return f"{inotify.SETTING} stays {allowed} ({error.strerror}): enough for {inotify.sidecars(allowed)} sidecars in all"
     return f"{inotify.SETTING} was {allowed}; it is {wanted} until the next boot"
 
 

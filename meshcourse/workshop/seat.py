@@ -5,6 +5,7 @@ Addresses of the gateway in the notebooks' text become links that work in the le
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import subprocess
@@ -13,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from meshcourse.backends import lookup
 from meshcourse.core import errors, lean_imports, paths, settings
 from meshcourse.course import chapters
 from meshcourse.engine import binaries
@@ -59,14 +61,13 @@ def adapted(name: str, content: bytes, link: str) -> bytes:
     """A notebook in whose text addresses of the gateway lead the reader's browser through the hub; what shell cells type stays."""
     if not name.endswith(".ipynb"):
         return content
-    address = rf"http://127\.0\.0\.1:{settings.INGRESS_NODE_PORT}/?([^)\]\s]*)"
-    both = re.compile(rf"\[(?:{address}|([^\]]*))\]\({address}\)".encode())
+    address = f"http://127.0.0.1:{settings.INGRESS_NODE_PORT}".encode()
 
     def linked(found: re.Match[bytes]) -> bytes:
-        there = link.encode() + found[3]
-        return b"[" + (found[2] or there) + b"](" + there + b")"
+        there = link.encode() + found[2]
+        return b"[" + (there if found[1].startswith(address) else found[1]) + b"](" + there + b")"
 
-    return both.sub(linked, content)
+    return re.sub(rb"\[([^\]]*)\]\(" + re.escape(address) + rb"/?([^)\s]*)\)", linked, content)
 
 
 def say(text: str) -> None:
@@ -81,15 +82,19 @@ def main() -> None:
     link = os.environ.setdefault(addresses.VARIABLE, f"{os.environ['JUPYTERHUB_SERVICE_PREFIX']}gateway/")
     for line in workbook.lay(chapters.folder(), own, lambda name, content: adapted(name, content, link)):
         say(line)
-    file = terminal.file(settings.DEFAULT_CLUSTER)
-    os.environ[terminal.VARIABLE] = str(file)
-    terminal.follow({**os.environ, "NAMESPACE": "default"}, into=str(file))
     say("your cluster starts: Kubernetes and Istio, about ten seconds")
     _start_cluster()
+    file = terminal.file(settings.DEFAULT_CLUSTER)
+    os.environ[terminal.VARIABLE] = str(file)
+    with contextlib.suppress(errors.MeshcourseError):  # no cluster: a chapter's first cell says what is wrong
+        os.environ.update(lookup.find().environment())
+    terminal.follow({**os.environ, "NAMESPACE": "default"}, into=str(file))
     say("ready")
     words = lean_imports.module("jupyterhub.singleuser", *options.arguments(own), *sys.argv[1:])
     words.append(f"--LabServerApp.extra_labextensions_path={messages.FOLDER}")
-    if ROOM not in os.environ or os.environ[ON] == record.EXISTING:  # kernels listen on ports of 127.0.0.1 otherwise, which all accounts of the machine reach
+    if (
+        ROOM not in os.environ or os.environ[ON] == record.EXISTING
+    ):  # kernels listen on ports of 127.0.0.1 otherwise, which all accounts of the machine reach
         words.append("--KernelManager.transport=ipc")
     os.environ["JUPYTER_CONFIG_PATH"] = os.pathsep.join((str(SERVER), os.environ.get("JUPYTER_CONFIG_PATH", "")))
     os.execvp(words[0], words)  # noqa: S606 - the words are ours

@@ -26,5 +26,5 @@ def page(workshop: Workshop) -> str:
     )
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Names and codes</title><style>{_STYLE}</style>'
-        f'<p class="once">Print this page and cut along the lines. Each code opens its learner\'s place only.</p><main>{slips}</main></html>\n'
+        f'<p class="once">Print this page and cut along the lines. A code opens one place only.</p><main>{slips}</main></html>\n'
     )

@@ -89,14 +89,16 @@ class InARoom(SimpleLocalProcessSpawner):  # type: ignore[misc] # the hub has no
             self.cmd = [sys.executable, "-m", "meshcourse.workshop.room", str(plan)]
             with self._log().open("wb") as log:
                 self.popen_kwargs = {"stdout": log, "stderr": log, "cwd": "/"}
-                address = await super().start()
+                address: tuple[str, int] = await super().start()
             await self._ready()
         return address
 
     async def _ready(self) -> None:
         while seat.READY not in self._lines():
             if await self.poll() is not None:
-                raise CourseError(f"{self.user.name}'s place could not be started.", why="; ".join(self._lines()[-3:]), next=f"less {self._log()}")
+                raise CourseError(
+                    f"{self.user.name}'s place could not be started.", why="; ".join(self._lines()[-3:]), next=f"less {self._log()}"
+                )
             await asyncio.sleep(LOOK)
 
     def _log(self) -> Path:

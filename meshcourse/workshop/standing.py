@@ -56,7 +56,9 @@ class Standing:
         until = self.record.passed.get(number)
         key = next(each.key for each in chapters.CHAPTERS.values() if each.number == int(number.partition(".")[0]))
         moments = [self.record.opened.get(key)]
-        moments += [at for other, at in self.record.passed.items() if other.partition(".")[0] == number.partition(".")[0] and other != number]
+        moments += [
+            at for other, at in self.record.passed.items() if other.partition(".")[0] == number.partition(".")[0] and other != number
+        ]
         before = max((at for at in moments if at and until and at <= until), default=None)
         return (until - before) / timedelta(minutes=1) if until and before else None
 
@@ -103,16 +105,18 @@ def table(standings: Iterable[Standing]) -> str:
     for each in standings:
         for number, tried in sorted(_tried(each).items(), key=lambda item: _by_number(item[0])):
             minutes = each.minutes(number)
-            writer.writerow((
-                _safe(each.place.name),
-                number,
-                _iso(each.record.passed.get(number)),
-                len(tried),
-                max((attempt.hints for attempt in tried), default=0),
-                "" if minutes is None else f"{minutes:.1f}",
-                tried[-1].verdict if tried else "",
-                _iso(tried[-1].at) if tried else "",
-            ))
+            writer.writerow(
+                (
+                    _safe(each.place.name),
+                    number,
+                    _iso(each.record.passed.get(number)),
+                    len(tried),
+                    max((attempt.hints for attempt in tried), default=0),
+                    "" if minutes is None else f"{minutes:.1f}",
+                    tried[-1].verdict if tried else "",
+                    _iso(tried[-1].at) if tried else "",
+                )
+            )
     return out.getvalue()
 
 

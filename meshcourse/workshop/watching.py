@@ -1,6 +1,6 @@
 """What can be seen of a learner from outside: progress, cluster, memory.
 
-Learners can put anything into their own folders, links to other files among it; so a link is not followed, and only a plain, small file read.
+Learners can put anything into their own folders, links to other files too; so a link is not followed, and only a plain file is read.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def text(folder: Path, *names: str) -> str:
     try:
         opened.append(os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW))
         for name in names[:-1]:
-            opened.append(os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=opened[-1]))  # noqa: PERF401 - closed below
+            opened.append(os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=opened[-1]))
         handle = os.open(names[-1], os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=opened[-1])
         opened.append(handle)
         found = os.fstat(handle)
@@ -91,11 +91,10 @@ def memory(pid: int, children: Mapping[int, list[int]]) -> int:
 def children() -> dict[int, list[int]]:
     """Every process of the machine, by its parent."""
     found: dict[int, list[int]] = {}
-    for entry in os.listdir("/proc"):
-        if entry.isdigit():
-            with contextlib.suppress(OSError, ValueError, IndexError):
-                content = Path(f"/proc/{entry}/stat").read_text(encoding="utf-8", errors="replace")
-                found.setdefault(int(content.rpartition(")")[2].split()[1]), []).append(int(entry))
+    for file in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            content = file.read_text(encoding="utf-8", errors="replace")
+            found.setdefault(int(content.rpartition(")")[2].split()[1]), []).append(int(file.parent.name))
     return found
 
 

@@ -44,13 +44,18 @@ def test_results_count_attempts_hints_and_minutes() -> None:
     kept = Record(passed={"5.1": after(10), "5.2": after(25)}, opened={"05-canary": after(0)})
     found = standing.of(ADA, kept, [failed("5.1", 5, 2), Attempt("5.1", after(10), "passed", passed=True, hints=2)])
     rows = list(csv.DictReader(io.StringIO(standing.table([found]))))
-    assert [(row["exercise"], row["attempts"], row["hints"], row["minutes"]) for row in rows] == [("5.1", "2", "2", "10.0"), ("5.2", "0", "0", "15.0")]
+    assert [(row["exercise"], row["attempts"], row["hints"], row["minutes"]) for row in rows] == [
+        ("5.1", "2", "2", "10.0"),
+        ("5.2", "0", "0", "15.0"),
+    ]
 
 
 def test_what_is_no_exercise_and_no_verdict_does_not_reach_the_page() -> None:
     script = "<script>alert(1)</script>"
     kept = Record(passed={script: NOON}, opened={script: NOON})
-    found = standing.of(Place(1, "eve", "=1+1", "x"), kept, [Attempt("5.1", NOON, script, passed=False), Attempt(script, NOON, "passed", passed=True)])
+    found = standing.of(
+        Place(1, "eve", "=1+1", "x"), kept, [Attempt("5.1", NOON, script, passed=False), Attempt(script, NOON, "passed", passed=True)]
+    )
     assert script not in str(found.shown())
     assert "\n=1" not in standing.table([standing.of(Place(1, "eve", "=1+1", "x"), Record(passed={"5.1": NOON}), [])])
 
