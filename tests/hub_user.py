@@ -27,7 +27,8 @@ class HubUser:
     def xsrf(self, path: str) -> str:
         """The newest cookie for that path: hub, server and services each have one."""
         found = [each for each in self.session.cookies if each.name == "_xsrf" and path.startswith(each.path or "/")]
-        return max(found, key=lambda each: len(each.path or "")).value or ""
+        newest = max(found, key=lambda each: len(each.path or ""), default=None)
+        return newest.value or "" if newest else ""
 
     def log_in(self, name: str, code: str) -> requests.Response:
         self.session.get(f"{self.url}hub/login", timeout=30)

@@ -144,7 +144,7 @@ class Action(Guarded):
         workshop = record.must_be()
         chosen = [place for place in workshop.places if given.get("to") in {"*", place.account} and watching.room(place)]
         if action == "message":
-            path, body = f"{messages.PATH}/message", {"text": str(given.get("text", ""))}
+            path, body = messages.PATH, {"text": str(given.get("text", ""))}
         else:
             path, body = f"{messages.PATH}/{action}/{chapters.find(str(given.get('chapter', ''))).key}", {}
         said = await asyncio.gather(*(send(workshop, place, path, body) for place in chosen))

@@ -83,8 +83,10 @@ tried('codes', lambda: open({str(classroom.folder / "workshop.json")!r}).read())
 tried('hub', lambda: open({str(classroom.folder / "cookie_secret")!r}).read())
 tried('umount', lambda: subprocess.run(['umount', {str(classroom.folder)!r}], check=True))
 tried('write', lambda: open({str(Path(running.__file__))!r}, 'a'))
-me = open('/proc/self/status').read()
-print('processes ->', sum(b'learner-02' in open(p, 'rb').read() for p in glob.glob('/proc/[0-9]*/environ')))
+def named(path):
+    try: return b'learner-02' in open(path, 'rb').read()
+    except OSError: return False
+print('processes ->', sum(named(path) for path in glob.glob('/proc/[0-9]*/[ce][mn][dv]*')))
 def reach(port):
     with socket.create_connection(('127.0.0.1', port), timeout=3): return 'open'
 tried('proxy', lambda: reach({classroom.workshop.port}))
@@ -94,6 +96,7 @@ print('ids ->', open('/proc/self/uid_map').read().split())
 """
     said = ada.run(attack)
     lines = dict(line.split(" -> ", 1) for line in said.splitlines() if " -> " in line)
+    assert "ids" in lines, said
     ids = lines.pop("ids")
     listed = lines.pop("folder")
     assert lines.pop("processes") == "0"
