@@ -193,6 +193,14 @@ class Desk:
         assert not left, f"the kernel has left behind {left}"
         self.page.wait_for_function(CONNECTED, arg=self.page.evaluate(f"() => {notebook}.context.path"), timeout=LIMIT)
 
+    def reload(self) -> None:
+        """Save the notebook and load the page anew, while its kernel runs on."""
+        path = self.page.evaluate(
+            "async () => { const { context } = window.jupyterapp.shell.currentWidget; await context.save(); return context.path }"
+        )
+        self.page.reload()
+        self.page.wait_for_function(CONNECTED, arg=path, timeout=LIMIT)
+
     def callers(self) -> int:
         """How many connections to the gateway's door are open: those of load clients, whichever process has them."""
         door = urlsplit(self.cluster.ingress_url).port

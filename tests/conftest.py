@@ -52,6 +52,13 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     return ByFile(config, log)
 
 
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Why each test that was run again had failed: a retry is a fault that waits to be mended."""
+    for report in terminalreporter.stats.get("rerun", ()):
+        terminalreporter.section(f"first run of {report.nodeid}", sep="_")
+        terminalreporter.line(report.longreprtext[-3000:])
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files with the longest tests begin first. What fails on the real mesh is tried again, once, and listed as RERUN (RATIONALE.md)."""
     for item in items:

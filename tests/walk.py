@@ -34,7 +34,7 @@ SLOW: Final = 10.0
 LONGEST: Final = 240.0
 NARROW: Final = {"width": 900, "height": 1000}
 NOTEBOOK: Final = "window.jupyterapp.shell.currentWidget"
-STARTS: Final = re.compile(r"Start load|Send one request|Begin rollout|Prove all|Give five|Give one|Compare|Ask", re.IGNORECASE)
+STARTS: Final = re.compile(r"Start load|Send one request|Begin rollout|Prove all|Push five|Compare|Ask", re.IGNORECASE)
 QUIET: Final = ("favicon", "net::ERR_ABORTED", "Failed to load resource: the server responded with a status of 404")
 """Console errors that no learner meets: they come of the browser itself."""
 STATE: Final = f"""index => {{

@@ -8,13 +8,13 @@ import re
 from collections import Counter
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import jupytext
 
 from meshcourse.core import errors
+from meshcourse.core.json_types import Json
 
-Json = dict[str, Any]
 EXERCISE: Final = "exercise"
 SOLUTION: Final = "solution"
 HEADLESS: Final = "headless"

@@ -21,7 +21,7 @@ from meshcourse.authoring import inventory, notebooks, pictures, transcript
 from meshcourse.authoring.clusters import Place
 from meshcourse.authoring.execution import Execution
 from meshcourse.authoring.transcript import Reading, Variant
-from meshcourse.core import errors
+from meshcourse.core import errors, tables
 from meshcourse.course import chapters
 from meshcourse.course.chapters import Chapter
 from meshcourse.kube.connection import Connection
@@ -168,9 +168,7 @@ def _left(before: Collection[str], connection: Connection) -> Iterable[str]:
 def keep(runs: Sequence[Run], out: Path, *, wall: float) -> tuple[Path, Path]:
     """Write the table of run times into `out`, as JSON and as text; `wall` is the time from beginning to end in seconds."""
     content = {"wall": round(wall, 1), "processors": os.cpu_count(), "runs": [_entry(run) for run in runs]}
-    table = [HEADINGS, *(run.row() for run in runs)]
-    wide = [max(len(row[column]) for row in table) for column in range(len(HEADINGS))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, wide, strict=True)).rstrip() for row in table]
+    lines = tables.columns([HEADINGS, *(run.row() for run in runs)])
     total = f"{sum(run.reading.seconds + run.second_pass for run in runs):.0f} s of notebooks in {wall:.0f} s"
     data, text = out / "runtimes.json", out / "runtimes.txt"
     data.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from string import Template
-from typing import Any, Final
+from typing import Final
 
 from meshcourse.authoring import notebooks, pictures, rehearsal
 from meshcourse.checks import chapters as registry
 from meshcourse.core import errors, lean_imports, settings
+from meshcourse.core.json_types import Json
 from meshcourse.course.chapters import Chapter
 from meshcourse.lab.stills import PLOTLY
 
-Json = dict[str, Any]
 PAGES: Final = Path(__file__).parent / "pages"
 FOLDERS: Final = ("manifests", pictures.FOLDER)
 WORDS: Final = "words.html"

@@ -6,11 +6,11 @@ import enum
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from meshcourse.checks.outcome import Verdict
+from meshcourse.core.json_types import JsonMapping
 
-Json = Mapping[str, Any]
 SCREEN: Final = 45
 """How many lines one cell may print: more than that scrolls off the screen."""
 FIRST_CELL: Final = 15.0
@@ -45,7 +45,7 @@ class Reading:
     complaints: tuple[str, ...]
 
 
-def read(notebook: Json, variant: Variant) -> Reading:
+def read(notebook: JsonMapping, variant: Variant) -> Reading:
     """What `notebook` says, executed as `variant`."""
     code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
     start = next((cell for cell in code if "lab.chapter(" in source(cell)), None)
@@ -63,17 +63,17 @@ def read(notebook: Json, variant: Variant) -> Reading:
     return Reading(verdicts, sum(map(duration, code)), first, max((duration(cell) for cell, _ in checks), default=0.0), tuple(complaints))
 
 
-def source(cell: Json) -> str:
+def source(cell: JsonMapping) -> str:
     """A cell's text."""
     return "".join(cell["source"])
 
 
-def duration(cell: Json) -> float:
+def duration(cell: JsonMapping) -> float:
     """How long a cell took, as papermill noted it; 0 for a cell that was not reached."""
     return float(cell.get("metadata", {}).get("papermill", {}).get("duration") or 0.0)
 
 
-def text(output: Json) -> str:
+def text(output: JsonMapping) -> str:
     """An output as text: a stream, a result's plain text, or an error's message."""
     if output["output_type"] == "stream":
         return "".join(output["text"])
@@ -82,12 +82,12 @@ def text(output: Json) -> str:
     return "".join(output.get("data", {}).get("text/plain", ""))
 
 
-def _verdict(cell: Json) -> str:
+def _verdict(cell: JsonMapping) -> str:
     said = _HEAD.search("\n".join(map(text, cell["outputs"])))
     return said[2].strip() if said else ""
 
 
-def _faults(cell: Json) -> Iterator[str]:
+def _faults(cell: JsonMapping) -> Iterator[str]:
     name = source(cell).strip().splitlines()[0] if source(cell).strip() else "an empty cell"
     if name.startswith("%%"):
         name = " / ".join(source(cell).strip().splitlines()[:2])

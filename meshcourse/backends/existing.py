@@ -202,14 +202,14 @@ class Existing:
         gateway, core = (settings.INGRESS_GATEWAY, settings.ISTIO_NAMESPACE), connection.core()
         service = connection.plain(resources.read(core.read_namespaced_service, *gateway, _request_timeout=rbac.PATIENCE))
         nodes = connection.plain(resources.ask(core.list_node, _request_timeout=rbac.PATIENCE))["items"]
-        door = ingress.find(way, service, nodes, record.api_url, answers=ingress.answers)
+        address = ingress.find(way, service, nodes, record.api_url, answers=ingress.answers)
         forwarding.stop(record.home)
-        if door is None:
+        if address is None:
             port = forwarding.free_port()
             report(f"forwarding 127.0.0.1:{port} to the ingress gateway through the API server")
             return dataclasses.replace(record, ingress=ingress.PORT_FORWARD, ingress_url=f"http://127.0.0.1:{port}")
-        report(f"the ingress gateway answers at {door.url} ({door.way})")
-        return dataclasses.replace(record, ingress=door.way, ingress_url=door.url)
+        report(f"the ingress gateway answers at {address.url} ({address.way})")
+        return dataclasses.replace(record, ingress=address.way, ingress_url=address.url)
 
     @staticmethod
     def _forward(record: Record) -> None:

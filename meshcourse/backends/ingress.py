@@ -30,7 +30,7 @@ _STATUS: Final = 15021
 
 
 @dataclass(frozen=True)
-class Door:
+class Address:
     """One address of the gateway's port 80; `status_port` is that of its port 15021, or 0."""
 
     way: str
@@ -57,14 +57,14 @@ def check_way(way: str) -> str:
 
 
 def find(
-    way: str, service: Mapping[str, Any] | None, nodes: Iterable[Mapping[str, Any]], api_url: str, *, answers: Callable[[Door], bool]
-) -> Door | None:
+    way: str, service: Mapping[str, Any] | None, nodes: Iterable[Mapping[str, Any]], api_url: str, *, answers: Callable[[Address], bool]
+) -> Address | None:
     """The first address for `way` that `answers`; None: a port must be forwarded. Raises ClusterError when `way` does not work."""
     tried = []
-    for door in doors(service or {}, nodes, api_url, way) if way != PORT_FORWARD else ():
-        if answers(door):
-            return door
-        tried.append(door.url)
+    for address in addresses(service or {}, nodes, api_url, way) if way != PORT_FORWARD else ():
+        if answers(address):
+            return address
+        tried.append(address.url)
     if way in {LOAD_BALANCER, NODE_PORT}:
         has_none = f"the Service {settings.ISTIO_NAMESPACE}/{settings.INGRESS_GATEWAY} has none" if service else "Istio is not installed"
         why = f"nothing answers at {', '.join(tried)}" if tried else has_none
@@ -73,7 +73,7 @@ def find(
     return None
 
 
-def doors(service: Mapping[str, Any], nodes: Iterable[Mapping[str, Any]], api_url: str, way: str = AUTO) -> Iterator[Door]:
+def addresses(service: Mapping[str, Any], nodes: Iterable[Mapping[str, Any]], api_url: str, way: str = AUTO) -> Iterator[Address]:
     """Every address that the Service offers, the most direct first."""
     ports = {port["port"]: port for port in service.get("spec", {}).get("ports", ())}
     if _HTTP not in ports:
@@ -81,15 +81,15 @@ def doors(service: Mapping[str, Any], nodes: Iterable[Mapping[str, Any]], api_ur
     if way in {AUTO, LOAD_BALANCER}:
         for entry in service.get("status", {}).get("loadBalancer", {}).get("ingress") or ():
             if host := entry.get("ip") or entry.get("hostname"):
-                yield Door(LOAD_BALANCER, host, _HTTP, _STATUS if _STATUS in ports else 0)
+                yield Address(LOAD_BALANCER, host, _HTTP, _STATUS if _STATUS in ports else 0)
     node_port = ports[_HTTP].get("nodePort")
     if node_port and (way == NODE_PORT or (way == AUTO and not is_loopback(api_url))):
         status_port = ports.get(_STATUS, {}).get("nodePort") or 0
-        for host in _addresses(nodes):
-            yield Door(NODE_PORT, host, node_port, status_port)
+        for host in _node_addresses(nodes):
+            yield Address(NODE_PORT, host, node_port, status_port)
 
 
-def _addresses(nodes: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
+def _node_addresses(nodes: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
     listed = [node.get("status", {}).get("addresses") or () for node in nodes]
     found = [each["address"] for kind in ("ExternalIP", "InternalIP") for addresses in listed for each in addresses if each["type"] == kind]
     return tuple(dict.fromkeys(found))[:NODES]
@@ -104,15 +104,15 @@ def is_loopback(url: str) -> bool:
         return host == "localhost"
 
 
-def answers(door: Door, timeout: float = 2.0) -> bool:
+def answers(address: Address, timeout: float = 2.0) -> bool:
     """Whether a gateway listens there: its status port answers ready or, without one, the port takes connections."""
-    if not door.status_port:
+    if not address.status_port:
         try:
-            with socket.create_connection((door.host, door.port), timeout):
+            with socket.create_connection((address.host, address.port), timeout):
                 return True
         except OSError:
             return False
-    connection = http.client.HTTPConnection(door.host, door.status_port, timeout=timeout)
+    connection = http.client.HTTPConnection(address.host, address.status_port, timeout=timeout)
     try:
         connection.request("GET", "/healthz/ready")
         return connection.getresponse().status == http.client.OK

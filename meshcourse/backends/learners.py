@@ -28,7 +28,7 @@ def check_name(learner: str) -> str:
         return learner
     raise ClusterError(
         f"{learner!r} cannot be a learner's name.",
-        why="namespaces begin with it: a small letter, then up to 29 small letters, digits and hyphens, no hyphen at the end",
+        why="namespaces begin with it: a lowercase letter, then up to 29 lowercase letters, digits and hyphens, no hyphen at the end",
         next="meshcourse up ... --learner ada",
     )
 

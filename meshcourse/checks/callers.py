@@ -1,7 +1,7 @@
-"""Calls that a check lets pods make: who may call whom, and what comes back.
+"""Calls that a check makes from pods, and the statuses that come back.
 
-One `kubectl exec` for each caller, however many URLs. `settle` asks again until all is as expected: a policy takes about a second to reach
-the proxies, and an open connection may carry one more request by the old rules.
+One `kubectl exec` for each caller, with all its URLs. `settle` repeats them until all is as expected: a policy takes about a second to
+reach the proxies, and an open connection may carry one more request by the old rules.
 """
 
 from __future__ import annotations
@@ -13,24 +13,25 @@ from dataclasses import dataclass
 from typing import Final
 
 from meshcourse.checks import outcome
-from meshcourse.checks.exercises import ClusterView, Json
+from meshcourse.checks.exercises import ClusterView
 from meshcourse.checks.outcome import Outcome
 from meshcourse.core import errors
+from meshcourse.core.json_types import Json
 
 PATIENCE: Final = 6.0
 PUSH: Final = 2.0
-"""Seconds in which a policy reaches every proxy, with some to spare."""
+"""Seconds in which a policy reaches every proxy, with a margin."""
 AGAIN: Final = 2
-"""How often what is as expected is asked once more: an Envoy keeps a connection for each of its two workers and each pod it calls."""
+"""How often an expected result is checked again: an Envoy keeps a connection for each of its two workers and each pod it calls."""
 REFUSED: Final = 0
 FORBIDDEN: Final = 403
 
 
 @dataclass(frozen=True)
 class Call:
-    """From Deployment `caller` (of the chapter's namespace, or of `namespace`) to `url`.
+    """A call from Deployment `caller` (of the chapter's namespace, or of `namespace`) to `url`.
 
-    `host` replaces the Host header; `through` is the `name:port` whose address is connected to in place of the URL's.
+    `host` replaces the Host header; `through` is a `name:port` to connect to in place of the URL's.
     """
 
     caller: str
@@ -45,19 +46,19 @@ class Call:
 
     @property
     def arguments(self) -> str:
-        """What curl is told besides `_CURL`."""
+        """Arguments of curl besides `_CURL`."""
         words = ["-I"] if self.method == "HEAD" else ["-X", self.method] if self.method != "GET" else []
         words += ["-H", f"Host: {self.host}"] if self.host else []
         words += ["--connect-to", f"::{self.through}"] if self.through else []
         return shlex.join([*words, self.url])
 
 
-# A function keeps the script short: it travels in the URL of an exec, and servers bound the length of a URL.
+# A function keeps the script short: an exec's command is part of its URL, and servers limit the length of a URL.
 _CURL: Final = r"""c() { curl -so/dev/null -m3 -w'%{http_code}\n' "$@" || true; }"""
 
 
 def answers(view: ClusterView, calls: Iterable[Call], *, times: int = 1) -> dict[Call, list[int]]:
-    """Make all calls now, the whole list `times` times; each call's statuses. Raises KubernetesError when a caller is not there."""
+    """Make all calls now, the whole list `times` times; each call's statuses. Raises KubernetesError when a caller does not exist."""
     found: dict[Call, list[int]] = {}
     by_caller: dict[tuple[str, str], list[Call]] = {}
     for call in calls:
@@ -79,11 +80,11 @@ def answers(view: ClusterView, calls: Iterable[Call], *, times: int = 1) -> dict
 
 
 def settle(view: ClusterView, expected: Mapping[Call, Collection[int]], *, patience: float = PATIENCE) -> dict[Call, int]:
-    """Make the calls until each gets one of the statuses that are expected of it, or `patience` seconds have passed; the last answers.
+    """Repeat the calls until each gets one of its expected statuses, or `patience` seconds have passed; returns the last statuses.
 
-    What is as expected must still be so a moment later, `AGAIN` times over: it may be what was there before a policy came, or half of what
-    it does, and each open connection between two Envoys may carry one more request by the old rules. On a busy machine, where the calls
-    themselves take long, the moment and the patience are longer.
+    An expected result must be the same a moment later, `AGAIN` times: it may be from before a policy arrived, or after half of it, and each
+    open connection between two Envoys may carry one more request by the old rules. On a busy machine, where the calls themselves take long,
+    the pause and the patience are longer.
     """
     began, good, took = time.monotonic(), 0, 0.0
     while True:
@@ -98,13 +99,13 @@ def settle(view: ClusterView, expected: Mapping[Call, Collection[int]], *, patie
 
 
 def words(status: int) -> str:
-    """`403`, or that no answer came."""
+    """`403`, or a text for no answer."""
     return str(status) if status else "no answer"
 
 
 @dataclass(frozen=True)
 class Rule:
-    """One call, which answers it may get, and the hint for when it gets another."""
+    """One call, the statuses it may get, and the hint for other ones."""
 
     call: Call
     wanted: Collection[int]
@@ -112,7 +113,7 @@ class Rule:
 
 
 def judged(view: ClusterView, found: Json, rules: tuple[Rule, ...]) -> Outcome | None:
-    """The first rule that is broken, as an Outcome; None when all are kept."""
+    """The Outcome for the first broken rule; None when all are kept."""
     got_by = settle(view, {rule.call: rule.wanted for rule in rules})
     for rule in rules:
         got = got_by[rule.call]
@@ -126,5 +127,5 @@ def judged(view: ClusterView, found: Json, rules: tuple[Rule, ...]) -> Outcome |
 
 
 def always(text: str) -> Callable[[Json, int], str]:
-    """A hint that does not depend on what was seen."""
+    """A hint that does not depend on the result."""
     return lambda _found, _got: text

@@ -1,7 +1,7 @@
-"""Where the destinations of a VirtualService lead, and which of them lead nowhere: pure functions over objects of the cluster.
+"""Which destinations of a VirtualService exist, and what is wrong with the others: pure functions over objects of the cluster.
 
-Envoy answers 503 for a destination that leads nowhere, with the flag NC when it knows no such group of addresses (no Service, no such
-port, a subset that no DestinationRule defines) and UH when the group is empty (no pod carries the labels, or none is ready).
+Envoy answers 503 for a wrong destination, with the flag NC when it has no such cluster (no Service, no such port, a subset that no
+DestinationRule defines) and UH when the cluster is empty (no pod has the labels, or none is ready).
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from meshcourse.checks.exercises import ClusterView, Json
+from meshcourse.checks.exercises import ClusterView
+from meshcourse.core.json_types import Json
 
 HTTP: Final = 80
 _KINDS: Final = "services,pods,destinationrules.networking.istio.io,serviceentries.networking.istio.io"
@@ -18,7 +19,7 @@ _KINDS: Final = "services,pods,destinationrules.networking.istio.io,serviceentri
 
 @dataclass(frozen=True)
 class Trouble:
-    """One destination that leads nowhere: the flag that Envoy logs for it, what is wrong, and what to look at."""
+    """One wrong destination: the flag that Envoy logs for it, what is wrong, and what to look at."""
 
     flag: str
     seen: str
@@ -27,7 +28,7 @@ class Trouble:
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What destinations can lead to in one namespace."""
+    """The objects of one namespace that destinations can refer to."""
 
     namespace: str
     services: Mapping[str, Json]
@@ -37,7 +38,7 @@ class Surroundings:
     """Hosts that ServiceEntries name."""
 
     def service(self, host: str) -> str:
-        """The name of the namespace's Service that `host` stands for, as Istio reads it in this namespace; empty for any other host."""
+        """The name of the namespace's Service that `host` means in this namespace, as Istio reads it; empty for any other host."""
         full = f".{self.namespace}.svc.cluster.local"
         name = host.removesuffix(full) if host.endswith(full) else host
         return name if name in self.services else ""
@@ -47,14 +48,14 @@ class Surroundings:
         return tuple(rule for rule in self.rules if self.service(str(rule.get("spec", {}).get("host", ""))) == name)
 
     def behind(self, labels: Mapping[str, Any]) -> tuple[Json, ...]:
-        """The pods that carry all of these labels and are not on their way out."""
+        """The pods that have all of these labels and are not being deleted."""
         wanted = {str(key): str(value) for key, value in labels.items()}.items()
         living = (pod for pod in self.pods if not pod["metadata"].get("deletionTimestamp"))
         return tuple(pod for pod in living if wanted <= (pod["metadata"].get("labels") or {}).items())
 
 
 def surroundings(view: ClusterView) -> Surroundings:
-    """Read them from the chapter's namespace, by one call."""
+    """Read from the chapter's namespace, by one call."""
     every = view.objects(_KINDS)
     kinds: dict[str, list[Json]] = {}
     for each in every:
@@ -74,7 +75,7 @@ def ready(pod: Mapping[str, Any]) -> bool:
 
 
 def troubles(around: Surroundings, virtual_service: Json) -> tuple[Trouble, ...]:
-    """What is wrong with its destinations, one Trouble for each that leads nowhere; those of weight 0 beside others are left out."""
+    """One Trouble for each wrong destination; those of weight 0 beside others are left out."""
     found: list[Trouble] = []
     for rule in virtual_service.get("spec", {}).get("http") or ():
         entries = rule.get("route") or ()
@@ -113,7 +114,7 @@ def _wrong(around: Surroundings, destination: Json) -> Iterator[Trouble]:
             )
             return
         labels |= every[subset].get("labels") or {}
-    yield from _nobody(around, name, subset, labels)
+    yield from _without_pods(around, name, subset, labels)
 
 
 def _wrong_port(service: Json, name: str, destination: Json) -> Iterator[Trouble]:
@@ -130,7 +131,7 @@ def _wrong_port(service: Json, name: str, destination: Json) -> Iterator[Trouble
         )
 
 
-def _nobody(around: Surroundings, name: str, subset: str, labels: Mapping[str, Any]) -> Iterator[Trouble]:
+def _without_pods(around: Surroundings, name: str, subset: str, labels: Mapping[str, Any]) -> Iterator[Trouble]:
     behind = around.behind(labels) if labels else around.pods
     if any(map(ready, behind)):
         return
@@ -147,5 +148,5 @@ def _nobody(around: Surroundings, name: str, subset: str, labels: Mapping[str, A
 
 
 def _elsewhere(host: str, namespace: str) -> bool:
-    """Whether a host with dots may well exist in another namespace, which is not looked at."""
+    """Whether a host with dots may exist in another namespace, which is not read."""
     return host.endswith(".svc.cluster.local") and not host.endswith(f".{namespace}.svc.cluster.local")

@@ -1,7 +1,7 @@
-"""Why requests failed, for all exercises: from the status that came back, the line that Envoy logged, and what is in the cluster.
+"""Why requests failed, for all exercises: from the status, Envoy's log line, and the objects in the cluster.
 
-An exercise asks here first, and gives a hint of its own only where nothing is wrong with the way itself. Each function returns an Outcome
-that names the cause, or None. *The cluster's trouble* is said only when the ingress gateway itself does not run.
+An exercise calls this first, and gives a hint of its own only where the route itself is right. Each function returns an Outcome that names
+the cause, or None. *Cannot tell* is returned only when the ingress gateway itself does not run.
 """
 
 from __future__ import annotations
@@ -15,19 +15,20 @@ from typing import Any, Final
 
 from meshcourse.checks import destinations, outcome
 from meshcourse.checks.destinations import Trouble
-from meshcourse.checks.exercises import ClusterView, Json
+from meshcourse.checks.exercises import ClusterView
 from meshcourse.checks.outcome import Outcome
+from meshcourse.core.json_types import Json
 from meshcourse.measure.access_logs import Entry
 from meshcourse.traffic.results import REFUSED, UNRESOLVED, Result
 
 INGRESS: Final = "deploy/istio-ingressgateway"
 SYSTEM: Final = "istio-system"
 LATE: Final = 3.0
-"""Seconds within which Envoy has written the line of a request, with room to spare."""
+"""Seconds within which Envoy has written a request's log line, with a margin."""
 _SKEW: Final = dt.timedelta(seconds=5)
 _MANY_TRIES: Final = 10
 
-# What each of Envoy's flags says, and what to look at: for causes that the objects themselves do not show.
+# The meaning of each of Envoy's flags, and what to look at: for causes that the objects themselves do not show.
 _FLAGS: Final[Mapping[str, tuple[str, str]]] = {
     "NC": ("no cluster: the route leads to a Service, port or subset that Envoy does not know", "compare `destination:` with the Service"),
     "UH": (
@@ -51,7 +52,7 @@ _FLAGS: Final[Mapping[str, tuple[str, str]]] = {
 
 @dataclass(frozen=True)
 class Route:
-    """The way that the failed requests took: the rule, the `host` that they asked for, and whose log tells of them."""
+    """The route of the failed requests: the rule, the `host` of the requests, and the proxy whose log has them."""
 
     rule: Json
     host: str
@@ -60,7 +61,7 @@ class Route:
 
     @property
     def who(self) -> str:
-        """The proxy, in words."""
+        """The proxy, as text."""
         return "the ingress gateway" if self.workload == INGRESS else f"the sidecar of {self.workload.rpartition('/')[2]}"
 
 
@@ -100,7 +101,7 @@ def failed(
 ) -> Outcome | None:
     """What failed answers mean: 404, 502, 503, 504, or none at all; None when there are none of these, or only `allowed` ones.
 
-    `answers` are results, or counts by code (`503`, or a fault such as `timeout`). Answers of other codes are the exercise's own business.
+    `answers` are results, or counts by code (`503`, or a fault such as `timeout`). The exercise itself judges other codes.
     """
     counts = Counter(dict(answers)) if isinstance(answers, Mapping) else Counter(each.code for each in answers)
     bad = Counter({code: n for code, n in counts.items() if n and code not in allowed and (not code[:1].isdigit() or code in _JUDGED)})
@@ -117,7 +118,7 @@ def failed(
 
 
 def astray(view: ClusterView, route: Route, *, which: str, expected: str) -> Outcome | None:
-    """What is wrong with the destinations of the rule, by the objects alone: where 503 may come from a fault as well. None: nothing."""
+    """What is wrong with the rule's destinations, by the objects alone, since 503 may also come from a fault. None: nothing."""
     leads = destinations.troubles(destinations.surroundings(view), route.rule)
     if not leads:
         return None
@@ -229,7 +230,7 @@ def _gateway_runs(view: ClusterView) -> bool:
 
 
 def _line(view: ClusterView, route: Route, code: str) -> Entry | None:
-    """The newest line with this status for the host, of the last moments; Envoy writes it up to a second late."""
+    """The newest log line with this status for the host, of the last moments; Envoy writes it up to a second late."""
     oldest = (dt.datetime.now(dt.UTC) - dt.timedelta(seconds=12) - _SKEW).strftime("%Y-%m-%dT%H:%M:%S")
     ends = time.monotonic() + LATE
     while True:
@@ -241,7 +242,7 @@ def _line(view: ClusterView, route: Route, code: str) -> Entry | None:
 
 
 def told(counts: Mapping[Any, int]) -> str:
-    """How many of each code, the codes in order."""
+    """How many of each code, in the order of the codes."""
     return ", ".join(f"{n} × {code}" for code, n in sorted(counts.items(), key=lambda each: str(each[0])))  # noqa: RUF001 - times
 
 

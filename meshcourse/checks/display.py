@@ -1,4 +1,4 @@
-"""An Outcome as a person sees it: HTML in a notebook, plain text in a terminal or an executed copy."""
+"""An Outcome as HTML in a notebook, or as plain text in a terminal or an executed copy."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Final
 
 from meshcourse.checks.outcome import Outcome, Verdict
 
-# Colour is never alone: the mark and the word say the same. The text colour is the page's own, so dark themes stay readable.
+# Never colour alone: mark and word have the same meaning. The text colour is the page's own, so dark themes stay readable.
 _MARKS: Final = {
     Verdict.NOT_ATTEMPTED: ("○", "#6b7280"),
     Verdict.PASSED: ("✔", "#15803d"),
@@ -61,7 +61,7 @@ def page(outcome: Outcome) -> str:
 
 
 def _code(text: str) -> str:
-    """`text` as HTML, where what stands between backticks is code, as in the notebooks' own prose."""
+    """`text` as HTML, with text between backticks as code, as in the notebooks' own prose."""
     return re.sub("`([^`]+)`", r"<code>\1</code>", html.escape(text))
 
 

@@ -1,16 +1,17 @@
-"""What an exercise is, and the list of all of them.
+"""What an exercise is, and what its check may use.
 
-A new exercise is a row in a chapter's `EXERCISES`; a new chapter is a row in `_CHAPTERS`.
+A new exercise is a row in its chapter's `EXERCISES`; checks/chapters lists the chapters.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from meshcourse.checks.outcome import Outcome
 from meshcourse.core import errors
+from meshcourse.core.json_types import Json
 from meshcourse.kube.commands import Completed
 from meshcourse.kube.connection import Connection
 from meshcourse.measure.access_logs import Entry
@@ -18,15 +19,13 @@ from meshcourse.measure.tally import Tally
 from meshcourse.mesh.propagation import Arrival
 from meshcourse.traffic.results import Result
 
-Json = dict[str, Any]
-
 
 class ClusterView(Protocol):
-    """What a check may look at: objects in the cluster, what proxies hold and count, and requests that it sends now."""
+    """What a check may use: objects in the cluster, what proxies hold and count, and requests that it sends now."""
 
     @property
     def connection(self) -> Connection:
-        """The cluster, for what has a function of its own in meshcourse.mesh."""
+        """The cluster, for functions of meshcourse.mesh."""
         ...
 
     @property
@@ -39,7 +38,7 @@ class ClusterView(Protocol):
         ...
 
     def objects(self, kind: str, *, selector: str = "", namespace: str = "") -> list[Json]:
-        """All objects of a kind in the chapter's namespace that carry the labels of `selector`; `*` stands for every namespace.
+        """All objects of a kind in the chapter's namespace that have the labels of `selector`; `*` means every namespace.
 
         Several kinds with commas between are read by one call.
         """
@@ -50,11 +49,11 @@ class ClusterView(Protocol):
         ...
 
     def arrival(self) -> Arrival:
-        """Wait until the proxies hold what the namespace describes; says what is missing when it does not come."""
+        """Wait until the proxies hold the namespace's objects; names what is missing if they do not."""
         ...
 
     def ask(self, n: int, *, host: str, headers: Mapping[str, str] | None = None) -> Tally:
-        """Send `n` requests to the ingress gateway and count who answered. Raises TrafficError when none can be sent."""
+        """Send `n` requests to the ingress gateway and count the answers by version. Raises TrafficError when none can be sent."""
         ...
 
     def send(
@@ -68,25 +67,25 @@ class ClusterView(Protocol):
         ...
 
     def stats(self, workload: str, *containing: str, namespace: str = "") -> dict[str, int]:
-        """Counters and gauges of a workload's proxy ("deploy/fortio-deploy") whose names hold all of `containing`."""
+        """Counters and gauges of a workload's proxy ("deploy/fortio-deploy") whose names contain all of `containing`."""
         ...
 
     def log(self, workload: str, *, containing: str = "", namespace: str = "") -> tuple[Entry, ...]:
-        """Entries of a workload's access log that hold `containing`; the newest may be a second late."""
+        """Entries of a workload's access log that contain `containing`; the newest may be a second late."""
         ...
 
     def answer(self, number: str) -> str:
-        """What the learner gave to lab.answer for exercise `number`; empty when nothing."""
+        """What the learner passed to lab.answer for exercise `number`; empty when nothing."""
         ...
 
 
 @dataclass(frozen=True)
 class Exercise:
-    """One exercise: `hints` go from a nudge to nearly the answer; `watches` is how many seconds a check needs that takes over five.
+    """One exercise: `hints` go from general to nearly the answer; `watches` is the duration in seconds of a check that takes over five.
 
     `objects` are those that the learner writes, as `kind/name`: a manifest that names one of them is an answer to this exercise. `needs`
-    are the Deployments of the chapter that must have a ready pod before anything can be judged, as `name` or `namespace/name`. Whether
-    the check `counts` what arrives at pods: then nobody else may send meanwhile, so the load of panels rests.
+    are the Deployments of the chapter that must have a ready pod before anything can be judged, as `name` or `namespace/name`. `counts`:
+    the check counts requests at pods, so panels' load pauses during it.
     """
 
     number: str
@@ -100,7 +99,7 @@ class Exercise:
 
 
 def find(number: str | float, known: Mapping[str, Exercise]) -> Exercise:
-    """The exercise `number`, with or without quotes (5.1 too). Raises CourseError, naming those that there are, when there is none."""
+    """The exercise `number`, with or without quotes (5.1 too). Raises CourseError, with a list of the numbers, when there is none."""
     if str(number) in known:
         return known[str(number)]
     raise errors.CourseError(

@@ -1,7 +1,7 @@
-"""Judging one exercise: what all exercises share, before and after an exercise's own check.
+"""Judging one exercise: the parts that all exercises share, before and after an exercise's own check.
 
-Before it: are the pods there that the exercise needs? After it: the exercise's number goes on the Outcome. An error of the cluster's
-becomes *cannot tell*, never a traceback.
+Before it: do the pods that the exercise needs exist? After it: the exercise's number is set on the Outcome. An error of the cluster becomes
+*cannot tell*, never a traceback.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from meshcourse.core import errors
 
 
 def judge(exercise: Exercise, view: ClusterView) -> Outcome:
-    """Run the check. Blocking, for as long as it takes; raises nothing of meshcourse's."""
+    """Run the check. Blocking, for as long as it takes; raises no exception of meshcourse."""
     try:
         found = _begun_without_pods(exercise, view) or exercise.check(view)
     except errors.MeshcourseError as error:
@@ -24,7 +24,7 @@ def judge(exercise: Exercise, view: ClusterView) -> Outcome:
 
 
 def _begun_without_pods(exercise: Exercise, view: ClusterView) -> Outcome | None:
-    """What keeps an exercise that was begun from being judged: a Deployment without a ready pod. None when all is there."""
+    """Why a started exercise cannot be judged: a Deployment without a ready pod. None when there is no such reason."""
     away = diagnosis.away(view, exercise.needs) if exercise.needs else None
     if away is None or not exercise.objects:
         return away

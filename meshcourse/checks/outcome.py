@@ -1,7 +1,7 @@
-"""What a check can say: not attempted, passed, not yet, or cannot tell.
+"""The result of a check: not attempted, passed, not yet, or cannot tell.
 
-A check returns an Outcome without a number; exercises.judge puts it on. *Cannot tell* is only for trouble of the cluster's own (no
-gateway, an API server that does not answer): the learner did not cause it and is told so.
+A check returns an Outcome without a number; judging.judge sets it. *Cannot tell* is only for errors of the cluster itself (no gateway, an
+API server that does not answer): the learner did not cause them, and the text says so.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 
 class Verdict(enum.Enum):
-    """The four words, as the learner reads them."""
+    """The four verdicts, in the learner's words."""
 
     NOT_ATTEMPTED = "not attempted"
     PASSED = "passed"
@@ -23,7 +23,7 @@ class Verdict(enum.Enum):
 class Outcome:
     """One check's answer.
 
-    `hint` is the next thing to look at; `bound` says how sure a statistical check is, in both directions; `note` is said first, and says
+    `hint` is the next thing to look at; `bound` is the certainty of a statistical check, in both directions; `note` comes first, and says
     which of the learner's answers was judged when that is not the newest one. `exercise` is its number.
     """
 
@@ -42,12 +42,12 @@ class Outcome:
 
 
 def not_attempted(missing: str) -> Outcome:
-    """The exercise's object is not in the cluster yet; `missing` says which."""
+    """The exercise's object is not in the cluster yet; `missing` names it."""
     return Outcome(Verdict.NOT_ATTEMPTED, seen=missing)
 
 
 def passed(seen: str, *, bound: str = "") -> Outcome:
-    """All is as asked; `seen` says what was measured, and which way of several the learner went."""
+    """All is as required; `seen` is what was measured, and which of several solutions the learner chose."""
     return Outcome(Verdict.PASSED, seen=seen, bound=bound)
 
 
@@ -57,5 +57,5 @@ def not_yet(*, seen: str, expected: str, hint: str, bound: str = "") -> Outcome:
 
 
 def cannot_tell(why: str, what_next: str) -> Outcome:
-    """The cluster did not let us look: `why`, and the command that helps."""
+    """The cluster could not be read: `why`, and the command that helps."""
     return Outcome(Verdict.CANNOT_TELL, seen=why, hint=what_next)

@@ -1,7 +1,7 @@
-"""Whether requests meet the learner's rule at all: the first questions of every check about a VirtualService or a DestinationRule.
+"""Whether requests reach the learner's rule at all, the first step of each check of a VirtualService or a DestinationRule.
 
-Each function returns the object when it can be judged, and an Outcome when something keeps requests away from it: it is not there, lies in
-another namespace, is for another host, is bound elsewhere, another object comes before it, or the proxies do not hold it.
+Each function returns the object when it can be judged, and an Outcome when requests do not reach it: it does not exist, is in another
+namespace, is for another host, is bound to another gateway, another object precedes it, or the proxies do not hold it.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from meshcourse.checks import outcome
-from meshcourse.checks.exercises import ClusterView, Json
+from meshcourse.checks.exercises import ClusterView
 from meshcourse.checks.outcome import Outcome
+from meshcourse.core.json_types import Json
 
 _ANALYZE: Final = "`istioctl analyze` names what does not fit together"
 _DOMAIN: Final = "svc.cluster.local"
@@ -38,7 +39,7 @@ def service(view: ClusterView, name: str, *, host: str, gateway: str) -> Json | 
     shut = gateway_shut(view, gateway, host)
     if shut:
         return shut
-    rival = _rival(view, found, lambda each: host in _hosts(each) and bool(_doors(each) & _doors(found)))
+    rival = _rival(view, found, lambda each: host in _hosts(each) and bool(_bound_gateways(each) & _bound_gateways(found)))
     if rival:
         return _shadowed(found, rival, host)
     if f"VirtualService {name}" in view.arrival().missing:
@@ -95,7 +96,7 @@ def rule(view: ClusterView, name: str) -> Json | Outcome:
 
 
 def gateway_shut(view: ClusterView, name: str, host: str) -> Outcome | None:
-    """Why Gateway `name` lets no request for `host` in, or None."""
+    """Why Gateway `name` accepts no request for `host`, or None."""
     found, expected = view.object("gateways.networking.istio.io", name), f"the Gateway `{name}` lets {host} in on port 80"
     if found is None:
         seen, hint = f"there is no Gateway `{name}`", "the chapter's manifest with the Gateway makes it: apply it again"
@@ -118,7 +119,7 @@ def gateway_shut(view: ClusterView, name: str, host: str) -> Outcome | None:
 
 
 def covers(pattern: str, host: str) -> bool:
-    """Whether an entry of a Gateway's `hosts` (`*.example.com`, `./shop.example.com`) takes `host`."""
+    """Whether an entry of a Gateway's `hosts` (`*.example.com`, `./shop.example.com`) matches `host`."""
     plain = pattern.rpartition("/")[2]
     return plain in {"*", host} or (plain.startswith("*.") and host.endswith(plain[1:]))
 
@@ -145,7 +146,7 @@ def _everywhere(view: ClusterView, plural: str) -> list[Json]:
 
 
 def _rival(view: ClusterView, found: Json, same: Callable[[Json], bool]) -> Json | None:
-    """The oldest other object of the same kind that does the same work before this one."""
+    """The oldest other object of the same kind that has the same effect and precedes this one."""
     own = found["metadata"]
     others = (each for each in _everywhere(view, f"{found['kind'].lower()}s") if each["metadata"]["uid"] != own["uid"])
     older = [each for each in others if _age(each) <= _age(found) and same(each) and _sees(each, view.namespace)]
@@ -153,7 +154,7 @@ def _rival(view: ClusterView, found: Json, same: Callable[[Json], bool]) -> Json
 
 
 def _sees(found: Json, namespace: str) -> bool:
-    """Whether an object counts in `namespace`: one of the same namespace, or one that is exported and not for a short name."""
+    """Whether an object applies in `namespace`: one of the same namespace, or one that is exported and not for a short name."""
     return bool(found["metadata"]["namespace"] == namespace or any("." in host for host in _hosts(found)))
 
 
@@ -186,7 +187,7 @@ def _gateways(found: Mapping[str, Any]) -> list[str]:
     return [str(gateway) for gateway in found.get("spec", {}).get("gateways") or ()]
 
 
-def _doors(found: Json) -> set[str]:
+def _bound_gateways(found: Json) -> set[str]:
     """The Gateways that a VirtualService is bound to, with their namespaces."""
     own = found["metadata"]["namespace"]
     return {gateway if "/" in gateway else f"{own}/{gateway}" for gateway in _gateways(found)} - {f"{own}/mesh"}

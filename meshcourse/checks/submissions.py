@@ -1,7 +1,7 @@
-"""The learner's newest answers, and which of them the cluster refused: so that a check says what it judges.
+"""The learner's newest answers, and which of them the cluster refused, so that a check says which it judges.
 
-A check looks at what is in the cluster. When the newest manifest was refused, that is an older answer, and the Outcome must say so.
-Known is only what this kernel applied by lab.apply, and cells with kubectl or istioctl that failed; what was typed in a terminal is not.
+A check reads the cluster. When the newest manifest was refused, the cluster has an older answer, and the Outcome must say so. Only answers
+of this kernel are known: those applied by lab.apply, and cells with kubectl or istioctl that failed; not what was typed in a terminal.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _CLOCK_TO_SECONDS: Final = "%H:%M:%S"
 
 @dataclass(frozen=True)
 class Submission:
-    """One answer: when, which objects it names (`virtualservice/shop`), and, if it was refused, why and what to do about it."""
+    """One answer: its time, the objects it names (`virtualservice/shop`), and, if it was refused, why and what to do about it."""
 
     at: dt.datetime
     objects: frozenset[str]
@@ -34,7 +34,7 @@ class Submission:
 
 
 def objects(text: str) -> frozenset[str]:
-    """The objects that a manifest names, also one that is no valid YAML."""
+    """The objects that a manifest names, even if it is not valid YAML."""
     try:
         every = [each for each in yaml.safe_load_all(text) if isinstance(each, dict)]
     except yaml.YAMLError:
@@ -48,13 +48,13 @@ def objects(text: str) -> frozenset[str]:
 
 
 class Submissions:
-    """What one kernel has handed in, newest last."""
+    """One kernel's answers, newest last."""
 
     def __init__(self) -> None:
         self._every: list[Submission] = []
 
     def note(self, made: Submission) -> None:
-        """Keep one; what came before the last hundred is dropped."""
+        """Add one; only the last hundred are kept."""
         self._every = [*self._every[-100:], made]
 
     def pending(self, exercise: Exercise, known: Mapping[str, Exercise]) -> Submission | None:
@@ -79,7 +79,7 @@ def _may_answer(made: Submission, own: Collection[str], others: Collection[str])
 
 
 def remarked(found: Outcome, refused: Submission, judged: dt.datetime | None) -> Outcome:
-    """The Outcome, with the sentence about the newest answer that was refused; `judged` is when the judged one was applied, if known."""
+    """The Outcome, with a sentence about the newest answer if it was refused; `judged` is when the judged one was applied, if known."""
     clock = _CLOCK
     if judged is not None and f"{judged:{_CLOCK}}" == f"{refused.at:{_CLOCK}}":
         clock = _CLOCK_TO_SECONDS

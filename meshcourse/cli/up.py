@@ -239,7 +239,7 @@ def install(name: str, profile: str) -> None:
     found = installation.status(connection)
     lacking = completeness.missing(connection, found) if found else ()
     if lacking:
-        display.report(completeness.told(lacking))
+        display.report(completeness.summary(lacking))
     if found is None or lacking:
         display.report(f"istioctl install --set profile={profile} -y")
         found = installation.install(connection, profile, report=display.report)

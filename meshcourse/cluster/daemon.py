@@ -81,15 +81,18 @@ def main(words: list[str] | None = None) -> int:
     record = options.home / "daemon.json"
     try:
         lock = _claim(options)
-        doors = {"api": gateway_ports.listen(options.api_port, "the API server", "--api-port"), **_gateway_doors(options.ingress_port)}
+        listeners = {
+            "api": gateway_ports.listen(options.api_port, "the API server", "--api-port"),
+            **_gateway_listeners(options.ingress_port),
+        }
         write_json(
             record,
             {
                 "name": options.name,
                 "pid": os.getpid(),
-                "api_port": doors["api"].getsockname()[1],
-                "ingress_port": doors["ingress"].getsockname()[1],
-                "https_port": doors["https"].getsockname()[1],
+                "api_port": listeners["api"].getsockname()[1],
+                "ingress_port": listeners["ingress"].getsockname()[1],
+                "https_port": listeners["https"].getsockname()[1],
                 "images": options.images,
                 "egress": options.egress,
                 "version": meshcourse.__version__,
@@ -100,11 +103,11 @@ def main(words: list[str] | None = None) -> int:
         making = host_sockets.pair()
 
         def start_outside() -> None:
-            _fork(host_sockets.serve, making[1], (making[0], *(pulling or ()), *doors.values()), report)
+            _fork(host_sockets.serve, making[1], (making[0], *(pulling or ()), *listeners.values()), report)
             if pulling is not None:
-                _fork(_pull, pulling[1], (pulling[0], making[0], *doors.values()), report)
+                _fork(_pull, pulling[1], (pulling[0], making[0], *listeners.values()), report)
 
-        outside = Outside(doors, making[0], pulling[0] if pulling else None)
+        outside = Outside(listeners, making[0], pulling[0] if pulling else None)
         code = namespaces.enter(lambda: _inside(options, outside, report), start_outside)
     except MeshcourseError as error:
         report.error(error)
@@ -122,8 +125,8 @@ def _claim(options: Options) -> int:
         raise ClusterError(f'Cluster "{options.name}" runs already.', next=f"meshcourse status --name {options.name}") from error
 
 
-def _gateway_doors(port: int) -> dict[str, socket.socket]:
-    """The doors of the ingress gateway's ports 80 and 443. Their numbers become its NodePorts, where a NodePort may have them."""
+def _gateway_listeners(port: int) -> dict[str, socket.socket]:
+    """The listeners of the ingress gateway's ports 80 and 443. Their numbers become its NodePorts, where a NodePort may have them."""
     if port:
         ingress = gateway_ports.listen(port, "the ingress gateway", "--ingress-port")
     else:
@@ -250,7 +253,7 @@ async def _reached_from_outside(options: Options, outside: Outside, api: Api) ->
     targets = {"api": components.API_PORT, "ingress": outside.node_port, "https": outside.port("https")}
     async with contextlib.AsyncExitStack() as stack:
         for name, port in targets.items():
-            server = await gateway_ports.open_door(outside.doors[name], (components.NODE_IP, port))
+            server = await gateway_ports.forward(outside.listeners[name], (components.NODE_IP, port))
             stack.callback(server.close)
         if options.egress:
             await stack.enter_async_context(egress.opened(sockets))
@@ -310,8 +313,7 @@ def _node_config(options: Options, layout: components.Layout, server: str, pulle
 async def _until_there(api: Api, path: str, supervisor: Supervisor, options: Options) -> None:
     """Wait until the API server has made an object of its own; a program that ends again and again ends the wait.
 
-    Raises:
-        ClusterError: it is not ready in time; `why` has the last lines of the log of what failed.
+    Raises ClusterError when it is not ready in time; `why` has the last lines of the log of what failed.
     """
     from meshcourse.node.api import ApiError  # noqa: PLC0415 - not in the guard
 

@@ -51,15 +51,15 @@ class Options:
 
 @dataclass(frozen=True)
 class Outside:
-    """What the cluster holds of the host's network: `doors` on 127.0.0.1, and the ends of the processes that stayed there."""
+    """What the cluster has in the host's network: `listeners` on 127.0.0.1, and connections to the processes that stayed there."""
 
-    doors: Mapping[str, socket.socket]
+    listeners: Mapping[str, socket.socket]
     sockets: socket.socket
     puller: socket.socket | None
 
-    def port(self, door: str) -> int:
-        """The number of a door's port."""
-        return int(self.doors[door].getsockname()[1])
+    def port(self, listener: str) -> int:
+        """The number of a listener's port."""
+        return int(self.listeners[listener].getsockname()[1])
 
     @property
     def node_port(self) -> int:
@@ -69,5 +69,5 @@ class Outside:
 
     @property
     def reserved(self) -> frozenset[int]:
-        """NodePorts that are doors already."""
+        """NodePorts that have listeners already."""
         return frozenset({self.port("ingress"), self.port("https")})

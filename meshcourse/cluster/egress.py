@@ -54,8 +54,8 @@ async def opened(sockets: HostSockets) -> AsyncIterator[None]:
         return sockets.tcp(), where
 
     # Where REDIRECT leads depends on the pod that sends: an address of its own link.
-    door = gateway_ports.listen_inside("0.0.0.0", PORT)  # noqa: S104 - of a network that ends at the node
-    server = await gateway_ports.open_way(door, out)
+    listener = gateway_ports.listen_inside("0.0.0.0", PORT)  # noqa: S104 - of a network that ends at the node
+    server = await gateway_ports.forward_each(listener, out)
     try:
         async with Relay(sockets).serving():
             yield

@@ -1,8 +1,8 @@
-"""Doors between the host's network and the cluster's: each connection that a socket accepts becomes one on the other side.
+"""Forwards connections between the host's network and the cluster's: each one that a socket accepts becomes one on the other side.
 
-A socket keeps the network namespace that it was made in, so one of the host's accepts for a target inside (`open_door`), and one inside for
-a target of the host's (`open_way`). Bytes are copied both ways; a side that is slow makes the other wait (transport flow control); a
-half-closed side is half-closed on.
+A socket keeps the network namespace that it was created in, so one of the host's can accept for a target inside (`forward`), and one inside
+for a target of the host's (`forward_each`). Bytes are copied both ways, with flow control: a slow side makes the other wait. A half-closed
+side is half-closed on the other side too.
 """
 
 from __future__ import annotations
@@ -26,24 +26,23 @@ Source: https://kubernetes.io/docs/concepts/services-networking/service/#avoid-n
 def listen(port: int, purpose: str, option: str) -> socket.socket:
     """Open 127.0.0.1:`port` (0: any free port).
 
-    Raises:
-        ClusterError: the port is taken or not allowed; `option` is what chooses another.
+    Raises ClusterError when the port is in use or not allowed; `option` chooses another.
     """
-    door = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        door.bind(("127.0.0.1", port))
-        door.listen(1024)
+        listener.bind(("127.0.0.1", port))
+        listener.listen(1024)
     except OSError as error:
-        door.close()
+        listener.close()
         reason = "another program listens there" if error.errno == errno.EADDRINUSE else str(error)
         raise ClusterError(
             f"127.0.0.1:{port}, the port for {purpose}, cannot be opened.",
             why=reason,
             next=f"meshcourse up ... {option} 0    # any free port; `ss -ltnp 'sport = :{port}'` shows who has it",
         ) from error
-    door.setblocking(False)  # noqa: FBT003 - positional only
-    return door
+    listener.setblocking(False)  # noqa: FBT003 - positional only
+    return listener
 
 
 Way = Callable[[asyncio.Transport], tuple[socket.socket, tuple[str, int]]]
@@ -52,9 +51,9 @@ Way = Callable[[asyncio.Transport], tuple[socket.socket, tuple[str, int]]]
 
 def listen_inside(address: str, port: int) -> socket.socket:
     """Open a port of this process's own network. Raises OSError."""
-    door = socket.create_server((address, port), backlog=1024)
-    door.setblocking(False)  # noqa: FBT003 - positional only
-    return door
+    listener = socket.create_server((address, port), backlog=1024)
+    listener.setblocking(False)  # noqa: FBT003 - positional only
+    return listener
 
 
 def listen_on_any(ports: Iterable[int]) -> socket.socket:
@@ -173,18 +172,18 @@ class _Accepted(_Half):
             raise
 
 
-async def open_door(door: socket.socket, target: tuple[str, int]) -> asyncio.Server:
-    """Serve `door` into `target`, an address of this process's own network, until the returned server is closed."""
+async def forward(listener: socket.socket, target: tuple[str, int]) -> asyncio.Server:
+    """Forward connections to `target`, an address of this process's own network, until the returned server is closed."""
 
     def way(_: asyncio.Transport) -> tuple[socket.socket, tuple[str, int]]:
         connecting = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         connecting.setblocking(False)  # noqa: FBT003 - positional only
         return connecting, target
 
-    return await open_way(door, way)
+    return await forward_each(listener, way)
 
 
-async def open_way(door: socket.socket, way: Way) -> asyncio.Server:
-    """Serve `door`, each connection to where `way` leads it, until the returned server is closed."""
+async def forward_each(listener: socket.socket, way: Way) -> asyncio.Server:
+    """Forward each connection to the target that `way` returns for it, until the returned server is closed."""
     tasks: set[asyncio.Task[None]] = set()
-    return await asyncio.get_running_loop().create_server(lambda: _Accepted(way, tasks), sock=door, backlog=1024)
+    return await asyncio.get_running_loop().create_server(lambda: _Accepted(way, tasks), sock=listener, backlog=1024)

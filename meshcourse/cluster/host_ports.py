@@ -25,7 +25,8 @@ from meshcourse.node.api import ApiError
 
 if TYPE_CHECKING:
     from meshcourse.cluster.host_sockets import HostSockets
-    from meshcourse.node.api import Api, Json
+    from meshcourse.core.json_types import Json
+    from meshcourse.node.api import Api
     from meshcourse.node.events import Events
 
 _log = logging.getLogger(__name__)
@@ -189,7 +190,7 @@ class HostPorts:
                 if error.errno == errno.EADDRINUSE:
                     continue
                 break
-            kept.servers |= {each: await gateway_ports.open_door(opened[each], each.target) for each in promises}
+            kept.servers |= {each: await gateway_ports.forward(opened[each], each.target) for each in promises}
             kept.address = address
             return
         used = {each.inside for each in self._kept.values()}
@@ -210,9 +211,7 @@ class HostPorts:
             if promise.address == LOOPBACK and promise.port in self._reserved:
                 continue
             try:
-                kept.servers[promise] = await gateway_ports.open_door(
-                    self._sockets.listening(promise.address, promise.port), promise.target
-                )
+                kept.servers[promise] = await gateway_ports.forward(self._sockets.listening(promise.address, promise.port), promise.target)
                 kept.refused.pop(promise, None)
             except OSError as error:
                 why = "another program of this machine listens there" if error.errno == errno.EADDRINUSE else error.strerror or str(error)

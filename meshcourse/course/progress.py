@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from meshcourse.checks import chapters as registry
-from meshcourse.core import errors
+from meshcourse.core import errors, tables
 from meshcourse.course import chapters, passed
 from meshcourse.course.chapters import Chapter
 from meshcourse.course.passed import Record
@@ -74,12 +74,10 @@ class Overview:
         return f"your progress: {self.passed} of {self.total} exercises; {here}"
 
     def __repr__(self) -> str:
-        wide = max(len(row.chapter.title) for row in self.rows)
-        lines = [
-            f"{row.mark} {row.chapter.number:>2}  {row.chapter.title:<{wide}}  {row.chapter.minutes:>3} min  {row.marks()}".rstrip()
-            for row in self.rows
+        rows = [
+            (f"{row.mark} {row.chapter.number:>2}", row.chapter.title, f"{row.chapter.minutes:>3} min", row.marks()) for row in self.rows
         ]
-        return "\n".join([*lines, self.closing()])
+        return "\n".join([*tables.columns(rows), self.closing()])
 
     def closing(self) -> str:
         """How many exercises have passed, and what is next."""
@@ -88,15 +86,11 @@ class Overview:
         return f"{self.passed} of {self.total} exercises passed; {what}"
 
     def _repr_html_(self) -> str:
-        cell = '<td style="text-align:left">'
-        body = "".join(
-            f"<tr>{cell}{row.mark}</td>{cell}{row.chapter.number}</td>{cell}"
-            f'<a href="{row.chapter.stem}.ipynb">{html.escape(row.chapter.title)}</a></td>'
-            f"{cell}{row.chapter.minutes} min</td>{cell}{row.marks()}</td></tr>"
-            for row in self.rows
-        )
-        head = "".join(f'<th style="text-align:left">{each}</th>' for each in ("", "", "chapter", "time", "exercises"))
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table><p>{html.escape(self.closing())}</p>"
+        rows = []
+        for row in self.rows:
+            link = tables.Markup(f'<a href="{row.chapter.stem}.ipynb">{html.escape(row.chapter.title)}</a>')
+            rows.append((row.mark, str(row.chapter.number), link, f"{row.chapter.minutes} min", row.marks()))
+        return f"{tables.markup(('', '', 'chapter', 'time', 'exercises'), rows)}<p>{html.escape(self.closing())}</p>"
 
 
 def of(record: Record, numbers: Iterable[str] | None = None) -> Overview:

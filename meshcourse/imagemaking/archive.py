@@ -1,4 +1,4 @@
-"""Images in one file: written for every container engine to load, and taken back into a store."""
+"""Images in one file: written so that every container engine can load it, and read back into a store."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from meshcourse.imagemaking.layers import Store
 
 
 def write(store: Store, images: Sequence[oci.Stored], file: Path, notes: Mapping[str, bytes] | None = None) -> None:
-    """Write `images` as one archive, whole or not at all; `notes` are more small files at its top. Raises ClusterError."""
+    """Write `images` as one archive, atomically; `notes` are further small files at its top. Raises ClusterError."""
     small = {"oci-layout": oci.LAYOUT, "index.json": oci.index(images), "manifest.json": oci.docker_manifest(images), **(notes or {})}
     new = file.with_name(f"{file.name}.new")
     try:
@@ -45,7 +45,7 @@ def note(file: Path, name: str) -> bytes | None:
 
 
 def restore(file: Path, store: Store) -> None:
-    """Take every blob of the archive into `store`; each is held against its own digest. Raises ClusterError."""
+    """Store every blob of the archive after checking its digest. Raises ClusterError."""
     try:
         with tarfile.open(file) as tar:
             for member in tar:
@@ -54,10 +54,12 @@ def restore(file: Path, store: Store) -> None:
                     found = store.take(content)
                     if found != f"sha256:{Path(member.name).name}":
                         raise ClusterError(
-                            f"{file} is damaged.", why=f"{member.name} has another content than its name says", next="fetch the file anew"
+                            f"{file} is damaged.",
+                            why=f"the content of {member.name} does not match its digest",
+                            next="download the file again",
                         )
     except (OSError, EOFError, tarfile.TarError) as error:
-        raise ClusterError(f"{file} cannot be read as an archive of images.", why=str(error), next="fetch the file anew") from error
+        raise ClusterError(f"{file} cannot be read as an archive of images.", why=str(error), next="download the file again") from error
 
 
 def _plain(member: tarfile.TarInfo) -> tarfile.TarInfo:

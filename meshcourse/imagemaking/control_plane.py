@@ -1,4 +1,4 @@
-"""The images that kubeadm starts in a node, as an archive for the node's containerd: the engine's own programs under upstream's names."""
+"""The images that kubeadm starts in a node, as an archive for the node's containerd: the engine's programs under upstream's names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The embedded node's table of images as real OCI images: Debian below, and each row's programs and files above.
+"""The embedded node's image table as real OCI images: a Debian base layer, and each row's programs and files on it.
 
 Two things differ from the embedded node: programs are copied, and Python, curl and busybox are Debian's instead of this machine's.
 """
@@ -17,7 +17,7 @@ from meshcourse.node.images import image as rows
 
 BASE: Final = Root("what pods need", ("ca-certificates", "curl", "iptables", "python3", "busybox"))
 _DEBIANS: Final = {"/usr/bin/curl", "/usr/bin/busybox", "/usr/lib/busybox/busybox"}
-"""Programs that the embedded node takes from its machine: the base has its own."""
+"""Programs that the embedded node takes from its machine; here the base layer has them."""
 _BUSYBOX: Final = "/usr/lib/busybox/busybox"
 
 
@@ -53,13 +53,13 @@ def tags_of(references: Iterable[str]) -> dict[str, set[str]]:
 
 
 def references(row: rows.Image, tags: Mapping[str, set[str]]) -> tuple[str, ...]:
-    """All names of a row's image: the versions that it serves only, else `latest` and whatever the course names."""
+    """All names of a row's image: only the versions that it serves, else `latest` and the versions that the course names."""
     named = {name: row.tags or sorted({"latest"} | set().union(*(tags.get(other, set()) for other in row.names))) for name in row.names}
     return tuple(f"{name}:{tag}" for name, its in named.items() for tag in its)
 
 
 def labels(row: rows.Image) -> dict[str, str]:
-    """What an image says of itself: what really runs in it."""
+    """An image's labels: which programs it really contains."""
     return {
         "org.opencontainers.image.title": row.identity.replace("the host's", "Debian's"),
         "org.opencontainers.image.description": row.stand_in or "the upstream program, on Debian",
@@ -96,12 +96,12 @@ def _links(row: rows.Image) -> Sequence[tuple[str, str]]:
 
 
 def _is_python(target: str) -> bool:
-    """Whether a file or folder is part of the Python that runs meshcourse, whose place Debian's takes."""
+    """Whether a file or folder belongs to the Python that runs meshcourse, which Debian's replaces."""
     return any(part.startswith(("python3", "libpython3")) for part in PurePosixPath(target).parts)
 
 
 def _of_debian(destination: str) -> str:
-    """Where a link of the table leads to on Debian."""
+    """The target on Debian of a link in the table."""
     if _is_python(destination):
         return "/usr/bin/python3"
     return "/usr/bin/busybox" if destination == _BUSYBOX else destination

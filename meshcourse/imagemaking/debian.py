@@ -1,6 +1,6 @@
-"""Root file systems of Debian's packages, made by mmdebstrap: as root, or as an ordinary user who has subordinate ids.
+"""Root file systems of Debian's packages, made by mmdebstrap: as root, or as an ordinary user with subordinate ids.
 
-A root that has been made is kept; `meshcourse images make --fresh` takes newer packages. MESHCOURSE_DEBIAN_MIRROR names a mirror.
+They are cached; `meshcourse images make --fresh` takes newer packages. MESHCOURSE_DEBIAN_MIRROR names a mirror.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from meshcourse.core.errors import EngineError, MissingPrerequisite
 from meshcourse.imagemaking.layers import Layer, Store, copied
 
 SUITE: Final = "bookworm"
-"""Debian 12: its systemd still runs on a host with cgroup v1; the next one refuses to."""
+"""Debian 12: its systemd still runs on a host with cgroup v1, Debian 13's does not."""
 MIRROR: Final = "http://deb.debian.org/debian"
 _LEFT_OUT: Final = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*")
 _LIMIT: Final = 1200.0
@@ -35,12 +35,12 @@ class Root:
 
     @property
     def key(self) -> str:
-        """It changes when another root is asked for."""
+        """Changes with the packages and the script."""
         return hashlib.sha256("\n".join((SUITE, *_LEFT_OUT, *self.packages, self.script)).encode()).hexdigest()
 
 
 def layer(store: Store, root: Root) -> Layer:
-    """`root` as a layer, made when it is not there. Raises EngineError, MissingPrerequisite."""
+    """`root` as a layer, made when it does not exist yet. Raises EngineError, MissingPrerequisite."""
     return store.remembered(root.key, lambda tar: _made(root, tar))
 
 
@@ -48,19 +48,19 @@ def _made(root: Root, tar: object) -> None:
     program = shutil.which("mmdebstrap")
     if program is None:
         raise MissingPrerequisite(
-            "mmdebstrap is not on this machine.",
-            why="images are made of Debian's packages, which it puts together",
+            "mmdebstrap is not installed on this machine.",
+            why="it builds the images from Debian's packages",
             next="sudo apt install mmdebstrap    # Debian, Ubuntu; elsewhere: meshcourse images load FILE",
         )
     with tempfile.TemporaryDirectory(prefix="meshcourse-") as folder, progress.step(f"Fetching Debian's packages: {root.name}"):
         file = Path(folder) / "root.tar"
-        words = [program, "--quiet", "--variant=minbase", f"--include={','.join(root.packages)}"]
-        words += [f"--dpkgopt=path-exclude={path}" for path in _LEFT_OUT]
-        words += ["--dpkgopt=path-include=/usr/share/doc/*/copyright"]
-        words += [f"--customize-hook=chroot \"$1\" sh -euc '{root.script}'"] if root.script else []
-        words += [SUITE, str(file), os.environ.get("MESHCOURSE_DEBIAN_MIRROR") or MIRROR]
+        argv = [program, "--quiet", "--variant=minbase", f"--include={','.join(root.packages)}"]
+        argv += [f"--dpkgopt=path-exclude={path}" for path in _LEFT_OUT]
+        argv += ["--dpkgopt=path-include=/usr/share/doc/*/copyright"]
+        argv += [f"--customize-hook=chroot \"$1\" sh -euc '{root.script}'"] if root.script else []
+        argv += [SUITE, str(file), os.environ.get("MESHCOURSE_DEBIAN_MIRROR") or MIRROR]
         done = subprocess.run(
-            words,
+            argv,
             env={**os.environ, "SOURCE_DATE_EPOCH": "0", "PATH": f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"},
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -74,20 +74,20 @@ def _made(root: Root, tar: object) -> None:
         copied(file)(tar)  # type: ignore[arg-type]
 
 
-def failure(said: str) -> EngineError:
-    """What mmdebstrap's words mean, and what to type next."""
-    lines = [line for line in said.splitlines() if line.strip()]
+def failure(output: str) -> EngineError:
+    """The error for a failed mmdebstrap, by its output, with what to type next."""
+    lines = [line for line in output.splitlines() if line.strip()]
     signs = (
-        ("No space left on device", "df -h /tmp    # TMPDIR names another folder"),
+        ("No space left on device", "df -h /tmp    # TMPDIR sets another folder"),
         ("newuidmap", "sudo apt install uidmap    # or make the images as root"),
         ("subuid", "sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 $USER    # or make the images as root"),
         ("NO_PUBKEY", "sudo apt install debian-archive-keyring"),
         ("Could not resolve", "MESHCOURSE_DEBIAN_MIRROR=http://a.mirror.of.yours/debian meshcourse images make"),
         ("Failed to fetch", "MESHCOURSE_DEBIAN_MIRROR=http://a.mirror.of.yours/debian meshcourse images make"),
     )
-    next_step = next((command for sign, command in signs if sign in said), "meshcourse images make    # once more")
+    next_step = next((command for sign, command in signs if sign in output), "meshcourse images make    # try again")
     return EngineError(
-        "A root file system of Debian's packages could not be made.",
-        why="\n  ".join(["mmdebstrap said:", *lines[-6:]]),
+        "A root file system could not be made from Debian's packages.",
+        why="\n  ".join(["mmdebstrap printed:", *lines[-6:]]),
         next=next_step,
     )

@@ -1,7 +1,7 @@
 """The programs of a Kubernetes node and of its control plane's images, built from their published Go modules once per user and version.
 
-kubelet, kubeadm and CoreDNS are built with the versions of engine/go.mod, so that they are the API server's own. What a stopped build has
-compiled stays, and the next one goes on from there; GOCACHE and GOMODCACHE, when set, are used and kept.
+kubelet, kubeadm and CoreDNS are built with the versions of engine/go.mod, the same as the API server's. What a stopped build has compiled
+is kept, and the next build continues from there; GOCACHE and GOMODCACHE are used when set.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from meshcourse.engine.go_programs import KIND
 
 SOURCES: Final = Path(__file__).parent / "programs"
 SPACE: Final = 9_000_000_000
-"""Bytes that a first build needs for a while."""
+"""Bytes of disk that a first build needs temporarily."""
 _LIMIT: Final = 5400.0
 
 
@@ -39,7 +39,7 @@ class GoModule:
 
     @property
     def programs(self) -> tuple[str, ...]:
-        """What `go install` calls them."""
+        """The names that `go install` gives them."""
         return tuple(package.rpartition("/")[2] for package in self.packages)
 
 
@@ -80,7 +80,7 @@ def key() -> str:
 
 
 def folder() -> Path:
-    """Where the programs are put, whether or not they are there yet."""
+    """The folder of the programs, which may not exist yet."""
     return paths.cache() / "node-programs" / key()
 
 
@@ -94,10 +94,10 @@ def ensure() -> Mapping[str, Path]:
 
 
 def kind_sources() -> Path:
-    """The module of kind itself, which has the files of a node's image. Raises EngineError."""
+    """The module of kind itself, with the files of a node's image. Raises EngineError."""
     go = toolchain.find()
-    words = [str(go.go), "mod", "download", "-json", f"sigs.k8s.io/kind@{KIND.version}"]
-    done = subprocess.run(words, env=_environment(go, _work(folder())), cwd="/", capture_output=True, text=True, timeout=300, check=False)
+    argv = [str(go.go), "mod", "download", "-json", f"sigs.k8s.io/kind@{KIND.version}"]
+    done = subprocess.run(argv, env=_environment(go, _work(folder())), cwd="/", capture_output=True, text=True, timeout=300, check=False)
     if done.returncode:
         raise failure("kind's sources", done.stdout + done.stderr)
     return Path(json.loads(done.stdout)["Dir"])
@@ -119,8 +119,8 @@ def _build(target: Path) -> None:
     go, work = toolchain.find(), _work(target)
     if (free := shutil.disk_usage(work).free) < SPACE:
         raise EngineError(
-            "There is too little room on the disk to build a node's programs.",
-            why=f"It needs {SPACE / 1e9:.0f} GB for some minutes and 0.4 GB after; {work.parent} has {free / 1e9:.1f} GB.",
+            "There is too little free disk space to build a node's programs.",
+            why=f"It needs {SPACE / 1e9:.0f} GB for some minutes and 0.4 GB afterwards; {work.parent} has {free / 1e9:.1f} GB.",
             next="MESHCOURSE_CACHE=/a/folder/on/a/larger/disk meshcourse images make",
         )
     staging, source = work / "bin", work / "source"
@@ -139,26 +139,26 @@ def _build(target: Path) -> None:
             work,
         )
     for name, package in NODE.items():
-        words = [str(go.go), "build", "-mod=mod", *binaries.FLAGS, "-o", f"{staging}/", package]
-        _run(f"{name}, Kubernetes {settings.KUBERNETES}" if "k8s.io" in package else name, words, environment, source)
+        argv = [str(go.go), "build", "-mod=mod", *binaries.FLAGS, "-o", f"{staging}/", package]
+        _run(f"{name}, Kubernetes {settings.KUBERNETES}" if "k8s.io" in package else name, argv, environment, source)
     shutil.rmtree(target, ignore_errors=True)
     staging.rename(target)
-    with progress.step("Deleting what the build left behind"):
+    with progress.step("Deleting the build's temporary files"):
         shutil.rmtree(work, ignore_errors=True)
 
 
-def _run(what: str, words: list[str], environment: Mapping[str, str], cwd: Path) -> None:
+def _run(what: str, argv: list[str], environment: Mapping[str, str], cwd: Path) -> None:
     with progress.step(f"Building {what}"):
         done = subprocess.run(
-            words, env=dict(environment), cwd=cwd, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_LIMIT, check=False
+            argv, env=dict(environment), cwd=cwd, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_LIMIT, check=False
         )
     if done.returncode:
         raise failure(what, done.stderr)
 
 
-def failure(what: str, said: str) -> EngineError:
-    """The error for a go command that failed with these words."""
-    again = "meshcourse images make    # goes on where it stopped"
-    if "no space left on device" in said:
-        again = "df -h    # make room, or name another disk: MESHCOURSE_CACHE=... meshcourse images make"
-    return EngineError(f"{what} could not be built.", why="\n  ".join(["go said:", *said.strip().splitlines()[-8:]]), next=again)
+def failure(what: str, output: str) -> EngineError:
+    """The error for a go command that failed with this output."""
+    again = "meshcourse images make    # continues where it stopped"
+    if "no space left on device" in output:
+        again = "df -h    # free some space, or use another disk: MESHCOURSE_CACHE=... meshcourse images make"
+    return EngineError(f"{what} could not be built.", why="\n  ".join(["go printed:", *output.strip().splitlines()[-8:]]), next=again)

@@ -1,6 +1,6 @@
-"""An image's layer: files with their mode in one compressed tar, the same bytes for the same content, whoever makes it and when.
+"""An image's layer: files with their mode in one compressed tar, byte for byte reproducible.
 
-A layer is stored once, under its digest; what it was made from is hashed too, so that an unchanged layer is not packed again.
+A layer is stored once, under its digest; its inputs are hashed too, so that an unchanged layer is not packed again.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Entry:
 
     @property
     def identity(self) -> str:
-        """What makes the layer another one when it changes."""
+        """A text that changes with the layer's content."""
         content = _digest_of(self.source) if self.source else hashlib.sha256(self.content).hexdigest()
         return json.dumps([self.path, self.mode, content, self.folder, self.link, self.same_as])
 
@@ -54,7 +54,7 @@ def _digest_of(path: Path) -> str:
 
 
 def tree(top: Path, at: str = "/") -> Iterator[Entry]:
-    """Every file and link below `top`, to lie below `at`; a file keeps whether it can be executed."""
+    """Every file and link below `top`, to be placed below `at`; a file keeps whether it is executable."""
     for path in sorted(top.rglob("*")):
         target = str(PurePosixPath(at) / path.relative_to(top))
         if path.is_symlink():
@@ -64,17 +64,17 @@ def tree(top: Path, at: str = "/") -> Iterator[Entry]:
 
 
 class Store:
-    """A folder of blobs, named by their SHA-256 as an OCI layout names them."""
+    """A folder of blobs, named by their SHA-256 as in an OCI layout."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def blob(self, digest: str) -> Path:
-        """Where the blob `sha256:...` lies."""
+        """The path of the blob `sha256:...`."""
         return self.folder / "blobs" / "sha256" / digest.removeprefix("sha256:")
 
     def add(self, content: bytes) -> str:
-        """Keep `content`; returns its digest."""
+        """Store `content`; returns its digest."""
         digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
         self.blob(digest).parent.mkdir(parents=True, exist_ok=True)
         new = self.folder / f"{digest[7:]}.new"
@@ -83,7 +83,7 @@ class Store:
         return digest
 
     def take(self, content: IO[bytes]) -> str:
-        """Keep all that `content` gives; returns its digest. The blob appears whole or not at all."""
+        """Store all parts of `content` as one blob, atomically; returns its digest."""
         self.blob("any").parent.mkdir(parents=True, exist_ok=True)
         new = self.folder / "taken.new"
         with new.open("wb") as file:
@@ -94,12 +94,12 @@ class Store:
         return hashed.digest
 
     def layer(self, entries: Sequence[Entry]) -> Layer:
-        """The layer with these members; packed only when no equal one is there."""
+        """The layer with these members; packed only when no equal one is stored."""
         key = hashlib.sha256("\n".join(entry.identity for entry in entries).encode()).hexdigest()
         return self.remembered(key, lambda tar: _pack(tar, entries))
 
     def remembered(self, key: str, fill: Callable[[tarfile.TarFile], object]) -> Layer:
-        """The layer that was made for `key`, or else a new one, which `fill` writes; it appears whole or not at all."""
+        """The layer that was made for `key`, or else a new one, which `fill` writes, atomically."""
         note = self.folder / "layers" / f"{key}.json"
         if note.is_file():
             layer = Layer(**json.loads(note.read_text(encoding="utf-8")))
@@ -121,7 +121,7 @@ class Store:
 
 
 class _Hashed:
-    """A file that is written, with the digest of what went in."""
+    """A file to write to, with the digest of what was written."""
 
     def __init__(self, file: IO[bytes] | gzip.GzipFile) -> None:
         self._file = file
@@ -167,14 +167,14 @@ def _pack(tar: tarfile.TarFile, entries: Iterable[Entry]) -> None:
 def _member(  # noqa: PLR0913 - fields of a tar's member
     tar: tarfile.TarFile, name: str, kind: bytes, mode: int, *, link: str = "", file: IO[bytes] | None = None, size: int = 0
 ) -> None:
-    """Add a member that is root's and has no time, so that equal content gives equal bytes."""
+    """Add a member that belongs to root and has no time, so that equal content gives equal bytes."""
     member = tarfile.TarInfo(name)
     member.type, member.mode, member.linkname, member.size = kind, mode, link, size
     tar.addfile(member, file)
 
 
 def copied(source: Path) -> Callable[[tarfile.TarFile], object]:
-    """Fills a layer with all of the tar `source`, owners kept, times and device files left out."""
+    """A function that fills a layer with the tar `source`: owners kept, times and device files left out."""
 
     def fill(tar: tarfile.TarFile) -> None:
         with tarfile.open(source) as given:

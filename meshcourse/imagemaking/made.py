@@ -1,6 +1,6 @@
-"""All images that a kind cluster needs, made once and kept by content below the user's cache: the node's, the course's, a registry's.
+"""All images that a kind cluster needs, cached by content in the user's cache folder: the node's, the course's, a registry's.
 
-`make` builds what is absent, `find` says what is there. A set of another machine, in a file that `save` wrote, counts as made here.
+`make` builds the missing ones, `find` looks in the cache. A set from another machine, in a file that `save` wrote, counts as made here.
 """
 
 from __future__ import annotations
@@ -48,12 +48,12 @@ class Made:
 
 
 def store() -> Store:
-    """Where made images lie."""
+    """The store of made images."""
     return Store(paths.cache() / "made")
 
 
 def key(wanted: Iterable[str]) -> str:
-    """Sixteen hex digits that change whenever an image of the set would, but for newer Debian packages. `wanted` as for `make`."""
+    """Sixteen hex digits that change with any image of the set, except for newer Debian packages. `wanted` as for `make`."""
     digest = hashlib.sha256(f"{node_image.key()} {course.BASE.key} {CRANE.version} {sorted(wanted)}".encode())
     for path in sorted(path for path in Path(images.__file__).parent.rglob("*") if path.is_file() and "__pycache__" not in path.parts):
         digest.update(f"{path.name} ".encode() + path.read_bytes())
@@ -62,7 +62,7 @@ def key(wanted: Iterable[str]) -> str:
 
 
 def find(wanted: Iterable[str]) -> Made | None:
-    """The set that is there, if it is the one that `make` would make."""
+    """The cached set, if it is the one that `make` would make."""
     try:
         made = _read((store().folder / NOTE).read_bytes())
     except (OSError, ValueError, TypeError, KeyError):
@@ -72,7 +72,7 @@ def find(wanted: Iterable[str]) -> Made | None:
 
 
 def kept() -> Made:
-    """The set that was made last, whatever it was made of. Raises ClusterError when there is none."""
+    """The set that was made last, whatever its inputs were. Raises ClusterError when there is none."""
     try:
         return _read((store().folder / NOTE).read_bytes())
     except (OSError, ValueError, TypeError, KeyError) as error:
@@ -82,7 +82,7 @@ def kept() -> Made:
 
 
 def make(wanted: Iterable[str]) -> Made:
-    """Every image, made where it is absent; `wanted` are references whose tags they get. Raises EngineError, MissingPrerequisite."""
+    """Every image, made where it is missing; `wanted` are references whose tags they get. Raises EngineError, MissingPrerequisite."""
     wanted = tuple(wanted)
     if made := find(wanted):
         return made
@@ -97,7 +97,7 @@ def make(wanted: Iterable[str]) -> Made:
                 made = Made(key(wanted), node, registry, course.put(store(), wanted))
         except OSError as error:
             raise ClusterError(
-                "The images could not be written.", why=str(error), next="df -h    # then the same again: what is finished stays"
+                "The images could not be written.", why=str(error), next="df -h    # then the same command again: what is finished stays"
             ) from error
         new = store().folder / f"{NOTE}.new"
         new.write_bytes(_written(made))
@@ -106,7 +106,7 @@ def make(wanted: Iterable[str]) -> Made:
 
 
 def size(made: Made) -> int:
-    """Bytes that the set takes, what several images share counted once."""
+    """Bytes of the set, with shared blobs counted once."""
     return sum(store().blob(blob).stat().st_size for blob in {blob for image in made.every for blob in image.blobs})
 
 
@@ -117,7 +117,7 @@ def save(made: Made, file: Path) -> None:
 
 
 def restore(file: Path) -> Made | None:
-    """Take the set that `save` wrote, or None when `file` is no such archive. Raises ClusterError."""
+    """Load the set that `save` wrote; None when `file` is no such archive. Raises ClusterError."""
     found = archive.note(file, NOTE)
     if found is None:
         return None
@@ -145,7 +145,7 @@ def _registry() -> oci.Image:
 
 @contextlib.contextmanager
 def _alone() -> Iterator[None]:
-    """One maker at a time."""
+    """A lock: one maker at a time."""
     folder = store().folder
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -168,7 +168,7 @@ def _written(made: Made) -> bytes:
 
 
 def _read(text: bytes) -> Made:
-    """Raises ValueError, TypeError or KeyError for anything else than what `_written` gives on a machine of this architecture."""
+    """Raises ValueError, TypeError or KeyError for anything but the text of `_written` on this architecture."""
     content: dict[str, Any] = json.loads(text)
     if content["architecture"] != binaries.architecture():
         raise ClusterError(

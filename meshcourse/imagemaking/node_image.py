@@ -1,7 +1,8 @@
 """The node image for kind: Debian with systemd, kind's own files, Kubernetes' own programs, and the control plane's images inside.
 
-This follows kind's images/base/Dockerfile and pkg/build/nodeimage (version of go_programs.KIND), but for what no package registry has:
-kindnetd, whose place pod-network.service takes, and the storage provisioner. files/node/kind/bin/adapt-to-host runs before its entrypoint.
+It follows kind's images/base/Dockerfile and pkg/build/nodeimage (version of go_programs.KIND), except for two parts that no package
+registry has: kindnetd, which pod-network.service replaces, and the storage provisioner. files/node/kind/bin/adapt-to-host runs before its
+entrypoint.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ ROOT: Final = Root(
         *("systemd", "conntrack", "iptables", "nftables", "iproute2", "ethtool", "util-linux", "mount", "kmod", "libseccomp2", "procps"),
         *("bash", "ca-certificates", "curl", "jq", "e2fsprogs", "socat", "runc"),
     ),
-    # As kind's Dockerfile does it after it has installed the packages.
+    # As kind's Dockerfile does after installing the packages.
     script="""
     find /lib/systemd/system/sysinit.target.wants/ -name systemd-tmpfiles-setup.service -delete
     rm -f /lib/systemd/system/multi-user.target.wants/* /etc/systemd/system/*.wants/* /lib/systemd/system/local-fs.target.wants/*
@@ -43,11 +44,11 @@ ROOT: Final = Root(
 )
 UNITS: Final = ("kubelet", "containerd", "undo-mount-hacks", "pod-network")
 MIRRORS: Final = "/etc/containerd/certs.d"
-"""Where a node's containerd looks for the registries to ask in place of those that a reference names."""
+"""The folder where a node's containerd looks for mirrors of the registries in references."""
 _USR_BIN: Final = ("kubeadm", "kubelet")
 _LOCAL_BIN: Final = ("containerd", "containerd-shim-runc-v2", "ctr", "crictl")
 _STORE: Final = ("io.containerd.content.v1.content", "io.containerd.metadata.v1.bolt")
-"""What of containerd's folder says which images there are; the rest it makes when it starts."""
+"""The parts of containerd's folder that record its images; it creates the others when it starts."""
 _CNI: Final = ("loopback", "ptp", "host-local", "portmap")
 _ENDS_WITHIN: Final = 60.0
 
@@ -63,8 +64,8 @@ def put(store: Store, reference: str) -> oci.Stored:
         references=(reference,),
         layers=(root, store.layer(tuple(_entries(programs))), _images(store, inner, programs)),
         entrypoint=("/kind/bin/adapt-to-host", "/usr/local/bin/entrypoint", "/sbin/init"),
-        environment={"container": "docker"},  # so that systemd knows it
-        stop_signal="SIGRTMIN+3",  # systemd ends on it
+        environment={"container": "docker"},  # makes systemd detect the container
+        stop_signal="SIGRTMIN+3",  # the signal that stops systemd
         labels={
             "org.opencontainers.image.title": f"kind node, Kubernetes {settings.KUBERNETES}",
             "org.opencontainers.image.description": f"files of kind {KIND.version}, containerd {go_builds.CONTAINERD.version}",
@@ -75,12 +76,12 @@ def put(store: Store, reference: str) -> oci.Stored:
 
 
 def version() -> str:
-    """Kubernetes' version as its programs say it."""
+    """Kubernetes' version as its programs print it."""
     return f"v{settings.KUBERNETES}"
 
 
 def key() -> str:
-    """Twelve hex digits that change whenever the node image would, but for newer Debian packages."""
+    """Twelve hex digits that change with the node image, except for newer Debian packages."""
     digest = hashlib.sha256(f"{go_builds.key()} {binaries.key()} {ROOT.key} {KIND.version}".encode())
     for path in (*sorted(path for path in FILES.rglob("*") if path.is_file()), Path(__file__), Path(control_plane.__file__)):
         digest.update(path.read_bytes())
@@ -122,7 +123,7 @@ _CHANGES: Final[Mapping[str, Callable[[str], str]]] = {
 
 
 def _base_spec(ctr: Path) -> bytes:
-    """What kind's Dockerfile makes of `ctr oci spec` with jq."""
+    """The result of kind's Dockerfile step with `ctr oci spec` and jq."""
     spec = json.loads(_output([ctr, "oci", "spec"]))
     spec.setdefault("hooks", {}).setdefault("createContainer", []).append({"path": "/kind/bin/mount-product-files.sh"})
     spec["process"].pop("rlimits", None)
@@ -130,7 +131,7 @@ def _base_spec(ctr: Path) -> bytes:
 
 
 def _images(store: Store, images: Sequence[oci.Stored], programs: Mapping[str, Path]) -> Layer:
-    """A layer with containerd's own store, holding `images`: containerd itself writes it, once."""
+    """A layer with containerd's own store of `images`, which containerd itself writes once."""
     key = hashlib.sha256("\n".join([go_builds.CONTAINERD.version, *(image.manifest for image in images)]).encode()).hexdigest()
 
     def fill(tar: tarfile.TarFile) -> None:
@@ -156,7 +157,7 @@ def _roots(member: tarfile.TarInfo) -> tarfile.TarInfo:
 
 
 def _import(top: Path, programs: Mapping[str, Path]) -> None:
-    """Let containerd take images.tar into its store below `top`, as kind's own build does it."""
+    """Let containerd import images.tar into its store below `top`, as kind's own build does."""
     config = top / "config.toml"
     unused = [
         f"io.containerd.{name}" for name in ("cri.v1.images", "cri.v1.runtime", "grpc.v1.cri", "nri.v1.nri", "monitor.task.v1.cgroups")
@@ -176,17 +177,17 @@ def _import(top: Path, programs: Mapping[str, Path]) -> None:
                         "containerd did not start.", why=(top / "log").read_text(errors="replace")[-800:], next="meshcourse images make"
                     )
                 time.sleep(0.1)
-            words: list[str | Path] = [programs["ctr"], "--address", top / "socket", "--namespace", "k8s.io", "images", "import"]
-            words += ["--label=io.cri-containerd.pinned=pinned", "--all-platforms", "--no-unpack", "--digests", top / "images.tar"]
-            _output(words)
+            argv: list[str | Path] = [programs["ctr"], "--address", top / "socket", "--namespace", "k8s.io", "images", "import"]
+            argv += ["--label=io.cri-containerd.pinned=pinned", "--all-platforms", "--no-unpack", "--digests", top / "images.tar"]
+            _output(argv)
         finally:
             server.terminate()
             server.wait(timeout=_ENDS_WITHIN)
 
 
-def _output(words: Sequence[str | Path]) -> str:
-    done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=300, check=False)
+def _output(argv: Sequence[str | Path]) -> str:
+    done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=300, check=False)
     if done.returncode:
-        command = " ".join(str(word) for word in words)
+        command = " ".join(str(word) for word in argv)
         raise EngineError(f"`{command}` failed.", why=(done.stderr or done.stdout).strip()[-800:], next="meshcourse images make")
     return done.stdout

@@ -1,6 +1,6 @@
-"""What the OCI image specification says of an image: its config, its manifest, and an index of many. Pure but for the store of blobs.
+"""OCI images by the specification: an image's config, its manifest, and an index of many. Pure but for the store of blobs.
 
-An archive of an index is read by every engine: it has the OCI layout for newer ones and Docker's own manifest.json for older ones.
+An archive of an index works in every engine: it has the OCI layout for newer ones and Docker's manifest.json for older ones.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ _MANIFEST: Final = "application/vnd.oci.image.manifest.v1+json"
 _CONFIG: Final = "application/vnd.oci.image.config.v1+json"
 _LAYER: Final = "application/vnd.oci.image.layer.v1.tar+gzip"
 _CREATED: Final = "2026-01-01T00:00:00Z"
-"""The same for all, so that equal content has an equal digest."""
+"""The same time in all images, so that equal content has an equal digest."""
 
 
 @dataclass(frozen=True)
 class Image:
-    """An image: its layers, lowest first, and what its containers run. `references` are all its names, each with registry and tag."""
+    """An image: its layers, lowest first, and the command of its containers. `references` are all its names, each with registry and tag."""
 
     references: tuple[str, ...]
     layers: tuple[Layer, ...]
@@ -57,12 +57,12 @@ class Stored:
 
     @property
     def blobs(self) -> tuple[str, ...]:
-        """Every blob that it is made of."""
+        """Every blob of the image."""
         return (self.manifest, self.config, *self.layers)
 
 
 def config(image: Image) -> dict[str, Any]:
-    """The image's config, as the specification lays it out."""
+    """The image's config, in the specification's form."""
     run = {
         "Env": [f"{name}={value}" for name, value in {"PATH": PATH, **image.environment}.items()],
         "Entrypoint": list(image.entrypoint),
@@ -83,7 +83,7 @@ def config(image: Image) -> dict[str, Any]:
 
 
 def put(store: Store, image: Image) -> Stored:
-    """Keep the image's config and manifest beside its layers."""
+    """Store the image's config and manifest beside its layers."""
     inner = json.dumps(config(image)).encode()
     digest = store.add(inner)
     layers = [{"mediaType": _LAYER, "digest": layer.digest, "size": layer.size} for layer in image.layers]

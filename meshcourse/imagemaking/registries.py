@@ -1,6 +1,6 @@
-"""Made images given to a registry: to the one beside a kind cluster, which has all blobs already, or to any other by crane.
+"""Pushes made images to a registry: to the one beside a kind cluster, which shares the blobs, or to any other by crane.
 
-A registry of one's own serves images of every registry: the host of a reference is left out, as in `library/nginx`.
+The cluster's registry stands for every registry: the host of a reference is left out, as in `library/nginx`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _PATIENCE: Final = 30.0
 
 
 def path_and_tag(reference: str) -> tuple[str, str]:
-    """Where `reference` (always with registry and tag) lies in a registry of one's own.
+    """Path and tag of `reference` (always with registry and tag) in the cluster's registry.
 
     >>> path_and_tag("docker.io/library/nginx:1.27")
     ('library/nginx', '1.27')
@@ -33,7 +33,7 @@ def path_and_tag(reference: str) -> tuple[str, str]:
 
 
 def announce(store: Store, images: Iterable[oci.Stored], host: str, port: int) -> int:
-    """Tell a registry that has all blobs which names there are; returns how many. Raises ClusterError, OSError."""
+    """Register the images' names in a registry that shares the blobs; returns how many. Raises ClusterError, OSError."""
     connection = http.client.HTTPConnection(host, port, timeout=_PATIENCE)
     count = 0
     try:
@@ -42,10 +42,10 @@ def announce(store: Store, images: Iterable[oci.Stored], host: str, port: int) -
             for path, tag in map(path_and_tag, image.references):
                 connection.request("PUT", f"/v2/{path}/manifests/{tag}", manifest, {"Content-Type": _MANIFEST})
                 answer = connection.getresponse()
-                said = answer.read().decode("utf-8", "replace")
+                output = answer.read().decode("utf-8", "replace")
                 if answer.status >= http.client.BAD_REQUEST:
                     raise ClusterError(
-                        f"The cluster's registry refused {path}:{tag}.", why=f"{answer.status} {said[:300]}", next="docker ps --all"
+                        f"The cluster's registry refused {path}:{tag}.", why=f"{answer.status} {output[:300]}", next="docker ps --all"
                     )
                 count += 1
     finally:
@@ -72,10 +72,10 @@ def _named(image: oci.Stored, references: tuple[str, ...]) -> oci.Stored:
     return oci.Stored(references, image.manifest, image.manifest_size, image.config, image.layers, image.size, image.title)
 
 
-def _crane(words: list[str], target: str) -> None:
-    done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=1800, check=False)
+def _crane(argv: list[str], target: str) -> None:
+    done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=1800, check=False)
     if done.returncode:
-        said = (done.stderr.strip().splitlines() or ["crane said nothing"])[-1].removeprefix("Error: ")
-        login = "UNAUTHORIZED" in said or "DENIED" in said.upper()
-        next_step = f"docker login {target.partition('/')[0]}" if login else "is the registry's name right, and does it answer?"
-        raise ClusterError(f"{target} could not be pushed.", why=said, next=next_step)
+        output = (done.stderr.strip().splitlines() or ["crane printed nothing"])[-1].removeprefix("Error: ")
+        login = "UNAUTHORIZED" in output or "DENIED" in output.upper()
+        next_step = f"docker login {target.partition('/')[0]}" if login else "is the registry's name correct, and does it answer?"
+        raise ClusterError(f"{target} could not be pushed.", why=output, next=next_step)

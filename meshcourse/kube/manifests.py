@@ -8,13 +8,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import yaml
 
 from meshcourse.core import errors
-
-Json = dict[str, Any]
+from meshcourse.core.json_types import Json
 
 _IMAGE: Final = re.compile(r"^\s*(?:-\s+)?\"?image\"?:\s*\"?([^\s\",]+)\"?\s*$", re.MULTILINE)
 

@@ -1,7 +1,7 @@
 """What notebooks import: `from meshcourse import lab`, then plain synchronous calls.
 
-Everything a learner's cell needs is here and nothing else is imported by a notebook. Each call shows what it did; each failure is a
-short error that says what happened, why, and what to type next.
+A notebook imports nothing else. Each call shows what it did; each failure is a short error that says what happened, why, and what to type
+next.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from meshcourse.lab.cleanup import clean_up
 from meshcourse.lab.diagnosis import doctor
 from meshcourse.lab.exercises import check, hint, solution
 from meshcourse.lab.glossary import word
+from meshcourse.lab.istio_remnants import remnants
 from meshcourse.lab.log_lines import explain_log
 from meshcourse.lab.mesh_diagram import mesh_map
 from meshcourse.lab.panels import (
@@ -35,7 +36,6 @@ from meshcourse.lab.panels import (
 from meshcourse.lab.pod_calls import call, certificate
 from meshcourse.lab.pods import diff_pods
 from meshcourse.lab.push_timing import push_time
-from meshcourse.lab.remnants import traces
 from meshcourse.lab.request_path import follow
 from meshcourse.lab.requests import chance, how_many_requests, request, traffic
 from meshcourse.lab.retries import amplification, attempts, with_retries
@@ -75,6 +75,7 @@ __all__ = [
     "progress",
     "push_panel",
     "push_time",
+    "remnants",
     "replay",
     "request",
     "retry_panel",
@@ -87,7 +88,6 @@ __all__ = [
     "timeout_panel",
     "topology",
     "topology_panel",
-    "traces",
     "traffic",
     "wait",
     "weight_panel",

@@ -1,19 +1,19 @@
-"""lab.answer: an exercise whose answer is something that the learner found, not something that they made.
+"""lab.answer: for an exercise whose answer is something that the learner found, not something that they made.
 
-Answers live as long as the kernel; a passed check is kept by passed.py.
+Answers last as long as the kernel; course/passed.py keeps passed checks.
 """
 
 from __future__ import annotations
 
 from meshcourse.checks import chapters as registry
 from meshcourse.checks import exercises
-from meshcourse.lab.requests import Sentence
+from meshcourse.lab.output import Sentence
 
 _given: dict[str, str] = {}
 
 
 def answer(number: str | float, value: object = ...) -> Sentence:
-    """Note your answer to exercise `number`; the dots of the untouched cell are none. Raises CourseError for an unknown number."""
+    """Record your answer to exercise `number`; the dots of the untouched cell are none. Raises CourseError for an unknown number."""
     number = exercises.find(number, registry.EXERCISES).number
     text = "" if value is None or value is ... else str(value).strip()
     if not text:
@@ -24,5 +24,5 @@ def answer(number: str | float, value: object = ...) -> Sentence:
 
 
 def given(number: str) -> str:
-    """What was answered; an empty text when nothing was."""
+    """The recorded answer; an empty text when there is none."""
     return _given.get(number, "")

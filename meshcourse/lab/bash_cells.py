@@ -1,7 +1,7 @@
 """`%%bash` cells of a notebook: IPython's own, except that a command that fails shows no Python traceback.
 
-What the command printed stands above; below it comes the exit code and what to do. A notebook that a machine executes still stops there.
-Shell lines typed into a Python cell get a line that says how to begin the cell.
+Below the command's output come the exit code and what to do. Execution of the notebook as a whole still stops there. Shell lines typed into
+a Python cell get a line that says how to begin the cell.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from IPython.core.getipython import get_ipython
 from meshcourse.core import errors
 
 SHELL_WORDS: Final = ("for", "if", "while", "export", "cd", "set")
-"""Words that begin a line of shell and are no program."""
+"""First words of shell lines that are not programs."""
 
 
 class CommandFailed(errors.CourseError):
@@ -27,7 +27,7 @@ class CommandFailed(errors.CourseError):
 
 
 def register() -> None:
-    """Take over `%%bash` in this kernel; outside IPython nothing happens. Safe to call again."""
+    """Replace `%%bash` in this kernel; does nothing outside IPython. Safe to call again."""
     shell: Any = get_ipython()
     if shell is None or getattr(shell.find_cell_magic("bash"), "meshcourse", False):
         return
@@ -62,7 +62,7 @@ def _show(
     trace: TracebackType | None,
     tb_offset: int | None = None,
 ) -> None:
-    """Show the error as IPython does, and below it how a shell cell begins, where that is what the cell is."""
+    """Show the error as IPython does, and below it how a shell cell begins, when the cell looks like shell."""
     if isinstance(error, SyntaxError):
         shell.showsyntaxerror()
     else:
@@ -74,7 +74,7 @@ def _show(
 
 
 def looks_like_shell(cell: str) -> bool:
-    """Whether a cell's first line of code begins with a program on PATH or a word of the shell."""
+    """Whether a cell's first line of code begins with a program on PATH or a shell keyword."""
     lines = (line.split() for line in cell.splitlines() if line.strip() and not line.lstrip().startswith(("#", "%", "!")))
     first = next(lines, [""])[0]
     return first in SHELL_WORDS or (first.isidentifier() and shutil.which(first) is not None)

@@ -1,7 +1,7 @@
-"""lab.page, lab.stars: Bookinfo's page in the notebook, and which stars come how often.
+"""lab.page, lab.stars: Bookinfo's page in the notebook, and how often each kind of stars comes.
 
-A page is shown in a sandboxed frame that holds the HTML itself: it runs no script, fetches nothing, and needs no way from the browser to
-the cluster.
+A page is shown in a sandboxed frame that contains the HTML itself: it runs no script, fetches nothing, and needs no connection from the
+browser to the cluster.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any, Final
 
-from meshcourse.core import background
+from meshcourse.core import background, tables
 from meshcourse.lab import requests, session
 from meshcourse.lab.requests import Answer
 from meshcourse.measure import labels
@@ -21,7 +21,6 @@ from meshcourse.traffic.targets import Target
 
 PLOTLY: Final = "application/vnd.plotly.v1+json"
 _HEIGHT: Final = 430
-_BAR: Final = 30
 _UNSEEN: Final = re.compile(r"<(style|script|head)\b.*?</\1>", re.DOTALL | re.IGNORECASE)
 _BREAK: Final = re.compile(r"</?(?:p|h\d|tr|div|section|blockquote|header|main|form|table|li|ul|br)\b[^>]*>", re.IGNORECASE)
 _SIGNS: Final = {"none": "-", "black": "B", "red": "R"}
@@ -29,7 +28,7 @@ _SIGNS: Final = {"none": "-", "black": "B", "red": "R"}
 
 @dataclass(frozen=True)
 class Page:
-    """A page as it came; `user` is who asked for it, empty for nobody."""
+    """A page as it was answered; `user` is who requested it, empty for no user."""
 
     answer: Answer
     path: str
@@ -37,7 +36,7 @@ class Page:
 
     @property
     def text(self) -> str:
-        """The page's words, a line for each block of it; stars are stars."""
+        """The page's text, a line for each block; stars are kept."""
         words = _BREAK.sub("\n", _UNSEEN.sub("", self.answer.body))
         lines = (" ".join(html.unescape(re.sub(r"<[^>]*>", " ", line)).split()) for line in words.splitlines())
         return "\n".join(line for line in lines if line)
@@ -60,7 +59,7 @@ class Page:
 def page(path: str = "/productpage", *, user: str = "") -> Page:
     """Fetch a page of Bookinfo, signed in as `user` if one is named, and show it.
 
-    Raises TrafficError when nobody can sign in; a page that does not come is shown as such.
+    Raises TrafficError when signing in fails; another failed page is shown as such.
     """
     connection = session.current().connection
     return Page(requests.request(path, headers=bookstore.sign_in(connection.ingress_url, user)), path, user)
@@ -68,7 +67,7 @@ def page(path: str = "/productpage", *, user: str = "") -> Page:
 
 @dataclass(frozen=True)
 class Stars:
-    """The stars of many answers in their order: `none`, `black`, `red`, or a failure's code. `stars["red"]` is a count."""
+    """The stars of many answers, in order: `none`, `black`, `red`, or a failure's code. `stars["red"]` is a count."""
 
     seen: tuple[str, ...]
     user: str
@@ -79,9 +78,7 @@ class Stars:
     def __repr__(self) -> str:
         counts, n = Counter(self.seen), max(len(self.seen), 1)
         kinds = [*bookstore.COLOURS, *sorted(set(counts) - {*bookstore.COLOURS})]
-        rows = [
-            f"  {kind:<5} {counts[kind]:>5}  {counts[kind] / n:>6.1%}  {'█' * round(_BAR * counts[kind] / n)}".rstrip() for kind in kinds
-        ]
+        rows = tables.shares([(kind, counts[kind]) for kind in kinds], n)
         order = "".join(_SIGNS.get(kind, "!") for kind in self.seen[:60])
         signs = "- none, B black, R red" + (", ! failed" if len(kinds) > len(_SIGNS) else "")
         who = f" as {self.user}" if self.user else ""
@@ -94,9 +91,9 @@ class Stars:
 
 
 def stars(n: int = 60, *, user: str = "") -> Stars:
-    """Ask productpage `n` times for the reviews, one request after the other, and note the stars' colour.
+    """Request the reviews from productpage `n` times, one after the other, and record the stars' colour.
 
-    Raises TrafficError when nobody can sign in.
+    Raises TrafficError when signing in fails.
     """
     url = session.current().connection.ingress_url
     target = Target(url + bookstore.REVIEWS, headers=bookstore.sign_in(url, user))

@@ -1,6 +1,6 @@
 """lab.clean_up: leave the cluster as the chapter found it.
 
-It works from another kernel too, and twice. Objects that the learner made in a namespace of their own stay.
+Works from another kernel too, and repeatedly. Objects that the learner made in a namespace of their own stay.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from meshcourse.core import errors
 from meshcourse.course import chapters
 from meshcourse.kube import commands, resources
 from meshcourse.lab import istio_before, panels, session
+from meshcourse.lab.output import say
 from meshcourse.lab.session import Session
-from meshcourse.lab.start import say
 from meshcourse.mesh.injection import namespaces as injection
 from meshcourse.mesh.install import installation
 
 
 def clean_up(*, done: bool = True) -> None:
-    """Remove what the chapter made. With `done=False` only say what that would be, so that *Run All* keeps your work."""
+    """Remove what the chapter made. With `done=False` only list it, so that *Run All* keeps your work."""
     begun = session.current()
     connection, chapter = begun.connection, begun.chapter
     change = injection.brought(connection, begun.namespace, by=chapter.key)
@@ -32,7 +32,7 @@ def clean_up(*, done: bool = True) -> None:
     if change is not injection.Change.CREATED:
         _objects(begun)
     namespaces = (begun.namespace, *chapter.more_namespaces)
-    with ThreadPoolExecutor(max_workers=8) as several:  # a namespace takes six seconds to go, however empty it is
+    with ThreadPoolExecutor(max_workers=8) as several:  # deleting a namespace takes six seconds, even when it is empty
         undone = list(several.map(lambda name: injection.undo(connection, name, by=chapter.key), namespaces))
     for name, happened in zip(namespaces[1:], undone[1:], strict=True):
         if happened is injection.Change.CREATED:
@@ -44,16 +44,16 @@ def clean_up(*, done: bool = True) -> None:
     restored = istio_before.restore(begun, before, report=say)
     if restored:
         say(f"✔ {restored}")
-    say("  The cluster runs on; `meshcourse down` stops it.")
+    say("  The cluster keeps running; `meshcourse down` stops it.")
 
 
 def _objects(begun: Session) -> None:
-    """Delete what the chapter's manifests and exercises make, where the namespace itself is not the chapter's."""
+    """Delete what the chapter's manifests and exercises make, where the namespace itself existed before the chapter."""
     for manifest in sorted((chapters.folder() / "manifests" / begun.chapter.stem).glob("*.yaml"), reverse=True):
         try:
             resources.delete(begun.connection, manifest, namespace=begun.namespace)
         except errors.KubernetesError as error:
-            if "no matches for kind" not in error.why:  # Istio is gone, and its kinds with all their objects
+            if "no matches for kind" not in error.why:  # Istio is uninstalled, and its kinds with all their objects
                 raise
     for thing in begun.chapter.objects:
         arguments = ["kubectl", "-n", begun.namespace, "delete", thing, "--ignore-not-found", "--wait"]

@@ -1,11 +1,11 @@
-"""The ClusterView of a running cluster: what checks look at, and the requests that they send."""
+"""The ClusterView of a running cluster: reads for checks, and the requests that they send."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
 
+from meshcourse.core.json_types import Json
 from meshcourse.kube import api_versions, commands, resources
 from meshcourse.kube.commands import Completed
 from meshcourse.kube.connection import Connection
@@ -18,11 +18,9 @@ from meshcourse.mesh.propagation import Arrival
 from meshcourse.traffic.results import Result
 from meshcourse.traffic.targets import Target
 
-Json = dict[str, Any]
-
 
 class LiveClusterView:
-    """A ClusterView that looks at a running cluster; every method raises MeshcourseError when the cluster cannot be asked."""
+    """A ClusterView of a running cluster; every method raises MeshcourseError when the cluster does not answer."""
 
     def __init__(self, connection: Connection, namespace: str) -> None:
         self.connection = connection
@@ -34,7 +32,7 @@ class LiveClusterView:
         return json.loads(text) if text.strip() else None
 
     def objects(self, kind: str, *, selector: str = "", namespace: str = "") -> list[Json]:
-        """All objects of a kind, or of several with commas between, that carry the labels of `selector`; `*` stands for every namespace."""
+        """All objects of a kind, or of several with commas between, that have the labels of `selector`; `*` means every namespace."""
         return list(json.loads(self._get(kind, *(("-l", selector) if selector else ()), namespace=namespace))["items"])
 
     def _get(self, *arguments: str, namespace: str) -> str:
@@ -51,7 +49,7 @@ class LiveClusterView:
         return found
 
     def arrival(self) -> Arrival:
-        """Wait for istiod's push."""
+        """Wait until the proxies hold the namespace's objects."""
         return propagation.wait(self.connection, self.namespace, timeout=10.0)
 
     def ask(self, n: int, *, host: str, headers: Mapping[str, str] | None = None) -> Tally:
@@ -78,5 +76,5 @@ class LiveClusterView:
         return access_logs.read(self.connection, namespace or self.namespace, workload, containing=containing)
 
     def answer(self, number: str) -> str:
-        """What the learner gave to lab.answer in this kernel."""
+        """What the learner passed to lab.answer in this kernel."""
         return answers.given(number)

@@ -1,4 +1,4 @@
-"""lab.doctor: which cluster this course will use, and whether all that it needs is there.
+"""lab.doctor: which cluster this course will use, and whether everything that it needs is there.
 
 Nothing is started or changed.
 """
@@ -15,7 +15,7 @@ from meshcourse.backends import lookup, readiness
 from meshcourse.backends.backend import Backend
 from meshcourse.backends.embedded import Embedded
 from meshcourse.cluster.prerequisites import Check
-from meshcourse.core import errors, settings
+from meshcourse.core import errors, settings, tables
 from meshcourse.kube import resources
 from meshcourse.kube.connection import Connection
 from meshcourse.lab import session
@@ -25,7 +25,7 @@ from meshcourse.mesh.install import installation
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What was found: the backend that lessons will use, and one check a line."""
+    """The backend that lessons will use, and the checks, one a line."""
 
     backend: str
     checks: tuple[Check, ...]
@@ -46,9 +46,8 @@ class Diagnosis:
         return tuple(("✔" if check.ok else "✘", check.name, _short(check.found)) for check in self.checks)
 
     def __repr__(self) -> str:
-        wide = max(len(check.name) for check in self.checks)
-        text = [f"backend: {self.backend}", *(f"{mark} {name:<{wide}}  {found}" for mark, name, found in self.lines()), self.verdict]
-        return "\n".join([*text, *self._cures()])
+        checks = tables.columns([(f"{mark} {name}", found) for mark, name, found in self.lines()])
+        return "\n".join([f"backend: {self.backend}", *checks, self.verdict, *self._cures()])
 
     def _cures(self) -> list[str]:
         return [
@@ -59,17 +58,15 @@ class Diagnosis:
         ]
 
     def _repr_html_(self) -> str:
-        cell = '<td style="text-align:left">'
-        rows = "".join(f"<tr>{''.join(f'{cell}{html.escape(text)}</td>' for text in line)}</tr>" for line in self.lines())
         cures = "".join(f"<div>{html.escape(line)}</div>" for line in self._cures())
         return (
-            f"<div>backend: <b>{html.escape(self.backend)}</b></div><table><tbody>{rows}</tbody></table>"
+            f"<div>backend: <b>{html.escape(self.backend)}</b></div>{tables.markup((), self.lines())}"
             f"<div><b>{html.escape(self.verdict)}</b></div>{cures}"
         )
 
 
 def doctor() -> Diagnosis:
-    """Look at what the lessons will run on: the cluster that the environment names, else this machine as a home for the embedded one."""
+    """Check what the lessons will run on: the cluster that the environment names, or else this machine for the embedded one."""
     url, kubeconfig = os.environ.get(settings.URL_VARIABLE), os.environ.get("KUBECONFIG")
     if url and kubeconfig:
         return Diagnosis(f"existing, the cluster that KUBECONFIG names ({_short(kubeconfig)})", existing(Path(kubeconfig), url))
@@ -80,7 +77,7 @@ def doctor() -> Diagnosis:
 
 
 def _cluster(backend: Backend) -> tuple[Check, ...]:
-    """Whether the cluster runs and answers, and whether its Envoys take what istiod sends them."""
+    """Whether the cluster runs and answers, and whether its Envoys accept what istiod sends."""
     name = f"cluster {backend.name}"
     if not lookup.runs(backend.name):
         if session.begun():
@@ -96,7 +93,7 @@ def _cluster(backend: Backend) -> tuple[Check, ...]:
 
 
 def _envoys(connection: Connection) -> tuple[Check, ...]:
-    """Whether each Envoy takes the configuration that istiod sends it; nothing where Istio is not installed."""
+    """Whether each Envoy accepts the configuration that istiod sends; nothing where Istio is not installed."""
     try:
         if installation.status(connection) is None:
             return ()
@@ -104,17 +101,17 @@ def _envoys(connection: Connection) -> tuple[Check, ...]:
     except errors.MeshcourseError as error:
         return (Check("istiod", ok=False, found=error.what, why=error.why, fix=error.next),)
     if not rejecting:
-        return (Check("Envoys", ok=True, found="take what istiod sends them", why="", fix=""),)
-    why = "an Envoy that rejects its configuration goes on with what it held before, and a new one does not become ready"
-    fix = "istioctl proxy-status    # then mend or delete what the message names: an EnvoyFilter, a Telemetry, a WasmPlugin"
+        return (Check("Envoys", ok=True, found="accept what istiod sends", why="", fix=""),)
+    why = "an Envoy that rejects its configuration keeps the former one, and a new Envoy does not become ready"
+    fix = "istioctl proxy-status    # then correct or delete what the message names: an EnvoyFilter, a Telemetry, a WasmPlugin"
     return (Check("Envoys", ok=False, found="; ".join(rejecting), why=why, fix=fix),)
 
 
 def existing(kubeconfig: Path, url: str) -> tuple[Check, ...]:
-    """What a cluster of somebody else's must offer: the two programs, and an API server that answers."""
+    """What an existing cluster must have: the two programs, and an API server that answers."""
     programs = {name: shutil.which(name) for name in ("kubectl", "istioctl")}
     found = [
-        Check(name, ok=path is not None, found=path or "not on PATH", why="every chapter types it", fix=f"put {name} on PATH")
+        Check(name, ok=path is not None, found=path or "not on PATH", why="every chapter uses it", fix=f"put {name} on PATH")
         for name, path in programs.items()
     ]
     try:
@@ -127,5 +124,5 @@ def existing(kubeconfig: Path, url: str) -> tuple[Check, ...]:
 
 
 def _short(text: str) -> str:
-    """The learner's home written as ~: shorter, and no name of theirs in a notebook that they pass on."""
+    """A path with the learner's home as ~: shorter, and without their name in a notebook that they pass on."""
     return text.replace(str(Path.home()), "~")

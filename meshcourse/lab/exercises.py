@@ -1,6 +1,6 @@
 """lab.check, lab.hint, lab.solution.
 
-Hints come in order, one a call; how many were given is known to this kernel only.
+Hints come in order, one per call; only this kernel knows how many were given.
 """
 
 from __future__ import annotations
@@ -17,16 +17,15 @@ from meshcourse.course import attempts, chapters, passed, solutions
 from meshcourse.course.attempts import Attempt
 from meshcourse.lab import panels, session, submissions, waiting
 from meshcourse.lab.cluster_view import LiveClusterView
-from meshcourse.lab.requests import Sentence
-from meshcourse.lab.start import say
+from meshcourse.lab.output import Sentence, say
 
 _given: dict[str, int] = {}
 
 
 def check(number: str | float = "") -> Card:
-    """Judge the exercise by what the mesh does now. Raises CourseError for a number that is no exercise.
+    """Judge the exercise by what the mesh does now. Raises CourseError for an unknown number.
 
-    Where the newest answer was refused, the mesh does what an older one says; the card says so.
+    Where the newest answer was refused, an older one is in force; the card says so.
     """
     begun = session.current()
     exercise, view = _find(number, "check"), LiveClusterView(begun.connection, begun.namespace)
@@ -42,7 +41,7 @@ def check(number: str | float = "") -> Card:
 
 
 def _note(number: str) -> None:
-    """Keep the mark. A full disk must not take the verdict away."""
+    """Record the passed exercise. A full disk must not prevent the verdict."""
     try:
         complaint = passed.note_passed(number).complaint
     except errors.CourseError as error:
@@ -52,7 +51,7 @@ def _note(number: str) -> None:
 
 
 def hint(number: str | float = "") -> Sentence:
-    """The next hint; after the last one, the last again and where the solution is. Raises CourseError for a number that is no exercise."""
+    """The next hint; after the last one, the last again and where the solution is. Raises CourseError for an unknown number."""
     exercise = _find(number, "hint")
     turn = min(_given.get(exercise.number, 0), len(exercise.hints) - 1)
     _given[exercise.number] = turn + 1
@@ -67,7 +66,7 @@ def solution(number: str | float = "") -> Sentence:
     source = chapters.folder("source") / "source" / f"{chapter.stem}.py"
     if not source.is_file():
         raise errors.CourseError(
-            f"The solution of {number} is not here.", why=f"{source} does not exist", next="the course's repository has it"
+            f"The solution of {number} was not found.", why=f"{source} does not exist", next="the course's repository has it"
         )
     return Sentence(solutions.find(source.read_text(encoding="utf-8"), number))
 

@@ -1,4 +1,4 @@
-"""The course's words: `lab.word("subset")` shows what is in notebooks/words.md, which the notebooks link to."""
+"""The course's glossary: `lab.word("subset")` shows the entry in notebooks/words.md, which the notebooks link to."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _ENTRY: Final = re.compile(r"^### (?P<word>.+)\n(?P<meaning>(?:(?!#).*\n?)+)", r
 
 
 def word(wanted: str = "") -> Markdown:
-    """What a word of Istio, Envoy or Kubernetes means; without one, all words that are explained.
+    """What a term of Istio, Envoy or Kubernetes means; without one, all terms in the glossary.
 
-    Raises CourseError for a word that is not there, with those that look like it.
+    Raises CourseError for an unknown term, with similar ones.
     """
     known = entries((chapters.folder(FILE) / FILE).read_text(encoding="utf-8"))
     if not wanted:
@@ -32,7 +32,7 @@ def word(wanted: str = "") -> Markdown:
         ]
         raise errors.CourseError(
             f"{wanted!r} is not explained here.",
-            why=f"these look like it: {', '.join(near[:5])}" if near else f"there are {len(known)} words",
+            why=f"similar words are: {', '.join(near[:5])}" if near else f"there are {len(known)} words",
             next=f'lab.word("{near[0]}")' if near else "lab.word()    # lists them all",
         )
     return Markdown(f"**{found}**: {known[found]}")  # type: ignore[no-untyped-call]

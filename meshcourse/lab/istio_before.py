@@ -1,6 +1,7 @@
-"""Was Istio there before a chapter that takes it off and puts it on again? The cluster is left as that chapter found it.
+"""Remembers whether Istio was installed before a chapter that uninstalls and installs it, and restores that.
 
-The note survives a new kernel and a second run. Which profile there was is not known: the demo profile is what all other chapters need.
+The note survives a new kernel and a second run. The former profile is unknown, so the demo profile is installed, which all other chapters
+need.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ WHOLE: Final = {"istiod", installation.INGRESS, installation.EGRESS}
 
 
 def remember(begun: Session) -> None:
-    """Note whether Istio is there, unless an earlier run of the chapter has done so."""
+    """Note whether Istio is installed, unless an earlier run of the chapter has done so."""
     core = begun.connection.core()
     found = resources.read(core.read_namespace, begun.namespace)
     if found is None or NOTE in (found.metadata.annotations or {}):
@@ -30,13 +31,13 @@ def remember(begun: Session) -> None:
 
 
 def recalled(begun: Session) -> str:
-    """`installed`, `absent`, or empty when nothing was noted. To be asked before the namespace goes."""
+    """`installed`, `absent`, or empty when nothing was noted. To be read before the namespace is deleted."""
     found = resources.read(begun.connection.core().read_namespace, begun.namespace)
     return "" if found is None else str((found.metadata.annotations or {}).get(NOTE, ""))
 
 
 def restore(begun: Session, before: str, *, report: Report) -> str:
-    """Bring Istio back to how it was `before`; returns what had to be done, in words, or nothing."""
+    """Restore Istio's state to `before`; returns what was done, as text, or an empty text."""
     core = begun.connection.core()
     resources.read(core.patch_namespace, begun.namespace, {"metadata": {"annotations": {NOTE: None}}})
     now = installation.status(begun.connection)

@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from typing import Final
 
-from meshcourse.core import errors
+from meshcourse.core import errors, tables
 from meshcourse.lab import session
 from meshcourse.lab.shell import FLUSH, RECENT
 from meshcourse.measure import access_logs
@@ -23,13 +23,13 @@ _LONGEST: Final = 58
 
 @dataclass(frozen=True)
 class Explained:
-    """One line, and what each of its fields says."""
+    """One line, and the meaning of each of its fields."""
 
     command: str
     entry: Entry
 
     def __getitem__(self, field: str) -> str:
-        """The value of one field. Raises CourseError, naming those that there are, for another name."""
+        """The value of one field. Raises CourseError, with a list of the fields, for an unknown name."""
         if field in self.entry.fields:
             return self.entry[field]
         raise errors.CourseError(f"A log line has no field {field!r}.", why=f"the fields are {', '.join(MEANING)}", next='line["code"]')
@@ -39,19 +39,13 @@ class Explained:
         return tuple((name, self.entry[name], meaning) for name, meaning in MEANING.items())
 
     def __repr__(self) -> str:
-        wide = max(map(len, MEANING))
-        table = [f"{name:<{wide}}  {_cut(value):<{_LONGEST}}  {meaning}" for name, value, meaning in self.rows()]
-        return "\n".join([f"$ {self.command}", self.entry.line, "", *table])
+        rows = [(name, _cut(value), meaning) for name, value, meaning in self.rows()]
+        return "\n".join([f"$ {self.command}", self.entry.line, "", *tables.columns(rows)])
 
     def _repr_html_(self) -> str:
-        cell = '<td style="text-align:left">'
-        rows = "".join(
-            f"<tr>{cell}{name}</td>{cell}<code>{html.escape(value)}</code></td>{cell}{html.escape(meaning)}</td></tr>"
-            for name, value, meaning in self.rows()
-        )
-        head = "".join(f'<th style="text-align:left">{word}</th>' for word in ("field", "value", "meaning"))
+        rows = [(name, tables.Markup(f"<code>{html.escape(value)}</code>"), meaning) for name, value, meaning in self.rows()]
         plain = html.escape(f"$ {self.command}\n{self.entry.line}")
-        return f'<pre style="white-space:pre-wrap">{plain}</pre><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
+        return f'<pre style="white-space:pre-wrap">{plain}</pre>{tables.markup(("field", "value", "meaning"), rows)}'
 
 
 def _cut(value: str) -> str:
@@ -59,9 +53,9 @@ def _cut(value: str) -> str:
 
 
 def explain_log(containing: str = "", *, workload: str = "", namespace: str = "", timeout: float = 15.0) -> Explained:
-    """The newest line that holds `containing`, explained. `workload` as in lab.access_log; without it, the ingress gateway.
+    """The newest line that contains `containing`, explained. `workload` as in lab.access_log; without it, the ingress gateway.
 
-    Waits `timeout` seconds for the line to be written. Raises CourseError when none comes, KubernetesError when there is no such workload.
+    Waits `timeout` seconds for the line. Raises CourseError when none comes, KubernetesError when there is no such workload.
     """
     begun, started = session.current(), time.monotonic()
     where = (namespace or begun.namespace) if workload else installation.NAMESPACE
@@ -76,7 +70,7 @@ def explain_log(containing: str = "", *, workload: str = "", namespace: str = ""
             return Explained(command, found[-1])
         if time.monotonic() - started > timeout:
             raise errors.CourseError(
-                f"No line of this access log holds {containing!r}." if containing else "This access log is empty.",
+                f"No line of this access log contains {containing!r}." if containing else "This access log is empty.",
                 why=f"{what} has not logged such a request among its last 500 lines",
                 next="send the request (again), then run this cell",
             )

@@ -1,7 +1,7 @@
-"""lab.mesh_map: who talks to whom, drawn from what runs.
+"""lab.mesh_map: which component talks to which, drawn from the running mesh.
 
-`picture` is pure. An arrow is an open connection; only the way in, which is open no longer than a request, is drawn from the ingress
-gateway's NodePort.
+`picture` is pure. An arrow is an open connection; only the one into the ingress gateway, which is no longer open than a request, is drawn
+from the gateway's NodePort.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ API: Final = "Kubernetes API"
 YOU: Final = "you"
 PROXY: Final = "istio-proxy"
 MOST: Final = 4
-"""So many workloads with a sidecar are drawn."""
+"""The number of workloads with a sidecar that are drawn."""
 WEBHOOK: Final = 15017
 MEANING: Final = {
     15001: "what the pod sends out",
@@ -47,7 +47,7 @@ MEANING: Final = {
 
 @dataclass(frozen=True)
 class Workload:
-    """Something that runs. `kind` is istiod, ingress, egress, sidecar or outside; `ports` are those that it listens on."""
+    """A running workload. `kind` is istiod, ingress, egress, sidecar or outside; `ports` are those that it listens on."""
 
     name: str
     kind: str
@@ -57,7 +57,7 @@ class Workload:
 
 @dataclass(frozen=True)
 class Line:
-    """An open connection: who opened it, to whom, to which port."""
+    """An open connection: client, server, and the server's port."""
 
     start: str
     end: str
@@ -66,7 +66,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Map:
-    """What was found. `node_port` is where the ingress gateway's port 80 is open on every node; 0: nowhere."""
+    """The mesh's workloads and connections. `node_port` is the NodePort of the ingress gateway's port 80; 0: none."""
 
     workloads: tuple[Workload, ...]
     lines: tuple[Line, ...]
@@ -86,14 +86,14 @@ class Map:
         try:
             made = picture(self)
             drawn = base64.b64encode(svg.svg(made, "mesh-map").encode()).decode()
-        except DiagramError:  # no room for the arrows of an unusual mesh: the words say the same
+        except DiagramError:  # too many arrows for the picture: only the text is shown
             return None
-        # As an image: the style of an SVG that stands in the page itself is the whole page's, other notebooks' figures included.
+        # As an image: inline SVG styles would apply to the whole page, other notebooks' figures included.
         return f'<div style="overflow-x:auto"><img src="data:image/svg+xml;base64,{drawn}" alt="{escape(made.describe)}"></div>'
 
 
 def mesh_map(outside: str = "") -> Map:
-    """Look at the running mesh; `outside` is the namespace that stands for the world beyond it.
+    """Read the running mesh; `outside` is the namespace that stands for the world outside it.
 
     Raises MeshError when Istio is not installed, KubernetesError when the cluster does not answer.
     """
@@ -120,7 +120,7 @@ def mesh_map(outside: str = "") -> Map:
     return Map(workloads, tuple(_lines([(_name(pod), open_now[pod.metadata.uid]) for pod in own], known)), _node_port(services))
 
 
-# -- what there is ----------------------------------------------------------------------------------------------------------------------
+# -- reading ----------------------------------------------------------------------------------------------------------------------------
 
 
 def _kind(pod: Pod, outside: str) -> str:
@@ -165,7 +165,7 @@ def _served(services: Iterable[Any]) -> set[int]:
 
 
 def _proxy_ports(pod: Pod) -> set[int]:
-    """Ports of a pod's Envoy: those that its container names and is probed on, and those to which istio-init redirects."""
+    """Ports of a pod's Envoy: those in its container and its probe, and those to which istio-init redirects."""
     containers = [*(pod.spec.init_containers or ()), *pod.spec.containers]
     found: set[int] = set()
     for each in containers:
@@ -187,7 +187,7 @@ def _node_port(services: Iterable[Any]) -> int:
 
 
 def _lines(tables: Iterable[tuple[str, tuple[Socket, ...]]], known: Mapping[str, str]) -> Iterator[Line]:
-    """Connections between things that are known, each once. A pod's table has both ends; who called has the higher, passing port."""
+    """Connections between known workloads, each once. A pod's table has both ends; the client has the higher, ephemeral port."""
     seen: set[Line] = set()
     for name, table in tables:
         for each in table:
@@ -237,7 +237,7 @@ def picture(found: Map) -> Picture:
     left_out = len(by_kind["sidecar"]) - len(sidecars)
     notes = (Note((0, 2), (f"and {left_out} more with a sidecar",)),) if left_out else ()
     describe = "Open connections: " + "; ".join(f"{arrow.start} to {arrow.end}, port {arrow.label[0]}" for arrow in arrows) + "."
-    return Picture("Who talks to whom in this mesh now", describe, tuple(boxes), arrows=tuple(arrows), notes=notes, gap=(50, 50))
+    return Picture("Open connections in this mesh now", describe, tuple(boxes), arrows=tuple(arrows), notes=notes, gap=(50, 50))
 
 
 def _called_by(found: Map, workload: Workload, kind: str) -> bool:
@@ -246,6 +246,6 @@ def _called_by(found: Map, workload: Workload, kind: str) -> bool:
 
 
 def _ports(ports: tuple[int, ...], a_line: int) -> tuple[str, ...]:
-    """Istio's ports, so many a line; others are left to the words."""
+    """Istio's ports, `a_line` of them per line; others are only in the text."""
     own = [str(port) for port in ports if port in MEANING]
     return tuple(" ".join(own[at : at + a_line]) for at in range(0, len(own), a_line))

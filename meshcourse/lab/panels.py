@@ -1,7 +1,7 @@
 """lab.weight_panel, lab.breaker_panel and the others, lab.panel: live panels, set to this chapter's cluster and namespace.
 
-The panels made here are remembered, so that cleaning up can stop their load. Several may be open at once; one of the same kind for the same
-objects closes the one before it.
+The panels made here are kept in a list, so that cleaning up can stop their load. Several may be open at once; one of the same kind for the
+same objects closes the one before it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from meshcourse.core import errors
 from meshcourse.lab import session
-from meshcourse.lab.start import say
+from meshcourse.lab.output import say
 from meshcourse.mesh.envoy.cluster_names import ClusterName
 from meshcourse.mesh.install import installation
 
@@ -43,26 +43,26 @@ class Loaded(Protocol):
 
     @property
     def running(self) -> bool:
-        """Whether it does now."""
+        """Whether it is sending."""
         ...
 
     def start(self) -> None:
-        """Send, as the panel's controls say."""
+        """Send, by the panel's controls."""
         ...
 
     def stop(self) -> None:
-        """Send no more."""
+        """Stop sending."""
         ...
 
 
 @contextlib.contextmanager
 def resting() -> Iterator[None]:
-    """The load of this notebook's panels rests: a check that counts what arrives at pods knows only what it sends itself."""
+    """Pause the load of all open panels: a check that counts requests at pods knows only those that it sends itself."""
     sending = [panel for panel in _made if isinstance(panel, Loaded) and panel.running]
     for panel in sending:
         panel.stop()
     if sending:
-        say("  (the load of your panel rests while this is counted)")
+        say("  (the load of your panel pauses while the check counts)")
     try:
         yield
     finally:
@@ -71,7 +71,7 @@ def resting() -> Iterator[None]:
 
 
 def _make(module: str, name: str, **more: Any) -> Any:  # noqa: ANN401 - the class of that name; the caller says which
-    """A panel of the chapter's cluster. Its module is imported now: plotly takes a second, which a chapter's first cell does not need."""
+    """A panel of the chapter's cluster. Imports its module only now: plotly takes a second, which a chapter's first cell does not need."""
     made = getattr(importlib.import_module(f"meshcourse.widgets.panels.{module}"), name)(session.current().connection, **more)
     _made.append(made)
     return made
@@ -85,9 +85,9 @@ def weight_panel(
     host: str = "",
     headers: Mapping[str, str] | None = None,
 ) -> WeightPanel:
-    """Sliders for the weights of `virtual_service`, and what the traffic does.
+    """Sliders for the weights of `virtual_service`, and the resulting traffic.
 
-    Without `route`, a name or a number, it takes the first that splits traffic; without `host` it asks for one that the rule is for.
+    Without `route`, a name or a number, it takes the first that splits traffic; without `host`, a host of the rule.
     """
     begun = session.current()
     url, more = begun.connection.ingress_url + path, {"host": host, "headers": dict(headers or {})}
@@ -106,9 +106,9 @@ def rollout_panel(
     host: str = "",
     deployment: str = "",
 ) -> RolloutPanel:
-    """The weight panel with an automatic canary: step, watch, go on or go back.
+    """The weight panel with an automatic canary: step, watch, continue or roll back.
 
-    `deployment` is the new version's (`web-v2` without it): the panel has a switch that takes its pods away.
+    `deployment` is the new version's (default `web-v2`): the panel has a switch that removes its pods.
     """
     begun = session.current()
     url, deployment = begun.connection.ingress_url + path, deployment or f"{virtual_service}-{version}"
@@ -118,13 +118,13 @@ def rollout_panel(
 
 
 def retry_panel(host: str = "chain.example.com", *, path: str = "/status/200") -> RetryPanel:
-    """Sliders for the fault and the retries of chapter 8's chain, and what requests then go through."""
+    """Sliders for the fault and the retries of chapter 8's chain, and the resulting success and load."""
     made: RetryPanel = _make("retries", "RetryPanel", namespace=session.current().namespace, host=host, path=path)
     return made
 
 
 def fault_panel(virtual_service: str = "tomcat", *, host: str = "store.example.com", path: str = "/") -> FaultPanel:
-    """Sliders for delays and aborts of a VirtualService, for everybody or by header, and whom they hit."""
+    """Sliders for delays and aborts of a VirtualService, for all requests or by header, and which callers they affect."""
     where = {"namespace": session.current().namespace, "virtual_service": virtual_service}
     made: FaultPanel = _make("faults", "FaultPanel", host=host, path=path, **where)
     return made
@@ -137,7 +137,7 @@ def topology_panel(path: str = "/productpage") -> TopologyPanel:
 
 
 def injection_panel() -> InjectionPanel:
-    """Labels to choose, a guess to make, and the API server's word on whether a pod gets a sidecar; its trial namespaces go at clean-up."""
+    """Labels to choose, a guess, and the API server's decision whether a pod gets a sidecar; clean-up deletes its trial namespaces."""
     begun = session.current()
     made: InjectionPanel = _make("injection", "InjectionPanel", prefix=f"{begun.namespace}-trial", by=begun.chapter.key)
     return made
@@ -164,7 +164,7 @@ def breaker_panel(
 
 
 def timeout_panel(host: str = "slow.example.com", *, delay: float = 2.0) -> TimeoutPanel:
-    """Sliders for how long chapter 7's tomcat takes and who waits how long, and a request hop by hop."""
+    """Sliders for the delay of chapter 7's tomcat and for each hop's timeout, and a request hop by hop."""
     from meshcourse.measure.request_hops import Place  # noqa: PLC0415 - with the panel
     from meshcourse.widgets.panels.timeout import Limit  # noqa: PLC0415 - plotly takes a second; the first cell does not need it
 
@@ -189,14 +189,14 @@ def timeout_panel(host: str = "slow.example.com", *, delay: float = 2.0) -> Time
 
 
 def objective_panel(host: str = "checkout.example.com", *, app: str = "checkout", version: str = "v2") -> ObjectivePanel:
-    """The capstone's board: a given load, and live whether the release holds its objectives."""
+    """The capstone's panel: a given load, and live whether the release meets its objectives."""
     where = {"namespace": session.current().namespace, "host": host}
     made: ObjectivePanel = _make("objectives", "ObjectivePanel", labels={"app": app, "version": version}, **where)
     return made
 
 
 def inspector_panel(path: str = "/") -> InspectorPanel:
-    """One request: which route the gateway takes and why it passes the others over, and every proxy on the way."""
+    """One request: which route the gateway takes, why not the others, and every proxy that it passes."""
     made: InspectorPanel = _make("inspector", "InspectorPanel", namespace=session.current().namespace, path=path)
     return made
 
@@ -208,7 +208,7 @@ def profile_panel() -> ProfilePanel:
 
 
 def push_panel(virtual_service: str = "web", *workloads: str) -> PushPanel:
-    """Give istiod orders and time them to the Envoys of `workloads`, all of the chapter's without any."""
+    """Push changes through istiod and time them to the Envoys of `workloads` (default: all of the chapter's)."""
     from meshcourse.lab import push_timing  # noqa: PLC0415 - only this panel needs it
 
     where = {"namespace": session.current().namespace, "virtual_service": virtual_service}
@@ -217,7 +217,7 @@ def push_panel(virtual_service: str = "web", *workloads: str) -> PushPanel:
 
 
 def replay(path: str | Path, *, speed: float = 1.0) -> Player:
-    """A run that `panel.record(path)` saved: its figures and words again, without a cluster. Raises TrafficError for another file."""
+    """Replay a run that `panel.record(path)` saved: figures and texts, without a cluster. Raises TrafficError for another file."""
     from meshcourse.widgets import playback  # noqa: PLC0415 - with the panel
     from meshcourse.widgets.panels.player import Player  # noqa: PLC0415 - plotly takes a second; the first cell does not need it
 
@@ -227,7 +227,7 @@ def replay(path: str | Path, *, speed: float = 1.0) -> Player:
 
 
 def panel() -> Panel[Any, Any]:
-    """The panel that this notebook made last, for cells that drive it. Raises CourseError when there is none."""
+    """The panel that this notebook opened last, for cells that control it. Raises CourseError when there is none."""
     if not _made:
         raise errors.CourseError(
             "This notebook shows no panel.", why="none was made, or it was closed", next="run the cell that makes the panel"

@@ -1,4 +1,4 @@
-"""Calls from inside the mesh: lab.call, and whom a pod shows itself as: lab.certificate."""
+"""lab.call: calls from inside the mesh; lab.certificate: a pod's identity in the mesh."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from meshcourse.mesh.envoy.certificates import Identity
 
 PATIENCE: Final = 15.0
 _MARK: Final = "\n<<status "
-"""Before the status in curl's output: nothing that a page would end with."""
+"""Marks the status in curl's output; no page ends with this."""
 
 
 @dataclass(frozen=True)
 class Call:
-    """One call. `status` is 0 when no HTTP answer came; `complaint` then says what curl said."""
+    """One call. `status` is 0 when no HTTP answer came; `complaint` is then curl's error message."""
 
     command: str
     status: int
@@ -43,10 +43,10 @@ class Call:
 
 
 def call(workload: str, url: str, *, method: str = "GET", namespace: str = "", until: int | None = None, lines: int = 3) -> Call:
-    """Let Deployment `workload` call `url` by curl, and show its answer's status and the first `lines` of its body.
+    """Have Deployment `workload` call `url` by curl, and show the answer's status and the first `lines` of its body.
 
-    With `until` the call is repeated until that status comes (0: no answer at all), for 15 seconds at most.
-    Raises KubernetesError when there is no such Deployment.
+    With `until` the call is repeated until that status comes (0: no answer at all), for 15 seconds at most. Raises KubernetesError when
+    there is no such Deployment.
     """
     where, wanted = ["-n", namespace] if namespace else [], ["-X", method] if method != "GET" else []
     words = ["kubectl", *where, "exec", f"deploy/{workload}", "--", "curl", "-sS", "-m", "5", *wanted, url]
@@ -63,7 +63,7 @@ def call(workload: str, url: str, *, method: str = "GET", namespace: str = "", u
 
 
 def _once(words: Sequence[str]) -> tuple[int, str, str]:
-    """(status, body, what curl complained of)."""
+    """(status, body, curl's error message)."""
     done = commands.run(session.current().connection, words, timeout=30.0)
     body, mark, status = done.stdout.rpartition(_MARK)
     if not mark:
@@ -94,7 +94,7 @@ class Certificate:
 
 
 def certificate(workload: str) -> Certificate:
-    """The certificate of a Deployment's sidecar, read out of its running Envoy. Raises MeshError when it cannot be asked."""
+    """The certificate of a Deployment's sidecar, read from its running Envoy. Raises MeshError when it cannot be read."""
     begun = session.current()
     name = f"deployment/{workload}"
     pipe = " -o json    # its certificateChain, decoded"

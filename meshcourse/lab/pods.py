@@ -1,6 +1,6 @@
-"""lab.diff_pods: what a webhook made of the pod that a Deployment asked for.
+"""lab.diff_pods: how a webhook changed the pod of a Deployment.
 
-The Deployment's template is what you wrote, with Kubernetes' defaults filled in; the pod is what runs.
+The Deployment's template is what you wrote, with Kubernetes' defaults; the pod is what runs.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from meshcourse.mesh.injection.pod_changes import Change
 
 @dataclass(frozen=True)
 class Difference:
-    """The changes between what was asked for and what came."""
+    """The differences between the template and the pod."""
 
     asked: str
     got: str
@@ -26,8 +26,8 @@ class Difference:
 
     def __repr__(self) -> str:
         if not self.changes:
-            return f"{self.got} is just what {self.asked} asked for: nothing was added"
-        lines = [f"{self.asked} asked for one pod, {self.got} is what runs (+ added, ~ changed, - taken away)"]
+            return f"{self.got} is as {self.asked} asked for: nothing was changed"
+        lines = [f"{self.asked} asked for one pod, {self.got} is what runs (+ added, ~ changed, - removed)"]
         before = ""
         for change in self.changes:
             if change.where != before:
@@ -38,7 +38,7 @@ class Difference:
 
 
 def diff_pods(deployment: str) -> Difference:
-    """Compare a Deployment's template with its newest pod. Raises CourseError when it has none, KubernetesError when it is not there."""
+    """Compare a Deployment's template with its newest pod. Raises CourseError when it has none, KubernetesError when it does not exist."""
     namespace = session.current().namespace
     owner = _get("deployment", deployment)
     chosen = ",".join(f"{key}={value}" for key, value in owner["spec"]["selector"]["matchLabels"].items())
@@ -46,8 +46,8 @@ def diff_pods(deployment: str) -> Difference:
     if not pods:
         raise errors.CourseError(
             f"Deployment {deployment} has no pod in namespace {namespace}.",
-            why="a pod that is not made yet cannot be compared",
-            next=f"kubectl describe replicasets -l {chosen}    # the last events say what holds it up",
+            why="a pod that does not exist yet cannot be compared",
+            next=f"kubectl describe replicasets -l {chosen}    # the last events say why",
         )
     newest = max(pods, key=lambda pod: str(pod["metadata"]["creationTimestamp"]))
     changes = pod_changes.compare(owner["spec"]["template"], newest)

@@ -1,12 +1,11 @@
-"""lab.push_time: how many milliseconds istiod needs to tell its Envoys."""
+"""lab.push_time: how many milliseconds a push of istiod takes to its Envoys."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
-from meshcourse.core import errors
+from meshcourse.core import errors, tables
 from meshcourse.course import chapters
 from meshcourse.kube import manifests, resources
 from meshcourse.kube import pods as ready_pods
@@ -14,8 +13,6 @@ from meshcourse.lab import session
 from meshcourse.measure import pushes
 from meshcourse.measure.pushes import Push
 from meshcourse.mesh.injection import sidecars
-
-_BAR: Final = 40
 
 
 @dataclass(frozen=True)
@@ -26,26 +23,26 @@ class Timed:
     push: Push
 
     def milliseconds(self) -> dict[str, int | None]:
-        """By proxy; None where it never came."""
+        """By proxy; None where it never arrived."""
         return {name: None if seconds is None else round(1000 * seconds) for name, seconds in self.push.arrivals.items()}
 
     def __repr__(self) -> str:
         if self.push.unchanged:
-            return f"{self.what} is in the cluster just like that already: nothing changed, so nothing is pushed"
+            return f"{self.what} is unchanged in the cluster, so nothing is pushed"
         found = self.milliseconds()
         longest = max((value for value in found.values() if value), default=1)
-        wide = max(len(name) for name in found)
         lines = [f"the API server stored {self.what} in {1000 * self.push.stored:.0f} ms; from then on:"]
-        for name, value in found.items():
-            bar = "never came" if value is None else f"{value:>5} ms  {'█' * max(1, round(_BAR * value / longest))}"
-            lines.append(f"  {name:<{wide}}  {bar}")
-        return "\n".join([*lines, *(f"! {each}" for each in self.push.rejected)])
+        came = {
+            name: "never came" if value is None else f"{value:>5} ms  {tables.bar(max(value / longest, 1 / tables.BAR))}"
+            for name, value in found.items()
+        }
+        return "\n".join([*lines, *tables.columns(tuple(came.items()), "  "), *(f"! {each}" for each in self.push.rejected)])
 
 
 def push_time(manifest: str, *workloads: str) -> Timed:
     """Store the one VirtualService of `manifest` (a file of the chapter's) and time its arrival in each workload's Envoy.
 
-    A workload is a Deployment's name, or NAME.NAMESPACE; without any, all of the chapter's Deployments with a sidecar. Raises CourseError
+    A workload is a Deployment's name, or NAME.NAMESPACE; the default is all of the chapter's Deployments with a sidecar. Raises CourseError
     when the file is not one VirtualService, KubernetesError when it is refused.
     """
     begun = session.current()
@@ -62,7 +59,7 @@ def push_time(manifest: str, *workloads: str) -> Timed:
 
 
 def places(*workloads: str) -> list[tuple[str, str]]:
-    """(namespace, Deployment) of each workload, of all the chapter's Deployments with a sidecar when none is named."""
+    """(namespace, Deployment) of each workload; by default of all the chapter's Deployments with a sidecar."""
     namespace = session.current().namespace
     return [_place(each, namespace) for each in workloads] or [(namespace, name) for name in _with_sidecar()]
 

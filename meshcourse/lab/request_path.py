@@ -1,6 +1,6 @@
-"""lab.follow: one request on its way through the mesh, put together from the access logs of all proxies that it passed.
+"""lab.follow: the path of one request through the mesh, from the access logs of all proxies that it passed.
 
-What joins the lines is the header x-request-id: the first Envoy makes it, every Envoy logs it, and the programs must hand it on.
+The header x-request-id joins the lines: the first Envoy sets it, every Envoy logs it, and the applications must forward it.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import secrets
 from dataclasses import dataclass
 from typing import Final
 
-from meshcourse.core import errors
+from meshcourse.core import errors, tables
 from meshcourse.lab import requests, session
 from meshcourse.measure import request_hops
 from meshcourse.measure.request_hops import Hop
@@ -32,10 +32,8 @@ class Journey:
             asked = f"{entry['method']} {entry['path']}"
             status = f"{entry.code} {entry['flags']}".removesuffix(" -")
             rows.append((f"+{after}", _proxy(hop), _target(hop), asked, status, entry["duration"]))
-        wide = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-        lines = ["  ".join(word.ljust(width) for word, width in zip(row, wide, strict=True)).rstrip() for row in rows]
         proxies, identity = len({hop.pod for hop in self.hops}), self.hops[0].entry["request_id"]
-        return "\n".join([f"x-request-id {identity}, the same in {len(self.hops)} lines of {proxies} proxies:", *lines])
+        return "\n".join([f"x-request-id {identity}, the same in {len(self.hops)} lines of {proxies} proxies:", *tables.columns(rows)])
 
 
 def _proxy(hop: Hop) -> str:
@@ -43,9 +41,9 @@ def _proxy(hop: Hop) -> str:
 
 
 def _target(hop: Hop) -> str:
-    """Whom the proxy passed it to."""
+    """Where the proxy sent it."""
     if hop.inward:
-        return "its own program"
+        return "its own application"
     service = hop.cluster.service or hop.entry["authority"]
     named = f"{service} ({hop.cluster.subset})" if hop.cluster.subset else service
     return named if hop.entry["upstream_host"] != "-" else f"nobody ({hop.entry['code_details']})"
@@ -54,7 +52,7 @@ def _target(hop: Hop) -> str:
 def follow(path: str = "/productpage", *, user: str = "") -> Journey:
     """Send one GET through the ingress gateway and find its hops in the access logs of the gateway and of this namespace's pods.
 
-    Raises CourseError when the gateway's log does not show the request, which is so where access logs are switched off.
+    Raises CourseError when the gateway's log does not have the request, for example when access logs are off.
     """
     begun = session.current()
     mark = f"meshcourse-{secrets.token_hex(6)}"

@@ -1,6 +1,6 @@
-"""Requests to the ingress gateway from a notebook: lab.request, lab.traffic, and what chance allows.
+"""Requests to the ingress gateway from a notebook: lab.request, lab.traffic, and the limits of chance.
 
-The load client of meshcourse.traffic sends; nothing is kept between calls.
+They are sent by meshcourse.traffic; nothing is kept between calls.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from meshcourse.core import background
+from meshcourse.core import background, tables
 from meshcourse.lab import session
+from meshcourse.lab.output import Sentence
 from meshcourse.measure import binomial, labels
 from meshcourse.measure import tally as expectations
 from meshcourse.measure.tally import Tally
@@ -20,12 +21,11 @@ from meshcourse.traffic.results import Result
 from meshcourse.traffic.targets import Target
 
 IN_FLIGHT = 8
-_BAR = 40
 
 
 @dataclass(frozen=True)
 class Answer:
-    """One answer: `status` is 0 and `body` says why when none came."""
+    """One answer: when none came, `status` is 0 and `body` says why."""
 
     command: str
     status: int
@@ -47,7 +47,7 @@ def request(
     headers: Mapping[str, str] | None = None,
     cookies: Mapping[str, str] | None = None,
 ) -> Answer:
-    """Send one GET to the ingress gateway and show the curl command that does the same, and the answer.
+    """Send one GET to the ingress gateway and show the equivalent curl command and the answer.
 
     Raises TrafficError for what cannot be sent (a header with a line break, for example).
     """
@@ -64,7 +64,7 @@ def request(
 
 
 def curl(target: Target) -> str:
-    """The curl command that sends the same."""
+    """The curl command for the same request."""
     words = ["curl", "-i", target.url]
     if target.host:
         words += ["-H", f"Host: {target.host}"]
@@ -77,7 +77,7 @@ def curl(target: Target) -> str:
 
 @dataclass(frozen=True)
 class Traffic:
-    """Many requests, counted by who answered. `traffic["v2"]` is a count, `traffic.share("v2")` a share from 0 to 1."""
+    """Many requests, counted by version. `traffic["v2"]` is a count, `traffic.share("v2")` a share from 0 to 1."""
 
     tally: Tally
     seconds: float
@@ -91,12 +91,7 @@ class Traffic:
 
     def __repr__(self) -> str:
         rows = [*sorted(self.tally.versions.items()), *sorted((f"{name} (failed)", count) for name, count in self.tally.failures.items())]
-        wide = max((len(name) for name, _ in rows), default=0)
-        lines = [
-            f"  {name:<{wide}}  {count:>6,}  {count / self.tally.n:>6.1%}  {'█' * round(_BAR * count / self.tally.n)}".rstrip()
-            for name, count in rows
-        ]
-        return "\n".join([f"{self.tally.n:,} requests in {self.seconds:.1f} s", *lines])
+        return "\n".join([f"{self.tally.n:,} requests in {self.seconds:.1f} s", *tables.shares(rows, self.tally.n)])
 
 
 def traffic(
@@ -107,20 +102,20 @@ def traffic(
     headers: Mapping[str, str] | None = None,
     cookies: Mapping[str, str] | None = None,
 ) -> Traffic:
-    """Send `n` requests to the ingress gateway and count who answered: `v1`, `v2`, or a failure's code."""
+    """Send `n` requests to the ingress gateway and count the answers: by `v1`, `v2`, or a failure's code."""
     started = time.monotonic()
     found = answers(n, _target(path, host, headers, cookies))
     return Traffic(counted(found), time.monotonic() - started)
 
 
 def answers(n: int, target: Target, *, at_once: int = IN_FLIGHT) -> tuple[Result, ...]:
-    """`n` requests, `at_once` at a time, each labelled with the version that its header `x-version` or its page names."""
+    """`n` requests, `at_once` at a time, each labelled with the version in its header `x-version` or its page."""
     label = labels.only(labels.first(labels.header("x-version"), labels.body()))
     return background.run(sender.send(target, pacing.closed(requests=n), label=label, in_flight=min(at_once, n)))
 
 
 def counted(results: tuple[Result, ...]) -> Tally:
-    """The tally of results; an answer below 400 that names no version counts as a failure, told apart by its words."""
+    """The tally of results; an answer below 400 without a version counts as a failure, with a text of its own."""
     return expectations.tally(
         (result.version or None, f"{result.code} without a version" if result.ok else result.code) for result in results
     )
@@ -129,16 +124,6 @@ def counted(results: tuple[Result, ...]) -> Tally:
 def _target(path: str, host: str, headers: Mapping[str, str] | None, cookies: Mapping[str, str] | None) -> Target:
     url = session.current().connection.ingress_url + "/" + path.lstrip("/")
     return Target(url, host=host, headers=dict(headers or {}), cookies=dict(cookies or {}))
-
-
-@dataclass(frozen=True)
-class Sentence:
-    """Words that a cell shows as they are."""
-
-    text: str
-
-    def __repr__(self) -> str:
-        return self.text
 
 
 def chance(n: int, share: float) -> Sentence:
@@ -151,6 +136,6 @@ def chance(n: int, share: float) -> Sentence:
 
 
 def how_many_requests(wanted: float, other: float) -> Sentence:
-    """How many requests tell a split of `wanted` from one of `other` (shares from 0 to 1)."""
+    """How many requests distinguish a split of `wanted` from one of `other` (shares from 0 to 1)."""
     n = binomial.requests_to_tell(wanted, other)
-    return Sentence(f"about {n:,} requests tell {wanted:.0%} from {other:.0%} (wrong once in 10,000 one way, once in 100 the other)")
+    return Sentence(f"about {n:,} requests distinguish {wanted:.0%} from {other:.0%} (wrong once in 10,000 one way, once in 100 the other)")

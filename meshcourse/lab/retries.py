@@ -1,7 +1,7 @@
 """How often requests are tried: lab.attempts, lab.with_retries, lab.amplification.
 
-Which attempt an answer comes from is told by the service itself: Envoy puts `x-envoy-attempt-count` into each request that it sends on, and
-the chapter's nginx gives it back as `x-attempt`. How many requests reached each hop is told by the counters of the proxy that stands there.
+The service itself reports which attempt an answer comes from: Envoy sets `x-envoy-attempt-count` in each request, and the chapter's nginx
+returns it as `x-attempt`. How many requests reached each hop is counted by that hop's proxy.
 """
 
 from __future__ import annotations
@@ -12,21 +12,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from meshcourse.core import background
+from meshcourse.core import background, tables
 from meshcourse.lab import session
-from meshcourse.lab.requests import IN_FLIGHT, Sentence
+from meshcourse.lab.output import Sentence
+from meshcourse.lab.requests import IN_FLIGHT
 from meshcourse.measure import binomial, labels, retries, shares
 from meshcourse.traffic import pacing, sender
 from meshcourse.traffic.results import Result
 from meshcourse.traffic.targets import Target
 
 HEADER: Final = "x-attempt"
-_BAR: Final = 30
 
 
 @dataclass(frozen=True)
 class Attempts:
-    """Requests counted by (status or fault, attempt); attempt 0: the answer does not say, since a proxy gave it and not the service."""
+    """Requests counted by (status or fault, attempt); attempt 0: unknown, since a proxy answered and not the service."""
 
     counts: Mapping[tuple[str, int], int]
     seconds: float
@@ -44,17 +44,12 @@ class Attempts:
 
     @property
     def tries(self) -> float:
-        """Tries per request, over those whose answer says; 0 when none does. The others may have been tried more often than those."""
+        """Tries per request, over those with a known attempt; 0 when there is none. The others may have been tried more often."""
         told = {attempt: count for (_, attempt), count in self.counts.items() if attempt}
         return sum(attempt * count for attempt, count in told.items()) / sum(told.values()) if told else 0.0
 
     def __repr__(self) -> str:
-        rows = [(_words(code, attempt), count) for (code, attempt), count in sorted(self.counts.items())]
-        wide = max(len(words) for words, _ in rows)
-        lines = [
-            f"  {words:<{wide}}  {count:>5,}  {count / self.n:>6.1%}  {'█' * round(_BAR * count / self.n)}".rstrip()
-            for words, count in rows
-        ]
+        lines = tables.shares([(_words(code, attempt), count) for (code, attempt), count in sorted(self.counts.items())], self.n)
         good = self.answered_well
         last = f"  answered well: {good.share:.1%} (95 % band {good.low:.1%} to {good.high:.1%})"
         untold = sum(count for (_, attempt), count in self.counts.items() if not attempt)
@@ -67,7 +62,7 @@ class Attempts:
 
 
 def _words(code: str, attempt: int) -> str:
-    return f"{code} on attempt {attempt}" if attempt else f"{code}, no attempt told"
+    return f"{code} on attempt {attempt}" if attempt else f"{code}, attempt unknown"
 
 
 def attempts(n: int = 100, *, path: str = "/", host: str = "store.example.com") -> Attempts:
@@ -79,13 +74,13 @@ def attempts(n: int = 100, *, path: str = "/", host: str = "store.example.com") 
 
 
 def with_retries(fail: float, attempts: int, *, n: int = 200) -> Sentence:
-    """What the formula says when each try fails with chance `fail` (0 to 1) and `attempts` retries follow the first try."""
+    """The formula's result when each try fails with probability `fail` (0 to 1) and `attempts` retries follow the first try."""
     tries = attempts + 1
     success = retries.success(fail, attempts)
     band = binomial.accepted(n, success)
     return Sentence(
-        f"{tries} tries, each failing with chance {fail:g}: 1 - {fail:g}^{tries} = {success:.1%} of requests succeed; "
-        f"of {n} that is {band.low} to {band.high}, give or take chance"
+        f"{tries} tries, each failing with probability {fail:g}: 1 - {fail:g}^{tries} = {success:.1%} of requests succeed; "
+        f"of {n} that is {band.low} to {band.high}, within chance"
     )
 
 
@@ -99,19 +94,18 @@ class Amplification:
 
     def __repr__(self) -> str:
         answers = ", ".join(f"{count} × {code}" for code, count in sorted(self.codes.items()))  # noqa: RUF001 - times
-        wide, most = max(map(len, ("users", *self.hops))), max(self.n, *self.hops.values())
-        rows = [("users", self.n), *self.hops.items()]
-        lines = [
-            f"  {name:<{wide}}  {count:>5,}  ×{count / self.n:<5.3g} {'█' * round(_BAR * count / most)}".rstrip()  # noqa: RUF001 - times
-            for name, count in rows
+        most = max(self.n, *self.hops.values())
+        rows = [
+            (name, f"{count:>5,}", f"×{count / self.n:<5.3g}", tables.bar(count / most))  # noqa: RUF001 - times
+            for name, count in (("users", self.n), *self.hops.items())
         ]
-        return "\n".join([f"answers: {answers}; requests that arrived at each hop:", *lines])
+        return "\n".join([f"answers: {answers}; requests that arrived at each hop:", *tables.columns(rows, "  ")])
 
 
 def amplification(
     n: int = 1, *, path: str, host: str = "chain.example.com", hops: Sequence[str] = ("front", "middle", "back")
 ) -> Amplification:
-    """Send `n` requests and count, in the proxy of each Deployment of `hops`, how many requests arrived there meanwhile.
+    """Send `n` requests and count, in the proxy of each Deployment of `hops`, how many requests arrived there.
 
     Raises CourseError when a proxy does not keep that counter, KubernetesError when there is no such Deployment.
     """

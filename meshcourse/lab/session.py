@@ -1,6 +1,6 @@
 """The chapter that this kernel works on: its cluster, its namespace, and the environment of its shell cells.
 
-A kernel has one session; it lives in this module, because a learner's cells call plain functions.
+A kernel has one session; it is in this module, because a learner's cells call plain functions.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Session:
 
     @property
     def namespace(self) -> str:
-        """Where the chapter's objects live."""
+        """The chapter's namespace."""
         return self.chapter.namespace
 
 
@@ -51,7 +51,7 @@ def begun() -> bool:
 
 
 def begin(chapter: Chapter, connection: Connection) -> Session:
-    """Make `chapter` this kernel's, and let `!kubectl` and `%%bash` cells find its cluster and namespace.
+    """Make `chapter` this kernel's, and let `!kubectl` and `%%bash` cells use its cluster and namespace.
 
     JupyterLab's terminals follow.
     """
@@ -64,9 +64,9 @@ def begin(chapter: Chapter, connection: Connection) -> Session:
 
 
 def environment(chapter: Chapter, connection: Connection) -> dict[str, str]:
-    """What a shell needs to act on `chapter` of that cluster.
+    """The environment variables for a shell that works on `chapter` of that cluster.
 
-    Commands that must spell them out find $NAMESPACE, and in $INGRESS_PORT the port on which the gateway's Envoy listens for the chapter.
+    Commands can use $NAMESPACE, and $INGRESS_PORT, the port on which the gateway's Envoy listens for the chapter.
     """
     return {
         **connection.environment,
@@ -80,7 +80,7 @@ def environment(chapter: Chapter, connection: Connection) -> dict[str, str]:
 def in_namespace(kubeconfig: Path, chapter: Chapter) -> Path:
     """A copy of `kubeconfig` whose current context has the chapter's namespace, so that commands need no `-n`.
 
-    The original is left alone: it may be the learner's own, and another chapter may be open beside this one.
+    The original is not changed: it may be the learner's own, and another chapter may be open beside this one.
     """
     content = existing.extract(str(kubeconfig), "")
     content["contexts"][0]["context"]["namespace"] = chapter.namespace

@@ -1,6 +1,6 @@
 """Commands and manifests from a notebook: lab.sh, lab.apply, lab.wait, lab.access_log, lab.stats.
 
-A failure raises, so that a notebook that is executed by a machine stops there.
+A failure raises, so that an executed notebook stops there.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from meshcourse.core import errors
 from meshcourse.course import chapters
 from meshcourse.kube import commands, resources
 from meshcourse.lab import session, submissions
-from meshcourse.lab.start import say
+from meshcourse.lab.output import say
 from meshcourse.measure import access_logs, proxy_stats
 from meshcourse.mesh import propagation
 from meshcourse.mesh.injection import sidecars
 from meshcourse.mesh.install import installation
 
 FLUSH: Final = 1.2
-"""Seconds, and a little more, in which Envoy writes out the log lines that it has collected."""
+"""Seconds, and a little more, after which Envoy flushes its log."""
 RECENT: Final = 30
-"""Seconds: a cell asks for the line of what the cell before it sent, not for that of a run an hour ago."""
+"""Seconds: older log lines are from an earlier run, not from the cell before."""
 
 
 def sh(command: str, *, timeout: float = 600.0) -> None:
@@ -59,9 +59,9 @@ def sh(command: str, *, timeout: float = 600.0) -> None:
 
 
 def apply(manifest: str | Path) -> None:
-    """Apply YAML text, or a file of the chapter's manifests, and wait until the ingress gateway has taken it in.
+    """Apply YAML text, or a file of the chapter's manifests, and wait until the ingress gateway holds it.
 
-    Text that holds only comments applies nothing; of several objects all are applied, or none. Raises MeshError for broken YAML,
+    Text that has only comments applies nothing; of several objects all are applied, or none. Raises MeshError for invalid YAML,
     KubernetesError when it is refused.
     """
     begun = session.current()
@@ -75,7 +75,7 @@ def apply(manifest: str | Path) -> None:
 
 
 def _readable(manifest: str | Path) -> str | Path:
-    """A path, absolute or in the chapters' folder, when it is one; else the text itself."""
+    """A path, absolute or in the chapters' folder, if it is one; otherwise the text itself."""
     if isinstance(manifest, str) and ("\n" in manifest or ":" in manifest or not manifest.endswith((".yaml", ".yml"))):
         return manifest
     path = Path(manifest)
@@ -85,8 +85,8 @@ def _readable(manifest: str | Path) -> str | Path:
 def wait(*deployments: str) -> None:
     """Wait until the named Deployments are ready, and until the ingress gateway's Envoy holds the namespace's routes.
 
-    `kubectl apply` returns when the API server has stored an object; istiod pushes it to the proxies after that, mostly within
-    a quarter of a second.
+    `kubectl apply` returns when the API server has stored an object; istiod pushes it to the proxies after that, mostly within a quarter of
+    a second.
     """
     begun = session.current()
     if deployments:
@@ -104,10 +104,10 @@ def wait(*deployments: str) -> None:
 
 
 def access_log(containing: str = "", *, workload: str = "", namespace: str = "", lines: int = 3, timeout: float = 15.0) -> None:
-    """Show the last `lines` of a proxy's access log that hold `containing`, waiting for them to be written.
+    """Show the last `lines` of a proxy's access log that contain `containing`, waiting for them to be written.
 
-    `workload` is a Deployment's name or `pod/NAME` in the chapter's namespace; without it, the ingress gateway. Envoy collects log lines
-    and writes them out once a second or less often, so the newest may not be there at once; older ones show only when no new one comes.
+    `workload` is a Deployment's name or `pod/NAME` in the chapter's namespace; without it, the ingress gateway. Envoy writes its log once a
+    second or less often, so the newest lines may be missing at first; older ones are shown only when no new one comes.
     """
     begun, started = session.current(), time.monotonic()
     where, what = (
@@ -140,7 +140,7 @@ def access_log(containing: str = "", *, workload: str = "", namespace: str = "",
 
 
 def stats(workload: str, *containing: str, namespace: str = "") -> None:
-    """Show the counters and gauges of a workload's Envoy whose names hold all of `containing`.
+    """Show the counters and gauges of a workload's Envoy whose names contain all of `containing`.
 
     `workload` is a Deployment's name or `pod/NAME`. Raises KubernetesError when there is no such workload or proxy.
     """

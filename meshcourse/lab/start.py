@@ -1,6 +1,6 @@
-"""lab.chapter: bring the cluster to the state that a chapter needs, and say what that took.
+"""lab.chapter: bring the cluster to the state that a chapter needs, and print what was done.
 
-Safe to run again: what is there is found, not made twice.
+Safe to run again: what exists is used.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from meshcourse.course.chapters import Chapter
 from meshcourse.kube import commands, resources
 from meshcourse.kube.connection import Connection
 from meshcourse.lab import addresses, bash_cells, istio_before, rivals, session, submissions
+from meshcourse.lab.output import say
 from meshcourse.lab.session import Session
 from meshcourse.mesh import propagation, tenancy
 from meshcourse.mesh.injection import namespaces, sidecars
@@ -27,16 +28,11 @@ _LARGEST: Final = 10
 """Sidecars of the largest chapter (4: Bookinfo's six, and four for its exercises)."""
 
 
-def say(text: str) -> None:
-    """One line, shown at once."""
-    print(text, flush=True)  # noqa: T201 - what a notebook's cell shows
-
-
 def chapter(key: str) -> None:
-    """Find or start the cluster, install Istio if it is absent, make the chapter's namespace with injection on, and say so.
+    """Find or start the cluster, install Istio if it is absent, make the chapter's namespace with injection on, and print each step.
 
-    Raises CourseError for an unknown chapter, ClusterError or MissingPrerequisite when no cluster can be had, MeshError when Istio
-    cannot be installed.
+    Raises CourseError for an unknown chapter, ClusterError or MissingPrerequisite when no cluster is reachable, MeshError when Istio cannot
+    be installed.
     """
     wanted = chapters.find(key)
     bash_cells.register()
@@ -53,7 +49,7 @@ def chapter(key: str) -> None:
         _whatever_istio(begun.connection)
     say(f"✔ namespace {wanted.namespace}: {_namespace(begun.connection, wanted)}")
     if begun.connection.learner:
-        _fence(begun)
+        _require_own_port(begun)
     if found := installation.status(begun.connection):
         for line in versions.notes(found.version, wanted.number):
             say(f"! {line}")
@@ -66,14 +62,14 @@ def chapter(key: str) -> None:
     left = tuple(str(item["metadata"]["name"]) for item in propagation.listed(begun.connection, wanted.namespace, "virtualservices"))
     if left:
         say(f"! VirtualService {', '.join(left)} is here from an earlier run: some results will differ from the text.")
-        say("  To begin afresh: lab.clean_up(), then this cell again.")
+        say("  To start over: lab.clean_up(), then this cell again.")
     say(f"✔ the ingress gateway is at {begun.connection.ingress_url}")
     addresses.show(begun.connection.ingress_url)
     say("  kubectl and istioctl in this notebook use this cluster and this namespace.")
 
 
 def crowded(connection: Connection, instances: int | None) -> tuple[str, ...]:
-    """What to say when a cluster on this machine is nearly full of sidecars; `instances` is the kernel's limit."""
+    """A warning when a cluster on this machine is nearly full of sidecars; `instances` is the kernel's limit."""
     if instances is None or "//127.0.0.1:" not in str(connection.api().configuration.host):
         return ()
     found = resources.read(connection.core().list_pod_for_all_namespaces)
@@ -82,13 +78,13 @@ def crowded(connection: Connection, instances: int | None) -> tuple[str, ...]:
         return ()
     return (
         f"! {count} sidecars run, and this machine has room for {room} ({inotify.SETTING} is {instances}): more of them may not start.",
-        "  Make room: `meshcourse down && meshcourse up` (your notebooks and your progress stay), or lab.clean_up() in finished chapters.",
-        f"  Or for good: {inotify.FIX}",
+        "  To free some: `meshcourse down && meshcourse up` (notebooks and progress stay), or lab.clean_up() in finished chapters.",
+        f"  Or permanently: {inotify.FIX}",
     )
 
 
 def _progress(wanted: Chapter) -> None:
-    """Say how far the learner has come. A state folder that cannot be written must not stop the chapter."""
+    """Print the learner's progress. A state folder that cannot be written must not stop the chapter."""
     try:
         found = progress.of(passed.note_opened(wanted.key))
     except errors.CourseError as error:
@@ -100,20 +96,20 @@ def _progress(wanted: Chapter) -> None:
 
 
 def _must_be_shared(wanted: Chapter) -> None:
-    """Some chapters change what is everybody's."""
+    """Raises CourseError for a chapter that changes cluster-wide objects, on a shared cluster."""
     if wanted.alone:
         others = ", ".join(str(each.number) for each in chapters.CHAPTERS.values() if not each.alone)
         raise errors.CourseError(
-            f"Chapter {wanted.number} is not for a cluster that several learners share.",
+            f"Chapter {wanted.number} is not for a shared cluster.",
             why=f"{wanted.alone}; chapters {others} are",
             next="meshcourse up --name own && meshcourse lab --name own    # a cluster of your own for it",
         )
 
 
-def _fence(begun: Session) -> None:
-    """Nothing is made in a learner's namespace before the API server holds it to the learner's own port."""
+def _require_own_port(begun: Session) -> None:
+    """Ensure, before anything is made in a learner's namespace, that the API server limits it to the learner's own port."""
     tenancy.must_hold(begun.connection, begun.namespace, policies=learners.FILE)
-    for line in tenancy.put_up(begun.connection, begun.namespace):
+    for line in tenancy.set_up(begun.connection, begun.namespace):
         say(f"! {line}")
     say(f"✔ {begun.connection.learner}'s Gateways open port {begun.connection.gateway_port} of the ingress gateway, where the text says 80")
 
@@ -134,7 +130,7 @@ def _namespace(connection: Connection, wanted: Chapter) -> str:
 def connect() -> Connection:
     """The cluster that the environment names; an embedded one is started if it does not run.
 
-    MESHCOURSE_INGRESS_URL with KUBECONFIG names any cluster at all; else MESHCOURSE_CLUSTER is a name that `meshcourse up` knows.
+    MESHCOURSE_INGRESS_URL with KUBECONFIG names any cluster; otherwise MESHCOURSE_CLUSTER is a name that `meshcourse up` knows.
     """
     named = _named()
     if named:
@@ -166,7 +162,7 @@ def _istio(connection: Connection, wanted: Chapter) -> None:
     if found is None or half or not _enough(connection, found):
         _must_be_ours(connection, found)
         if half:
-            say(f"  {completeness.told(half)}")
+            say(f"  {completeness.summary(half)}")
         started = time.monotonic()
         say(f"$ istioctl install --set profile={wanted.profile} -y")
         now = installation.install(connection, wanted.profile, report=lambda line: say(f"  {line}"))
@@ -183,46 +179,46 @@ def _istio(connection: Connection, wanted: Chapter) -> None:
 
 
 def _whatever_istio(connection: Connection) -> None:
-    """Chapter 2 takes Istio as it is; only half an installation, which neither works nor goes, is finished first."""
+    """Chapter 2 uses Istio in any state; only an incomplete installation, which neither works nor can be removed, is finished first."""
     found = installation.status(connection)
     if found is None:
         say("✔ Istio is not installed")
     elif half := completeness.missing(connection, found):
         _must_be_ours(connection, found)
-        say(f"  {completeness.told(half)}")
+        say(f"  {completeness.summary(half)}")
         say(f"✔ {installation.install(connection, settings.DEFAULT_PROFILE, report=lambda line: say(f'  {line}'))}")
     elif found.ready:
         say(f"✔ {found}")
     else:
-        say(f"! {found}: not all of it is ready. Wait a moment, or run section 4: it installs what is missing.")
+        say(f"! {found}: not all of it is ready. Wait a moment, or run section 4, which installs what is missing.")
 
 
 def _enough(connection: Connection, found: installation.Installation) -> bool:
-    """Whether lessons can run on it. A cluster of somebody else's needs an ingress gateway; our own gets all that the demo profile has."""
+    """Whether lessons can run on it. An existing cluster needs an ingress gateway; one made here gets all that the demo profile has."""
     theirs = _named() or namespaces.owned(connection)
     return found.has_ingress if theirs else {name for name, _, _ in found.deployments} >= istio_before.WHOLE
 
 
 def _must_be_ours(connection: Connection, found: installation.Installation | None) -> None:
-    """Istio is for a whole cluster: in one of somebody else's only `meshcourse up` installs it, when asked."""
+    """Istio is installed for a whole cluster: on an existing one only `meshcourse up` does it, on request."""
     if namespaces.owned(connection):
         name = connection.environment["MESHCOURSE_CLUSTER"]
         raise errors.MeshError(
-            "Istio is not installed in this cluster." if found is None else "Istio is not whole in this cluster.",
-            why="the cluster is somebody else's, so nothing is installed in it without a question",
+            "Istio is not installed in this cluster." if found is None else "Istio is incomplete in this cluster.",
+            why="the cluster was not made by meshcourse, so nothing is installed in it without your request",
             next=f"meshcourse up --name {name} --istio demo",
         )
 
 
 def _renew(connection: Connection, namespace: str) -> None:
-    """Make pods anew whose sidecars are older than istio-system: with that namespace goes the key that signed their certificates."""
+    """Recreate pods whose sidecars are older than istio-system: the key that signed their certificates was deleted with that namespace."""
     home = resources.read(connection.core().read_namespace, installation.NAMESPACE)
     pods = resources.read(connection.core().list_namespaced_pod, namespace)
     if home and pods and any(outlived(pod, home) for pod in pods.items):
         commands.run(connection, ["kubectl", "-n", namespace, "rollout", "restart", "deployment"], timeout=60.0)
-        say(f"  the pods in {namespace} are created again: their certificates were from an Istio that is gone")
+        say(f"  the pods in {namespace} are created again: their certificates were from an Istio that was uninstalled")
 
 
 def outlived(pod: Any, home: Any) -> bool:  # noqa: ANN401 - the Kubernetes client is untyped
-    """Whether a pod has a sidecar and was made before the namespace `home`."""
+    """Whether a pod has a sidecar and is older than the namespace `home`."""
     return sidecars.has_sidecar(pod) and bool(pod.metadata.creation_timestamp < home.metadata.creation_timestamp)

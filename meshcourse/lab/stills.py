@@ -1,6 +1,6 @@
-"""lab.still: a panel as a picture that stays, for executed copies and the site.
+"""lab.still: a panel as a static picture, for executed copies and the site.
 
-A live widget shows nothing once its kernel is gone; a still does. Nothing here knows any one panel: it walks the widgets.
+A live widget shows nothing without its kernel; a still does. It works for any panel, by its tree of widgets.
 """
 
 from __future__ import annotations
@@ -10,20 +10,20 @@ from typing import Any, Final
 
 import IPython.display
 
+from meshcourse.core.json_types import Json
 from meshcourse.widgets.panels import capture
 
 PLOTLY: Final = "application/vnd.plotly.v1+json"
-Json = dict[str, Any]
 
 
 def still(panel: Any) -> None:  # noqa: ANN401 - any panel
-    """Show `panel` as it is now, without anything live in it."""
+    """Show `panel` as it is now, without live parts."""
     for bundle in bundles(panel.box if hasattr(panel, "box") else panel.widgets.box):
         IPython.display.display(bundle, raw=True)  # type: ignore[no-untyped-call]
 
 
 def bundles(box: Any) -> tuple[Json, ...]:  # noqa: ANN401 - ipywidgets has no types
-    """What a box shows, by MIME type: its words first, then each figure."""
+    """What a box shows, by MIME type: its text first, then each figure."""
     words, figures = [], []
     for widget in capture.walk(box):
         if hasattr(widget, "to_plotly_json"):
@@ -38,7 +38,7 @@ def bundles(box: Any) -> tuple[Json, ...]:  # noqa: ANN401 - ipywidgets has no t
 
 def _words(widget: Any) -> str:  # noqa: ANN401 - ipywidgets has no types
     name, value = str(getattr(widget, "description", "")), getattr(widget, "value", None)
-    if value is None or isinstance(value, bool):  # buttons and the like: nothing to read
+    if value is None or isinstance(value, bool):  # buttons and the like have no text to show
         return ""
     if not name:  # an HTML widget: its value is HTML already
         return str(value)

@@ -1,6 +1,6 @@
-"""Answers on their way into the cluster: lab.apply's work, and what this kernel remembers of it for lab.check.
+"""Applies answers for lab.apply, and remembers them for lab.check.
 
-Several objects in one manifest are applied all or not at all: the API server is asked first whether it would take each of them.
+Several objects in one manifest are applied all or not at all: the API server first checks each by a dry run.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from meshcourse.kube.connection import Connection
 from meshcourse.mesh import refusals
 
 MADE: Final = Submissions()
-"""What this kernel has handed in."""
+"""The answers of this kernel."""
 _CHANGES: Final = re.compile(
     r"\b(?:kubectl\b.*?\b(?:apply|create|replace|patch|edit|delete|label|annotate|scale|set)|istioctl\b.*?\b(?:install|uninstall))\b"
 )
@@ -32,7 +32,7 @@ _HOOKED: Final = "_meshcourse_submissions"
 def apply(connection: Connection, manifest: str | Path, *, namespace: str, into: Submissions = MADE) -> tuple[str, ...]:
     """Apply YAML text or a file, whole or not at all; returns kubectl's lines.
 
-    Raises MeshError for broken YAML and KubernetesError when an object is refused, with a `next` that names the cure where it is known.
+    Raises MeshError for invalid YAML and KubernetesError when an object is refused, with the correction in `next` where it is known.
     """
     text = manifest.read_text(encoding="utf-8") if isinstance(manifest, Path) else manifest
     named, now = submissions.objects(text), dt.datetime.now()  # noqa: DTZ005 - the clock on the learner's wall
@@ -49,7 +49,7 @@ def apply(connection: Connection, manifest: str | Path, *, namespace: str, into:
 
 
 def judged_at(exercise: Exercise, view: ClusterView, made: Submissions = MADE) -> dt.datetime | None:
-    """When the answer that is in the cluster was applied: by this kernel's memory, else by what the object itself says."""
+    """When the answer in the cluster was applied: by this kernel's record, otherwise by the object's own timestamps."""
     known = made.accepted(exercise)
     if known is not None:
         return known.at
@@ -79,8 +79,8 @@ def _after_cell(result: Any) -> None:  # noqa: ANN401 - IPython's ExecutionResul
     named, now = submissions.objects(text), dt.datetime.now()  # noqa: DTZ005 - the clock on the learner's wall
     if failed:
         why, hint = (
-            "the cell failed; its message stands under it",
-            "mend what the message under the cell names, and run the cell again",
+            "the cell failed; its message is below it",
+            "correct what the message below the cell names, and run the cell again",
         )
         MADE.note(Submission(now, named, "cell of commands", why, hint))
     elif named:

@@ -1,7 +1,7 @@
-"""What JupyterLab's terminals act on: the cluster, and the namespace of the chapter whose first cell ran last.
+"""The cluster and namespace for JupyterLab's terminals: those of the chapter whose first cell ran last.
 
-`meshcourse lab` names a file by MESHCOURSE_TERMINAL; its terminals read it before each command (jupyterlab/shells). It holds export lines
-that bash, zsh and fish read alike.
+`meshcourse lab` names a file by MESHCOURSE_TERMINAL; its terminals read it before each command (jupyterlab/shells). It has export lines
+that bash, zsh and fish all read.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def file(cluster: str) -> Path:
 
 
 def follow(environment: Mapping[str, str], *, into: str = "") -> None:
-    """Let the terminals act on what `environment` names; without `into`, those of the JupyterLab that this kernel belongs to, if any."""
+    """Make the terminals use `environment`; without `into`, those of the JupyterLab that this kernel belongs to, if any."""
     name = into or os.environ.get(VARIABLE)
     if not name:
         return
@@ -37,10 +37,10 @@ def follow(environment: Mapping[str, str], *, into: str = "") -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     beside = target.with_name(f"{target.name}.{os.getpid()}")
     beside.write_text("".join(lines), encoding="utf-8")
-    beside.replace(target)  # whole or not at all: a terminal may read it at this moment
+    beside.replace(target)  # atomically: a terminal may be reading it
 
 
 def folders(path: str) -> tuple[str, ...]:
-    """Where kubectl, istioctl and meshcourse are, each folder once; `path` is searched for the first two."""
+    """The folders of kubectl, istioctl and meshcourse, each once; `path` is searched for the first two."""
     found = (shutil.which(program, path=path) for program in ("kubectl", "istioctl"))
     return tuple(dict.fromkeys((*(str(Path(each).parent) for each in found if each), sysconfig.get_path("scripts"))))

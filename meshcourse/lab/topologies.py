@@ -11,9 +11,9 @@ from meshcourse.traffic.targets import Target
 
 
 def topology(seconds: float = 4.0, *, rate: float = 10.0, path: str = "/productpage", user: str = "") -> Topology:
-    """Send `rate` requests per second for `seconds`, signed in as `user` if one is named, and count at every Envoy what they bring about.
+    """Send `rate` requests per second for `seconds`, signed in as `user` if one is named, and count the resulting calls at every Envoy.
 
-    Raises TrafficError when nobody can sign in, KubernetesError when the proxies cannot be asked.
+    Raises TrafficError when signing in fails, KubernetesError when the proxies do not answer.
     """
     begun = session.current()
     target = Target(begun.connection.ingress_url + path, headers=bookstore.sign_in(begun.connection.ingress_url, user))

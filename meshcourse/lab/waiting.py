@@ -1,6 +1,6 @@
-"""A bar for what takes longer than a person likes to wait without a sign.
+"""A progress bar for work that takes more than a few seconds.
 
-At its end the bar reads the same whatever the work took, so that executed notebooks can be compared.
+At its end the bar reads the same whatever the duration, so that executed notebooks can be compared.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 import IPython.core.getipython
 import IPython.display
 
-from meshcourse.lab.requests import Sentence
+from meshcourse.lab.output import Sentence
 
 T = TypeVar("T")
 STEP: Final = 0.25
@@ -35,6 +35,6 @@ def shown(work: Callable[[], T], name: str, seconds: float) -> T:
 
 
 def bar(name: str, share: float) -> str:
-    """`checking 10.2 ██████░░░░`. What takes longer than it should stays one step short of full."""
+    """`checking 10.2 ██████░░░░`. Work that takes longer than expected stays one step short of full."""
     filled = WIDTH if share == 1.0 else min(int(WIDTH * share), WIDTH - 1)
     return f"{name} {'█' * filled}{'░' * (WIDTH - filled)}"

@@ -1,1 +1,1 @@
-"""What traffic was like: version labels, shares with their confidence band, latency percentiles, moving windows."""
+"""Measurements of traffic: version labels, shares with their confidence band, latency percentiles, moving windows."""

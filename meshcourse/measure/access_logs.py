@@ -1,4 +1,4 @@
-"""Envoy's access log, as Istio's default format writes it: one line for each request, read into named fields.
+"""Envoy's access log in Istio's default format: each line is one request, parsed into named fields.
 
 The order of the fields is Istio 1.31's default `accessLogFormat` (istio.io: Envoy Access Logs).
 """
@@ -17,37 +17,37 @@ from meshcourse.mesh.install import installation
 
 _TOKEN: Final = re.compile(r'"(?P<quoted>(?:[^"\\]|\\.)*)"|\[(?P<time>[^\]]*)\]|(?P<word>\S+)')
 MEANING: Final = {
-    "start_time": "when the request came in",
+    "start_time": "when the request arrived",
     "method": "GET, POST, ...",
-    "path": "the path that was asked for",
+    "path": "the path of the request",
     "protocol": "HTTP/1.1 or HTTP/2",
-    "code": "the HTTP status that went back",
+    "code": "the HTTP status of the answer",
     "flags": "why Envoy itself failed or cut the request short (- : it did not)",
-    "code_details": "who decided on the status: via_upstream is the application",
+    "code_details": "what decided on the status: via_upstream is the application",
     "termination_details": "why the connection was closed, if Envoy closed it",
-    "transport_failure": "what went wrong with TLS or TCP towards the upstream",
+    "transport_failure": "the error of TLS or TCP towards the upstream",
     "bytes_received": "size of the request's body",
     "bytes_sent": "size of the answer's body",
     "duration": "milliseconds from the first byte in to the last byte out",
-    "upstream_time": "milliseconds that the upstream took of it",
+    "upstream_time": "milliseconds of it that the upstream took",
     "forwarded_for": "X-Forwarded-For: whom the request was forwarded for",
-    "user_agent": "the client program",
+    "user_agent": "the client's program",
     "request_id": "X-Request-ID, the same in every proxy that the request passed",
     "authority": "the Host header",
-    "upstream_host": "the address that it was sent to",
+    "upstream_host": "the address of the upstream",
     "upstream_cluster": "Envoy's group of addresses: direction|port|subset|host",
     "upstream_local": "Envoy's own end of that connection",
-    "downstream_local": "the address that the client believed to talk to",
+    "downstream_local": "the address that the client connected to",
     "downstream_remote": "the client's address",
-    "server_name": "SNI, the name asked for in TLS",
+    "server_name": "SNI, the server name in the TLS handshake",
     "route": "the name of the route that matched",
 }
-"""The fields in the order of the line, each with what it says."""
+"""The fields in the order of the line, each with its meaning."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One line. `fields` has a value for each key of MEANING; "-" where Envoy had nothing to say."""
+    """One line. `fields` has a value for each key of MEANING; "-" where Envoy has none."""
 
     line: str
     fields: dict[str, str]
@@ -57,7 +57,7 @@ class Entry:
 
     @property
     def code(self) -> int:
-        """The HTTP status; 0 when no answer went back."""
+        """The HTTP status; 0 when no answer was sent."""
         return int(self.fields["code"]) if self.fields["code"].isdigit() else 0
 
     @property
@@ -67,7 +67,7 @@ class Entry:
 
 
 def parse(lines: Iterable[str]) -> Iterator[Entry]:
-    """The entries among `lines`; what is no access log line (Envoy's own messages, for example) is left out."""
+    """The entries among `lines`; other lines (Envoy's own messages, for example) are left out."""
     for line in lines:
         if not line.startswith("["):
             continue
@@ -86,12 +86,12 @@ def _value(token: re.Match[str]) -> str:
 
 
 def own(connection: Connection, namespace: str) -> str:
-    """What every line of this learner's requests holds: in the log of a gateway that several share, the own port; else nothing."""
+    """Text that every log line of this learner's requests contains: on a shared gateway the learner's own port; otherwise empty."""
     return f":{connection.gateway_port} " if connection.learner and namespace == installation.NAMESPACE else ""
 
 
 def crowd(connection: Connection) -> int:
-    """How many times as many lines are to be read, since others' lie between."""
+    """Factor for the number of lines to read, since other learners' lines are among them."""
     return 30 if connection.learner else 1
 
 

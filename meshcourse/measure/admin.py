@@ -1,6 +1,6 @@
-"""What a Deployment's proxy counts and knows, for what is asked several times a second.
+"""Counters and endpoints of a Deployment's proxy, over a kept-open connection, for several reads a second.
 
-`proxy_stats` asks the same once, in the words a learner types.
+`proxy_stats` reads the same once, by the command that a learner types.
 """
 
 from __future__ import annotations
@@ -8,21 +8,19 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import quote
 
+from meshcourse.core.json_types import JsonMapping
 from meshcourse.kube.connection import Connection
 from meshcourse.measure import proxy_stats
 from meshcourse.mesh.envoy import admin
 from meshcourse.mesh.envoy.cluster_names import ClusterName
 from meshcourse.mesh.injection import sidecars
 
-Json = Mapping[str, Any]
-
 
 @dataclass(frozen=True)
 class Endpoint:
-    """One address of a cluster as an Envoy sees it. `ejected`: outlier detection has put it out. Counts are since the cluster was made."""
+    """One address of a cluster as an Envoy sees it. `ejected`: by outlier detection. Counts start when the cluster is created."""
 
     address: str
     ready: bool
@@ -32,7 +30,7 @@ class Endpoint:
 
 
 class AdminLine(admin.AdminConnection):
-    """A connection to whichever pod of a Deployment has a sidecar and is ready, opened anew after that was replaced."""
+    """A connection to a ready pod of a Deployment that has a sidecar, reopened to another pod when that one is replaced."""
 
     def __init__(self, connection: Connection, namespace: str, deployment: str) -> None:
         super().__init__(connection, namespace, lambda: sidecars.proxied(connection, namespace, deployment)[0])
@@ -43,12 +41,12 @@ class AdminLine(admin.AdminConnection):
         return short_names(proxy_stats.parse(page.splitlines()), cluster)
 
     def endpoints(self, cluster: str) -> tuple[Endpoint, ...]:
-        """What the proxy knows of a cluster's addresses; nothing for a cluster that it does not hold."""
+        """A cluster's endpoints as the proxy holds them; none for an unknown cluster."""
         return endpoints(json.loads(self.get(f"clusters?format=json&filter={quote(_pattern(cluster))}")), cluster)
 
 
 def _pattern(cluster: str) -> str:
-    """Part of the name that is enough for Envoy's filter, a regular expression: the host, dots and all."""
+    """The part of the name that suffices for Envoy's filter, a regular expression: the host, with its dots."""
     return ClusterName.parse(cluster).host.replace(".", r"\.")
 
 
@@ -62,7 +60,7 @@ def short_names(found: Mapping[str, int], cluster: str) -> dict[str, int]:
     return short
 
 
-def endpoints(page: Json, cluster: str) -> tuple[Endpoint, ...]:
+def endpoints(page: JsonMapping, cluster: str) -> tuple[Endpoint, ...]:
     """The endpoints of `cluster` in the JSON of Envoy's /clusters, by address. Envoy leaves out numbers that are 0."""
     return tuple(
         sorted(
@@ -72,11 +70,11 @@ def endpoints(page: Json, cluster: str) -> tuple[Endpoint, ...]:
     )
 
 
-def _hosts(cluster: Json) -> Iterable[Json]:
+def _hosts(cluster: JsonMapping) -> Iterable[JsonMapping]:
     return [host for host in cluster.get("host_statuses", ()) if "socket_address" in host.get("address", {})]
 
 
-def _endpoint(host: Json) -> Endpoint:
+def _endpoint(host: JsonMapping) -> Endpoint:
     stats = {stat["name"]: int(stat.get("value", 0)) for stat in host.get("stats", ())}
     health = host.get("health_status", {})
     return Endpoint(

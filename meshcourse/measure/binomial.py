@@ -1,6 +1,6 @@
-"""Exact binomial bounds: which counts a given share allows, and how many requests it takes to tell two shares apart.
+"""Exact binomial bounds: which counts a given share allows, and how many requests distinguish two shares.
 
-Envoy draws a random number for every request, so n requests over a weight p are n independent tries: binomial.
+Envoy draws a random number for every request, so n requests over a weight p are n independent trials.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from statistics import NormalDist
 from typing import Final
 
 FALSE_ALARM: Final = 1e-4
-"""A right answer may be called wrong once in ten thousand checks, not more often."""
+"""A right answer may be refused once in ten thousand checks, not more often."""
 MISSED: Final = 1e-2
 """The nearest wrong answer that matters may pass once in a hundred checks, not more often."""
 _STEP: Final = 20
@@ -29,16 +29,16 @@ class Interval:
     false_alarm: float
 
     def __contains__(self, count: object) -> bool:
-        """Whether `count` may be chance."""
+        """Whether `count` is within the bounds."""
         return isinstance(count, int) and self.low <= count <= self.high
 
     def __str__(self) -> str:
-        chance = f"chance alone leaves it at most once in {1 / self.false_alarm:,.0f} times"
+        chance = f"chance alone exceeds this at most once in {1 / self.false_alarm:,.0f} times"
         return f"{self.low} to {self.high} of {self.n} (a wanted share of {self.share:.0%}; {chance})"
 
 
 def log_probability(n: int, p: float, k: int) -> float:
-    """The logarithm of the probability of exactly `k` successes in `n` tries of probability `p`; -inf when impossible."""
+    """The logarithm of the probability of exactly `k` successes in `n` trials of probability `p`; -inf when impossible."""
     if not 0 <= k <= n:
         return -math.inf
     if p in (0.0, 1.0):
@@ -55,8 +55,8 @@ def probability_between(n: int, p: float, low: int, high: int) -> float:
 def accepted(n: int, share: float, *, false_alarm: float = FALSE_ALARM) -> Interval:
     """The counts to accept for a wanted `share` (0 to 1) of `n` requests.
 
-    Each tail outside holds at most `false_alarm / 2`, so a right answer is refused with probability `false_alarm` at most.
-    A share of 0 accepts only 0, a share of 1 only n. Raises ValueError for an impossible n, share or false alarm.
+    Each tail outside has probability at most `false_alarm / 2`, so a right answer is refused with probability `false_alarm` at most. A
+    share of 0 accepts only 0, a share of 1 only n. Raises ValueError for an impossible n, share or false alarm.
     """
     if n < 1 or not 0.0 <= share <= 1.0 or not 0.0 < false_alarm < 1.0:
         message = f"need n >= 1, a share from 0 to 1 and a false alarm between them; got n={n}, share={share}, false alarm={false_alarm}"
@@ -77,13 +77,13 @@ def _cut(n: int, p: float, tail: float) -> int:
 
 
 def requests_to_tell(wanted: float, other: float, *, false_alarm: float = FALSE_ALARM, missed: float = 1e-2) -> int:
-    """How many requests it takes to tell a split of `wanted` from one of `other`.
+    """How many requests it takes to distinguish a split of `wanted` from one of `other`.
 
-    The first of 10, 20, 50, 100, 200, 500, ... (round numbers, as a person would choose) for which a test that refuses a right
-    split at most `false_alarm` of the time lets the wrong one pass at most `missed` of the time. Raises ValueError for equal shares.
+    The first of 10, 20, 50, 100, 200, 500, ... for which a test that refuses a right split with probability at most `false_alarm` accepts
+    the wrong one with probability at most `missed`. Raises ValueError for equal shares.
     """
     if wanted == other:
-        message = "two equal shares cannot be told apart by any number of requests"
+        message = "no number of requests distinguishes two equal shares"
         raise ValueError(message)
     n, steps = 10, (2.0, 2.5, 2.0)
     for turn in range(24):
@@ -114,7 +114,7 @@ class Trial:
         return isinstance(count, int) and self.low <= count <= self.high
 
     def __str__(self) -> str:
-        """Both chances, in one sentence."""
+        """Both error probabilities, in one sentence."""
         right, wrong = (f"once in {1 / chance:,.0f} checks" for chance in (self.false_alarm, self.missed))
         return (
             f"{self.n:,} requests, {self.low:,} to {self.high:,} are accepted: {_percent(self.wanted)} is refused at most {right}, "
@@ -124,7 +124,7 @@ class Trial:
 
 @functools.cache
 def share_is(wanted: float, other: float, *, false_alarm: float = FALSE_ALARM, missed: float = MISSED) -> Trial:
-    """The smallest trial (in steps of 20 requests) that tells a share of `wanted` from `other`, and from one as far on the other side.
+    """The smallest trial (in steps of 20 requests) for a share of `wanted` against `other`, and against one as far above or below it.
 
     `wanted` lies between 0 and 1. Raises ValueError for equal shares.
     """
@@ -140,7 +140,7 @@ def share_is(wanted: float, other: float, *, false_alarm: float = FALSE_ALARM, m
 
 @functools.cache
 def share_at_most(wanted: float, other: float, *, false_alarm: float = FALSE_ALARM, missed: float = MISSED) -> Trial:
-    """The smallest trial that accepts any share up to `wanted` and refuses `other`, which is larger. Raises ValueError when it is not."""
+    """The smallest trial that accepts any share up to `wanted` and refuses `other`, which must be larger. Raises ValueError otherwise."""
     if not wanted < other:
         message = f"the wrong share must be the larger one; got {wanted} and {other}"
         raise ValueError(message)
@@ -153,9 +153,9 @@ def share_at_most(wanted: float, other: float, *, false_alarm: float = FALSE_ALA
 
 
 def _about(wanted: float, other: float, false_alarm: float, missed: float) -> int:
-    """A number of requests a little below what it takes, by the normal approximation."""
+    """A number of requests a little below the needed one, by the normal approximation."""
     if wanted == other:
-        message = "two equal shares cannot be told apart by any number of requests"
+        message = "no number of requests distinguishes two equal shares"
         raise ValueError(message)
     quantile = NormalDist().inv_cdf
     spread = quantile(1 - false_alarm / 2) * math.sqrt(wanted * (1 - wanted)) + quantile(1 - missed) * math.sqrt(other * (1 - other))

@@ -1,7 +1,7 @@
 """What the ingress gateway's Envoys sent to each destination of a route, and whether they hold its weights yet.
 
-Envoy counts the requests to each endpoint of each cluster, whatever statistics Istio lets it publish. These are all requests that the
-gateway sent there, also those of other clients and other routes to the same destination. Blocking; some milliseconds.
+Envoy counts the requests to each endpoint of each cluster, whatever statistics Istio exposes. These are all requests from the gateway to
+them, also those of other clients and other routes. Blocking; some milliseconds.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from meshcourse.mesh.install import installation
 from meshcourse.mesh.rules.weights import Destination, Split
 
 _FRESH: Final = 5.0
-"""Seconds for which the gateway's pods are taken to be the same."""
+"""Seconds for which the list of the gateway's pods is reused."""
 _NEAR: Final = 0.51
-"""Per cent that a weight may differ by rounding."""
+"""Rounding tolerance of a weight, in per cent."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Sent:
         return Sent(self.requests + other.requests, self.errors + other.errors)
 
     def __sub__(self, before: Sent) -> Sent:
-        """What came since `before`. Counts that have fallen began anew."""
+        """The increase since `before`. A count that has fallen was reset, and starts from 0."""
         return self if self.requests < before.requests else Sent(self.requests - before.requests, self.errors - before.errors)
 
 
@@ -55,7 +55,7 @@ class Destinations:
         self._hosts: frozenset[str] = frozenset()
 
     def sent(self, split: Split) -> dict[str, Sent]:
-        """What went to each destination since the last call; nothing at the first, and at the first for a host.
+        """The requests to each destination since the last call; nothing at the first call, and at the first for a host.
 
         Raises MeshcourseError when no gateway answers.
         """
@@ -70,7 +70,7 @@ class Destinations:
                 before = self._counts.get((pod, name), {})
                 self._counts[pod, name] = counts
                 meant = [each for each in split.destinations if _leads(name, each)]
-                if meant and meant[0].host in self._hosts:  # two destinations of one cluster cannot be told apart: the first gets all
+                if meant and meant[0].host in self._hosts:  # two destinations of one cluster look the same: the first gets everything
                     for address, now in counts.items():
                         found[meant[0].name] += now - before.get(address, Sent())
         self._hosts = hosts
@@ -99,7 +99,7 @@ class Destinations:
 
 
 def _routes(configuration: list[dict[str, Any]], split: Split) -> list[config_dump.Route]:
-    """The routes made of a split's http route; of its whole VirtualService where it has no name, by which Envoy's copy is known."""
+    """The routes made from a split's http route; without a name, those of its whole VirtualService."""
     origin = config_dump.ORIGIN.format(*split.root)
     every = [route for table in configuration for host in table.get("virtualHosts", ()) for route in host.get("routes", ())]
     ours = [route for route in every if config_dump.origin(route) == origin]

@@ -1,4 +1,4 @@
-"""Which version answered: labellers, the ways a response tells."""
+"""Labellers: functions that find in a response which version answered."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from meshcourse.core import errors
 from meshcourse.traffic.results import Labeller
 
 VERSION_WORD: Final = r"\bv\d+\b"
-"""`v1`, `v2`, ... standing alone, as the course's pages say them."""
+"""`v1`, `v2`, ... as separate words, as on the course's pages."""
 
 
 def body(pattern: str = VERSION_WORD) -> Labeller:
@@ -43,7 +43,7 @@ def header(name: str) -> Labeller:
 
 
 def only(labeller: Labeller, *, below: int = 400) -> Labeller:
-    """`labeller` for statuses under `below`; an error page names no version, even where its text holds one."""
+    """`labeller` for statuses below `below`; an error page names no version, even where its text contains one."""
 
     def label(status: int, headers: Mapping[str, str], content: bytes) -> str:
         return labeller(status, headers, content) if status < below else ""
@@ -52,7 +52,7 @@ def only(labeller: Labeller, *, below: int = 400) -> Labeller:
 
 
 def first(*labellers: Labeller) -> Labeller:
-    """What the first labeller that knows says."""
+    """The label of the first labeller that finds one."""
 
     def label(status: int, headers: Mapping[str, str], content: bytes) -> str:
         return next((found for each in labellers if (found := each(status, headers, content))), "")

@@ -13,15 +13,15 @@ from meshcourse.traffic.results import Result
 SUCCESS, LATENCY, SHARE, LOAD = "success", "latency", "share", "load"
 NAMES: Final = (SUCCESS, LATENCY, SHARE, LOAD)
 _EDGE: Final = 1e-9
-"""What lies on the border is within it, whatever floats make of 0.5 - 0.09."""
+"""Tolerance at the limit, for rounding of floats such as 0.5 - 0.09."""
 
 
 @dataclass(frozen=True)
 class Objectives:
-    """What the release must hold over `requests` requests, sent at `rate` per second whether answers come or not.
+    """What the release must meet over `requests` requests, sent at `rate` per second whether answers come or not.
 
-    At most `failing` of them fail; 95 % of what is answered comes within `latency` seconds; `version` serves `share` of them, give
-    or take `slack`; and its pods get at most `tries` requests for each one that a user sent it. Shares are from 0 to 1.
+    At most `failing` of them fail; 95 % of the answers come within `latency` seconds; `version` serves `share` of them, plus or minus
+    `slack`; and its pods get at most `tries` requests for each request of a user. Shares are from 0 to 1.
     """
 
     requests: int = 600
@@ -42,7 +42,7 @@ class Objectives:
 
 @dataclass(frozen=True)
 class Reading:
-    """What traffic was like. `tries` is None where nobody knows, because the version had no request or its pods were not asked."""
+    """Measured traffic. `tries` is None when unknown, because the version had no request or its pods were not read."""
 
     n: int = 0
     failed: int = 0
@@ -56,18 +56,18 @@ class Reading:
         return 1.0 - self.failed / self.n if self.n else 0.0
 
     def share(self, version: str) -> float | None:
-        """The share of `version` among the answers that name theirs."""
+        """The share of `version` among the answers that have a version label."""
         named = sum(count for name, count in self.versions.items() if name)
         return self.versions.get(version, 0) / named if named else None
 
 
 def of_summary(summary: Summary, tries: float | None) -> Reading:
-    """A moving window."""
+    """From a moving window."""
     return Reading(summary.n, sum(summary.errors().values()), summary.latency.p95, summary.versions, tries)
 
 
 def of_results(results: Iterable[Result], arrived: int, version: str) -> Reading:
-    """Results of one run, during which `arrived` requests came to the pods of `version`."""
+    """From the results of one run, during which the pods of `version` received `arrived` requests."""
     found = tuple(results)
     versions = Counter(result.version for result in found if result.version)
     latencies = sorted(result.latency for result in found if result.status)
@@ -79,7 +79,7 @@ def of_results(results: Iterable[Result], arrived: int, version: str) -> Reading
 
 @dataclass(frozen=True)
 class Mark:
-    """One objective: `met` is None while nobody can tell. `value` is in the unit of the figure: per cent, ms, per cent, times."""
+    """One objective: `met` is None while it is unknown. `value` is in the unit of the figure: per cent, ms, per cent, times."""
 
     name: str
     title: str
@@ -116,7 +116,7 @@ def marks(found: Reading, wanted: Objectives) -> tuple[Mark, ...]:
             None if share is None else abs(share - wanted.share) <= wanted.slack + _EDGE,
             None if share is None else 100 * share,
             "no answer yet" if share is None else f"{share:.0%}",
-            f"{wanted.share:.0%}, give or take {100 * wanted.slack:.0f} points",
+            f"{wanted.share:.0%}, plus or minus {100 * wanted.slack:.0f} points",
         ),
         Mark(
             LOAD,
@@ -130,5 +130,5 @@ def marks(found: Reading, wanted: Objectives) -> tuple[Mark, ...]:
 
 
 def met(found: Iterable[Mark]) -> int:
-    """How many are met."""
+    """How many objectives are met."""
     return sum(mark.met is True for mark in found)

@@ -1,4 +1,4 @@
-"""Who gave an answer, by a proxy's access log: the program that the request was sent to, or the proxy itself, and why.
+"""What gave an answer, by a proxy's access log: the application, or the proxy itself, and why.
 
 Envoy's response code details name the filter that ended the request (Envoy's documentation, "Response code details"). Pure.
 """
@@ -18,12 +18,12 @@ _REASONS: Final = (
     ("jwt_authn_access_denied", "a RequestAuthentication refused its token"),
     ("ext_authz_denied", "the external authorization service refused it"),
     ("ext_authz_error", "the external authorization service did not answer"),
-    ("local_rate_limited", "the rate limit is used up"),
-    ("request_rate_limited", "the rate limit is used up"),
-    ("direct_response", "the route answers by itself"),
-    ("route_not_found", "no route fits"),
+    ("local_rate_limited", "the rate limit is reached"),
+    ("request_rate_limited", "the rate limit is reached"),
+    ("direct_response", "the route has an answer of its own"),
+    ("route_not_found", "no route matches"),
     ("cluster_not_found", "the route's destination does not exist: no such Service, or no DestinationRule defines the subset"),
-    ("no_healthy_upstream", "no pod of the destination takes requests: none is ready, or its labels fit no pod, or all are ejected"),
+    ("no_healthy_upstream", "no pod of the destination takes requests: none is ready, or its labels match no pod, or all are ejected"),
     ("overflow", "a limit of the connection pool is reached (circuit breaker)"),
     ("upstream_per_try_timeout", "the pod did not answer within the time of one try"),
     ("response_timeout", "the pod did not answer within the route's timeout"),
@@ -31,20 +31,20 @@ _REASONS: Final = (
     ("upstream_reset_before_response_started{connection", "the connection to the pod failed"),
     ("upstream_reset_before_response_started{remote_connection_failure", "the connection to the pod failed"),
     ("upstream_reset_before_response_started", "the pod closed the connection before it answered"),
-    ("maintenance_mode", "the destination is taken out of service"),
+    ("maintenance_mode", "the destination is in maintenance mode"),
     ("path_normalization_failed", "the path is not one that a URL may have"),
     ("low_version", "HTTP/1.0 is not served"),
 )
 
 
 def by_itself(entry: Entry) -> bool:
-    """Whether the proxy made the answer, rather than the program or proxy that it sent the request to."""
+    """Whether the proxy itself made the answer, and not the application or the next proxy."""
     details = entry["code_details"]
     return not details.startswith("via_upstream") and (details != "-" or entry["upstream_host"] == "-")
 
 
 def why(entry: Entry) -> str:
-    """Why a proxy answered by itself, with Envoy's own word for it."""
+    """Why a proxy itself answered, with Envoy's own term."""
     details = entry["code_details"]
     if found := _POLICY.search(details):
         rule = int(found["rule"]) + 1

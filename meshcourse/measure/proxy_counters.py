@@ -1,8 +1,8 @@
-"""How often each proxy of a namespace was called, and whom it called: read from every Envoy's own counters.
+"""How often each proxy of a namespace was called, and which Services it called: from every Envoy's own counters.
 
-It asks each pod's port 15090 through the API server, as Prometheus asks it from inside. A sidecar keeps these counters only where the pod's
-annotation `proxy.istio.io/config` has proxyStatsMatcher take them in: without `upstream_rq_` it shows no calls, without `ssl.handshake` no
-mutual TLS. Envoy brings its histograms up to date every 5 s, so times come a little later than counts. `parse` is pure.
+It reads each pod's port 15090 through the API server, as Prometheus reads it from inside. A sidecar keeps these counters only where
+proxyStatsMatcher in the pod's annotation `proxy.istio.io/config` includes them: without `upstream_rq_` there are no calls, without
+`ssl.handshake` no mutual TLS. Envoy updates its histograms every 5 s, so latencies appear a little later than counts. `parse` is pure.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from meshcourse.mesh.envoy.cluster_names import ClusterName
 from meshcourse.mesh.injection import sidecars
 
 PATH: Final = "/api/v1/namespaces/{namespace}/pods/{pod}:15090/proxy/stats/prometheus"
-# `usedonly` leaves out what never happened: a few kilobytes a proxy in place of many.
+# `usedonly` leaves out zero counters: a few kilobytes a proxy instead of many.
 QUERY: Final = (("usedonly", ""), ("filter", r"cluster\.(in|out)bound.*(upstream_rq_(\d\d\d|time|cancelled|total)|ssl\.handshake)"))
 FAILED: Final = 500
 _LINE: Final = re.compile(
@@ -35,10 +35,10 @@ Key = TypeVar("Key")
 
 @dataclass(frozen=True)
 class Calls:
-    """Calls since the proxy began: by HTTP status, given up before they were sent, and how many took at most so many milliseconds.
+    """Calls since the proxy started: by HTTP status, cancelled before they were sent, and a histogram of milliseconds.
 
-    `begun` counts all that were sent, also those that the caller gave up while they ran: those have no status and stand nowhere else.
-    `handshakes` counts the connections for them that began with a TLS handshake; Istio's are mutual.
+    `begun` counts all that were sent, also those that the caller cancelled while they ran: these have no status and are in no other
+    counter. `handshakes` counts their connections that began with a TLS handshake; Istio's are mutual.
     """
 
     codes: Mapping[int, int] = field(default_factory=dict)
@@ -54,13 +54,13 @@ class Calls:
 
     @property
     def failed(self) -> int:
-        """Those that ended with a status of 500 or more, or without any."""
+        """Those that ended with a status of 500 or more, or with none."""
         return sum(count for code, count in self.codes.items() if code >= FAILED) + self.cancelled
 
 
 @dataclass(frozen=True)
 class Destination:
-    """Whom a proxy calls: a Service, and the subset of it that a route named (empty: none)."""
+    """What a proxy calls: a Service, and the subset of it that a route named (empty: none)."""
 
     host: str
     subset: str = ""
@@ -68,7 +68,7 @@ class Destination:
 
 @dataclass(frozen=True)
 class Counts:
-    """One proxy's calls: those that came in for its program, and those that its program sent out."""
+    """One proxy's calls: received for its application, and sent by its application."""
 
     inbound: Calls = field(default_factory=Calls)
     outbound: Mapping[Destination, Calls] = field(default_factory=dict)
@@ -78,7 +78,7 @@ class Counts:
 class Member:
     """A pod. `workload` is its Deployment's name, or its own where it has none.
 
-    `sidecar`: whether it has one; `keeps`: whether its Envoy keeps the counters of calls at all. Without either its `counts` are empty.
+    `sidecar`: whether it has one; `keeps`: whether its Envoy keeps counters of calls. Without either its `counts` are empty.
     """
 
     pod: str
@@ -90,27 +90,27 @@ class Member:
 
     @property
     def counted(self) -> bool:
-        """Whether its own Envoy tells what comes in and what it calls."""
+        """Whether its own Envoy counts the calls that it receives and sends."""
         return self.sidecar and self.keeps
 
 
 @dataclass(frozen=True)
 class Sample:
-    """A namespace at one moment (`at`, in seconds of a clock that only goes forward)."""
+    """A namespace at one moment (`at`, in seconds of a monotonic clock)."""
 
     at: float
     namespace: str
     members: tuple[Member, ...]
     services: Mapping[str, Mapping[str, str]]
-    """A Service's name -> the labels that it selects."""
+    """A Service's name -> its selector's labels."""
     subsets: Mapping[Destination, Mapping[str, str]]
     """A subset -> the labels that it adds."""
 
 
 def read(connection: Connection, namespace: str) -> Sample:
-    """Ask every sidecar of the namespace now. One that does not answer is left out; pods without a sidecar are members without counts.
+    """Read every sidecar of the namespace now. One that does not answer is left out; pods without a sidecar are members without counts.
 
-    Raises KubernetesError when the API server cannot be asked.
+    Raises KubernetesError when the API server does not answer.
     """
     core = connection.core()
     every = resources.read(core.list_namespaced_pod, namespace).items
@@ -127,7 +127,7 @@ def read(connection: Connection, namespace: str) -> Sample:
     ports = {int(port.port) for item in listed for port in item.spec.ports or ()}
     ports |= {port.target_port for item in listed for port in item.spec.ports or () if isinstance(port.target_port, int)}
     members = [
-        _member(pod, counts, keeps=_told(counts) or stats_inclusion.keeps_calls(pod, ports))
+        _member(pod, counts, keeps=_has_calls(counts) or stats_inclusion.keeps_calls(pod, ports))
         for pod, text in zip(pods, texts, strict=True)
         if text is not None
         for counts in [parse(text.splitlines())]
@@ -141,7 +141,7 @@ def _member(pod: Any, counts: Counts, **facts: bool) -> Member:  # noqa: ANN401 
     return Member(name, workload(name, labels), labels, counts, **facts)
 
 
-def _told(counts: Counts) -> bool:
+def _has_calls(counts: Counts) -> bool:
     return any(calls.total for calls in (counts.inbound, *counts.outbound.values()))
 
 
@@ -174,7 +174,7 @@ def _subsets(rules: Iterable[Mapping[str, Any]]) -> Iterator[tuple[Destination, 
 
 
 def parse(lines: Iterable[str]) -> Counts:
-    """One proxy's counters in Prometheus' text form. `host` of a Destination is the whole name, `reviews.shop.svc.cluster.local`."""
+    """One proxy's counters from Prometheus' text format. `host` of a Destination is the full name, `reviews.shop.svc.cluster.local`."""
     codes: dict[str, dict[int, int]] = {}
     cancelled: dict[str, int] = {}
     buckets: dict[str, dict[float, int]] = {}
@@ -211,7 +211,7 @@ def parse(lines: Iterable[str]) -> Counts:
 
 
 def plus(one: Calls, other: Calls) -> Calls:
-    """Both together."""
+    """The sum of both."""
     return Calls(
         _summed(one.codes, other.codes),
         one.cancelled + other.cancelled,
@@ -222,7 +222,7 @@ def plus(one: Calls, other: Calls) -> Calls:
 
 
 def since(before: Calls, after: Calls) -> Calls:
-    """What came after `before`; all of `after` when the proxy has begun anew in between."""
+    """What was added since `before`; all of `after` when the proxy restarted in between."""
     if after.total < before.total:
         return after
     return Calls(

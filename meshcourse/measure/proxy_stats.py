@@ -1,6 +1,6 @@
-"""Envoy's own counters and gauges, asked of a running proxy in the words that a learner types.
+"""Envoy's own counters and gauges, read from a running proxy by the command that a learner types.
 
-It runs `pilot-agent request GET stats` in the proxy's container. Which stats a sidecar keeps is Istio's choice; the pod's annotation
+It runs `pilot-agent request GET stats` in the proxy's container. Istio decides which stats a sidecar keeps; the pod's annotation
 `sidecar.istio.io/statsInclusionPrefixes` (or proxyStatsMatcher in `proxy.istio.io/config`) adds others.
 """
 
@@ -14,12 +14,12 @@ from meshcourse.mesh.injection import sidecars
 
 
 def command(namespace: str, workload: str, *, path: str = "stats") -> list[str]:
-    """What is run, as a person would type it."""
+    """The kubectl command, as a person would type it."""
     return ["kubectl", "-n", namespace, "exec", workload, "-c", "istio-proxy", "--", "pilot-agent", "request", "GET", path]
 
 
 def read(connection: Connection, namespace: str, workload: str, *, containing: str | Iterable[str] = "") -> dict[str, int]:
-    """The counters and gauges of a workload's proxy ("deploy/fortio-deploy") whose names hold all of `containing`.
+    """The counters and gauges of a workload's proxy ("deploy/fortio-deploy") whose names contain every text of `containing`.
 
     Raises KubernetesError when there is no such workload or proxy.
     """

@@ -1,7 +1,7 @@
-"""How long istiod takes from a stored VirtualService to the proxies that hold it.
+"""How long it takes from a stored VirtualService until the proxies hold it.
 
-Each Envoy is asked for its routes every few milliseconds through an open admin line; the clock is this machine's alone. The object goes
-straight to the API server: kubectl's own start takes longer than the push.
+Each Envoy's routes are read every few milliseconds over an open connection; all times are of this machine's clock. The object goes straight
+to the API server: starting kubectl takes longer than the push.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from meshcourse.core import errors
+from meshcourse.core.json_types import JsonMapping
 from meshcourse.kube import api_versions, resources
 from meshcourse.kube.connection import Connection
 from meshcourse.measure.admin import AdminLine
 from meshcourse.mesh import istiod
 from meshcourse.mesh.injection import sidecars
 
-Json = Mapping[str, Any]
 PLURAL: Final = "virtualservices"
 QUIET: Final = 0.6
-"""Seconds without a change after which no more is awaited: istiod has waited for a tenth of that."""
+"""Seconds without a change after which a burst counts as over; istiod waits a tenth of that."""
 EVERY: Final = 0.005
 PATIENCE: Final = 10.0
 _ROUTES: Final = "config_dump?resource=dynamic_route_configs"
@@ -34,10 +34,10 @@ _ORIGIN: Final = "/apis/networking.istio.io/v1/namespaces/{}/virtual-service/{}"
 
 @dataclass(frozen=True)
 class Push:
-    """`stored` is how long the API server took; `arrivals` the seconds from then until each proxy held it, None where it never came.
+    """`stored` is how long the API server took; `arrivals` the seconds from then until each proxy held it, None where it never did.
 
-    `rejected` has a sentence for each of these proxies that rejects what istiod sends it. `unchanged` says that the object was as it is
-    already: then nothing is pushed, and there are no arrivals.
+    `rejected` has a sentence for each of these proxies that rejects what istiod sends. `unchanged` means that the object already was as
+    wanted: then nothing is pushed, and there are no arrivals.
     """
 
     stored: float
@@ -46,8 +46,8 @@ class Push:
     rejected: tuple[str, ...] = ()
 
 
-def measure(connection: Connection, manifest: Json, namespace: str, deployments: Sequence[tuple[str, str]]) -> Push:
-    """Store the VirtualService and watch it arrive at each (namespace, Deployment).
+def measure(connection: Connection, manifest: JsonMapping, namespace: str, deployments: Sequence[tuple[str, str]]) -> Push:
+    """Store the VirtualService and wait until each (namespace, Deployment) holds it.
 
     Raises KubernetesError when the API server or the webhook refuses it, or a proxy does not answer.
     """
@@ -71,7 +71,7 @@ def measure(connection: Connection, manifest: Json, namespace: str, deployments:
 
 
 def _rejected(connection: Connection, deployments: Sequence[tuple[str, str]]) -> tuple[str, ...]:
-    """What the Envoys of these Deployments refuse; nothing where istiod cannot be asked."""
+    """Error messages of these Deployments' Envoys; none where istiod cannot be read."""
     own = {(namespace, pod) for namespace, name in deployments for pod in sidecars.proxied(connection, namespace, name)}
     with contextlib.suppress(errors.MeshcourseError), istiod.Istiods(connection) as istiods:
         return tuple(each.complaint for each in istiods.proxies() if each.complaint and (each.namespace, each.pod) in own)
@@ -80,14 +80,14 @@ def _rejected(connection: Connection, deployments: Sequence[tuple[str, str]]) ->
 
 @dataclass(frozen=True)
 class Burst:
-    """Changes stored one right after the other, in `stored` seconds, and in how many steps each proxy then changed (None: in none)."""
+    """Changes stored without a pause, in `stored` seconds, and in how many steps each proxy then changed (None: no change)."""
 
     stored: float
     steps: Mapping[str, int | None]
 
 
-def burst(connection: Connection, manifests: Sequence[Json], namespace: str, deployments: Sequence[tuple[str, str]]) -> Burst:
-    """Store versions of one VirtualService without a pause, and count the changes that arrive: istiod waits for more before it pushes.
+def burst(connection: Connection, manifests: Sequence[JsonMapping], namespace: str, deployments: Sequence[tuple[str, str]]) -> Burst:
+    """Store versions of one VirtualService without a pause, and count the changes at the proxies: istiod merges changes before it pushes.
 
     Raises KubernetesError when the API server or the webhook refuses one, or a proxy does not answer.
     """
@@ -112,7 +112,7 @@ def burst(connection: Connection, manifests: Sequence[Json], namespace: str, dep
 
 
 def _count(line: AdminLine, origin: str, before: str, ended: threading.Event) -> int | None:
-    """How often the routes change until nothing has come for QUIET seconds after the end."""
+    """How often the routes change, until QUIET seconds pass without a change after the end."""
     steps, last = 0, 0.0
     latest: float | None = None
     while latest is None or time.monotonic() - latest < PATIENCE:
@@ -128,8 +128,8 @@ def _count(line: AdminLine, origin: str, before: str, ended: threading.Event) ->
     return steps or None
 
 
-def _store(connection: Connection, manifest: Json, namespace: str, name: str) -> bool:
-    """Create the object or bring it up to date; says whether that changed anything."""
+def _store(connection: Connection, manifest: JsonMapping, namespace: str, name: str) -> bool:
+    """Create or update the object; returns whether that changed it."""
     api = connection.custom()
     group = api_versions.networking(connection)
     found = resources.read(api.get_namespaced_custom_object, *group, namespace, PLURAL, name)

@@ -1,7 +1,7 @@
-"""One request through the proxies that it passed, from their access logs: how long it was where, who sent it on, and who gave up.
+"""One request through its proxies, from their access logs: the time in each, where it was sent, and which proxy gave up.
 
-A request is found by a mark that it carries as its User-Agent; the proxies behind the first are found by the X-Request-ID that Envoy gave
-it, for programs that hand it on. Envoy writes its log about once a second, so the last lines come late. Reading logs blocks.
+A request is found by a mark in its User-Agent; behind the first proxy by the X-Request-ID that Envoy sets, which applications must forward.
+Envoy writes its log about once a second, so the last lines come late. Reading logs blocks.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from meshcourse.mesh.injection import sidecars
 from meshcourse.mesh.install import installation
 
 FLUSH: Final = 1.3
-"""Seconds within which Envoy writes what it has logged, and a little more."""
+"""Seconds within which Envoy flushes its log, and a little more."""
 
 
 @dataclass(frozen=True)
 class Hop:
-    """One way of a request through one proxy: in to the program beside it, or out to a Service; what its log line says of it."""
+    """A request in one proxy: inbound to its application, or outbound to a Service; from one log line."""
 
     pod: str
     workload: str
@@ -35,33 +35,33 @@ class Hop:
 
     @property
     def cluster(self) -> ClusterName:
-        """The group of addresses that Envoy chose; none of them where it answered by itself."""
+        """The Envoy cluster that was chosen; without parts where the proxy itself answered."""
         return ClusterName.parse(self.entry["upstream_cluster"])
 
     @property
     def inward(self) -> bool:
-        """Whether it went to the program beside the proxy."""
+        """Whether it went to the proxy's own application."""
         return self.cluster.inward
 
     @property
     def address(self) -> str:
-        """The IP address that it was sent to; empty for none."""
+        """The IP address of the upstream; empty for none."""
         return self.entry["upstream_host"].rpartition(":")[0]
 
     @property
     def began(self) -> dt.datetime:
-        """When the request came to the proxy."""
+        """When the request reached the proxy."""
         return dt.datetime.fromisoformat(self.entry["start_time"])
 
     @property
     def seconds(self) -> float:
-        """How long the proxy had it."""
+        """How long it was in the proxy."""
         duration = self.entry["duration"]
         return int(duration) / 1000 if duration.isdigit() else 0.0
 
 
 def find(connection: Connection, namespace: str, mark: str, *, within: float = 8.0) -> tuple[Hop, ...]:
-    """The hops of the request with this mark, from the gateway on. None when the gateway has not logged it within `within` seconds.
+    """The hops of the request with this mark, the gateway's first; none when the gateway has not logged it within `within` seconds.
 
     Raises KubernetesError when there is no gateway, or a log cannot be read.
     """
@@ -95,7 +95,7 @@ def _workload(pod: Any) -> str:  # noqa: ANN401 - the Kubernetes client is untyp
 
 
 def chosen(mark: str, every: Iterable[Hop]) -> tuple[Hop, ...]:
-    """The hops of the request with this mark among all that proxies logged, in the order of time."""
+    """The hops of the request with this mark among all log entries, in the order of time."""
     hops = list(every)
     ids = {each.entry["request_id"] for each in hops if each.entry["user_agent"] == mark} - {"-"}
     own = [each for each in hops if each.entry["user_agent"] == mark or each.entry["request_id"] in ids]
@@ -104,7 +104,7 @@ def chosen(mark: str, every: Iterable[Hop]) -> tuple[Hop, ...]:
 
 @dataclass(frozen=True)
 class Place:
-    """One way through one proxy: `inward` to the program beside it, or out to another Service. `name` is what a reader calls it."""
+    """One direction of one proxy: `inward` to its own application, or out to another Service. `name` is for the reader."""
 
     name: str
     namespace: str
@@ -114,7 +114,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Span:
-    """A request in one place. `started` is in seconds since the epoch; `code` is 0 when no answer went back; `flags` such as UT or DC."""
+    """A request in one place. `started` is in seconds since the epoch; `code` is 0 when no answer was sent; `flags` such as UT or DC."""
 
     place: Place
     started: float
@@ -125,7 +125,7 @@ class Span:
 
 @dataclass(frozen=True)
 class Journey:
-    """A request as its sender saw it, and its hops. `asked` is how long the last server was asked to take, `limits` the timeouts then."""
+    """A request as its sender saw it, and its hops. `asked` is the delay that the last server was asked for, `limits` the timeouts then."""
 
     number: int
     asked: float
@@ -136,7 +136,7 @@ class Journey:
 
     @property
     def expected(self) -> float:
-        """What the sender should wait: the answer, or the first timeout before it."""
+        """How long the sender should wait: for the answer, or for the first timeout before it."""
         return min((self.asked, *(limit for limit in self.limits if limit)))
 
     @property
@@ -146,7 +146,7 @@ class Journey:
 
 
 def read(connection: Connection, places: Iterable[Place], *, seconds: int) -> dict[Place, tuple[Entry, ...]]:
-    """What the proxies of each place logged in the last `seconds`. Raises KubernetesError when a Deployment has no ready pod."""
+    """What each place's proxies logged in the last `seconds`. Raises KubernetesError when a Deployment has no ready pod."""
     found: dict[Place, tuple[Entry, ...]] = {}
     lines: dict[tuple[str, str], tuple[Entry, ...]] = {}
     for place in places:
@@ -163,7 +163,7 @@ def _entries(connection: Connection, namespace: str, deployment: str, seconds: i
 
 
 def logged(connection: Connection, namespace: str, pod: str, seconds: int) -> tuple[Entry, ...]:
-    """What one pod's proxy logged in the last `seconds`, its last 300 lines at most (more of a gateway that several share).
+    """What one pod's proxy logged in the last `seconds`, at most its last 300 lines (more on a shared gateway).
 
     Raises KubernetesError when it cannot be read.
     """
@@ -174,6 +174,6 @@ def logged(connection: Connection, namespace: str, pod: str, seconds: int) -> tu
 
 
 def hops(mark: str, logged: Mapping[Place, Sequence[Entry]]) -> tuple[Span, ...]:
-    """The request with this mark in each place, in the order of the places; a place whose line has not come yet is left out."""
+    """The request with this mark in each place, in the order of the places; a place without a log line yet is left out."""
     found = [(place, Hop("", place.name, entry)) for place, entries in logged.items() for entry in entries if entry["user_agent"] == mark]
     return tuple(Span(place, hop.began.timestamp(), hop.seconds, hop.entry.code, hop.entry.flags) for place, hop in found)

@@ -1,7 +1,7 @@
-"""What retries do by the book, and how many requests arrive at each hop in fact.
+"""The effect of retries in theory, and how many requests arrive at each hop in fact.
 
-Envoy's `num_retries` (Istio's `attempts`) counts the tries after the first: `attempts` retries are `attempts + 1` tries. Tries are taken to
-fail independently of each other, which injected faults do.
+Envoy's `num_retries` (Istio's `attempts`) counts the tries after the first: `attempts` retries are `attempts + 1` tries. Tries are assumed
+to fail independently, as with injected faults.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from meshcourse.kube.connection import Connection
 from meshcourse.measure import proxy_stats
 
 INBOUND: Final = "cluster.inbound|"
-"""What the names of the stats begin with that tell of a proxy's own application."""
+"""Prefix of the stats about a proxy's own application."""
 _TOTAL: Final = ".upstream_rq_total"
 
 
 def success(fail: float, attempts: int) -> float:
-    """The chance that a request succeeds: 1 - fail^(attempts + 1)."""
+    """The probability that a request succeeds: 1 - fail^(attempts + 1)."""
     return 1.0 - fail ** (attempts + 1)
 
 
@@ -29,13 +29,13 @@ def tries(fail: float, attempts: int) -> float:
 
 
 def last_tries(fail: float, attempts: int) -> dict[int, float]:
-    """For each number of tries, the chance that a request takes exactly so many, whether the last one succeeds or not."""
+    """For each number of tries, the probability that a request takes exactly so many, whether the last one succeeds or not."""
     early = {turn: fail ** (turn - 1) * (1.0 - fail) for turn in range(1, attempts + 1)}
     return {**early, attempts + 1: fail**attempts}
 
 
 def arrived(connection: Connection, namespace: str, deployment: str) -> int:
-    """Requests that a Deployment's proxy has handed to its application since it started; retries by callers count each time.
+    """Requests that a Deployment's proxy has passed to its application since it started; retries by callers count each time.
 
     Raises CourseError when the proxy does not keep that counter, KubernetesError when there is no such Deployment.
     """
@@ -43,14 +43,14 @@ def arrived(connection: Connection, namespace: str, deployment: str) -> int:
 
 
 def total(found: Mapping[str, int], deployment: str) -> int:
-    """The sum of the counters of requests in a proxy's inbound stats; Envoy makes them at the first request, before that it is 0.
+    """The sum of the request counters in a proxy's inbound stats; Envoy creates them at the first request, before that it is 0.
 
     Raises CourseError when there are no inbound stats at all.
     """
     if not any(INBOUND in name for name in found):
         raise errors.CourseError(
-            f"The proxy of {deployment} shows no counter of what arrives.",
-            why="Istio shows few statistics unless proxyStatsMatcher in the pod's annotation proxy.istio.io/config names more",
+            f"The proxy of {deployment} has no counter of arriving requests.",
+            why="Istio exposes few statistics unless proxyStatsMatcher in the pod's annotation proxy.istio.io/config names more",
             next=f"kubectl get deployment {deployment} -o yaml    # does its template name cluster.inbound there?",
         )
     return sum(value for name, value in found.items() if INBOUND in name and name.endswith(_TOTAL))

@@ -1,9 +1,8 @@
-"""Why a request goes where it goes: a gateway's routes in the order in which Envoy tries them, each with the condition that was not met.
+"""Why a request takes its route: a gateway's routes in the order in which Envoy tries them, each with the condition that is not met.
 
-Envoy tries a virtual host's routes from the top, and the first whose conditions are all met decides (Envoy's documentation of
-`config.route.v3.RouteMatch`). Its access log names the route that it took, which is what counts; why it passed the others over it says
-nowhere, so that is worked out here, with RE2, Envoy's own regular expressions. A condition that this file does not know is "cannot tell",
-never a guess. Pure.
+Envoy tries a virtual host's routes from the top, and takes the first whose conditions are all met (Envoy's documentation of
+`config.route.v3.RouteMatch`). Its access log names the route that it took, which decides; why it did not take the others is not logged, so
+that is computed here, with RE2, Envoy's own regular expressions. A condition that is unknown here gives "cannot tell", never a guess. Pure.
 """
 
 from __future__ import annotations
@@ -11,28 +10,28 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 from urllib.parse import parse_qsl
 
 import re2
 
 from meshcourse.core import settings
+from meshcourse.core.json_types import JsonMapping
 from meshcourse.measure.access_logs import Entry
 from meshcourse.mesh.envoy import config_dump
 from meshcourse.mesh.envoy.cluster_names import ClusterName
 from meshcourse.mesh.envoy.config_dump import Route
 
-Json = Mapping[str, Any]
 Judged = tuple[bool | None, str]
-"""Whether a route's conditions are met (None: that cannot be told), and why not."""
+"""Whether a route's conditions are met (None: unknown), and why not."""
 
 
 class Verdict(enum.Enum):
-    """What became of a route."""
+    """The result for a route."""
 
     TAKEN = "taken"
     PASSED_OVER = "passed over"
-    NOT_ASKED = "not asked any more"
+    NOT_ASKED = "not tried any more"
     CANNOT_TELL = "cannot tell"
 
 
@@ -54,7 +53,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Step:
-    """One route: of which VirtualService (empty: Istio's own), under which name, and why it was not taken."""
+    """One route: its VirtualService (empty: Istio's own), its name, and why it was not taken."""
 
     virtual_service: str
     name: str
@@ -63,11 +62,11 @@ class Step:
     why: str = ""
 
 
-def steps(held: Iterable[Json], asked: Asked, port: int = settings.HTTP_PORT, entry: Entry | None = None) -> tuple[Step, ...]:
-    """Every route of the virtual host that the request's Host header leads to; nothing when there is none (Envoy then says 404).
+def steps(held: Iterable[JsonMapping], asked: Asked, port: int = settings.HTTP_PORT, entry: Entry | None = None) -> tuple[Step, ...]:
+    """Every route of the virtual host for the request's Host header; none when there is no such host (Envoy then answers 404).
 
-    `held` are the gateway's tables, and `port` is the one that the request comes in by. With `entry`, the gateway's log line of the
-    request, the route that it names is the one that was taken.
+    `held` are the gateway's tables, and `port` is the one that the request arrives at. With `entry`, the gateway's log line of the request,
+    the route that it names is the one that was taken.
     """
     routes = list(_routes(held, asked.host, config_dump.tables(port)))
     judged = [_judged(route, asked) for route in routes]
@@ -83,7 +82,7 @@ def steps(held: Iterable[Json], asked: Asked, port: int = settings.HTTP_PORT, en
         elif number > min(unsure, len(routes) if taken is None else taken):
             verdict, why = Verdict.NOT_ASKED, ""  # noqa: PLW2901 - nobody asked
         elif fits:
-            why = "its conditions seem to hold, yet the gateway's log names another"  # noqa: PLW2901 - told otherwise
+            why = "its conditions seem to be met, but the gateway's log names another"  # noqa: PLW2901 - told otherwise
         made.append(
             Step(config_dump.origin(route).rpartition("/")[2], str(route.get("name", "")), config_dump.from_envoy(route), verdict, why),
         )
@@ -91,13 +90,13 @@ def steps(held: Iterable[Json], asked: Asked, port: int = settings.HTTP_PORT, en
 
 
 def _taken(judged: list[Judged]) -> int | None:
-    """The first route that fits, if nothing before it is unsure."""
+    """The first route that matches, if all before it are certain."""
     first = next((number for number, (fits, _) in enumerate(judged) if fits is not False), None)
     return first if first is not None and judged[first][0] else None
 
 
-def _logged(routes: list[Json], judged: list[Judged], entry: Entry) -> int | None:
-    """The route that the log line names. Several may have one name: then the first of them that fits, or may."""
+def _logged(routes: list[JsonMapping], judged: list[Judged], entry: Entry) -> int | None:
+    """The route that the log line names. Several may have one name: then the first of them that matches, or may match."""
     if "NR" in entry.flags:
         return None
     named = [number for number, route in enumerate(routes) if (str(route.get("name", "")) or "-") == entry["route"]]
@@ -109,9 +108,9 @@ def _logged(routes: list[Json], judged: list[Judged], entry: Entry) -> int | Non
 
 
 def fits(held: Iterable[Step], entry: Entry) -> bool:
-    """Whether the routes held can have made a log line: its route is among them, and its destination one of that route's.
+    """Whether the routes held can have produced a log line: its route is among them, with its destination.
 
-    They cannot when the rules changed while the request was on its way.
+    They cannot when the rules changed while the request was under way.
     """
     if "NR" in entry.flags:
         return True
@@ -121,19 +120,19 @@ def fits(held: Iterable[Step], entry: Entry) -> bool:
     return bool(taken) and (not name.direction or not shares or (name.host, name.subset) in shares)
 
 
-def _routes(held: Iterable[Json], host: str, tables: Iterable[str]) -> Iterable[Json]:
+def _routes(held: Iterable[JsonMapping], host: str, tables: Iterable[str]) -> Iterable[JsonMapping]:
     by_name = {str(table.get("name", "")): table for table in held}
-    table: Json = next((by_name[name] for name in tables if name in by_name), {})
+    table: JsonMapping = next((by_name[name] for name in tables if name in by_name), {})
     domains = {str(domain): virtual for virtual in table.get("virtualHosts", ()) for domain in virtual.get("domains", ())}
     wanted = host.lower()
     bare = wanted.partition(":")[0]
     wild = sorted((domain for domain in domains if domain.startswith("*") and bare.endswith(domain[1:])), key=len, reverse=True)
-    found: Json = next((domains[name] for name in (wanted, bare, f"{bare}:*", *wild) if name in domains), {})
+    found: JsonMapping = next((domains[name] for name in (wanted, bare, f"{bare}:*", *wild) if name in domains), {})
     return list(found.get("routes", ()))
 
 
-def _judged(route: Json, asked: Asked) -> Judged:
-    """The first condition that is not met decides; one that cannot be told matters only when all others are met."""
+def _judged(route: JsonMapping, asked: Asked) -> Judged:
+    """The first condition that is not met decides; an unknown one matters only when all others are met."""
     match = route.get("match", {})
     unsure = ""
     for why in _complaints(match, asked):
@@ -147,7 +146,7 @@ _UNKNOWN: Final = "it depends on "
 _KNOWN: Final = frozenset({"prefix", "path", "safeRegex", "pathSeparatedPrefix", "caseSensitive", "headers", "queryParameters"})
 
 
-def _complaints(match: Json, asked: Asked) -> Iterator[str]:
+def _complaints(match: JsonMapping, asked: Asked) -> Iterator[str]:
     path, _, query = asked.path.partition("?")
     yield from _path(match, path)
     for header in match.get("headers", ()):
@@ -162,7 +161,7 @@ def _complaints(match: Json, asked: Asked) -> Iterator[str]:
         yield f"{_UNKNOWN}{key}"
 
 
-def _path(match: Json, path: str) -> Iterator[str]:
+def _path(match: JsonMapping, path: str) -> Iterator[str]:
     if match.get("caseSensitive") is False and "safeRegex" not in match:
         path = path.lower()
         match = {name: value.lower() if isinstance(value, str) else value for name, value in match.items()}
@@ -176,8 +175,8 @@ def _path(match: Json, path: str) -> Iterator[str]:
         yield from _unfit(match["safeRegex"].get("regex", ""), f"the path {path}", path)
 
 
-def _value(wanted: Json, name: str, what: str, held: str | None) -> Iterator[str]:
-    """What speaks against a condition on a header or a query parameter; `held` is None where the request has none."""
+def _value(wanted: JsonMapping, name: str, what: str, held: str | None) -> Iterator[str]:
+    """Why a condition on a header or a query parameter is not met; `held` is None where the request has none."""
     inverted = bool(wanted.get("invertMatch"))
     match = wanted.get("stringMatch")
     if not isinstance(match, Mapping):
@@ -186,7 +185,7 @@ def _value(wanted: Json, name: str, what: str, held: str | None) -> Iterator[str
         elif (held is not None) is (bool(wanted.get("presentMatch", True)) is inverted):
             yield f"there is no {what} {name}" if held is None else f"there is a {what} {name}"
         return
-    if held is None:  # Envoy: then the condition is not met, inverted or not
+    if held is None:  # Envoy: such a condition is not met, inverted or not
         yield f"there is no {what} {name}"
         return
     unmet = list(_text(match, name, held))
@@ -203,7 +202,7 @@ _KINDS: Final[Mapping[str, tuple[Callable[[str, str], bool], str]]] = {
 }
 
 
-def _text(match: Json, name: str, held: str) -> Iterator[str]:
+def _text(match: JsonMapping, name: str, held: str) -> Iterator[str]:
     if "safeRegex" in match:
         yield from _unfit(match["safeRegex"].get("regex", ""), f"{name}: {held}", held)
         return
@@ -224,11 +223,11 @@ _QUIET.log_errors = False
 
 
 def _unfit(pattern: str, what: str, value: str) -> Iterator[str]:
-    """Envoy's regular expressions must fit the whole value."""
+    """Envoy's regular expressions must match the whole value."""
     try:
         fits = re2.fullmatch(pattern, value, _QUIET)
     except re2.error:
         yield f"{_UNKNOWN}the regular expression {pattern}"
         return
     if not fits:
-        yield f"{what} does not fit {pattern} as a whole"
+        yield f"{what} does not match {pattern} as a whole"

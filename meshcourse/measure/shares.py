@@ -1,7 +1,7 @@
-"""How sure an observed share is.
+"""The confidence band of an observed share.
 
-Checks, which must not cry wolf, use the exact bound in `checks.statistics` instead. Source: E. B. Wilson, "Probable inference", JASA 22
-(1927), pp. 209-212.
+Checks use the exact bound in `measure.binomial` instead, for its lower rate of false alarms. Source: E. B. Wilson, "Probable inference",
+JASA 22 (1927), pp. 209-212.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from statistics import NormalDist
 
 @dataclass(frozen=True)
 class Share:
-    """`count` of `n`; `share`, `low` and `high` are fractions from 0 to 1. With n = 0 nothing is known: 0, from 0 to 1."""
+    """`count` of `n`; `share`, `low` and `high` are fractions from 0 to 1. With n = 0 the share is 0, and the band 0 to 1."""
 
     count: int
     n: int
@@ -27,7 +27,7 @@ class Share:
         return self.count / self.n if self.n else 0.0
 
     def __contains__(self, share: object) -> bool:
-        """Whether `share` may well be the true one."""
+        """Whether `share` is within the band."""
         return isinstance(share, (int, float)) and self.low <= share <= self.high
 
     def __str__(self) -> str:

@@ -1,6 +1,6 @@
-"""Which TCP connections a pod has open right now, from the kernel's own table of its network namespace.
+"""A pod's open TCP connections, from the kernel's table of its network namespace.
 
-The table is the pod's, so one container's view shows the connections of all.
+The table is the pod's, so any container shows the connections of all.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Socket:
 
 
 def of(connection: Connection, namespace: str, pod: str, container: str) -> tuple[Socket, ...]:
-    """The pod's established connections; none when its image has no `cat`, or it cannot be entered."""
+    """The pod's established connections; none when its image has no `cat`, or exec fails."""
     words = ["kubectl", "-n", namespace, "exec", pod, "-c", container, "--", "cat", "/proc/net/tcp", "/proc/net/tcp6"]
     return tuple(parse(commands.run(connection, words, timeout=30.0).stdout.splitlines()))
 
@@ -46,7 +46,7 @@ def parse(lines: Iterable[str]) -> Iterator[Socket]:
 
 
 def _end(field: str) -> tuple[ipaddress.IPv4Address | ipaddress.IPv6Address, int]:
-    """`0100007F:1F90` is 127.0.0.1:8080: words of four bytes in the machine's order, the port in network order."""
+    """`0100007F:1F90` is 127.0.0.1:8080: four-byte words in the machine's byte order, the port in network order."""
     address, _, port = field.partition(":")
     raw = b"".join(bytes.fromhex(address[at : at + _WORD])[::-1] for at in range(0, len(address), _WORD))
     if len(address) == _V4:

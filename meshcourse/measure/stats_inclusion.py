@@ -1,6 +1,6 @@
 """Whether a sidecar keeps the counters of calls: Istio has Envoy keep few statistics unless the pod's configuration names more.
 
-The proxy's own environment holds the configuration that it was made with: the mesh's default and the pod's annotation together. Pure.
+The proxy's environment has its configuration: the mesh's default and the pod's annotation together. Pure.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ _QUIET.log_errors = False
 
 
 def keeps_calls(pod: Any, ports: Iterable[int]) -> bool:  # noqa: ANN401 - the Kubernetes client is untyped
-    """Whether a pod's Envoy counts calls by status, to or from one of these ports at least."""
+    """Whether a pod's Envoy counts calls by status, to or from at least one of these ports."""
     wanted = {kind: [*_configured(pod, kind), *_annotated(pod, kind)] for kind in _KINDS}
     return any(_included(name, wanted) for port in sorted({*ports, 80}) for name in _names(port))
 
 
 def _names(port: int) -> Iterator[str]:
-    """As Envoy writes them, for proxies since Istio 1.23 and before."""
+    """Names as Envoy writes them, for proxies since Istio 1.23 and before."""
     for end in (";.", "."):
         yield f"cluster.outbound|{port}||web.shop.svc.cluster.local{end}upstream_rq_200"
         yield f"cluster.inbound|{port}||{end}upstream_rq_200"

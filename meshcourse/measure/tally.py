@@ -1,4 +1,4 @@
-"""What traffic should look like, and whether it does.
+"""Expected traffic, and whether the answers agree with it.
 
 Pure: nothing is sent here.
 """
@@ -30,7 +30,7 @@ class Tally:
         return sum(self.versions.values())
 
     def of(self, version: str) -> int:
-        """How many `version` answered."""
+        """How many requests `version` answered."""
         return self.versions.get(version, 0)
 
     def __str__(self) -> str:
@@ -53,7 +53,7 @@ def tally(answers: Iterable[tuple[str | None, str]]) -> Tally:
 
 @dataclass(frozen=True)
 class Finding:
-    """Whether traffic is as wanted, with the words for it."""
+    """Whether traffic is as wanted, and the text for it."""
 
     ok: bool
     seen: str
@@ -62,7 +62,7 @@ class Finding:
 
 
 def share(found: Tally, version: str, wanted: float, *, false_alarm: float = binomial.FALSE_ALARM) -> Finding:
-    """Whether `version` answers `wanted` (0 to 1) of all requests, none failing, give or take what chance does."""
+    """Whether `version` answers `wanted` (0 to 1) of all requests, none failing, within the bounds of chance."""
     band = binomial.accepted(max(found.n, 1), wanted, false_alarm=false_alarm)
     ok = not found.failures and found.of(version) in band
     expected = f"{version} answers {wanted:.0%}: {_range(band)} of {found.n} requests, and none fails"
@@ -74,7 +74,7 @@ def _range(band: binomial.Interval) -> str:
 
 
 def bound(band: binomial.Interval) -> str:
-    """How sure the judgement is, in one sentence; a share of 0 or 1 leaves chance no room, so there is none."""
+    """The certainty of the judgement, in one sentence; empty for a share of 0 or 1, which chance does not change."""
     if band.share in (0.0, 1.0):
         return ""
     often = f"at most once in {1 / band.false_alarm:,.0f} checks (exact binomial bound)"

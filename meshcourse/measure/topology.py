@@ -1,9 +1,9 @@
-"""Who calls whom, how often, how well and how fast: a graph made of two samples of a namespace's proxies.
+"""Who calls whom, how often, how well and how fast: a graph from two samples of a namespace's proxies.
 
-A caller's Envoy counts by Service and subset. Where that means one workload, the edge is what the caller saw. Where it means several (no
-rule chose between them), the calls are shared out by what each workload's own Envoy received, and errors and times are what that one
-saw. Calls into a workload that no sidecar of the namespace made come from `OUTSIDE`: the ingress gateway, another namespace, or a pod
-whose calls nobody counts. A workload without counters of its own is drawn from what its callers' Envoys counted.
+A caller's Envoy counts by Service and subset. Where that is one workload, the edge is what the caller counted. Where it is several (no rule
+chose between them), the calls are divided by what each workload's own Envoy received, and errors and times are that Envoy's. Calls into a
+workload that no sidecar of the namespace made come from `OUTSIDE`: the ingress gateway, another namespace, or a pod without counters. A
+workload without counters of its own is drawn from what its callers' Envoys counted.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from meshcourse.measure import proxy_counters, stats_inclusion
 from meshcourse.measure.proxy_counters import Calls, Counts, Destination, Member, Sample
 
 OUTSIDE: Final = "outside"
-# Samples of two proxies are taken some milliseconds apart, so that a busy edge may lack a few calls. Fewer than this share are none.
+# Samples of two proxies are taken some milliseconds apart, so that a busy edge may lack a few calls. A smaller share than this is noise.
 NOISE: Final = 0.2
 
 
 @dataclass(frozen=True)
 class Flow:
-    """Calls in a stretch of time: per second, the share that failed (0 to 1), and milliseconds; None where there were none."""
+    """Calls in an interval: per second, the share that failed (0 to 1), and milliseconds; None where there were none."""
 
     rate: float = 0.0
     failed: float = 0.0
@@ -36,13 +36,13 @@ class Flow:
 
 
 def milliseconds(time: float) -> str:
-    """A time in whole milliseconds; Envoy's counters tell no more."""
+    """A time in whole milliseconds, the precision of Envoy's counters."""
     return f"{time:.0f}" if time >= 1 else "<1"
 
 
 @dataclass(frozen=True)
 class Node:
-    """A workload. `flow` is what its own Envoy saw come in; for one that is not `counted`, what its callers' Envoys sent."""
+    """A workload. `flow` is what its own Envoy received; for one that is not `counted`, what its callers' Envoys sent."""
 
     name: str
     service: str
@@ -69,7 +69,7 @@ class Edge:
 
 @dataclass(frozen=True)
 class Topology:
-    """The graph of one namespace over `seconds`. An edge that was used before, but not now, stays in it with a rate of 0."""
+    """The graph of one namespace over `seconds`. An edge without calls now, but with calls before, stays in it with a rate of 0."""
 
     namespace: str
     seconds: float
@@ -77,11 +77,11 @@ class Topology:
     edges: tuple[Edge, ...]
 
     def edge(self, source: str, target: str) -> Flow:
-        """The flow from one workload to another; an empty one where nothing flows."""
+        """The flow from one workload to another; an empty one where there are no calls."""
         return next((edge.flow for edge in self.edges if (edge.source, edge.target) == (source, target)), Flow())
 
     def node(self, name: str) -> Flow:
-        """The flow into a workload; an empty one for a workload that is not there."""
+        """The flow into a workload; an empty one for an unknown workload."""
         return next((node.flow for node in self.nodes if node.name == name), Flow())
 
     def __str__(self) -> str:
@@ -92,26 +92,26 @@ class Topology:
         return "\n".join([f"calls in {self.namespace} in the last {self.seconds:.1f} s, as its Envoys count them:", *rows, *self.gaps()])
 
     def gaps(self) -> list[str]:
-        """A sentence for what is not counted, and the cure."""
+        """A sentence for each thing that is not counted, with the remedy."""
         bare = ", ".join(node.name for node in self.nodes if not node.sidecar)
         silent = [node.name for node in self.nodes if node.sidecar and not node.keeps]
         found = []
         if silent:
             found.append(
-                f"The Envoys of {', '.join(silent)} keep no counters of calls, so what they call is not seen: {stats_inclusion.CURE}."
+                f"The Envoys of {', '.join(silent)} keep no counters of calls, so their own calls are not seen: {stats_inclusion.CURE}."
             )
         if bare:
-            found.append(f"Without a sidecar: {bare}. What they call is not seen; what is sent to them is, by the callers' Envoys.")
+            found.append(f"Without a sidecar: {bare}. Their own calls are not seen; calls to them are, by the callers' Envoys.")
         return found
 
     __repr__ = __str__
 
 
 def between(before: Sample, after: Sample, known: Iterable[tuple[str, str]] = ()) -> Topology:
-    """What went on from `before` to `after`.
+    """The calls from `before` to `after`.
 
-    Edges of `known`, (source, target), stay in the graph though nothing flows, and so do calls that a proxy's counters tell of from before.
-    (Those alone would not do: Envoy forgets a Service's counters when istiod sends it anew, for a new DestinationRule.)
+    Edges of `known`, (source, target), stay in the graph without calls, and so do those with calls in a proxy's counters from before. (The
+    counters alone would not suffice: Envoy resets a Service's counters when istiod sends it again, for a new DestinationRule.)
     """
     seconds = after.at - before.at
     workloads = _by_workload(after.members)
@@ -171,7 +171,7 @@ def _since(before: Counts | None, after: Counts) -> Counts:
 
 
 def _targets(sample: Sample, destination: Destination, workloads: Mapping[str, list[Member]]) -> list[str]:
-    """The workloads of this namespace that a destination means; none for one elsewhere."""
+    """The workloads of this namespace behind a destination; none for one elsewhere."""
     service, _, rest = destination.host.partition(".")
     selector = sample.services.get(service)
     if not selector or rest.partition(".")[0] != sample.namespace:
@@ -181,9 +181,9 @@ def _targets(sample: Sample, destination: Destination, workloads: Mapping[str, l
 
 
 def _shares(targets: list[str], counts: Mapping[str, Counts], calls: Calls, uncounted: set[str]) -> dict[str, float]:
-    """How calls to several workloads are shared out: by what each received, evenly where none received any.
+    """How calls to several workloads are divided: by what each received, evenly where none received any.
 
-    Those that count nothing share evenly what the others did not receive.
+    Workloads without counters share evenly what the others did not receive.
     """
     dark = [target for target in targets if target in uncounted]
     received = {target: counts[target].inbound.total for target in targets if target not in uncounted}
@@ -194,7 +194,7 @@ def _shares(targets: list[str], counts: Mapping[str, Counts], calls: Calls, unco
 
 
 def _into(edges: Mapping[tuple[str, str], Flow], name: str) -> Flow:
-    """All that callers sent to a workload, as one flow."""
+    """All calls of callers to a workload, as one flow."""
     found = dict[tuple[str, str], Flow]()
     for (_, target), flow in edges.items():
         if target == name:
@@ -203,7 +203,7 @@ def _into(edges: Mapping[tuple[str, str], Flow], name: str) -> Flow:
 
 
 def _rest(received: Calls, explained: float) -> float:
-    """Calls that came from outside: those that are left when they are more than noise."""
+    """Calls from outside: the remaining ones, when they are more than noise."""
     left = received.total - explained
     return left if left > NOISE * received.total else 0.0
 

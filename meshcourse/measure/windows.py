@@ -1,7 +1,7 @@
 """The last seconds of traffic: shares per version, latency percentiles, errors by code.
 
-`add` and `advance` cost O(1) on average, since each result is counted once when it comes and once when it leaves; `summary` sorts the
-latencies of the window.
+`add` and `advance` cost O(1) on average, since each result is counted once on arrival and once on expiry; `summary` sorts the latencies of
+the window.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from meshcourse.traffic.results import Result
 
 @dataclass(frozen=True)
 class Latency:
-    """Percentiles in seconds; None while nothing was answered."""
+    """Percentiles in seconds; None while there is no answer."""
 
     p50: float | None = None
     p95: float | None = None
@@ -27,7 +27,7 @@ class Latency:
 
 @dataclass(frozen=True)
 class Summary:
-    """The window at one moment. `versions` counts answers that told their version; `codes` all results (`200`, `503`, `timeout`)."""
+    """The window at one moment. `versions` counts answers with a version label; `codes` all results (`200`, `503`, `timeout`)."""
 
     seconds: float
     n: int = 0
@@ -37,7 +37,7 @@ class Summary:
 
     @property
     def labelled(self) -> int:
-        """Answers that told their version: the n of every share."""
+        """Answers with a version label: the n of every share."""
         return sum(self.versions.values())
 
     @property
@@ -46,7 +46,7 @@ class Summary:
         return self.n / self.seconds
 
     def share(self, version: str) -> Share:
-        """The share of `version` among the answers that told theirs."""
+        """The share of `version` among the answers with a version label."""
         return shares.of(self.versions.get(version, 0), self.labelled)
 
     def errors(self) -> dict[str, int]:
@@ -65,7 +65,7 @@ def kind_of(code: str) -> str:
 
 
 def percentile(ordered: Sequence[float], share: float) -> float | None:
-    """The nearest-rank percentile of sorted values: the smallest that at least `share` of them do not exceed. None for none."""
+    """The nearest-rank percentile of sorted values: the smallest that at least `share` of them do not exceed. None for no values."""
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else None
 
 
@@ -82,14 +82,14 @@ class Window:
         return len(self._results)
 
     def add(self, result: Result, *, at: float) -> None:
-        """Take in a result that came at `at`."""
+        """Add a result that ended at `at`."""
         self._results.append((at, result))
         self._codes[result.code] += 1
         if result.version:
             self._versions[result.version] += 1
 
     def advance(self, now: float) -> None:
-        """Let go of results that are `seconds` old or older."""
+        """Drop results that are `seconds` old or older."""
         while self._results and self._results[0][0] <= now - self.seconds:
             _, result = self._results.popleft()
             _less(self._codes, result.code)
@@ -97,7 +97,7 @@ class Window:
                 _less(self._versions, result.version)
 
     def clear(self) -> None:
-        """Let go of everything."""
+        """Drop all results."""
         self._results.clear()
         self._codes.clear()
         self._versions.clear()

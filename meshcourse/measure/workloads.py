@@ -1,6 +1,6 @@
-"""One workload close up: its pods, what its Envoy holds of its namespace, and the last calls that its proxy logged.
+"""One workload in detail: its pods, what its Envoy holds for its namespace, and the last calls in its proxy's log.
 
-Of several pods the Envoy of one is asked, of a ready one where there is one. The reading of JSON is pure.
+Of several pods one is read, a ready one if possible. Parsing is pure.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from meshcourse.core import errors
+from meshcourse.core.json_types import JsonMapping
 from meshcourse.kube import pods as ready_pods
 from meshcourse.kube import resources
 from meshcourse.kube.connection import Connection
@@ -26,7 +27,6 @@ from meshcourse.mesh.envoy.cluster_names import ClusterName
 from meshcourse.mesh.envoy.config_dump import Route
 from meshcourse.mesh.injection import sidecars
 
-Json = Mapping[str, Any]
 LAST: Final = 5
 """Lines of the access log."""
 
@@ -42,7 +42,7 @@ class Pod:
 
 @dataclass(frozen=True)
 class Group:
-    """A cluster, as Envoy calls a group of addresses: a port of a Service, or of one subset of it."""
+    """An Envoy cluster: a port of a Service, or of one subset of it."""
 
     service: str
     port: str
@@ -52,7 +52,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Held:
-    """A route for calls to `host`, such as `reviews:9080`; of which VirtualService (empty: Istio's own)."""
+    """A route for calls to `host`, such as `reviews:9080`, and its VirtualService (empty: Istio's own)."""
 
     host: str
     route: Route
@@ -61,7 +61,7 @@ class Held:
 
 @dataclass(frozen=True)
 class Part:
-    """A table, the command that shows more of it, and what to say where it has no rows. Without a `head` the rows are lines of text."""
+    """A table, the command that shows more of it, and the text where it has no rows. Without a `head` the rows are lines of text."""
 
     title: str
     command: str
@@ -72,7 +72,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Workload:
-    """A workload at one moment. `proxy` is the pod whose Envoy was asked (empty: none has one); `names` says whose an address is."""
+    """A workload at one moment. `proxy` is the pod whose Envoy was read (empty: none has one); `names` maps addresses to pod names."""
 
     namespace: str
     name: str
@@ -85,7 +85,7 @@ class Workload:
 
     @property
     def summary(self) -> str:
-        """What it is, in a sentence."""
+        """One sentence about it."""
         if self.name == OUTSIDE:
             return (
                 f"{OUTSIDE} is no pod here: calls that no pod of {self.namespace} made, from the ingress gateway or another namespace. "
@@ -111,7 +111,7 @@ class Workload:
         return (
             pods,
             Part(
-                "Whom its Envoy knows in this namespace (its clusters and their endpoints)",
+                "What its Envoy can call in this namespace (its clusters and their endpoints)",
                 shlex.join([*istioctl, "endpoints", self.proxy]),
                 ("service", "port", "subset", "addresses"),
                 tuple((each.service, each.port, each.subset, self._addresses(each)) for each in self.groups),
@@ -153,8 +153,8 @@ class Workload:
 
 
 def health(endpoint: Endpoint) -> str:
-    """A sign and a word: Envoy sends no calls to an address that is not ready, or that outlier detection has put out."""
-    return "✘ put out:" if endpoint.ejected else "✔" if endpoint.ready else "✘ not ready:"
+    """A sign and a word: Envoy sends no calls to an address that is not ready, or that outlier detection has ejected."""
+    return "✘ ejected:" if endpoint.ejected else "✔" if endpoint.ready else "✘ not ready:"
 
 
 def _lines(part: Part) -> Iterator[str]:
@@ -168,9 +168,9 @@ def _lines(part: Part) -> Iterator[str]:
 
 
 def read(connection: Connection, namespace: str, name: str) -> Workload:
-    """What there is to know of a workload now. `OUTSIDE` is one of which nothing can be known.
+    """A workload's state now; without any parts for `OUTSIDE`.
 
-    Raises KubernetesError when it has no pod, when the API server cannot be asked, and when its Envoy does not answer.
+    Raises KubernetesError when it has no pod, when the API server does not answer, and when its Envoy does not answer.
     """
     if name == OUTSIDE:
         return Workload(namespace, name)
@@ -182,7 +182,7 @@ def read(connection: Connection, namespace: str, name: str) -> Workload:
     if not own:
         raise errors.KubernetesError(
             f"{name} has no pod in namespace {namespace}.",
-            why="it was scaled to 0 or deleted, or there never was such a workload",
+            why="it was scaled to 0, deleted, or never existed",
             next=f"kubectl -n {namespace} get deployments,pods",
         )
     pods = tuple(Pod(str(pod.metadata.name), _ready(pod), str(pod.status.pod_ip or "none yet")) for pod in own)
@@ -199,13 +199,13 @@ def read(connection: Connection, namespace: str, name: str) -> Workload:
 
 
 def _ready(pod: Any) -> str:  # noqa: ANN401 - the Kubernetes client is untyped
-    """As kubectl counts: native sidecars too."""
+    """As kubectl counts: with native sidecars."""
     native = {each.name for each in pod.spec.init_containers or () if each.restart_policy == "Always"}
     states = [*(pod.status.container_statuses or ()), *(each for each in pod.status.init_container_statuses or () if each.name in native)]
     return f"{sum(bool(each.ready) for each in states)}/{len(pod.spec.containers) + len(native)}"
 
 
-def groups(page: Json, namespace: str) -> tuple[Group, ...]:
+def groups(page: JsonMapping, namespace: str) -> tuple[Group, ...]:
     """The clusters for Services of the namespace in the JSON of Envoy's /clusters, by name."""
     found = []
     for text in sorted(str(each.get("name", "")) for each in page.get("cluster_statuses", ())):
@@ -215,7 +215,7 @@ def groups(page: Json, namespace: str) -> tuple[Group, ...]:
     return tuple(sorted(found, key=lambda each: (each.service, int(each.port), each.subset)))
 
 
-def routes(tables: Iterable[Json], namespace: str) -> tuple[Held, ...]:
+def routes(tables: Iterable[JsonMapping], namespace: str) -> tuple[Held, ...]:
     """The routes to Services of the namespace in the JSON of `proxy-config routes`, each host's in the order in which Envoy tries them."""
     found = [
         Held(

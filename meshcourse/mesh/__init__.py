@@ -1,1 +1,1 @@
-"""Istio and Kubernetes through their own tools: istioctl, kubectl and the Kubernetes client. Knows no backend."""
+"""Istio and Kubernetes through istioctl, kubectl and the Kubernetes client. Knows no backend."""

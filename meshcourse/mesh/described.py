@@ -1,4 +1,4 @@
-"""What a namespace describes to Istio: its objects and their revisions, the Services and pods behind them, and what leads nowhere.
+"""What a namespace asks of Istio: its objects and their revisions, the Services and pods they refer to, and references that match nothing.
 
 Reading blocks: a dozen requests to the API server.
 """
@@ -12,15 +12,16 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from meshcourse.core import errors
+from meshcourse.core.json_types import JsonMapping
 from meshcourse.kube import api_versions, pods, resources
 from meshcourse.kube.connection import Connection
 from meshcourse.mesh.injection import sidecars
 from meshcourse.mesh.rules import bindings
-from meshcourse.mesh.rules.bindings import Json, Name, World
+from meshcourse.mesh.rules.bindings import Name, World
 
 REVISION: Final = "istio.io/rev"
 FRESH: Final = 5.0
-"""Seconds for which a pod's readiness counts as news."""
+"""A pod counts as fresh for this many seconds after it became ready."""
 _FORBIDDEN: Final = 403
 _GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
     "networking.istio.io": ("virtualservices", "destinationrules", "gateways", "serviceentries", "sidecars", "workloadentries"),
@@ -32,12 +33,12 @@ _ODD: Final = (
     ("telemetry.istio.io", "v1alpha1", "telemetries"),
     ("extensions.istio.io", "v1alpha1", "wasmplugins"),
 )
-"""Kinds whose version is not that of VirtualServices; what a cluster does not serve is passed over."""
+"""Kinds that may have another API version than VirtualServices; those that the cluster does not serve are skipped."""
 
 
 @dataclass(frozen=True)
 class Subset:
-    """What a DestinationRule's subset, or a whole Service (`name` is empty), comes to: the addresses of its ready pods."""
+    """A DestinationRule's subset, or a whole Service (`name` is empty), with the addresses of its ready pods."""
 
     host: str
     name: str
@@ -46,7 +47,7 @@ class Subset:
 
     @property
     def addresses(self) -> frozenset[str]:
-        """What Envoy should know as healthy."""
+        """The addresses that Envoy should hold as healthy."""
         return frozenset(str(pod.status.pod_ip) for pod in self.pods)
 
 
@@ -60,12 +61,12 @@ class Described:
     connection: Connection
     world: World
     revisions: Mapping[tuple[str, str, str], str]
-    rules: tuple[Json, ...]
+    rules: tuple[JsonMapping, ...]
     services: Mapping[str, Any]
     tagged: Mapping[tuple[str, str, str], str]
-    """Objects that are for one revision of istiod alone, by their label istio.io/rev."""
+    """Objects for one revision of istiod only, by their label istio.io/rev."""
     kinds: frozenset[str]
-    """Those that were looked for and may be read."""
+    """The kinds that could be read."""
 
     @property
     def namespace(self) -> str:
@@ -73,19 +74,19 @@ class Described:
         return self.world.namespace
 
     def pods(self) -> list[Any]:
-        """Its pods now."""
+        """Its pods, read now."""
         return list(resources.read(self.connection.core().list_namespaced_pod, self.namespace).items)
 
-    def own_rules(self) -> tuple[Json, ...]:
+    def own_rules(self) -> tuple[JsonMapping, ...]:
         """The namespace's DestinationRules."""
         return tuple(rule for rule in self.rules if bindings.name_of(rule)[0] == self.namespace)
 
     def through_gateways(self) -> tuple[str, ...]:
-        """The names of its VirtualServices that are for a gateway."""
+        """The names of its VirtualServices that name a gateway."""
         return tuple(sorted(bindings.name_of(item)[1] for item in self.world.own if bindings.gateways_of(item)))
 
     def subsets(self, every: Iterable[Any]) -> Iterator[Subset]:
-        """The rules' subsets, and the Services that requests are sent to without one, with those pods of `every` that are ready."""
+        """The rules' subsets, and the Services that are routed to without one, each with those pods of `every` that are ready."""
         wanted = [
             (bindings.full_host(str(rule["spec"].get("host", "")), self.namespace), str(each["name"]), each.get("labels") or {})
             for rule in self.own_rules()
@@ -106,7 +107,7 @@ class Described:
         return self.services.get(name) if rest == f"{self.namespace}.{bindings.DOMAIN}" else None
 
     def fresh(self, every: Iterable[Any]) -> bool:
-        """Whether a pod that requests are sent to has become ready only seconds ago."""
+        """Whether a pod that is routed to became ready only seconds ago."""
         return any(pods.became_ready(pod) < FRESH for subset in self.subsets(every) for pod in subset.pods)
 
 
@@ -116,7 +117,7 @@ def read(connection: Connection, namespace: str) -> Described:
     if found is None or found.metadata.deletion_timestamp is not None:
         raise errors.KubernetesError(
             f"There is no namespace {namespace}." if found is None else f"Namespace {namespace} is being deleted.",
-            why="it was deleted, and all that was in it with it, or it was never made",
+            why="it was deleted with everything in it, or never created",
             next="kubectl get namespaces    # in a chapter: run its first cell again",
         )
     version = api_versions.networking(connection)[1]
@@ -155,8 +156,8 @@ def read(connection: Connection, namespace: str) -> Described:
     )
 
 
-def _everywhere(connection: Connection, group: str, version: str, plural: str, *, namespace: str) -> tuple[str, list[Json]]:
-    """The name and the objects of one kind, in the whole cluster or, where no more may be read, in the namespace; none for an odd one."""
+def _everywhere(connection: Connection, group: str, version: str, plural: str, *, namespace: str) -> tuple[str, list[JsonMapping]]:
+    """A kind's name and its objects in the whole cluster or, without that right, in the namespace; none for an unknown kind."""
     api = connection.custom()
     try:
         found = resources.read(api.list_cluster_custom_object, group, version, plural)
@@ -164,7 +165,7 @@ def _everywhere(connection: Connection, group: str, version: str, plural: str, *
         if error.code != _FORBIDDEN:
             raise
         found = _allowed(api.list_namespaced_custom_object, group, version, namespace, plural)
-    # A list's items do not say their kind's name on every version; the list does.
+    # On some API versions the items of a list do not have their kind; the list does.
     kind = str(found["kind"]).removesuffix("List") if found else ""
     return kind, [{**item, "kind": kind} for item in found["items"]] if found else []
 
@@ -178,8 +179,8 @@ def _allowed(call: Callable[..., Any], *arguments: str) -> Any:  # noqa: ANN401 
         return None
 
 
-def _gateway_pods(connection: Connection, gateway: Json) -> tuple[Name, ...]:
-    """The ready pods with an Envoy that a Gateway's selector fits, wherever they run; those of its namespace where no more may be read."""
+def _gateway_pods(connection: Connection, gateway: JsonMapping) -> tuple[Name, ...]:
+    """The ready pods with an Envoy that a Gateway's selector matches: in all namespaces or, without that right, in its own."""
     core = connection.core()
     selector = ",".join(f"{key}={value}" for key, value in sorted((gateway.get("spec", {}).get("selector") or {}).items()))
     try:
@@ -192,8 +193,8 @@ def _gateway_pods(connection: Connection, gateway: Json) -> tuple[Name, ...]:
     return tuple((str(pod.metadata.namespace), str(pod.metadata.name)) for pod in ready)
 
 
-def nowhere(found: Described, every: Iterable[Any]) -> Iterator[str]:
-    """A sentence for each destination that Envoy holds and that no pod is behind, as far as the namespace's own Services go."""
+def without_pods(found: Described, every: Iterable[Any]) -> Iterator[str]:
+    """A sentence for each destination that Envoy holds and that has no ready pod, as far as it is a Service of the namespace."""
     defined = {
         (bindings.full_host(str(rule["spec"].get("host", "")), bindings.name_of(rule)[0]), str(subset["name"]))
         for rule in found.rules
@@ -217,8 +218,8 @@ def nowhere(found: Described, every: Iterable[Any]) -> Iterator[str]:
             yield f"VirtualService {name} sends requests to subset {wanted} of {service}, which no DestinationRule defines: they get 503"
 
 
-def ports(connection: Connection, gateway: Json, pod: Name) -> frozenset[str]:
-    """The ports inside a gateway's pod on which a Gateway has it listen: 80 leads to 8080 where a Service says so."""
+def ports(connection: Connection, gateway: JsonMapping, pod: Name) -> frozenset[str]:
+    """The ports inside a gateway's pod that a Gateway opens: 8080 for 80, where a Service maps 80 to 8080."""
     core = connection.core()
     labels = (resources.read(core.read_namespaced_pod, pod[1], pod[0]).metadata.labels or {}).items()
     services = [
@@ -229,8 +230,8 @@ def ports(connection: Connection, gateway: Json, pod: Name) -> frozenset[str]:
     return frozenset(str(inside.get(number) or number) for number in wanted if str(inside.get(number) or number).isdigit())
 
 
-def secrets(connection: Connection, gateway: Json, pod: Name) -> str:
-    """`: there is no Secret web-cert in namespace istio-system`, for the certificates that a Gateway names and that are not there."""
+def secrets(connection: Connection, gateway: JsonMapping, pod: Name) -> str:
+    """`: there is no Secret web-cert in namespace istio-system`, for certificates that a Gateway names and that do not exist."""
     named = {
         str(server["tls"]["credentialName"])
         for server in gateway["spec"].get("servers") or ()

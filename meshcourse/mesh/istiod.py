@@ -1,7 +1,7 @@
-"""What istiod has read, and what each Envoy has taken of what istiod sent: istiod's debug pages, on port 15014 of its pods.
+"""What istiod has read, and what each Envoy has accepted of its pushes: istiod's debug pages, on port 15014 of its pods.
 
-`istioctl proxy-status` asks for the same. An Envoy answers each push: it acknowledges it, or rejects it with a message and goes on with
-what it held before. Every istiod of the cluster is asked, since each knows only the proxies that are connected to it. Blocking.
+`istioctl proxy-status` reads the same. An Envoy answers each push: it acknowledges it, or rejects it with a message and keeps its former
+configuration. Every istiod of the cluster is asked, since each knows only the proxies that are connected to it. Blocking.
 """
 
 from __future__ import annotations
@@ -10,18 +10,18 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Self
+from typing import Final, Self
 
 from meshcourse.core import errors
+from meshcourse.core.json_types import JsonMapping
 from meshcourse.kube import pods, resources
 from meshcourse.kube.connection import Connection
 from meshcourse.mesh.envoy.admin import AdminConnection
 from meshcourse.mesh.install import installation
 
-Json = Mapping[str, Any]
 PORT: Final = 15014
 KINDS: Final = {"clusters": "cluster", "listeners": "listener", "routes": "route"}
-"""What is pushed, as istioctl calls it, and as the debug page does. Endpoints are compared with the pods themselves."""
+"""The kinds of configuration, by istioctl's name and the debug page's. Endpoints are compared with the pods themselves."""
 _TYPES: Final = {"Cluster": "clusters", "Listener": "listeners", "RouteConfiguration": "routes", "ClusterLoadAssignment": "endpoints"}
 _RECEIVED: Final = re.compile(r"^pilot_inbound_updates\{[^}]*\} (\S+)$", re.MULTILINE)
 _TRANSLATED: Final = re.compile(r"^pilot_pushcontext_init_seconds_count (\S+)$", re.MULTILINE)
@@ -30,7 +30,7 @@ _SPACE: Final = re.compile(r"\s+")
 
 @dataclass(frozen=True)
 class Proxy:
-    """One Envoy, as istiod sees it. `behind`: kinds that were sent and not acknowledged yet; `rejected`: kinds and Envoy's complaints."""
+    """One Envoy, as istiod sees it. `behind`: kinds sent and not acknowledged yet; `rejected`: kinds and Envoy's error messages."""
 
     namespace: str
     pod: str
@@ -48,7 +48,7 @@ class Proxy:
 class Seen:
     """One istiod at one moment: revisions of the objects that it has read, (kind, namespace, name) -> resourceVersion; and its proxies.
 
-    `received` counts the changes that ever reached it, and `translated` how often it made configuration of all that it had read.
+    `received` counts all changes that reached it, and `translated` how often it translated all that it had read.
     """
 
     read: Mapping[tuple[str, str, str], str]
@@ -58,7 +58,7 @@ class Seen:
 
 
 class Istiods:
-    """Open lines to every istiod that is ready. Raises MeshError, when it is entered, where there is none."""
+    """Connections to every ready istiod. Entering it raises MeshError when there is none."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -70,7 +70,7 @@ class Istiods:
         if not names:
             raise errors.MeshError(
                 "No istiod is ready.",
-                why="nobody translates rules and sends them to the Envoys: they go on with those that they hold",
+                why="no rules are translated and sent to the Envoys: they keep the rules that they hold",
                 next=f"kubectl -n {installation.NAMESPACE} get pods -l app=istiod",
             )
         self._lines = [_line(self._connection, name) for name in names]
@@ -81,7 +81,7 @@ class Istiods:
             line.close()
 
     def look(self) -> list[Seen]:
-        """Each istiod now. Raises KubernetesError when one does not answer."""
+        """Each istiod's state now. Raises KubernetesError when one does not answer."""
         found = []
         for line in self._lines:
             read, metrics = revisions(_json(line, "debug/configz")), line.get("metrics")
@@ -102,24 +102,24 @@ def _line(connection: Connection, pod: str) -> AdminConnection:
 
 
 def rejecting(connection: Connection) -> tuple[str, ...]:
-    """A sentence for each Envoy that rejects what istiod sends it. Raises MeshError or KubernetesError when istiod cannot be asked."""
+    """A sentence for each Envoy that rejects what istiod sends. Raises MeshError or KubernetesError when istiod cannot be read."""
     with Istiods(connection) as istiods:
         return tuple(sorted(filter(None, (proxy.complaint for proxy in istiods.proxies()))))
 
 
-def _json(line: AdminConnection, path: str) -> list[Json]:
+def _json(line: AdminConnection, path: str) -> list[JsonMapping]:
     page = line.get(path)
     try:
         found = json.loads(page or "[]")
     except ValueError as error:
         raise errors.KubernetesError(
-            f"istiod does not show its page /{path}.", why=page.strip()[:200], next="istioctl proxy-status    # asks for the same"
+            f"istiod does not show its page /{path}.", why=page.strip()[:200], next="istioctl proxy-status    # reads the same"
         ) from error
     return list(found or ())
 
 
-def revisions(configs: Iterable[Json]) -> dict[tuple[str, str, str], str]:
-    """(kind, namespace, name) -> resourceVersion of what /debug/configz lists."""
+def revisions(configs: Iterable[JsonMapping]) -> dict[tuple[str, str, str], str]:
+    """(kind, namespace, name) -> resourceVersion, from the page /debug/configz."""
     return {
         (str(each.get("kind", "")), str(meta.get("namespace", "")), str(meta.get("name", ""))): str(meta.get("resourceVersion", ""))
         for each in configs
@@ -127,8 +127,8 @@ def revisions(configs: Iterable[Json]) -> dict[tuple[str, str, str], str]:
     }
 
 
-def proxies(page: Iterable[Json]) -> Iterator[Proxy]:
-    """The proxies that /debug/syncz lists; those that are no Envoy of a pod (istioctl's own question) are left out."""
+def proxies(page: Iterable[JsonMapping]) -> Iterator[Proxy]:
+    """The proxies on the page /debug/syncz; entries that are no Envoy of a pod (istioctl's own request) are left out."""
     for each in page:
         pod, _, namespace = str(each.get("proxy", "")).rpartition(".")
         if not pod:

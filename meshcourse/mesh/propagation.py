@@ -1,8 +1,8 @@
-"""Has the mesh taken in what the API server holds? Waiting for istiod's push without guessing a delay.
+"""Waits until the mesh has taken in what the API server holds, without guessing a delay.
 
-`kubectl apply` returns when the API server has stored an object. istiod then reads it, translates it and pushes it to the proxies; until an
-Envoy has acknowledged that it goes on as before, and so it does with a pod that has just become ready. What counts here is what istiod has
-read and what the Envoys have acknowledged, whatever the objects say; their text is read only to say why no Envoy would take them.
+`kubectl apply` returns when the API server has stored an object. istiod then reads it, translates it and pushes it to the proxies. Until an
+Envoy has acknowledged the push it behaves as before; the same holds for a pod that has just become ready. The result depends only on what
+istiod has read and the Envoys have acknowledged; the objects' text is read only to explain why no Envoy accepts them.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Self
 
 from meshcourse.core import errors
+from meshcourse.core.json_types import Json, JsonMapping
 from meshcourse.kube import api_versions, pods, resources
 from meshcourse.kube.connection import Connection
 from meshcourse.mesh import described
@@ -25,25 +26,24 @@ from meshcourse.mesh.istiod import Istiods, Seen
 from meshcourse.mesh.rules import bindings
 from meshcourse.mesh.rules.bindings import Name
 
-Json = dict[str, Any]
 MERGE_WINDOW: Final = 1.1
 """Seconds, and a little more, for which Envoy may collect changes of health before its workers see them (update_merge_window, 1 s).
 
-istiod announces a pod before it is ready, as unhealthy; its getting ready is such a change, and Envoy's own listing shows it early.
+istiod announces a pod before it is ready, as unhealthy; becoming ready is such a change, and Envoy's admin API shows it early.
 """
 QUIET: Final = 0.35
 """Seconds after which istiod has pushed what it has read: it collects changes for 0.1 s (PILOT_DEBOUNCE_AFTER), longer while more come."""
 GRACE: Final = 3.0
-"""Seconds for an Envoy that has acknowledged all and yet shows no route or port: a new listener asks for its routes afterwards."""
+"""Seconds for an Envoy that has acknowledged everything and still shows no route or port: a new listener requests its routes afterwards."""
 INGRESS: Final = "ingressgateway"
 
 
 @dataclass(frozen=True)
 class Arrival:
-    """`missing` names what the proxies do not hold yet (empty: all has arrived); `seconds` is how long was waited.
+    """`missing` names what the proxies do not hold yet (empty: they hold everything); `seconds` is the time waited.
 
-    `unheld`: what no Envoy will hold as it is written, and why. `rejected`: Envoys that refuse what istiod sends, with their words.
-    `notes`: what is held but leads nowhere, such as a subset without a pod. Each of these three is a sentence.
+    `unheld`: objects that no Envoy can hold, and why. `rejected`: Envoys that reject what istiod sends, with their messages. `notes`: what
+    is held but has no destination, such as a subset without a pod. Each of these three is a sentence.
     """
 
     seconds: float
@@ -55,10 +55,10 @@ class Arrival:
 
 
 def wait(connection: Connection, namespace: str, *, timeout: float = 15.0) -> Arrival:
-    """Wait until the gateways and the namespace's sidecars hold what it describes, or `timeout` seconds have passed.
+    """Wait until the gateways and the namespace's sidecars hold its objects, or `timeout` seconds have passed.
 
-    Ends at once when nothing is missing but what an Envoy rejects. Raises KubernetesError when there is no such namespace, MeshError when
-    istiod or a proxy cannot be asked.
+    Ends at once when only rejected configuration is missing. Raises KubernetesError when there is no such namespace, MeshError when istiod
+    or a proxy cannot be read.
     """
     found = described.read(connection, namespace)
     with Lines(connection) as lines, Istiods(connection) as istiods:
@@ -66,17 +66,17 @@ def wait(connection: Connection, namespace: str, *, timeout: float = 15.0) -> Ar
 
 
 class _Watch:
-    """One wait: what was described at its beginning, and what istiod and the proxies have done since."""
+    """One wait: the objects at its start, and what istiod and the proxies have done since."""
 
     def __init__(self, lines: Lines, istiods: Istiods, found: Described) -> None:
         self._lines, self._istiods, self._found = lines, istiods, found
         self._received = self._translated = -1.0
         self._started = time.monotonic()
         self._calm: float | None = None
-        """Since when istiod has read all, and no change has reached it."""
+        """The time since when istiod has read everything and received no change."""
 
     def until(self, timeout: float) -> Arrival:
-        """Look again and again. What an Envoy shows of its own counts once it has acknowledged all."""
+        """Poll until done. What an Envoy's admin API shows counts only once that Envoy has acknowledged everything."""
         started = time.monotonic()
         acknowledged = complete = None
         while True:
@@ -100,7 +100,7 @@ class _Watch:
             complete = None if missing else complete or now
             settled = complete is not None and now - complete >= (MERGE_WINDOW if self._found.fresh(every) else 0.0)
             if settled or rejected or now - started > timeout:
-                notes = tuple(described.nowhere(self._found, every)) if settled else ()
+                notes = tuple(described.without_pods(self._found, every)) if settled else ()
                 names = self._found.through_gateways()
                 return Arrival(now - started, names, tuple(missing), tuple(unheld), tuple(rejected), notes)
             time.sleep(0.05)
@@ -108,7 +108,7 @@ class _Watch:
     # -- istiod ------------------------------------------------------------------------------------------------------------------------
 
     def _foreign(self, seen: list[Seen]) -> dict[tuple[str, str, str], str]:
-        """Objects for a revision of istiod that is not there: after a while, those with such a label that none has read."""
+        """Objects for a revision of istiod that does not exist: after a while, those with such a label that no istiod has read."""
         if time.monotonic() - self._started < GRACE:
             return {}
         return {key: label for key, label in self._found.tagged.items() if not any(key in each.read for each in seen)}
@@ -123,7 +123,7 @@ class _Watch:
             and not read_everywhere((each.read.get((kind, namespace, name)) for each in seen), revision)
         ]
         unread += [
-            f"that {kind} {name} is deleted"
+            f"the deletion of {kind} {name}"
             for each in seen
             for kind, namespace, name in each.read
             if namespace == self._found.namespace
@@ -138,14 +138,14 @@ class _Watch:
             self._calm = now
         self._received = received
         yield from unread
-        # Two translations that began since then are sure to hold it; where changes never end there is no quiet moment.
+        # Of two translations that began since then one surely has it; where changes never end there is no quiet moment.
         if self._calm is not None and now - self._calm < QUIET and translated < self._translated + 2:
-            yield "what istiod has just read"
+            yield "istiod's latest changes"
 
     # -- proxies -----------------------------------------------------------------------------------------------------------------------
 
     def _concerned(self, every: list[Any]) -> dict[Name, tuple[str, ...]]:
-        """The proxies that must hold something, each with what: those of the namespace's pods, and of the gateways in its objects."""
+        """The proxies that must hold something, each with what: those of the namespace's pods, and of gateways that its objects name."""
         world = self._found.world
         inside = [f"VirtualService {bindings.name_of(item)[1]}" for item in world.own if bindings.for_sidecars(item)]
         inside += [f"DestinationRule {bindings.name_of(rule)[1]}" for rule in self._found.own_rules()]
@@ -164,7 +164,7 @@ class _Watch:
         return held
 
     def _behind(self, seen: list[Seen], every: list[Any]) -> Iterator[str]:
-        """What proxies that are not connected, or have not acknowledged all, may not hold yet."""
+        """What proxies that are not connected, or have not acknowledged everything, may not hold yet."""
         connected = {(proxy.namespace, proxy.pod): proxy for each in seen for proxy in each.proxies}
         for where, names in self._concerned(every).items():
             proxy = connected.get(where)
@@ -172,7 +172,7 @@ class _Watch:
                 yield from names or (f"the proxy of pod {where[1]}",)
 
     def _rejected(self, seen: list[Seen], every: list[Any]) -> dict[str, tuple[str, ...]]:
-        """Complaints of Envoys that reject their configuration, each with what is therefore not in force."""
+        """Error messages of Envoys that reject their configuration, each with the objects that are therefore not in force."""
         concerned = self._concerned(every)
         proxies = [proxy for each in seen for proxy in each.proxies if proxy.complaint]
         return {proxy.complaint: concerned[where] for proxy in proxies if (where := (proxy.namespace, proxy.pod)) in concerned}
@@ -198,7 +198,7 @@ class _Watch:
         return next(iter(found), None)
 
     def _unshown(self, every: list[Any]) -> Iterator[tuple[str, str]]:
-        """(what, why) for VirtualServices of which no Envoy shows a route though it should, and Gateways whose port is not open."""
+        """(what, why) for VirtualServices of which no Envoy shows an expected route, and Gateways whose port is not open."""
         world = self._found.world
         for where, behind in world.gateway_pods.items():
             if where[0] != world.namespace or not behind:
@@ -210,7 +210,7 @@ class _Watch:
                 yield f"Gateway {where[1]}", said + described.secrets(self._found.connection, world.gateways[where], behind[0])
         for item in world.own:
             if not item.get("spec", {}).get("http") or not item["spec"].get("hosts"):
-                continue  # rules for TCP and TLS leave no name in an Envoy
+                continue  # rules for TCP and TLS leave no name in Envoy's routes
             name = bindings.name_of(item)[1]
             for where, behind in bindings.held_by(item, world).items():
                 if not config_dump.read(self._lines.to(*behind[0]).routes(), world.namespace, name):
@@ -218,7 +218,7 @@ class _Watch:
             if bindings.for_sidecars(item):
                 yield from ((f"VirtualService {name}", why) for why in self._in_no_sidecar(item, every))
 
-    def _in_no_sidecar(self, item: bindings.Json, every: list[Any]) -> Iterator[str]:
+    def _in_no_sidecar(self, item: JsonMapping, every: list[Any]) -> Iterator[str]:
         own = [str(pod.metadata.name) for pod in every if pods.is_ready(pod) and sidecars.has_sidecar(pod)]
         namespace, name = bindings.name_of(item)
         if not own or not bindings.exported(item) & {"*", namespace}:
@@ -248,7 +248,7 @@ def _older(held: str, wanted: str) -> bool:
 
 
 class Lines:
-    """A line to each proxy that is asked, kept open from one look to the next."""
+    """A connection to each proxy, kept open between polls."""
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
@@ -262,21 +262,21 @@ class Lines:
             line.close()
 
     def to(self, namespace: str, pod: str) -> admin.AdminConnection:
-        """The line to one pod's proxy."""
+        """The connection to one pod's proxy."""
         return self._open.setdefault((namespace, pod), admin.AdminConnection(self.connection, namespace, lambda: pod))
 
     def gateways(self, role: str) -> list[str]:
-        """The ready pods of a gateway ("ingressgateway") that Istio's installation made."""
+        """The ready pods of a gateway ("ingressgateway") of Istio's installation."""
         found = resources.read(self.connection.core().list_namespaced_pod, installation.NAMESPACE).items
         return [str(pod.metadata.name) for pod in found if (pod.metadata.labels or {}).get("istio") == role and pods.is_ready(pod)]
 
     def to_gateway(self, role: str) -> admin.AdminConnection:
-        """The line to a ready pod of a gateway ("ingressgateway"). Raises MeshError when there is none."""
+        """The connection to a ready pod of a gateway ("ingressgateway"). Raises MeshError when there is none."""
         names = self.gateways(role)
         if not names:
             raise errors.MeshError(
                 f"No pod of istio-{role} is ready.",
-                why="so nobody can say what it holds",
+                why="so its configuration cannot be read",
                 next=f"kubectl -n {installation.NAMESPACE} get pods",
             )
         return self.to(installation.NAMESPACE, names[0])

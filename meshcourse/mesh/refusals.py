@@ -1,6 +1,6 @@
-"""What to do about a manifest that was refused: the API server's, Istio's and YAML's words, turned into the line to change.
+"""What to change in a manifest that was refused, from the error text of the API server, Istio or the YAML parser.
 
-Pure. Where the words are not known here, the error stays as it was.
+Pure. For an unknown text the error stays as it was.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _DURATIONS: Final = re.compile(r"(?:timeout|time|delay|interval|duration)$", re.
 
 
 def explained(error: errors.MeshcourseError, text: str) -> errors.MeshcourseError:
-    """The same error, its `next` naming the cure when it is known; `text` is the manifest."""
+    """The same error, with the correction in its `next` when the text is known; `text` is the manifest."""
     found = cure(f"{error.what} {error.why}", text)
     if not found:
         return error
@@ -30,7 +30,7 @@ def explained(error: errors.MeshcourseError, text: str) -> errors.MeshcourseErro
 
 
 def cure(words: str, text: str = "") -> str:
-    """What to change, from the words of a refusal; empty when they are not known."""
+    """What to change, from the text of a refusal; empty when it is unknown."""
     for pattern, answer in _CURES:
         found = re.search(pattern, words)
         if found:
@@ -58,7 +58,7 @@ def _of_another_type(found: re.Match[str], text: str) -> str:
     return {
         "numeric": f"`{field}` wants a number alone, without quotes, unit or %: `{field}: {number['number'] if number else 1}`",
         "list": f"`{field}` is a list: each entry stands on a line of its own and begins with `- `, or all stand in brackets, `[...]`",
-        "map": f"`{field}` holds fields of its own: `{field}: {{...}}`, or indented lines below it",
+        "map": f"`{field}` has fields of its own: `{field}: {{...}}`, or indented lines below it",
     }.get(wanted, "")
 
 
@@ -67,11 +67,11 @@ def _no_such_field(found: re.Match[str], text: str) -> str:  # noqa: ARG001 - a 
     parent, _, leaf = path.rpartition(".")
     kind = found.groupdict().get("kind") or "virtualservice"
     where = f"kubectl explain {kind.lower()}.{parent}"
-    return f"there is no field `{leaf}` there: is it spelled otherwise, or indented too far or too little? `{where}` lists the fields"
+    return f"there is no field `{leaf}` there: is it spelled differently, or indented too far or too little? `{where}` lists the fields"
 
 
 def _weights(_found: re.Match[str], _text: str) -> str:
-    return "with several destinations each needs a `weight`, and one at least must be above 0: `weight: 50` and `weight: 50`, for example"
+    return "with several destinations each needs a `weight`, and at least one must be above 0: `weight: 50` and `weight: 50`, for example"
 
 
 _CURES: Final[tuple[tuple[str, str | Callable[[re.Match[str], str], str]], ...]] = (
@@ -80,7 +80,7 @@ _CURES: Final[tuple[tuple[str, str | Callable[[re.Match[str], str], str]], ...]]
     (r'unknown field "(?P<field>[\w.\[\]/-]+)"', _no_such_field),
     (
         r"attempts are set to 0",
-        "`attempts: 0` stands alone: leave out `retryOn` and `perTryTimeout` beside it, `retries: {attempts: 0}`",
+        "with `attempts: 0` leave out `retryOn` and `perTryTimeout`: `retries: {attempts: 0}`",
     ),
     (r"total destination weight = 0", _weights),
     (r"unknown escape character", "in double quotes YAML reads a backslash as an escape: put a regular expression in single quotes"),
@@ -92,7 +92,7 @@ _CURES: Final[tuple[tuple[str, str | Callable[[re.Match[str], str], str]], ...]]
         r"(?:expected alphabetic or numeric character, but found|undefined alias)",
         "YAML takes a bare `*` for a reference: write it in quotes, '*'",
     ),
-    (r"cannot start any token", "a value that begins with %, @, ` or a tab must stand in quotes"),
+    (r"cannot start any token", "a value that begins with %, @, ` or a tab must be in quotes"),
     (r"mapping values are not allowed here", "a line is indented too far, or a text with `: ` in it needs quotes"),
     (
         r"(?:invalid duration|must be a valid duration|duration must be|time: (?:unknown unit|invalid duration|missing unit))",
@@ -111,10 +111,10 @@ _CURES: Final[tuple[tuple[str, str | Callable[[re.Match[str], str], str]], ...]]
         r"HTTP route, redirect or direct_response is required",
         "each rule needs a `route:` with a destination, indented as far as its `match:`",
     ),
-    (r"a lowercase RFC 1123", "names have small letters, digits and hyphens only"),
+    (r"a lowercase RFC 1123", "names have lowercase letters, digits and hyphens only"),
     (
         r"Unsupported value: \S+ supported values: (?P<values>[^\n]*)",
-        lambda found, _text: f"one of these words is wanted: {found['values']}",
+        lambda found, _text: f"use one of these words: {found['values']}",
     ),
     (r"failed calling webhook", "istiod does not answer, so nothing can be checked: kubectl get pods -n istio-system"),
     (r"field is immutable", "this field of an object cannot be changed: delete the object, then apply it again"),

@@ -1,7 +1,7 @@
-"""A learner's namespace on a shared cluster: tenancy.yaml in it, and the learner's own port of the ingress gateway.
+"""A learner's namespace on a shared cluster: the objects of tenancy.yaml, and the learner's own port of the ingress gateway.
 
-Each namespace gets a Sidecar, a quota and a network policy, the last two where the learner may make them; what is refused is named. The API
-server's policies (backends/learners.yaml) hold a learner's Gateways to the learner's own port.
+Each namespace gets a Sidecar, a quota and a network policy, the last two only where the learner may create them; refused ones are named.
+The API server's policies (backends/learners.yaml) limit a learner's Gateways to the learner's own port.
 """
 
 from __future__ import annotations
@@ -19,26 +19,26 @@ from meshcourse.mesh.injection import namespaces
 
 FILE: Final = Path(__file__).with_name("tenancy.yaml")
 PARTS: Final = {
-    "Sidecar": "its Envoys are told of every namespace",
+    "Sidecar": "its Envoys get the configuration of every namespace",
     "ResourceQuota": "nothing limits how much it may run",
     "NetworkPolicy": "other learners' pods can call its pods",
 }
-"""The kinds in FILE, and what it means when one is not there."""
+"""The kinds in FILE, and the consequence when one is missing."""
 _FORBIDDEN: Final = 403
 
 
 def must_be_own(connection: Connection, namespace: str) -> None:
-    """Raises MeshError when `namespace` is there and is not this learner's: it may be another's of the same name."""
+    """Raises MeshError when `namespace` exists and is not this learner's: it may be another learner's of the same name."""
     found = resources.read(connection.core().read_namespace, namespace)
     if found is not None and not namespaces.owned(connection).items() <= (found.metadata.labels or {}).items():
         raise errors.MeshError(
             f"Namespace {namespace} was not made for you.",
-            why=f"it has not the label {settings.OWNER_LABEL}={namespaces.owned(connection)[settings.OWNER_LABEL]}",
+            why=f"it lacks the label {settings.OWNER_LABEL}={namespaces.owned(connection)[settings.OWNER_LABEL]}",
             next=f"meshcourse down --name {connection.environment['MESHCOURSE_CLUSTER']}    # then `up` with another --learner",
         )
 
 
-def put_up(connection: Connection, namespace: str) -> tuple[str, ...]:
+def set_up(connection: Connection, namespace: str) -> tuple[str, ...]:
     """Apply FILE in `namespace`; returns a line for each part that the API server forbids. Raises KubernetesError for other refusals."""
     return tuple(
         f"{part['kind']} {part['metadata']['name']} in {namespace}: forbidden, so {PARTS[part['kind']]}"
@@ -58,9 +58,9 @@ def _applied(connection: Connection, namespace: str, part: dict[str, Any]) -> bo
 
 
 def must_hold(connection: Connection, namespace: str, *, policies: Path) -> None:
-    """Raises MeshError unless a Gateway in `namespace` would get the learner's port, and nobody else has that port.
+    """Raises MeshError unless a Gateway in `namespace` would get the learner's port, and no other learner has that port.
 
-    The API server is asked with a dry run, so that nothing is made. `policies` is the file that an administrator applies.
+    The API server is asked by a dry run, so that nothing is created. `policies` is the file that an administrator applies.
     """
     group, version = api_versions.networking(connection)
     gateway = {
@@ -86,6 +86,6 @@ def must_hold(connection: Connection, namespace: str, *, policies: Path) -> None
         name = connection.environment["MESHCOURSE_CLUSTER"]
         raise errors.MeshError(
             f"Port {connection.gateway_port} is another learner's too.",
-            why=f"namespace {others[0].metadata.name} has it: you both came at the same moment",
+            why=f"namespace {others[0].metadata.name} has it: you both started at the same moment",
             next=f"meshcourse down --name {name}    # then `up` again: it takes another port",
         )

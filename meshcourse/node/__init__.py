@@ -1,4 +1,4 @@
-"""The one node of the embedded cluster: Pods in, local processes and their reported status out.
+"""The one node of the embedded cluster: runs Pods as local processes and reports their status.
 
-Everything here is a duty that a kubelet has; the agent runs inside the cluster's namespaces and speaks to the real API server.
+Everything here is a kubelet's task; the agent runs inside the cluster's namespaces and uses the real API server.
 """

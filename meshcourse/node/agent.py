@@ -1,7 +1,7 @@
-"""The node's agent: what a kubelet is, for the one node of an embedded cluster.
+"""The node's agent, which has the role of a kubelet in an embedded cluster.
 
-Entering the agent touches nothing but its own folder; `run` begins and waits for the API server as long as it takes. Each pod has a task of
-its own; none of them can end the agent.
+Entering the agent changes only its own folder; `run` starts and waits for the API server as long as necessary. Each pod has its own task;
+none of them can end the agent.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from meshcourse.node.streaming.runtime import LogSource
 from meshcourse.node.streaming.server import Server, server_tls
 
 if TYPE_CHECKING:
-    from meshcourse.node.api import Json
+    from meshcourse.core.json_types import Json
     from meshcourse.node.process.processes import Process
 
 __all__ = ["Agent", "NodeConfig"]
@@ -62,7 +62,7 @@ class Agent:
         await self._api.__aexit__(None, None, None)
 
     async def run(self) -> None:
-        """Be the node until cancelled. All containers end with it."""
+        """Run the node until cancelled. All containers end with it."""
         config = self._config
         host = Host.found()
         await asyncio.to_thread(self._make_folders, host)
@@ -96,23 +96,23 @@ class Agent:
                 if task.done():
                     await task
 
-    # What the kubelet API asks for (streaming.runtime.Runtime).
+    # Required by the kubelet API (streaming.runtime.Runtime).
 
     def log(self, namespace: str, pod: str, container: str, previous: bool) -> LogSource:  # noqa: FBT001 - the protocol's
-        """Find a log. Raises LookupError."""
+        """The log's path. Raises LookupError."""
         found = self._find(namespace, pod)
         path, ended = found.container(container).log(found.root, previous=previous)
         return LogSource(path, ended)
 
     def enter(self, namespace: str, pod: str, container: str, command: list[str], tty: bool) -> list[str]:  # noqa: FBT001
-        """Give the words that run `command` in a container. Raises LookupError."""
+        """The command line that runs `command` in a container. Raises LookupError."""
         running = self._find(namespace, pod).container(container).running().running
         if running is None:
             raise LookupError(f'container "{container}" in pod "{pod}" is not running')
         return running.enter(command, tty=tty)
 
     def attach(self, namespace: str, pod: str, container: str) -> Process:
-        """Give the process whose output and input are shared. Raises LookupError."""
+        """The process to attach to. Raises LookupError."""
         running = self._find(namespace, pod).container(container).running().running
         if running is None:
             raise LookupError(f'container "{container}" in pod "{pod}" is not running')
@@ -126,7 +126,7 @@ class Agent:
         return await self._network.connect(netns, port)
 
     def pods(self) -> list[Json]:
-        """All pods that are here, as the API server sent them."""
+        """All pods on this node, as the API server sent them."""
         return [pod.manifest for pod in self._pods.values()]
 
     def _find(self, namespace: str, name: str) -> Pod:
@@ -137,7 +137,7 @@ class Agent:
         raise LookupError(f'pod "{name}" not found')
 
     async def _watch(self, node: Node) -> None:
-        """Follow the pods that the scheduler gives to this node."""
+        """Follow the pods that the scheduler assigns to this node."""
         selector = f"spec.nodeName={self._config.name}"
         async with contextlib.aclosing(self._api.list_and_watch("/api/v1/pods", fieldSelector=selector)) as changes:
             async for kind, what in changes:
@@ -168,7 +168,7 @@ class Agent:
         self._tasks[uid] = asyncio.create_task(self._keep_running(uid, node), name=f"pod {manifest['metadata']['name']}")
 
     async def _keep_running(self, uid: str, node: Node) -> None:
-        """Run one pod to its end, again from the start should its task fail."""
+        """Run one pod to its end; starts over when its task fails."""
         pauses = back_off(_AGAIN_SECONDS, _AGAIN_LONGEST)
         try:
             while True:

@@ -1,6 +1,6 @@
 """The node's own client of the API server: plain JSON over one aiohttp session.
 
-A client of our own instead of a generated one: the node needs a dozen paths, and objects exactly as the API server sent them.
+It is our own and not a generated one: the node needs a dozen paths, and objects exactly as the API server sent them.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import aiohttp
 
 from meshcourse.core.errors import KubernetesError
+from meshcourse.core.json_types import Json
 from meshcourse.node.back_off import back_off
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
     from pathlib import Path
 
-Json = dict[str, Any]
 EventType = Literal["SYNC", "ADDED", "MODIFIED", "DELETED"]
 Param = str | int | bool
 
@@ -115,10 +115,11 @@ class Api:
             raise _unreachable("WATCH", path, error) from error
 
     async def list_and_watch(self, path: str, **params: Param) -> AsyncGenerator[tuple[EventType, Any]]:
-        """Follow a collection for ever.
+        """Follow a collection until cancelled.
 
-        Yields ("SYNC", list of all objects) after the first list and after every relist, then ("ADDED" | "MODIFIED" | "DELETED", object).
-        A failure is logged and retried with back-off up to 5 s; only cancellation ends it.
+        Yields ("SYNC", list of all objects) after the first list and after every relist, then ("ADDED"
+        "MODIFIED"
+        "DELETED", object). A failure is logged and retried with back-off up to 5 s.
         """
         pauses = back_off(_FIRST_PAUSE, _LONGEST_PAUSE)
         version = ""
@@ -135,7 +136,7 @@ class Api:
                         pauses = back_off(_FIRST_PAUSE, _LONGEST_PAUSE)
                         if kind in ("ADDED", "MODIFIED", "DELETED"):
                             yield kind, item  # type: ignore[misc]  # mypy does not narrow a str to these literals by `in`
-                if not heard and time.monotonic() - began < 1:  # a server that hangs up at once must not be asked in a tight loop
+                if not heard and time.monotonic() - began < 1:  # no tight loop when the server closes at once
                     await asyncio.sleep(next(pauses))
             except ApiError as error:
                 if error.code == _GONE:
@@ -189,7 +190,7 @@ def _query(params: Mapping[str, Param]) -> dict[str, str]:
 
 
 def _complete(listed: Json) -> list[Json]:
-    """Give the items of a list the kind and apiVersion that lists leave out and watch events carry."""
+    """Add to the items of a list their kind and apiVersion, which lists leave out and watch events have."""
     kind = str(listed.get("kind", "")).removesuffix("List")
     version = listed.get("apiVersion", "")
     return [{"kind": kind, "apiVersion": version, **item} for item in listed.get("items") or []]

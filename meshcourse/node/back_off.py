@@ -1,4 +1,4 @@
-"""Pauses between tries that grow."""
+"""Growing pauses between retries."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 
 def back_off(first: float, longest: float) -> Iterator[float]:
-    """Seconds to wait before the next try: `first`, then twice as long each time, at most `longest`, for ever.
+    """Seconds to wait before each retry: `first`, then twice as long each time, at most `longest`, without end.
 
     >>> import itertools
     >>> list(itertools.islice(back_off(1, 5), 5))

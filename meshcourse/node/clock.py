@@ -6,10 +6,10 @@ import datetime as dt
 
 
 def now() -> str:
-    """Give the present second, as statuses show it."""
+    """The present time in seconds, as in statuses."""
     return dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def now_micro() -> str:
-    """Give the present moment with microseconds, as a Lease wants it."""
+    """The present time with microseconds, as in a Lease."""
     return dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

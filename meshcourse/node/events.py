@@ -1,8 +1,8 @@
-"""Events: what `kubectl describe` tells about a pod's life.
+"""Events: what `kubectl describe` shows about a pod.
 
-`Correlator` is the pure part, with client-go's rules (tools/record/events_cache.go): the same event again raises `count` on the Event that
-is there; more than ten events that differ only by message become one "(combined from similar events)"; one object may send 25 events, then
-one each five minutes, so that a pod that fails for a day does not fill etcd.
+`Correlator` is the pure part, with client-go's rules (tools/record/events_cache.go): the same event again raises `count` on the existing
+Event; more than ten events that differ only by message become one "(combined from similar events)"; one object may send 25 events, then one
+every five minutes, so that a pod that fails for a day does not fill etcd.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Generic, Literal, Self, TypeVar
 from meshcourse.node.api import ApiError
 
 if TYPE_CHECKING:
-    from meshcourse.node.api import Api, Json
+    from meshcourse.core.json_types import Json
+    from meshcourse.node.api import Api
 
 _log = logging.getLogger(__name__)
 
@@ -68,13 +69,13 @@ class Happening:
 
     @property
     def key(self) -> tuple[str, ...]:
-        """What makes two happenings the same Event."""
+        """The key by which two happenings are the same Event."""
         return (*_about(self.involved), str(self.involved.get("fieldPath", "")), self.type, self.reason, self.message)
 
 
 @dataclass(frozen=True)
 class Observed:
-    """A happening with what the API server is to hold: a new Event (`count` 1) or one more on the Event `name`."""
+    """A happening with what the API server is to store: a new Event (`count` 1) or one more on the Event `name`."""
 
     happening: Happening
     name: str
@@ -83,7 +84,7 @@ class Observed:
 
 
 class _Recent(Generic[Key, Value]):
-    """A mapping that forgets what was used longest ago."""
+    """A mapping that drops the least recently used entry."""
 
     def __init__(self) -> None:
         self._kept: OrderedDict[Key, Value] = OrderedDict()
@@ -102,14 +103,14 @@ class _Recent(Generic[Key, Value]):
 
 @dataclass
 class Correlator:
-    """Decide what becomes of each happening. No clock and no I/O: the moment is in the happening."""
+    """Decides what is written for each happening. No clock and no I/O: the time is in the happening."""
 
     _tokens: _Recent[tuple[str, ...], tuple[float, float]] = field(default_factory=_Recent)
     _similar: _Recent[tuple[str, ...], tuple[frozenset[str], float]] = field(default_factory=_Recent)
     _seen: _Recent[tuple[str, ...], Observed] = field(default_factory=_Recent)
 
     def observe(self, happening: Happening) -> Observed | None:
-        """Return what to write, or None when this object has sent too many."""
+        """What to write, or None when this object has sent too many."""
         if not self._take_token(happening):
             return None
         happening, key = self._combine(happening)
@@ -140,12 +141,12 @@ class Correlator:
             self._similar.put(key, (messages, happening.moment))
             return happening, happening.key
         self._similar.put(key, (frozenset(list(messages)[1:]), happening.moment))
-        # One Event stands for all of them: its key leaves the message out; its text is the last one's.
+        # One Event stands for all of them: its key leaves out the message; its text is the last one's.
         return replace(happening, message="(combined from similar events): " + happening.message), key
 
 
 def event_object(observed: Observed, component: str, host: str) -> Json:
-    """Give the v1 Event to create."""
+    """The v1 Event to create."""
     happening = observed.happening
     return {
         "apiVersion": "v1",
@@ -188,7 +189,7 @@ class Events:
             await asyncio.gather(self._writer, return_exceptions=True)
 
     def record(self, involved: Json, type_: EventKind, reason: str, message: str) -> None:
-        """Note that something happened to `involved`: an object, or a `reference` to one or to a container of it. Never blocks."""
+        """Record that something happened to `involved`: an object, or a `reference` to one or to a container of it. Never blocks."""
         try:
             self._queue.put_nowait(Happening(reference(involved), type_, reason, message, time.time()))
         except asyncio.QueueFull:
@@ -211,7 +212,7 @@ class Events:
             try:
                 await self._put(observed)
             except ApiError as error:
-                if error.code:  # refused (the namespace is ending, say): asking again changes nothing
+                if error.code:  # refused (the namespace is being deleted, for example): a retry changes nothing
                     _log.info("event not written: %s", error.what)
                     return
                 await asyncio.sleep(_RETRY_SECONDS)

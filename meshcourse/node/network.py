@@ -1,8 +1,8 @@
-"""Pod networking: one network namespace for each pod, joined to the node's by a routed veth pair.
+"""Pod networking: one network namespace for each pod, connected to the node's by a routed veth pair.
 
-Routed, not bridged: the pod's side has IP/32 and a default route via 169.254.1.1 (a neighbour entry that never
-expires stands for it, so no ARP is needed), the node's side a /32 route; replies then pass conntrack and kube-proxy's
-NAT works. All of it is forgotten by the kernel when the node's PID namespace ends.
+Routed, not bridged: the pod's side has IP/32 and a default route via 169.254.1.1 (with a permanent neighbour entry, so no ARP is needed),
+the node's side a /32 route; replies then pass conntrack and kube-proxy's NAT works. The kernel removes all of it when the node's PID
+namespace ends.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def call(name: str, *arguments: object) -> None:
 
 
 async def _in_a_thread_of_its_own(work: Callable[[], T]) -> T:
-    """Run `work` in a thread that ends with it: a thread that changed its network namespace must not be used again."""
+    """Run `work` in a thread of its own: a thread that changed its network namespace must not be used again."""
     loop = asyncio.get_running_loop()
     future: asyncio.Future[T] = loop.create_future()
 
@@ -72,10 +72,10 @@ async def _in_a_thread_of_its_own(work: Callable[[], T]) -> T:
 
 
 def prepare_node(node_ip: str, service_cidr: str) -> None:
-    """Give the node's own namespace its address, its route to Services and the sysctls that routing pods needs.
+    """Set the node's own address, its route to Services and the sysctls that routing pods needs.
 
-    The node's IP lies on lo. Services get a route there with the node's IP as source, so that a program on the node
-    that calls a Service leaves with an address that the pod can answer.
+    The node's IP is on lo. Services get a route there with the node's IP as source, so that a program on the node that calls a Service has
+    an address that the pod can answer.
     """
     with IPRoute() as route:
         lo = route.link_lookup(ifname="lo")[0]
@@ -99,11 +99,9 @@ class Network:
         self._pods: dict[str, PodNetns] = {}
 
     async def add(self, key: str) -> PodNetns:
-        """Make the namespace of pod `key`, or return the one that it has.
+        """Create the namespace of pod `key`, or return its existing one.
 
-        Raises:
-            AddressesExhausted: no address is free.
-            OSError: the kernel refused; nothing is left behind.
+        Raises AddressesExhausted when no address is free, and OSError, with nothing left behind, when the kernel refuses.
         """
         if key in self._pods:
             return self._pods[key]
@@ -116,13 +114,13 @@ class Network:
         try:
             await asyncio.shield(making)
         except BaseException:
-            await asyncio.wait([making])  # a pod that is deleted meanwhile: the thread goes on, and what it makes after would stay
+            await asyncio.wait([making])  # a pod that is deleted meanwhile: the thread continues, and what it creates afterwards would stay
             await self.remove(key)
             raise
         return pod
 
     async def remove(self, key: str) -> None:
-        """Forget pod `key`: its namespace, and with it its veth pair and routes, go when its last process has ended."""
+        """Release pod `key`: its namespace, with its veth pair and routes, is removed when its last process has ended."""
         pod = self._pods.pop(key, None)
         if pod is None:
             return
@@ -130,18 +128,13 @@ class Network:
         await asyncio.to_thread(_unmake, pod)
 
     async def configure(self, pod: PodNetns, sysctls: Mapping[str, str]) -> None:
-        """Write sysctls of the pod's namespace: "net.ipv4.tcp_fin_timeout" -> "30".
-
-        Raises:
-            OSError: the kernel refused one.
-        """
+        """Write sysctls of the pod's namespace: "net.ipv4.tcp_fin_timeout" -> "30". Raises OSError when the kernel refuses one."""
         await _in_a_thread_of_its_own(lambda: _configure_sysctls(pod, sysctls))
 
     async def connect(self, pod: PodNetns, port: int, timeout: float = 5.0) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:  # noqa: ASYNC109
         """Connect to 127.0.0.1:`port` inside the pod, as `kubectl port-forward` does, within `timeout` seconds.
 
-        Raises:
-            OSError: nothing listens there.
+        Raises OSError when nothing listens there.
         """
         connection = await _in_a_thread_of_its_own(lambda: _socket_inside(pod))
         try:

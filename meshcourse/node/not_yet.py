@@ -1,4 +1,4 @@
-"""Why something of a pod cannot be done now, in a kubelet's words: what its status and its events show."""
+"""Why a step of a pod cannot be done now, in kubelet's terms: shown in its status and its events."""
 
 from __future__ import annotations
 

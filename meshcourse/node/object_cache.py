@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Literal, Self
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from meshcourse.node.api import Api, Json
+    from meshcourse.core.json_types import Json
+    from meshcourse.node.api import Api
 
 Kind = Literal["ConfigMap", "Secret", "Service"]
 Change = tuple[Kind, str, str]  # kind, namespace, name
@@ -47,16 +48,16 @@ class Objects:
         self._tasks = []
 
     def get(self, kind: Kind, namespace: str, name: str) -> Json | None:
-        """Give the object as the API server last sent it, or None. It is shared: do not change it."""
+        """The object as the API server last sent it, or None. It is shared: do not change it."""
         return self._kept[kind].get((namespace, name))
 
     def list(self, kind: Kind, namespace: str) -> list[Json]:
-        """Give all objects of a kind in a namespace, by name."""
+        """All objects of a kind in a namespace, by name."""
         return [item for (space, _), item in sorted(self._kept[kind].items()) if space == namespace]
 
     @contextlib.asynccontextmanager
     async def subscribe(self) -> AsyncGenerator[asyncio.Queue[Change], None]:
-        """Give a queue that receives (kind, namespace, name) for every change from now on."""
+        """A queue that receives (kind, namespace, name) for every change from now on."""
         queue: asyncio.Queue[Change] = asyncio.Queue()
         self._subscribers.add(queue)
         try:

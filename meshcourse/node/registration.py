@@ -1,9 +1,9 @@
-"""The Node object and its Lease: how the cluster knows that this node is there and well.
+"""The Node object and its Lease: how the cluster knows that this node exists and is healthy.
 
 `node_object` and `node_status` are pure.
 
-Without heartbeats the node controller marks every pod not ready after some 40 s and Services lose their endpoints. `declaredFeatures` makes
-kube-apiserver hand exec, attach and port-forward to the kubelet API as websockets.
+Without heartbeats the node controller marks every pod not ready after some 40 s and Services lose their endpoints. With `declaredFeatures`
+kube-apiserver passes exec, attach and port-forward to the kubelet API as websockets.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from meshcourse.node.back_off import back_off
 from meshcourse.node.spec import downward_api
 
 if TYPE_CHECKING:
-    from meshcourse.node.api import Api, Json
+    from meshcourse.core.json_types import Json
+    from meshcourse.node.api import Api
 
 _log = logging.getLogger(__name__)
 
@@ -41,10 +42,10 @@ _LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
 
 @dataclass(frozen=True)
 class NodeConfig:
-    """What the node is and where the API server is. `root` is a folder on a tmpfs for pods, layers and logs.
+    """The node's properties and the API server's address. `root` is a folder on a tmpfs for pods, layers and logs.
 
-    `api_server_cert` is what kube-apiserver shows when it asks the kubelet API. `puller` is a socket to a process that pulls images
-    (images/puller.py), or None: then the table is all there is. `istio_is_pulled`: Istio's images come from there too.
+    `api_server_cert` is kube-apiserver's client certificate for the kubelet API. `puller` is a socket to a process that pulls images
+    (pulling/puller.py), or None: then only the table is used. `istio_is_pulled`: Istio's images are pulled too.
     """
 
     name: str
@@ -67,7 +68,7 @@ class NodeConfig:
 
 
 def node_object(config: NodeConfig) -> Json:
-    """Give the Node to create."""
+    """The Node to create."""
     labels = {"kubernetes.io/hostname": config.name, "kubernetes.io/os": "linux", "kubernetes.io/arch": binaries.architecture()}
     labels |= {f"beta.kubernetes.io/{name}": labels[f"kubernetes.io/{name}"] for name in ("os", "arch")}
     return {
@@ -79,7 +80,7 @@ def node_object(config: NodeConfig) -> Json:
 
 
 def node_status(config: NodeConfig, previous: Json, now: str) -> Json:
-    """Give the Node's status. `previous` is the one that the API server holds, for its conditions' transition times."""
+    """The Node's status. `previous` is the one that the API server holds, for its conditions' transition times."""
     since = {condition["type"]: condition for condition in previous.get("conditions") or []}
     conditions = [
         {
@@ -109,7 +110,7 @@ def node_status(config: NodeConfig, previous: Json, now: str) -> Json:
 
 
 class Registration:
-    """Keeps the Node there and Ready. `ready` is set once the API server has been told."""
+    """Keeps the Node registered and Ready. `ready` is set once the API server has stored that."""
 
     def __init__(self, api: Api, config: NodeConfig) -> None:
         self.ready = asyncio.Event()
@@ -158,7 +159,7 @@ class Registration:
                 self.node = await self._api.get(self._path)
                 await self._report_status()
             except ApiError as error:
-                if error.code == _NOT_FOUND:  # somebody deleted it: a kubelet comes back when it is restarted, we at once
+                if error.code == _NOT_FOUND:  # it was deleted: a kubelet registers again when it is restarted, this node at once
                     await self._again()
                 _log.warning("the node's status was not written: %s", error)
 

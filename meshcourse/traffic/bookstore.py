@@ -1,6 +1,6 @@
 """Bookinfo as a visitor uses it: sign in, and read the stars in an answer.
 
-It works the same on Istio's own images.
+Works the same on Istio's own images.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from meshcourse.core import errors
 REVIEWS: Final = "/api/v1/products/0/reviews"
 RATINGS: Final = "/api/v1/products/0/ratings"
 COLOURS: Final = ("none", "black", "red")
-"""What the stars of reviews v1, v2 and v3 look like."""
+"""The text for the stars of reviews v1, v2 and v3."""
 PATIENCE: Final = 10.0
 _COLOUR: Final = re.compile(rb'"color":\s*"(\w+)"')
 
@@ -24,7 +24,7 @@ _COLOUR: Final = re.compile(rb'"color":\s*"(\w+)"')
 def sign_in(ingress_url: str, user: str, *, host: str = "") -> dict[str, str]:
     """Sign in as `user` (any password works) and return the headers of that user's requests; none without a user.
 
-    Raises TrafficError when productpage does not answer or gives no session.
+    Raises TrafficError when productpage does not answer or returns no session.
     """
     if not user:
         return {}

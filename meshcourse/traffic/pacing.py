@@ -13,7 +13,7 @@ from meshcourse.core import errors
 
 
 class Pacing(Protocol):
-    """A shape of load. With `closed_loop` the sender waits for answers instead of the clock."""
+    """A shape of load. With `closed_loop` the sender sends after each answer, not by the clock."""
 
     closed_loop: ClassVar[bool]
 
@@ -55,7 +55,7 @@ class Closed(_Described):
     closed_loop: ClassVar[bool] = True
 
     def offsets(self) -> Iterator[float]:
-        """Always due at once; the sender replaces each by the time it really leaves."""
+        """Always due at once; the sender replaces each by its real start."""
         return itertools.repeat(0.0) if self.requests is None else itertools.repeat(0.0, self.requests)
 
 
@@ -88,7 +88,7 @@ class Crowd:
 
 
 class Dial:
-    """A rate that can change while load runs, by a slider for example. A new rate applies from the next request on."""
+    """A rate that can change while load runs. A new rate applies from the next request on."""
 
     closed_loop: ClassVar[bool] = False
 
@@ -102,7 +102,7 @@ class Dial:
         self.rate = rate
 
     def offsets(self) -> Iterator[float]:
-        """1/rate after the one before, with the rate of that moment."""
+        """1/rate after the one before, with the current rate."""
         at = 0.0
         while True:
             yield at
@@ -114,7 +114,7 @@ class Dial:
 
 
 def constant(rate: float, *, seconds: float | None = None, requests: int | None = None) -> Constant:
-    """`rate` requests per second, evenly spaced, for `seconds` or for `requests`; without both until cancelled."""
+    """`rate` requests per second, evenly spaced, for `seconds` or for `requests`; without either until cancelled."""
     _positive(rate=rate, seconds=seconds, requests=requests)
     if seconds is not None:
         fitting = math.ceil(rate * seconds - 1e-9)
@@ -123,7 +123,7 @@ def constant(rate: float, *, seconds: float | None = None, requests: int | None 
 
 
 def closed(*, requests: int | None = None, seconds: float | None = None) -> Closed:
-    """Closed loop: every connection sends as soon as it has its answer, as much as the target can take."""
+    """Closed loop: every connection sends as soon as its answer has come, as fast as the target allows."""
     _positive(seconds=seconds, requests=requests)
     if requests is None and seconds is None:
         raise errors.TrafficError(

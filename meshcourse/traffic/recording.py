@@ -30,7 +30,7 @@ _TEXTS: Final = ("version", "fault", "error")
 
 @dataclass(frozen=True)
 class Recording:
-    """A saved run: its target, its pacing, and every result in the order in which they ended."""
+    """A saved run: its target, its pacing, and every result, in the order of their ends."""
 
     target: Mapping[str, Any]
     pacing: Mapping[str, Any]
@@ -98,7 +98,7 @@ def load(path: Path) -> Recording:
         raise broken(path, 1, f"it is of format version {header.get('version')!r}; this meshcourse reads version {VERSION}")
     target, pacing = header.get("target"), header.get("pacing")
     if not isinstance(target, dict) or not isinstance(pacing, dict):
-        raise broken(path, 1, "the first line must say the target and the pacing")
+        raise broken(path, 1, "the first line must hold the target and the pacing")
     return Recording(target, pacing, tuple(_result(path, number, line) for number, line in enumerate(lines[1:], start=2)))
 
 
@@ -145,7 +145,7 @@ def _object(path: Path, number: int, line: bytes) -> dict[str, Any]:
 
 
 def broken(path: Path, number: int, why: str) -> errors.TrafficError:
-    """What is wrong with a line of a saved run, and the command that helps."""
+    """The error for a line that is not part of a saved run, with a command that helps."""
     quoted = shlex.quote(str(path))
     following = (
         f"sed -n {number}p {quoted}"
@@ -156,7 +156,7 @@ def broken(path: Path, number: int, why: str) -> errors.TrafficError:
 
 
 async def replay(recording: Recording, receive: Receive, *, speed: float = 1.0) -> None:
-    """Hand the same results to `receive`, spaced as they once ended; `speed` 2.0 halves the gaps."""
+    """Pass the results to `receive` at the intervals at which they ended; `speed` 2.0 halves the intervals."""
     if not (math.isfinite(speed) and speed > 0):
         raise errors.TrafficError(
             f"A run cannot be replayed at speed {speed}.", why="the speed must be above 0", next="give speed=1.0, for example"

@@ -20,10 +20,10 @@ REFUSED, RESET, TIMEOUT, UNRESOLVED, NOT_HTTP, FAILED = "refused", "reset", "tim
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One request. `status` is 0 and `fault` says why when no answer came; `latency` is in seconds and counts from `intended`.
+    """One request. `status` is 0 when no answer came, and `fault` is the reason; `latency` is in seconds and counts from `intended`.
 
-    Counting from the intended time includes the waiting: a request that left late because earlier ones were slow was slow for its user
-    too (load testers call leaving that out "coordinated omission").
+    Counting from the intended time includes the waiting: a request that left late because earlier ones were slow was slow for its user too
+    (load testers call leaving that out "coordinated omission").
     """
 
     intended: float
@@ -37,7 +37,7 @@ class Result:
 
     @property
     def ended(self) -> float:
-        """When the last byte or the fault came."""
+        """When the last byte or the fault arrived."""
         return self.intended + self.latency
 
     @property
@@ -52,7 +52,7 @@ class Result:
 
     @property
     def ok(self) -> bool:
-        """Whether a complete answer with a status below 400 came."""
+        """Whether a complete answer with a status below 400 arrived."""
         return 0 < self.status < 400 and not self.fault  # noqa: PLR2004 - HTTP's errors begin at 400
 
     @property
@@ -73,7 +73,7 @@ class Counts:
 
     @property
     def in_flight(self) -> int:
-        """Begun and not ended. After a cancelled run: those that were cancelled."""
+        """Begun and not ended. After a cancelled run: the cancelled ones."""
         return self.begun - self.answered - self.failed
 
 

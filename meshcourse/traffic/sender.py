@@ -1,9 +1,9 @@
-"""The load client: sends a Target at a Pacing and passes on one Result per request.
+"""The load client: sends requests to a Target at a Pacing and passes on one Result per request.
 
 Leaving the context closes every socket; cancelling `run` ends it at once.
 
-One worker at a time holds the clock and takes the next slot when the last one is due, so a new rate of a Dial applies to the next
-request. While all workers wait for answers, slots are missed: they are sent late, or dropped after `patience` seconds. Both are counted.
+One worker at a time waits for the clock and takes the next slot when it is due, so a new rate of a Dial applies to the next request. While
+all workers wait for answers, slots are missed: they are sent late, or dropped after `patience` seconds. Both are counted.
 """
 
 from __future__ import annotations
@@ -24,9 +24,10 @@ from meshcourse.traffic.targets import Target
 
 Receive = Callable[[Result], None]
 BREATH: Final = 0.05
-"""Seconds that a closed loop waits after a request that failed: a target that is down must not cause a busy loop.
+"""Seconds that a closed loop waits after a request that failed: an unreachable target must not cause a busy loop.
 
-Also how often a user beyond the crowd's present size checks whether it has grown."""
+Also the interval at which a user above the crowd's present size checks whether it has grown.
+"""
 
 
 class Sender:
@@ -68,7 +69,7 @@ class Sender:
         return Counts(self._begun, self._answered, self._failed, self._late, self._dropped)
 
     async def run(self, pacing: Pacing, receive: Receive) -> Counts:
-        """Send until `pacing` ends, or this is cancelled; every Result goes to `receive`, whose exception would end the run.
+        """Send until `pacing` ends, or this is cancelled; every Result goes to `receive`, whose exceptions end the run.
 
         Raises TrafficError when the sender has not been entered.
         """
@@ -160,7 +161,7 @@ class Sender:
 
 
 async def send(target: Target, pacing: Pacing, *, label: Labeller = results.unlabelled, in_flight: int = 64) -> tuple[Result, ...]:
-    """Send all of `pacing` and return every Result, in the order in which they ended. For loads that end."""
+    """Send all of `pacing` and return every Result, in the order of their ends. For loads that end."""
     found: list[Result] = []
     async with Sender(target, label=label, in_flight=in_flight) as sender:
         await sender.run(pacing, found.append)

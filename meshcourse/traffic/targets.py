@@ -16,7 +16,7 @@ from yarl import URL
 from meshcourse.core import errors
 
 _UNSENDABLE: Final = re.compile(r"[^\x21-\x7e]+")
-"""Spaces, control characters and what is not ASCII: a request line cannot hold them."""
+"""Spaces, control characters and non-ASCII characters, which a request line cannot contain."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Target:
     timeout: float = 10.0
 
     def __post_init__(self) -> None:
-        """Refuse a request that cannot be sent, before any load runs."""
+        """Refuse a request that cannot be sent, before any load runs. Raises TrafficError."""
         try:
             url = URL(self.url)
         except (ValueError, TypeError) as error:
@@ -51,13 +51,13 @@ class Target:
                 )
 
     def as_sent(self) -> URL:
-        """The URL with its path as it was given: yarl would take out `..` and `%79`, which is the gateway's work. Spaces are escaped."""
+        """The URL with its path as given, spaces escaped: yarl would normalise `..` and `%79`, which is the gateway's task."""
         if not urlsplit(self.url).netloc.isascii():
             return URL(self.url)
         return URL(_UNSENDABLE.sub(lambda found: quote(found[0]), self.url), encoded=True)
 
     def sent_headers(self) -> dict[str, str]:
-        """The headers of every request, in the order they are sent. Compression is not asked for: labels read the body."""
+        """The headers of every request, in the order they are sent. Without compression, since labellers read the body."""
         sent = {"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": "meshcourse"}
         given = {name.lower() for name in self.headers}
         sent = {name: value for name, value in sent.items() if name.lower() not in given}

@@ -34,7 +34,7 @@ def name(error: Exception) -> str:
         (results.RESET, (aiohttp.ServerDisconnectedError, aiohttp.ClientPayloadError, aiohttp.ClientOSError, ConnectionError)),
         (results.NOT_HTTP, (aiohttp.ClientResponseError,)),
     )
-    # aiohttp wraps the system's error in its own. A closed host port resets, sometimes before the connection is seen to be open.
+    # aiohttp wraps the system's error in its own. A closed host port resets, sometimes before the connection counts as open.
     if isinstance(error, aiohttp.ClientConnectorError) and error.errno in _SYSTEM:
         return _SYSTEM[error.errno]
     return next((fault for fault, types in kinds if isinstance(error, types)), results.FAILED)

@@ -2,4 +2,4 @@
 
 from meshcourse.core import lean_imports
 
-lean_imports.import_schemas()  # a plotly figure that is shown as a still loads nbformat, and with it seconds of imports that nothing needs
+lean_imports.import_schemas()  # showing a plotly figure as a still imports nbformat, which takes seconds and is not needed

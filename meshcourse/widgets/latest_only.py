@@ -1,4 +1,4 @@
-"""Latest wins: work that is done for the newest value only, one at a time."""
+"""Work that is done one at a time, for the newest value only."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 class Latest(Generic[T]):
-    """Calls `work(value)` for the newest value offered. `work` must deal with its own failures."""
+    """Calls `work(value)` for the newest value offered. `work` must handle its own errors."""
 
     def __init__(self, work: Callable[[T], Awaitable[None]]) -> None:
         self._work = work
@@ -23,7 +23,7 @@ class Latest(Generic[T]):
 
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
-        if self._value:  # offered before there was a loop to hear of it
+        if self._value:  # offered before the loop ran
             self._offered.set()
         self._task = asyncio.create_task(self._run())
         return self
@@ -35,21 +35,21 @@ class Latest(Generic[T]):
 
     @property
     def waiting(self) -> bool:
-        """Whether a newer value waits."""
+        """Whether a newer value is waiting."""
         return bool(self._value)
 
     @property
     def busy(self) -> bool:
-        """Whether a value waits or is being worked on."""
+        """Whether a value is waiting or being worked on."""
         return bool(self._value) or self._working
 
     async def idle(self) -> None:
-        """Wait until no value waits or is being worked on."""
+        """Wait until no value is waiting or being worked on."""
         while self.busy:  # noqa: ASYNC110 - values come from other threads, where no asyncio.Event may be set
             await asyncio.sleep(0.02)
 
     def offer(self, value: T) -> None:
-        """Ask for work on `value`, forgetting what waits. Returns at once; callable from any thread."""
+        """Request work on `value`, which replaces a waiting one. Returns at once; callable from any thread."""
         self._value = [value]
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._offered.set)

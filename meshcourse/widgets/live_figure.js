@@ -3,20 +3,27 @@
 const LIBRARY = Symbol.for("meshcourse.plotly");
 const CONFIG = { displaylogo: false, displayModeBar: false, responsive: false };
 
-// Every figure brings the library; the page evaluates it once.
+// The kernel's figures share one model that holds the library, gzipped; the page evaluates it once.
 function library(model) {
-  window[LIBRARY] ??= new Promise((resolve, reject) => {
-    const url = URL.createObjectURL(new Blob([model.get("library")], { type: "text/javascript" }));
-    const script = document.createElement("script");
-    script.src = url;
-    script.onload = () => resolve(window.Plotly);
-    script.onerror = () => {
-      window[LIBRARY] = undefined;
-      reject(new Error("plotly.js could not be loaded"));
-    };
-    document.head.append(script);
+  window[LIBRARY] ??= load(model).catch((error) => {
+    window[LIBRARY] = undefined;
+    throw new Error(`plotly.js could not be loaded: ${error}`);
   });
   return window[LIBRARY];
+}
+
+async function load(model) {
+  const held = await model.widget_manager.get_model(model.get("library").replace("IPY_MODEL_", ""));
+  const text = new Blob([held.get("packed")]).stream().pipeThrough(new DecompressionStream("gzip"));
+  const script = document.createElement("script");
+  script.src = URL.createObjectURL(new Blob([await new Response(text).blob()], { type: "text/javascript" }));
+  await new Promise((resolve, reject) => {
+    script.onload = resolve;
+    script.onerror = () => reject(new Error("its script failed"));
+    document.head.append(script);
+  });
+  URL.revokeObjectURL(script.src);
+  return window.Plotly;
 }
 
 // Keys without Ctrl or Shift are the slider's or the list's that has the focus. In command mode the notebook would take an arrow for itself:

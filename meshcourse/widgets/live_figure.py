@@ -1,43 +1,51 @@
-"""A live figure: what the kernel holds, the browser shows, also a slow one and one that was reloaded.
+"""A live figure: the browser always shows what the kernel holds, also a slow browser and a reloaded page.
 
 The end of a batch sends the whole figure as one piece of state; live_figure.js draws it. plotly's FigureWidget sends changes instead, and
-its view misses those that come while the browser still loads plotly (5 MB): on a busy machine it then shows empty axes, or stands still for
-good. Nothing here is lost that a later state does not bring.
+its view misses those that come while the browser still loads plotly (5 MB): on a busy machine it then shows empty axes, or never updates
+again. Here each state replaces the one before, so that no change is lost.
 """
 
 from __future__ import annotations
 
 import contextlib
 import functools
+import gzip
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import anywidget
+import ipywidgets
 import plotly.graph_objects as go
 import plotly.offline
 import traitlets
 
-Json = dict[str, Any]
+from meshcourse.core.json_types import Json
+
+
+class Library(anywidget.AnyWidget):
+    """plotly.js, gzipped: no panel needs the Internet. All figures of a kernel share one, so that a page that is reloaded gets it once."""
+
+    _esm = "export default {}"
+    packed = traitlets.Bytes().tag(sync=True)
 
 
 @functools.cache
-def _library() -> str:
-    """The text of plotly.js: no panel needs the Internet."""
-    return str(plotly.offline.get_plotlyjs())
+def _library() -> Library:
+    return Library(packed=gzip.compress(plotly.offline.get_plotlyjs().encode(), compresslevel=1))
 
 
 class LiveFigure(anywidget.AnyWidget):
-    """A figure and its widget. What is changed outside `batch_update` is not sent."""
+    """A figure and its widget. Only changes inside `batch_update` are sent."""
 
     _esm = Path(__file__).with_suffix(".js").read_text(encoding="utf-8")
-    library = traitlets.Unicode().tag(sync=True)
+    library = traitlets.Instance(Library).tag(sync=True, **ipywidgets.widget_serialization)
     figure = traitlets.Dict().tag(sync=True)
     tick = traitlets.Int(0).tag(sync=True)
-    """Grows with each change; the browser writes the one that it has drawn into `data-tick`."""
+    """Grows with each change; the browser writes the number that it has drawn into `data-tick`."""
     clicked = traitlets.Dict().tag(sync=True)
-    """The point that was clicked last: `trace` (its name), `point` (its number), `text` (what stands at it) and `count`; empty before."""
-    label = traitlets.Unicode("a figure; the words below it say the same").tag(sync=True)
+    """The point that was clicked last: `trace` (its name), `point` (its number), `text` (its label) and `count`; empty before."""
+    label = traitlets.Unicode("a figure; the text below it describes it").tag(sync=True)
 
     def __init__(self, figure: Json) -> None:
         self._held = go.Figure(figure)
@@ -55,7 +63,7 @@ class LiveFigure(anywidget.AnyWidget):
 
     @contextlib.contextmanager
     def batch_update(self) -> Iterator[None]:
-        """Change traces and layout inside this block; at its end the browser hears of all of it at once."""
+        """Change traces and layout inside this block; its end sends everything to the browser at once."""
         with self._held.batch_update():
             yield
         with self.hold_sync():

@@ -1,7 +1,8 @@
-"""The load that a panel starts and stops, and what came of it in the last seconds.
+"""The load that a panel starts and stops, and its results of the last seconds.
 
-At most one run at a time, of real load or of a saved run. `sort` may label a result anew, by its latency for example; `heard` hears of
-each. `changed` hears, on the background loop, when load begins and ends, `failed` what ended it too early.
+At most one run at a time, of real load or of a saved run. `sort` may give a result another label, by its latency for example; `heard` is
+called with each result. `changed` is called on the background loop when load starts and ends, `failed` with the error that ended it too
+early.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from meshcourse.traffic.targets import Target
 
 
 class Load:
-    """At most one run at a time. All but `running`, `dial` and `last_fault` belongs to the background loop."""
+    """At most one run at a time. All but `running`, `dial` and `last_fault` is used on the background loop only."""
 
     def __init__(  # noqa: PLR0913 - each is a choice of the panel
         self,
@@ -53,7 +54,7 @@ class Load:
 
     @property
     def failure(self) -> str:
-        """The last failed request in words, with the time of day; empty while none has failed."""
+        """The last failed request as text, with the time of day; empty while none has failed."""
         return f"Last failed request, at {time.strftime('%H:%M:%S', self._fault_at)}: {self.last_fault}" if self.last_fault else ""
 
     @property
@@ -67,12 +68,12 @@ class Load:
         return self.running or len(self._window) > 0
 
     async def start(self, record: Path | None = None) -> None:
-        """Send at the dial's rate until `stop`, saving the run to `record`. Nothing happens when load runs already."""
+        """Send at the dial's rate until `stop`, saving the run to `record`. Does nothing when load is running."""
         if not self.running:
             self._begin(self._send(record))
 
     async def replay(self, run: recording.Recording, *, speed: float) -> None:
-        """Show a saved run in place of load."""
+        """Replay a saved run in place of load."""
         await self.stop()
         self._begin(recording.replay(run, self._receive, speed=speed))
 
@@ -124,7 +125,7 @@ class Load:
         return receive
 
     def forget(self) -> None:
-        """Let go of the window: what was sent before says nothing about what comes."""
+        """Clear the window, since earlier results do not apply to what comes next."""
         self._window.clear()
 
     def _receive(self, result: Result) -> None:

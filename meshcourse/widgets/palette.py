@@ -1,6 +1,6 @@
-"""Colours that colour-blind readers can tell apart, on JupyterLab's light and dark grounds.
+"""Colours that colour-blind readers can distinguish, on JupyterLab's light and dark backgrounds.
 
-Source: Okabe and Ito, "Color Universal Design" (2008), less its yellow, which vanishes on white, and its black, which vanishes on dark.
+Source: Okabe and Ito, "Color Universal Design" (2008), without its yellow, invisible on white, and its black, invisible on dark.
 """
 
 from __future__ import annotations
@@ -19,6 +19,6 @@ def series(number: int) -> str:
 
 
 def faint(colour: str, share: float = 0.18) -> str:
-    """`#rrggbb` as a see-through fill."""
+    """`#rrggbb` as a transparent fill."""
     red, green, blue = (int(colour[at : at + 2], 16) for at in (1, 3, 5))
     return f"rgba({red},{green},{blue},{share})"

@@ -1,6 +1,6 @@
-"""A panel's run as a film: what every part of it showed, moment by moment, kept in a small file and shown again without a cluster.
+"""A panel's run as a film: what each part showed at each moment, in a small file, to be replayed without a cluster.
 
-A live series mostly grows at its end and is cut at its beginning, so a change of a list is kept as [how many went, what came]. A file that
+A live series mostly grows at its end and is cut at its start, so a change of a list is stored as [number removed, items added]. A file that
 cannot be read gives a TrafficError that names its line.
 """
 
@@ -19,20 +19,20 @@ from meshcourse.traffic import recording
 FORMAT: Final = "meshcourse-film"
 VERSION: Final = 1
 _FARTHEST: Final = 64
-"""How many points at most may leave a series between two frames."""
+"""The largest number of points that may leave a series between two frames."""
 Json = Any
 
 
 @dataclass(frozen=True)
 class Scene:
-    """All that a panel shows at one moment. `parts` by number: a widget's value, or a figure as {"data": [...], "layout": {...}}."""
+    """A panel's content at one moment. `parts` by number: a widget's value, or a figure as {"data": [...], "layout": {...}}."""
 
     parts: Mapping[str, Json] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Film:
-    """A saved run: which panel it was, what its parts are called, the first scene, and (second, changes) from then on."""
+    """A saved run: its panel, the names of its parts, the first scene, and (second, changes) from then on."""
 
     panel: str
     names: Mapping[str, str]
@@ -41,11 +41,11 @@ class Film:
 
     @property
     def seconds(self) -> float:
-        """How long it lasts."""
+        """Its duration."""
         return self.frames[-1][0] if self.frames else 0.0
 
     def scene(self, at: float) -> Scene:
-        """What was shown `at` seconds after the first scene."""
+        """The scene `at` seconds after the first one."""
         parts: Json = copy.deepcopy(dict(self.first.parts))
         for second, change in self.frames:
             if second > at:
@@ -54,7 +54,7 @@ class Film:
         return Scene(parts)
 
     def scenes(self) -> Iterator[tuple[float, Scene]]:
-        """Every frame in turn."""
+        """Every frame in order."""
         parts: Json = copy.deepcopy(dict(self.first.parts))
         yield 0.0, Scene(copy.deepcopy(parts))
         for second, change in self.frames:
@@ -73,7 +73,7 @@ class Camera:
         self._began = 0.0
 
     def take(self, at: float, scene: Scene) -> None:
-        """Write what has changed since the last scene. Raises TrafficError when the file cannot be written."""
+        """Write the changes since the last scene. Raises TrafficError when the file cannot be written."""
         parts = plain(dict(scene.parts))
         try:
             if self._file is None:
@@ -90,7 +90,7 @@ class Camera:
         self._last = parts
 
     def close(self) -> None:
-        """Safe to call twice."""
+        """End the file. Safe to call twice."""
         file, self._file = self._file, None
         if file is not None:
             file.close()
@@ -101,7 +101,7 @@ class Camera:
 
 
 def plain(value: Json) -> Json:
-    """As JSON has it: tuples and arrays are lists, keys are text."""
+    """As JSON: tuples and arrays become lists, keys become text."""
     if isinstance(value, Mapping):
         return {str(key): plain(entry) for key, entry in value.items()}
     if hasattr(value, "tolist"):
@@ -110,7 +110,10 @@ def plain(value: Json) -> Json:
 
 
 def change(old: Json, new: Json) -> Json:
-    """What turns `old` into `new`: {"=": value}, {"[]": [how many went, what came]} or {"{}": changes by key, None for a key that went}."""
+    """The change from `old` to `new`.
+
+    {"=": value}, {"[]": [number removed, items added]} or {"{}": changes by key, None for a removed key}.
+    """
     if isinstance(old, dict) and isinstance(new, dict):
         moved: dict[str, Json] = {key: change(old[key], new[key]) for key in new if key in old and old[key] != new[key]}
         moved |= {key: {"=": new[key]} for key in new if key not in old}
@@ -127,7 +130,7 @@ def change(old: Json, new: Json) -> Json:
 
 
 def _gone(old: Sequence[Json], new: Sequence[Json]) -> int | None:
-    """How many entries left the beginning of `old`, when the rest of it is the beginning of `new`."""
+    """How many entries were removed from the start of `old`, when the rest of it is the start of `new`."""
     for gone in range(min(len(old), _FARTHEST + 1)):
         if len(old) - gone <= len(new) and list(old[gone:]) == list(new[: len(old) - gone]):
             return gone
@@ -135,7 +138,7 @@ def _gone(old: Sequence[Json], new: Sequence[Json]) -> int | None:
 
 
 def changed(old: Json, given: Json) -> Json:
-    """`old` with a `change` made to it; `old` itself may be used up, the change is not: a film is played more than once."""
+    """`old` with a `change` applied; this may modify `old`, but not the change, since a film is played more than once."""
     if "=" in given:
         return copy.deepcopy(given["="])
     if "[]" in given:
@@ -171,6 +174,6 @@ def load(path: Path) -> Film:
             second = float(line["at"])
             parts = changed(parts, line["change"])
         except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-            raise recording.broken(path, number, f"it is no change of the scene before it ({type(error).__name__}: {error})") from error
+            raise recording.broken(path, number, f"it does not fit the scene before it ({type(error).__name__}: {error})") from error
         frames.append((second, line["change"]))
     return Film(film.panel, names, film.first, tuple(frames))

@@ -12,7 +12,7 @@ from meshcourse.core import errors, paths
 from meshcourse.course import chapters, passed
 from meshcourse.course.chapters import Chapter
 from meshcourse.jupyterlab import workbook
-from meshcourse.lab import addresses, cleanup, start
+from meshcourse.lab import addresses, cleanup, output, start
 from meshcourse.workshop import seat
 
 
@@ -43,7 +43,7 @@ def main(action: str, key: str) -> None:
     chapter, own = chapters.find(key), paths.state() / "notebooks"
     kept = notebook(chapter, own)
     if kept:
-        start.say(f"the notebook as it was is {kept}")
+        output.say(f"the notebook as it was is {kept}")
     start.chapter(chapter.key)
     if action == "reset":
         cleanup.clean_up()
@@ -56,5 +56,5 @@ if __name__ == "__main__":
     try:
         main(*sys.argv[1:])
     except errors.MeshcourseError as error:
-        start.say(str(error))
+        output.say(str(error))
         sys.exit(1)

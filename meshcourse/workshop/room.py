@@ -112,7 +112,7 @@ def main() -> int:
 
     async def serve() -> int:
         if way:
-            await gateway_ports.open_door(way, (LOCAL, plan.hub_port))
+            await gateway_ports.forward(way, (LOCAL, plan.hub_port))
         return await _ended(init, forward=True)
 
     return asyncio.run(serve())
@@ -212,7 +212,7 @@ def _inside(plan: Plan, there: socket.socket, door: socket.socket | None) -> int
 
     async def serve() -> int:
         if door:
-            await gateway_ports.open_door(door, (LOCAL, plan.port))
+            await gateway_ports.forward(door, (LOCAL, plan.port))
         return await _ended(server, forward=True)
 
     return asyncio.run(serve())

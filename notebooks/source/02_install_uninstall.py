@@ -62,7 +62,7 @@ lab.chapter("02-install-uninstall")
 # If the first cell said that Istio is here, it goes now; if not, this step has nothing to do. First, look at what is there:
 
 # %%
-lab.traces()
+lab.remnants()
 
 # %% [markdown]
 # `--revision default` means: **this istiod and what belongs to it**. The tool first warns you of proxies that will have no istiod any more:
@@ -74,7 +74,7 @@ lab.traces()
 # fi
 
 # %%
-lab.traces()
+lab.remnants()
 
 # %% [markdown]
 # Gone: istiod, the webhooks, the roles, the gateways. (The gateways may still be listed for some seconds: an Envoy first lets its requests finish.)
@@ -137,7 +137,7 @@ lab.still(panel)
 # kubectl get services -n istio-system
 
 # %%
-lab.traces()
+lab.remnants()
 
 # %% [markdown]
 # What is all that?
@@ -182,7 +182,7 @@ lab.request("/", host="install.example.com")
 # istioctl uninstall --purge -y 2>&1 | tail -4
 
 # %%
-lab.traces()
+lab.remnants()
 
 # %% [markdown]
 # The kinds are gone, and *yours* is empty. (Kubernetes may take some seconds to clear away the last kinds.) The namespace is still there, and in it the
@@ -192,7 +192,7 @@ lab.traces()
 # kubectl delete namespace istio-system
 
 # %%
-lab.traces()
+lab.remnants()
 
 # %% [markdown]
 # Much is gone, and still not everything. All three side by side:
@@ -211,7 +211,7 @@ lab.traces()
 # ### 2.1 · Leave no trace
 #
 # The next team wants this cluster clean. Delete the config maps that istiod left, in **all** namespaces. (The label and the sidecars may stay: they are
-# yours.) `lab.traces()` shows what is still there.
+# yours.) `lab.remnants()` shows what is still there.
 
 # %% tags=["exercise"] exercise="2.1" language="bash"
 # # Exercise 2.1: your command goes here. `kubectl delete` works on one namespace at a time.

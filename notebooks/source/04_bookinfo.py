@@ -141,7 +141,7 @@ lab.follow("/productpage")
 
 # %% [markdown]
 # Read it from top to bottom. Each call between two pods gives **two** lines: one of the caller's Envoy (*passes to reviews*), one of the Envoy at the other end
-# (*passes to its own program*). The difference between the two times is what network and proxies cost.
+# (*passes to its own application*). The difference between the two times is what network and proxies cost.
 #
 # How do you know which lines of different proxies belong together? By the header `x-request-id`. The first Envoy chooses it. But productpage gets one request and
 # sends two others, and **no proxy can know that these belong to it.** The program must copy the header. So must reviews. That is the one thing that your code

@@ -282,7 +282,7 @@ lab.traffic(500)
 # * It goes **on** only after 100 answers of v2. Too few answers prove nothing.
 # * It goes **back** to v1 only when the whole confidence band of the failures lies above 1 %.
 #
-# Press **Begin rollout**, and wait for its end. Then begin once more, and tick **take the pods of v2 away** while it runs. What
+# Press **Begin rollout**, and wait for its end. Then begin once more, and tick **remove the pods of v2** while it runs. What
 # happens, and at which weight? And what happens when you tick it after the end?
 
 # %%

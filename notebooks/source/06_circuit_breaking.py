@@ -5,7 +5,7 @@
 # so on upwards. A **circuit breaker** stops this where it begins: beside the caller. When too much is under way already, the next request
 # gets an error at once instead of a place in an endless queue. To fail at once is better for everybody than to fail late.
 #
-# **You will** put a breaker in front of `httpbin`, trip it with two and three callers, count what it refused, see it put a broken replica out of
+# **You will** put a breaker in front of `httpbin`, trip it with two and three callers, count what it refused, see it take a broken replica out of
 # service, and turn all of its limits yourself while load runs.
 #
 # **You will learn** what the fields of `connectionPool` and `outlierDetection` do in Envoy, how to read `UO` and `UH` in a log, why the percentages of
@@ -223,7 +223,7 @@ lab.access_log(" UO ", workload="httpbin", lines=1)
 # ## 7 · Second surprise: the rule from the documentation
 #
 # Istio's documentation, and the guide, add a second part to the rule: **outlier detection**. Limits stop too many requests. [Outlier
-# detection](words.md#outlier-detection) watches each pod's answers, and sends nothing more to the one that keeps failing: the pod is *put out*. (Many
+# detection](words.md#outlier-detection) watches each pod's answers, and sends nothing more to the one that keeps failing: the pod is *ejected*. (Many
 # books call only this a circuit breaker; Istio calls both circuit breaking.)
 
 # %% language="bash"
@@ -252,7 +252,7 @@ lab.wait()
 lab.access_log(" UH ", workload="fortio-deploy", lines=1)
 
 # %% [markdown]
-# `HEALTHY` is what Kubernetes says of the pod, `FAILED` what outlier detection says. `UH` means *no healthy upstream*: nobody is left to send to.
+# `HEALTHY` is what Kubernetes says of the pod, `FAILED` what outlier detection says. `UH` means *no healthy upstream*: no pod is left to send to.
 #
 # Think of section 6: many requests at once reach the limit in **httpbin's own** sidecar, the caller sees a 503 from that pod, one error is enough, and
 # the healthy pod is gone for three minutes. The rule is made for a short demonstration. Do not copy it.
@@ -292,7 +292,7 @@ lab.wait()
 # istioctl proxy-config endpoints deploy/fortio-deploy --cluster "outbound|8000||httpbin.$NAMESPACE.svc.cluster.local"
 
 # %% [markdown]
-# Three or four requests failed until the pod was put out; after that none met it. Nobody had to do anything.
+# Three or four requests failed until the pod was ejected; after that none reached it. Nobody had to do anything.
 #
 # | field | meaning | if you leave it out |
 # |---|---|---|
@@ -307,7 +307,7 @@ lab.wait()
 #
 # ## 9 · Third surprise: when all are out
 #
-# A database is slow, and for a moment *every* replica fails. Each is put out, and although all are well again a second later, there is nobody left:
+# A database is slow, and for a moment *every* replica fails. Each is ejected, and although all are well again a second later, there is none left:
 # outlier detection has made a long failure out of a short one, as in section 7. `minHealthPercent` prevents that. Below that share Envoy says "they
 # cannot *all* be broken", and sends to everyone again. (Envoy calls it [panic mode](words.md#panic-mode).)
 
@@ -322,7 +322,7 @@ lab.wait()
 # istioctl proxy-config endpoints deploy/fortio-deploy --cluster "outbound|8000||httpbin.$NAMESPACE.svc.cluster.local"
 
 # %% [markdown]
-# Every replica has failed, and both are put out. Now a page that works, ten times a second for three seconds:
+# Every replica has failed, and both are ejected. Now a page that works, ten times a second for three seconds:
 
 # %% language="bash"
 # kubectl exec deploy/fortio-deploy -c fortio -- /usr/bin/fortio load -quiet -c 1 -qps 10 -n 30 http://httpbin:8000/get 2>&1 | grep "Code "
@@ -344,7 +344,7 @@ lab.stats("fortio-deploy", "httpbin", "lb_healthy_panic")
 
 # %% [markdown]
 # Each caller sends a request that takes a tenth of a second, waits for the answer, and asks again. **Left: what the callers got. Right: what Envoy
-# counted. Below: which endpoint is in, and which is put out.** Press **Start load**, then move things. (When a rule changes, Envoy builds its group of
+# counted. Below: which endpoint is in use, and which is ejected.** Press **Start load**, then move things. (When a rule changes, Envoy builds its group of
 # endpoints anew: everybody is let in again, and some of its counters begin at 0, which shows as a small dent on the right.)
 
 # %%
@@ -374,14 +374,14 @@ panel.stop()
 # 1. Untick **failing replica** and set `consecutive5xxErrors` to 0. Then 8 callers, `maxConnections` 1, `http1MaxPendingRequests` 1. Raise one of the two until nothing is refused. Which one makes callers *wait*, and which makes them *served*?
 #    (The median under the sliders tells.)
 # 2. Tick **failing replica** with `consecutive5xxErrors` 0, then 3. Then set `baseEjectionTime` to 5 and watch the replica come back, and what each visit costs.
-# 3. The documentation's rule: 1, 1, and 1 error. Raise the callers. How long until *nobody left*? And with `minHealthPercent` 50?
+# 3. The documentation's rule: 1, 1, and 1 error. Raise the callers. How long until *none left*? And with `minHealthPercent` 50?
 #
 # <details>
 # <summary>What you should have seen</summary>
 #
 # 1. More `http1MaxPendingRequests` makes callers wait: nothing is refused any more, and the median rises. More `maxConnections` makes them served: nothing is refused, and the median stays near a tenth of a second.
-# 2. With 0 the failing replica keeps its share of the requests. With 3 it is put out after three errors; every five seconds or more it comes back, fails for about a second, and is put out again, each time for longer.
-# 3. As soon as the limit in httpbin's own sidecar refuses one request, the only good pod is put out. With `minHealthPercent` 50 Envoy sends to it nevertheless.
+# 2. With 0 the failing replica keeps its share of the requests. With 3 it is ejected after three errors; every five seconds or more it comes back, fails for about a second, and is ejected again, each time for longer.
+# 3. As soon as the limit in httpbin's own sidecar refuses one request, the only good pod is ejected. With `minHealthPercent` 50 Envoy sends to it nevertheless.
 #
 # </details>
 #
@@ -429,7 +429,7 @@ lab.check("6.1")
 # ### 6.2 · Put out the broken one
 #
 # The Service `orders` stands over the two pods of this chapter, the good one and the broken one. Write a DestinationRule called **`orders`**: who fails
-# three times in a row is put out, for thirty seconds the first time, and never more than half of the pods.
+# three times in a row is ejected, for thirty seconds the first time, and never more than half of the pods.
 
 # %% tags=["exercise"] exercise="6.2"
 lab.apply("""
@@ -458,8 +458,8 @@ lab.check("6.2")
 # %% [markdown]
 # ### 6.3 · Better the ejected than nobody
 #
-# The Service `tickets` sells tickets. Write a DestinationRule called **`tickets`**: who fails twice in a row is put out for a minute, *all* pods if it
-# must be. But when fewer than half of them are left, callers shall try those that were put out rather than get nothing.
+# The Service `tickets` sells tickets. Write a DestinationRule called **`tickets`**: who fails twice in a row is ejected for a minute, *all* pods if it
+# must be. But when fewer than half of them are left, callers shall try the ejected ones rather than get nothing.
 
 # %% tags=["exercise"] exercise="6.3"
 lab.apply("""
@@ -491,8 +491,8 @@ lab.check("6.3")
 #
 # * The breaker is **beside the caller** and refuses at once: `503 UO` after 0 ms, and the service never hears of it.
 # * `maxConnections` is how many are at work (with HTTP/1.1), `http1MaxPendingRequests` how many wait. Without the second the queue has no end.
-# * `outlierDetection` puts out a **pod** that keeps failing, though Kubernetes calls it ready. `UH` means that nobody is left.
-# * Three surprises: the server's sidecar keeps the same limits for all callers together; one single error puts a pod out, if you set it so; and when all are out there is nobody left, unless
+# * `outlierDetection` ejects a **pod** that keeps failing, though Kubernetes calls it ready. `UH` means that no pod is left.
+# * Three surprises: the server's sidecar keeps the same limits for all callers together; one single error ejects a pod, if you set it so; and when all are ejected there is none left, unless
 #   `minHealthPercent` says otherwise.
 # * `maxEjectionPercent` is 10 by default, and 10 % of a small Service is nobody.
 # * Judge by counters (`upstream_rq_pending_overflow`, `ejections_active`), not by the percentages of one run.

@@ -428,7 +428,7 @@ lab.apply("manifests/08_faults_retries/10-retries-everywhere.yaml")
 # * one request that fails reaches `back` **four times at most**, not 27 times,
 # * and still **nineteen requests in twenty** succeed when `back` fails three times in ten.
 #
-# `attempts: 0` stands alone: Istio refuses a `retryOn` beside it. Of several objects in one manifest `lab.apply` applies all or none.
+# With `attempts: 0`, Istio refuses a `retryOn`. Of several objects in one manifest `lab.apply` applies all or none.
 
 # %% tags=["exercise"] exercise="8.3"
 lab.apply("""

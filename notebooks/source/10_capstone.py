@@ -42,7 +42,7 @@ lab.apply("manifests/10_capstone/03-incident.yaml")
 # |---|---|
 # | **success**: at least 99 % of the requests are answered well | the users |
 # | **p95 latency**: 95 % of the answers come within 500 ms | their patience |
-# | **share of v2**: 50 %, give or take 9 points | the release: it has to be tried, not switched off |
+# | **share of v2**: 50 %, plus or minus 9 points | the release: it has to be tried, not switched off |
 # | **load on v2**: at most 1.5 requests for each one that a user sent it | v2: it must not get far more requests than users sent, because of retries |
 #
 # The board sends 120 requests a second and judges the last 600, that is five seconds. Press **Start load** and leave it running: you need it for the
@@ -243,7 +243,7 @@ lab.check("10.2")
 # * **Protect the users first**: move the traffic away, leave the pods. It is one number, and takes less than a second.
 # * **Look before you act**: by status and flag (Envoy or pod?), by pod (all or one?), by duration (how slow is slow?).
 # * Say in numbers what *good* means before you change settings, and judge over enough requests: with 600 you can tell 99 % from 97 %.
-# * Retry what fails, limit each try, put out what fails always; and watch what each of these costs.
+# * Retry what fails, limit each try, eject what fails always; and watch what each of these costs.
 #
 # That was the course. On your production cluster every command is the same.
 #

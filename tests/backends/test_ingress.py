@@ -1,4 +1,4 @@
-"""Finding a gateway: which doors a Service promises, which of them counts, and what is said when none does."""
+"""Finding a gateway: which addresses a Service has, which of them is used, and what is said when none does."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from meshcourse.backends import ingress
-from meshcourse.backends.ingress import Door
+from meshcourse.backends.ingress import Address
 from meshcourse.core.errors import ClusterError
 
 REMOTE, LOCAL = "https://api.example.com:6443", "https://127.0.0.1:41234"
@@ -26,19 +26,19 @@ def node(**addresses: str) -> dict[str, Any]:
 
 
 NODES = [node(InternalIP="10.0.0.1", Hostname="a"), node(InternalIP="10.0.0.2", ExternalIP="192.0.2.2")]
-BALANCED = Door("load-balancer", "192.0.2.9", 80, 15021)
-OUTSIDE = Door("node-port", "192.0.2.2", 31718, 30021)
+BALANCED = Address("load-balancer", "192.0.2.9", 80, 15021)
+OUTSIDE = Address("node-port", "192.0.2.2", 31718, 30021)
 
 
 def test_doors_come_with_the_most_direct_first() -> None:
-    found = list(ingress.doors(service({"ip": "192.0.2.9"}), NODES, REMOTE))
-    assert found == [BALANCED, OUTSIDE, Door("node-port", "10.0.0.1", 31718, 30021), Door("node-port", "10.0.0.2", 31718, 30021)]
-    assert [door.url for door in found[:2]] == ["http://192.0.2.9", "http://192.0.2.2:31718"]
+    found = list(ingress.addresses(service({"ip": "192.0.2.9"}), NODES, REMOTE))
+    assert found == [BALANCED, OUTSIDE, Address("node-port", "10.0.0.1", 31718, 30021), Address("node-port", "10.0.0.2", 31718, 30021)]
+    assert [each.url for each in found[:2]] == ["http://192.0.2.9", "http://192.0.2.2:31718"]
 
 
 def test_behind_an_api_server_on_this_machine_the_addresses_of_nodes_mean_nothing() -> None:
-    assert list(ingress.doors(service(), NODES, LOCAL)) == []
-    assert next(ingress.doors(service(), NODES, LOCAL, ingress.NODE_PORT)) == OUTSIDE
+    assert list(ingress.addresses(service(), NODES, LOCAL)) == []
+    assert next(ingress.addresses(service(), NODES, LOCAL, ingress.NODE_PORT)) == OUTSIDE
 
 
 @pytest.mark.parametrize(("url", "local"), [(LOCAL, True), ("https://[::1]:1", True), ("https://localhost", True), (REMOTE, False)])
@@ -47,13 +47,13 @@ def test_this_machine_is_told_from_others(url: str, *, local: bool) -> None:
 
 
 def test_a_gateway_without_a_status_port_or_without_port_80() -> None:
-    assert next(ingress.doors(service({"hostname": "lb.example.com"}, ports=[{"port": 80}]), (), REMOTE)).status_port == 0
-    assert list(ingress.doors(service({"ip": "192.0.2.9"}, ports=[{"port": 8080}]), NODES, REMOTE)) == []
-    assert list(ingress.doors({}, NODES, REMOTE)) == []
+    assert next(ingress.addresses(service({"hostname": "lb.example.com"}, ports=[{"port": 80}]), (), REMOTE)).status_port == 0
+    assert list(ingress.addresses(service({"ip": "192.0.2.9"}, ports=[{"port": 8080}]), NODES, REMOTE)) == []
+    assert list(ingress.addresses({}, NODES, REMOTE)) == []
 
 
 def test_an_address_of_version_6_gets_its_brackets() -> None:
-    assert Door("node-port", "2001:db8::1", 31718).url == "http://[2001:db8::1]:31718"
+    assert Address("node-port", "2001:db8::1", 31718).url == "http://[2001:db8::1]:31718"
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_an_address_of_version_6_gets_its_brackets() -> None:
         ("port-forward", {BALANCED, OUTSIDE}, None),
     ],
 )
-def test_first_door_that_answers_is_taken_else_a_port_is_forwarded(way: str, answering: set[Door], found: Door | None) -> None:
+def test_first_address_that_answers_is_taken_else_a_port_is_forwarded(way: str, answering: set[Address], found: Address | None) -> None:
     assert ingress.find(way, service({"ip": "192.0.2.9"}), NODES, REMOTE, answers=answering.__contains__) == found
 
 
@@ -113,8 +113,8 @@ def gateway() -> Iterator[tuple[int, set[str]]]:
 
 def test_a_door_counts_when_the_status_port_beside_it_says_ready(gateway: tuple[int, set[str]]) -> None:
     port, unready = gateway
-    assert ingress.answers(Door("node-port", "127.0.0.1", 1, port))
-    assert ingress.answers(Door("node-port", "127.0.0.1", port))
+    assert ingress.answers(Address("node-port", "127.0.0.1", 1, port))
+    assert ingress.answers(Address("node-port", "127.0.0.1", port))
     unready.add("/healthz/ready")
-    assert not ingress.answers(Door("node-port", "127.0.0.1", 1, port))
-    assert not ingress.answers(Door("node-port", "127.0.0.1", 1))
+    assert not ingress.answers(Address("node-port", "127.0.0.1", 1, port))
+    assert not ingress.answers(Address("node-port", "127.0.0.1", 1))

@@ -176,7 +176,7 @@ def test_chapter_does_not_begin_where_nothing_keeps_learners_apart(desks: tuple[
 @pytest.mark.cluster
 def test_chapter_for_a_whole_cluster_says_so_and_what_to_type(desks: tuple[Desk, Desk]) -> None:
     said = desks[0].cells('from meshcourse import lab\nlab.chapter("02-install-uninstall")', ok=False)
-    assert "Chapter 2 is not for a cluster that several learners share" in said
+    assert "Chapter 2 is not for a shared cluster" in said
     assert "meshcourse up --name own" in said
 
 

@@ -172,9 +172,9 @@ def test_breaker(desk: Desk) -> None:
         press(panel, slider, "ArrowRight")
     until(desk.page, lambda: any(trace(panel, "over the limit")["y"]), "refused requests, as callers saw them")
     until(desk.page, lambda: any(trace(panel, "over the limit", number=1)["y"]), "refused requests, as Envoy counted them")
-    until(desk.page, lambda: trace(panel, "in")["x"], "endpoint")
+    until(desk.page, lambda: trace(panel, "in use")["x"], "endpoint")
     press(panel, "mc-breaker-errors", "ArrowRight", 3)
-    until(desk.page, lambda: trace(panel, "put out")["x"], "endpoint that was put out")
+    until(desk.page, lambda: trace(panel, "ejected")["x"], "ejected endpoint")
     desk.looks(panel, "breaker")
     push(panel, ".mc-stop")
     policy = desk.cluster.get("-n", namespace, "destinationrule", "httpbin")["spec"]["trafficPolicy"]
@@ -357,6 +357,10 @@ def test_two_panels_at_once_each_live_and_stop_by_themselves(desk: Desk) -> None
         moves_on(panel)
         assert panel.evaluate(browsing.CROWDED) == []
     desk.page.screenshot(path=str(desk.artifacts / f"two-panels-{desk.front}.png"))
+    desk.reload()
+    for panel in (faults, retries):
+        until(desk.page, lambda panel=panel: panel.locator(".mc-stop").is_enabled(), "panel of the reloaded page")
+        moves_on(panel)
     push(faults, ".mc-stop")
     until(desk.page, lambda: faults.locator(".mc-start").is_enabled(), "end of the one's load")
     assert retries.locator(".mc-stop").is_enabled()

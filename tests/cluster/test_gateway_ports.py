@@ -1,4 +1,4 @@
-"""Doors from the host into the cluster: every byte goes through, whenever it was sent."""
+"""Forwarding from the host into the cluster: every byte goes through, whenever it was sent."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from meshcourse.core.errors import ClusterError
 
 
 @contextlib.asynccontextmanager
-async def door(target: tuple[str, int]) -> AsyncIterator[int]:
+async def forwarded(target: tuple[str, int]) -> AsyncIterator[int]:
     listening = gateway_ports.listen(0, "a test", "--port")
-    server = await gateway_ports.open_door(listening, target)
+    server = await gateway_ports.forward(listening, target)
     try:
         yield int(listening.getsockname()[1])
     finally:
@@ -39,7 +39,7 @@ async def inside() -> AsyncIterator[tuple[str, int]]:
 
 
 def knock(port: int, data: bytes) -> socket.socket:
-    """Connect, send and end this half before the door has had a chance to accept."""
+    """Connect, send and end this half before the listener has had a chance to accept."""
     client = socket.create_connection(("127.0.0.1", port), timeout=10)
     client.sendall(data)
     client.shutdown(socket.SHUT_WR)
@@ -56,7 +56,7 @@ def listen(client: socket.socket) -> bytes:
 
 
 async def test_bytes_that_came_early_are_kept_and_nothing_stays_open() -> None:
-    async with inside() as target, door(target) as port:
+    async with inside() as target, forwarded(target) as port:
         before = open_files()
         clients = [knock(port, f"hello {number}".encode()) for number in range(50)]
         answers = [await asyncio.to_thread(listen, client) for client in clients]
@@ -69,7 +69,7 @@ async def test_bytes_that_came_early_are_kept_and_nothing_stays_open() -> None:
 
 async def test_much_data_is_whole_and_in_order() -> None:
     sent = bytes(range(256)) * 40_000
-    async with inside() as target, door(target) as port:
+    async with inside() as target, forwarded(target) as port:
         answer = await asyncio.to_thread(lambda: listen(knock(port, sent)))
     assert answer == sent
 
@@ -77,7 +77,7 @@ async def test_much_data_is_whole_and_in_order() -> None:
 async def test_client_is_refused_when_nothing_listens_inside() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
-        async with door(("127.0.0.1", taken.getsockname()[1])) as port:
+        async with forwarded(("127.0.0.1", taken.getsockname()[1])) as port:
             client = socket.create_connection(("127.0.0.1", port), timeout=10)
             with pytest.raises(ConnectionResetError):
                 await asyncio.to_thread(listen, client)

@@ -122,5 +122,5 @@ def test_journey_shows_each_proxys_part() -> None:
     lines = repr(Journey(hops)).splitlines()
     assert lines[0] == "x-request-id id-1, the same in 3 lines of 2 proxies:"
     assert re.match(r"\+0 +ingress gateway +productpage +GET /productpage +200 +20$", lines[2])
-    assert re.match(r"\+1 +productpage-v1 +its own program +GET /productpage +200 +19$", lines[3])
+    assert re.match(r"\+1 +productpage-v1 +its own application +GET /productpage +200 +19$", lines[3])
     assert re.match(r"\+5 +productpage-v1 +reviews \(v2\) +GET /reviews/0 +200 +9$", lines[4])

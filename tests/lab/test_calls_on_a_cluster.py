@@ -119,7 +119,7 @@ def test_mistake_that_no_envoy_can_take_is_one_line_each_and_no_tick(begun: Any,
 def test_doctor_says_that_the_envoys_take_what_istiod_sends(cluster: Any) -> None:
     found = {check.name: check for check in diagnosis.existing(cluster.kubeconfig, cluster.ingress_url)}
     assert found["cluster"].ok
-    assert found["Envoys"].found == "take what istiod sends them" or "rejects its" in found["Envoys"].found
+    assert found["Envoys"].found == "accept what istiod sends" or "rejects its" in found["Envoys"].found
 
 
 def test_doctor_says_that_this_notebooks_cluster_is_down(monkeypatch: pytest.MonkeyPatch, begun_elsewhere: None) -> None:

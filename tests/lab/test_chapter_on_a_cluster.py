@@ -147,11 +147,11 @@ def test_half_an_installation_is_finished_by_the_first_cell(cluster: Any, kernel
 def test_chapter_whose_gateway_another_took_away_names_the_way_back(cluster: Any, kernel: Kernel) -> None:
     kernel('lab.apply("manifests/05_canary/03-gateway.yaml")')
     try:
-        assert "took away Gateway canary/web" in kernel('lab.chapter("04-bookinfo")').stdout
+        assert "deleted Gateway canary/web" in kernel('lab.chapter("04-bookinfo")').stdout
         said = kernel("").stdout
-        assert "! chapter 4 took away this chapter's Gateway web" in said
+        assert "! chapter 4 deleted this chapter's Gateway web" in said
         assert "kubectl apply -f manifests/05_canary/03-gateway.yaml" in said
         kernel('lab.sh("kubectl apply -f manifests/05_canary/03-gateway.yaml")')
-        assert "took away this chapter's" not in kernel("").stdout
+        assert "deleted this chapter's" not in kernel("").stdout
     finally:
         cluster.kubectl("delete", "namespace", "bookinfo", "--ignore-not-found", timeout=120)

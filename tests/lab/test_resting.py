@@ -26,13 +26,13 @@ def board() -> Iterator[ObjectivePanel]:
     made.close()
 
 
-def test_load_of_panels_rests_and_goes_on(board: ObjectivePanel, capsys: pytest.CaptureFixture[str]) -> None:
+def test_load_of_panels_pauses_and_continues(board: ObjectivePanel, capsys: pytest.CaptureFixture[str]) -> None:
     board.start()
     with contextlib.suppress(KeyboardInterrupt), panels.resting():
         assert not board.running
         raise KeyboardInterrupt
     assert board.running
-    assert "rests" in capsys.readouterr().out
+    assert "pauses" in capsys.readouterr().out
 
 
 def test_what_rests_already_is_left_alone(board: ObjectivePanel, capsys: pytest.CaptureFixture[str]) -> None:

@@ -47,6 +47,6 @@ def test_before_the_first_request_nothing_has_arrived() -> None:
 
 
 def test_a_proxy_without_inbound_stats_is_named_with_what_helps() -> None:
-    with pytest.raises(CourseError, match="web shows no counter") as caught:
+    with pytest.raises(CourseError, match="web has no counter") as caught:
         retries.total({"server.uptime": 3}, "web")
     assert "proxyStatsMatcher" in caught.value.why

@@ -37,7 +37,7 @@ def verdicts(asked: Asked, *routes: dict[str, Any]) -> list[tuple[Verdict, str]]
         ({"path": "/login"}, Asked(HOST, "/logout"), "the path /logout is not /login"),
         ({"prefix": "/api/"}, Asked(HOST, "/"), "the path / does not begin with /api/"),
         ({"pathSeparatedPrefix": "/api"}, Asked(HOST, "/apis"), "the path /apis is not below /api"),
-        ({"safeRegex": {"regex": "/v[0-9]"}}, Asked(HOST, "/v12"), "the path /v12 does not fit /v[0-9] as a whole"),
+        ({"safeRegex": {"regex": "/v[0-9]"}}, Asked(HOST, "/v12"), "the path /v12 does not match /v[0-9] as a whole"),
         (header({"stringMatch": {"exact": "internal"}}), Asked(HOST), "there is no header x-team"),
         (header({"stringMatch": {"exact": "internal"}}), Asked(HOST, headers={"x-team": "Internal"}), "x-team: Internal is not internal"),
         (header({"stringMatch": {"prefix": "in"}}), Asked(HOST, headers={"x-team": "out"}), "x-team: out does not begin with in"),
@@ -46,7 +46,7 @@ def verdicts(asked: Asked, *routes: dict[str, Any]) -> list[tuple[Verdict, str]]
         (
             header({"stringMatch": {"safeRegex": {"regex": r"(.*;\s*)?beta=yes(;.*)?"}}}, "cookie"),
             Asked(HOST, headers={"cookie": "alphabeta=yes"}),
-            r"cookie: alphabeta=yes does not fit (.*;\s*)?beta=yes(;.*)? as a whole",
+            r"cookie: alphabeta=yes does not match (.*;\s*)?beta=yes(;.*)? as a whole",
         ),
         (header({"presentMatch": True}), Asked(HOST), "there is no header x-team"),
         (header({"presentMatch": False}), Asked(HOST, headers={"x-team": "a"}), "there is a header x-team"),

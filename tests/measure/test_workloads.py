@@ -33,7 +33,7 @@ def test_clusters_of_other_namespaces_and_of_the_way_in_are_left_out() -> None:
         ("reviews", "9080", ""),
         ("reviews", "9080", "v2"),
     ]
-    assert [[workloads.health(each) for each in group.endpoints] for group in found] == [[], ["✘ not ready:", "✔"], ["✘ put out:"]]
+    assert [[workloads.health(each) for each in group.endpoints] for group in found] == [[], ["✘ not ready:", "✔"], ["✘ ejected:"]]
 
 
 def test_routes_say_which_virtual_service_made_them_and_keep_envoys_order() -> None:

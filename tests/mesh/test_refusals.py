@@ -25,7 +25,7 @@ SAID = [
     (f"{TYPED}.spec.http[0].match: expected list, got &{{map[headers:map[c:map[exact:b]]]}}", "", "is a list"),
     (f"{TYPED}.spec.http[0].rout: field not declared in schema", "", "no field `rout`"),
     ('spec.http[0].timeout: Invalid value: "string": type conversion error ... must be a valid duration greater than 1ms', "", "`500ms`"),
-    (f"{HOOK}http retry policy configured when attempts are set to 0 (disabled)", "", "`attempts: 0` stands alone"),
+    (f"{HOOK}http retry policy configured when attempts are set to 0 (disabled)", "", "with `attempts: 0` leave out"),
     (f"{HOOK}total destination weight = 0", "", "each needs a `weight`"),
     (f"{HOOK}weight -5 < 0", "", "0 or more"),
     (f'{HOOK}"headers": error parsing regexp: missing argument to repetition operator: `*`', "", "a lone `*`"),

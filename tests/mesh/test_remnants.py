@@ -1,4 +1,4 @@
-"""What counts as a trace of Istio, and what is Kubernetes' own or somebody else's."""
+"""What counts as a remnant of Istio, and what is Kubernetes' own or somebody else's."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from meshcourse.lab.remnants import Listing
+from meshcourse.lab.istio_remnants import Listing
 from meshcourse.mesh.install import remnants
 from meshcourse.mesh.install.remnants import Thing
 

@@ -75,7 +75,7 @@ def test_rules_that_the_formula_is_not_for_say_why() -> None:
     some = {"spec": {"http": [{"match": [{"uri": {"prefix": "/x"}}], "route": []}, {"route": []}]}}
     assert "middle has rules for some requests only" in str(retry_chain.described_by(rule(), some, rule()).unlike)
     fine = rule(fault={"abort": {"httpStatus": 200, "percentage": {"value": 50}}})
-    assert "no failed HTTP answer" in str(retry_chain.described_by(rule(), rule(), fine).unlike)
+    assert "not a failed HTTP answer" in str(retry_chain.described_by(rule(), rule(), fine).unlike)
     assert not retry_chain.described_by(short, rule(), rule(fault=retry_chain.fault(50))).unlike
 
 

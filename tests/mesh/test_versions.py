@@ -41,12 +41,12 @@ def test_each_track_is_older_in_just_this(version: str, older: set[str]) -> None
 @pytest.mark.parametrize(
     ("version", "chapter", "told"),
     [
-        ("1.13.1", 6, ("in turn", "v1beta1", "retried twice unasked")),
-        ("1.18.2", 6, ("v1beta1", "retried twice unasked")),
+        ("1.13.1", 6, ("in turn", "v1beta1", "retried twice by default")),
+        ("1.18.2", 6, ("v1beta1", "retried twice by default")),
         ("1.18.2", 2, ("v1beta1", "profile dump")),
         ("1.26.3", 1, ("SUBSCRIBED TYPES",)),
         ("1.23.0", 5, ()),
-        ("1.23.0", 8, ("retried twice unasked",)),
+        ("1.23.0", 8, ("retried twice by default",)),
     ],
 )
 def test_a_chapter_is_told_what_concerns_it(version: str, chapter: int, told: tuple[str, ...]) -> None:

@@ -31,16 +31,16 @@ def test_decision_names_its_webhook_and_says_why() -> None:
     found = webhooks.decide([ASKED], {"istio-injection": "enabled"}, {})
     assert found.injected
     assert found.webhook == ASKED.name
-    assert "the namespace asks for it" in found.why
+    assert "the namespace's label asks for it" in found.why
 
 
 @pytest.mark.parametrize(
     ("namespace", "pod", "why"),
     [
-        ({"istio-injection": "enabled"}, {"sidecar.istio.io/inject": "false"}, "the pod says no"),
-        ({"istio-injection": "disabled"}, {"sidecar.istio.io/inject": "true"}, "the namespace says no"),
-        ({}, {"sidecar.istio.io/inject": "true"}, "no webhook listens"),
-        ({}, {}, "nobody asks"),
+        ({"istio-injection": "enabled"}, {"sidecar.istio.io/inject": "false"}, "the pod's label says no"),
+        ({"istio-injection": "disabled"}, {"sidecar.istio.io/inject": "true"}, "the namespace's label says no"),
+        ({}, {"sidecar.istio.io/inject": "true"}, "no webhook selects"),
+        ({}, {}, "no label asks"),
     ],
 )
 def test_refusal_says_who_refused(namespace: dict[str, str], pod: dict[str, str], why: str) -> None:

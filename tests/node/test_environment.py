@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 
+from meshcourse.core.json_types import Json
 from meshcourse.node.spec import environment
-
-Json = dict[str, Any]
 
 
 class Stored:

@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from meshcourse.core.json_types import Json
 from meshcourse.engine import binaries
 from meshcourse.node.probe import attempts, grpc_health, probes
 from meshcourse.node.probe.probes import Tally, next_moment
 from meshcourse.node.process.processes import Process
 
-Json = dict[str, Any]
 CONTAINER: Json = {"name": "app", "ports": [{"name": "web", "containerPort": 8080}], "env": [{"name": "WORD", "value": "hello"}]}
 
 

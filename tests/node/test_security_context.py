@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from meshcourse.node.spec import security_context
-from meshcourse.node.status.statuses import Identity
+from meshcourse.node.spec.security_context import LinuxUser
 
 
 def pod(**context: Any) -> dict[str, Any]:
@@ -19,16 +19,16 @@ def container(**context: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("of_pod", "of_container", "image_user", "identity"),
     [
-        ({}, {}, "", Identity(0, 0)),
-        ({}, {}, "1337", Identity(1337, 0)),
-        ({}, {}, "1337:1338", Identity(1337, 1338)),
-        ({"runAsUser": 5, "runAsGroup": 6}, {}, "1337", Identity(5, 6)),
-        ({"runAsUser": 5, "runAsGroup": 6}, {"runAsUser": 7}, "", Identity(7, 6)),
-        ({"fsGroup": 9, "supplementalGroups": [8]}, {}, "", Identity(0, 0, (8, 9))),
+        ({}, {}, "", LinuxUser(0, 0)),
+        ({}, {}, "1337", LinuxUser(1337, 0)),
+        ({}, {}, "1337:1338", LinuxUser(1337, 1338)),
+        ({"runAsUser": 5, "runAsGroup": 6}, {}, "1337", LinuxUser(5, 6)),
+        ({"runAsUser": 5, "runAsGroup": 6}, {"runAsUser": 7}, "", LinuxUser(7, 6)),
+        ({"fsGroup": 9, "supplementalGroups": [8]}, {}, "", LinuxUser(0, 0, (8, 9))),
     ],
 )
 def test_the_container_wins_over_the_pod_and_the_pod_over_the_image(
-    of_pod: dict[str, Any], of_container: dict[str, Any], image_user: str, identity: Identity
+    of_pod: dict[str, Any], of_container: dict[str, Any], image_user: str, identity: LinuxUser
 ) -> None:
     assert security_context.security(pod(**of_pod), container(**of_container), image_user).identity == identity
 

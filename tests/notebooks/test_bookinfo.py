@@ -63,7 +63,7 @@ def test_graph_and_journey_are_those_of_the_text(performed: Callable[[str, Varia
     (journey,) = shown(untouched, "lab.follow(")
     assert re.search(r"the same in (6 lines of 4|8 lines of 5) proxies", journey)
     assert re.search(r"productpage-v1 +reviews +GET /reviews/0 +200", journey)
-    assert re.search(r"reviews-v\d +its own program +GET /reviews/0 +200", journey)
+    assert re.search(r"reviews-v\d +its own application +GET /reviews/0 +200", journey)
     (routes,) = shown(untouched, "%%bash\nistioctl proxy-config routes deploy/productpage-v1")
     assert "reviews.bookinfo" in routes
     assert "the ingress gateway knows no route for reviews" in routes

@@ -109,8 +109,8 @@ def test_endpoints_are_in_or_out_at_each_moment() -> None:
 
 def test_the_picture_is_told_in_words_too() -> None:
     words = picture.describe(VIEWS["breaker_tripped"])
-    assert "callers got answered 10.0, nobody left 2.0 a second" in words
-    assert "put out now: httpbin 10.244.0.8" in words
+    assert "callers got answered 10.0, none left 2.0 a second" in words
+    assert "ejected now: httpbin 10.244.0.8" in words
     assert "No load has run yet" in picture.describe(VIEWS["breaker_before_load"])
 
 

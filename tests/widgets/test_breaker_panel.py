@@ -97,7 +97,7 @@ def test_failing_replica_is_put_out(panel: BreakerPanel) -> None:
     (out,) = panel.wait_ejected()
     assert out.name.startswith("httpbin-faulty ")
     until(lambda: set(panel.snapshot().summary.versions) == {breaker.ANSWERED})
-    until(lambda: "put out now: httpbin-faulty" in panel.widgets.alt.value)
+    until(lambda: "ejected now: httpbin-faulty" in panel.widgets.alt.value)
     panel.widgets.failing.value = False
     until(lambda: len(panel.snapshot().standings) == 1)
 
@@ -174,9 +174,9 @@ def test_what_is_not_there_is_said(cluster: Any, breaking_namespace: str) -> Non
 def test_stopping_and_closing_let_go_of_every_socket(panel: BreakerPanel, cluster: Any) -> None:
     panel.start()
     panel.wait_seen(breaker.ANSWERED)
-    with pytest.raises(PanelError, match="No 5 requests were 'nobody left'"):
+    with pytest.raises(PanelError, match="No 5 requests were 'none left'"):
         panel.wait_seen(breaker.NOBODY, within=0.2)
-    with pytest.raises(PanelError, match="not 2, were put out"):
+    with pytest.raises(PanelError, match="not 2, were ejected"):
         panel.wait_ejected(number=2, within=0.2)
     port = urlsplit(cluster.connection.ingress_url).port
 

@@ -123,7 +123,7 @@ def test_faults_hit_whom_they_should_and_the_sliders_follow(cluster: Any, inject
     until(lambda: (panel.abort.value, panel.delay.value, panel.who.value) == (50, 0, "every request"))
     panel.stop()
     assert not panel.running
-    with pytest.raises(PanelError, match="did not come to what is wanted") as caught:
+    with pytest.raises(PanelError, match="did not reach the wanted shares") as caught:
         panel.wait_wanted(within=0.1)
     assert "panel.start" in caught.value.next
     cluster.kubectl("-n", injected, "delete", "virtualservice", "tomcat")

@@ -78,7 +78,7 @@ def test_the_tables_are_as_reviewed() -> None:
 def test_headers_are_typed_one_on_a_line() -> None:
     assert typed(" x-team: internal \n\ncookie: a=1; b=http://c\n") == {"x-team": "internal", "cookie": "a=1; b=http://c"}
     for wrong in ("x-team internal", ": internal", "x team: internal"):
-        with pytest.raises(TrafficError, match="is no header"):
+        with pytest.raises(TrafficError, match="is not a header"):
             typed(wrong)
     for own in ("Host: a", "user-agent: b"):
         with pytest.raises(TrafficError, match="sets the header"):
@@ -121,8 +121,8 @@ def test_one_request_is_explained_and_followed(panel: InspectorPanel, canary: An
 def test_what_cannot_be_sent_is_said_in_the_panel(panel: InspectorPanel) -> None:
     panel.headers.value = "no header"
     panel.send.click()
-    until(lambda: "is no header" in panel.error.value)
-    with pytest.raises(TrafficError, match="is no header"):
+    until(lambda: "is not a header" in panel.error.value)
+    with pytest.raises(TrafficError, match="is not a header"):
         panel.ask()
     panel.headers.value = ""
     panel.send.click()
@@ -189,10 +189,10 @@ def test_who_answered_and_which_route_was_taken_is_what_the_gateways_log_says(pa
         return (found.taken.name if found.taken else "", picture.describe(found))
 
     for path, name, words in (
-        ("/cut", "cut", "HTTP 418 .*the gateway answered by itself, on the way to web: the route's fault .abort. ended it"),
-        ("/subset", "subset", "HTTP 503 .*the gateway answered by itself: the route's destination does not exist"),
-        ("/empty", "empty", "HTTP 503 .*the gateway answered by itself, on the way to nobody: no pod of the destination takes requests"),
-        ("/moved", "moved", "HTTP 301 .*the gateway answered by itself: the route answers by itself"),
+        ("/cut", "cut", "HTTP 418 .*the gateway gave the answer itself, on the way to web: the route's fault .abort. ended it"),
+        ("/subset", "subset", "HTTP 503 .*the gateway gave the answer itself: the route's destination does not exist"),
+        ("/empty", "empty", "HTTP 503 .*the gateway gave the answer itself, on the way to nobody: no pod of the destination takes"),
+        ("/moved", "moved", "HTTP 301 .*the gateway gave the answer itself: the route has an answer of its own"),
         ("/w", "without", "the gateway's log says the same: it went to web"),
         ("/abc", "class", "the gateway's log says the same: it went to web"),
         ("/x/../y", "tidy", "the gateway's log says the same: it went to web"),
@@ -202,7 +202,7 @@ def test_who_answered_and_which_route_was_taken_is_what_the_gateways_log_says(pa
         assert (taken, bool(re.search(words, said))) == (name, True), said
     assert ask("/w?user=ada", **{"x-team": "internal"})[0] == "query"
     taken, said = ask("/w", **{"x-team": "internal"})
-    assert (taken, "None of the gateway's routes fits: it says 404 by itself." in said) == ("", True)
+    assert (taken, "None of the gateway's routes matches: it answers 404 itself." in said) == ("", True)
     rows = {step.name: (step.route.fits, step.route.goes) for step in panel.snapshot().steps}  # type: ignore[union-attr]
     assert rows["without"] == ("uri prefix /w and not x-team exact internal", "web; rewrite path to /")
     assert rows["query"] == ("uri prefix /w and query user exact ada", "web; mirror to web; rewrite path to /")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Iterator
 from typing import Any
 
@@ -28,12 +29,14 @@ def messages() -> Iterator[list[tuple[str, dict[str, Any]]]]:
     comm.create_comm = before
 
 
-def test_the_first_message_holds_the_whole_figure_and_the_library(messages: list[tuple[str, dict[str, Any]]]) -> None:
-    live_figure.made(FIGURE)
+def test_the_first_message_holds_the_whole_figure_and_names_the_library(messages: list[tuple[str, dict[str, Any]]]) -> None:
+    one, other = live_figure.made(FIGURE), live_figure.made(FIGURE)
     state = next(state for kind, state in messages if kind == "comm_open" and "figure" in state)
     assert [trace["name"] for trace in state["figure"]["data"]] == ["seen"]
     assert state["figure"]["layout"]["height"] == 321
-    assert "plotly.js" in state["library"][:100]
+    assert state["library"] == f"IPY_MODEL_{one.library.model_id}"
+    assert one.library is other.library
+    assert b"plotly.js" in gzip.decompress(one.library.packed)[:100]
     assert "plotly.react" in state["_esm"]
 
 

@@ -1,4 +1,4 @@
-"""The push panel: its figure as reviewed, and orders given on a real istiod."""
+"""The push panel: its figure as reviewed, and changes pushed on a real istiod."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from meshcourse.widgets.panels.pushes import HEADER, PushPanel
 
 MANIFESTS = Path(__file__).parents[2] / "notebooks" / "manifests" / "01_components"
 VIEWS = {
-    "no_order": View({"client.n": (), "web.n": ()}),
-    "three_orders": View({"client.n": (150.0, 320.5, 161.0), "web.n": (149.0, None, 140.0)}),
+    "no_change": View({"client.n": (), "web.n": ()}),
+    "three_changes": View({"client.n": (150.0, 320.5, 161.0), "web.n": (149.0, None, 140.0)}),
 }
 
 
@@ -31,9 +31,9 @@ def test_the_figure_is_as_reviewed_and_plotly_takes_it(name: str) -> None:
 
 
 def test_a_live_figure_moved_on_shows_what_a_new_one_would() -> None:
-    live = go.FigureWidget(picture.figure(VIEWS["no_order"]))
-    picture.update(live, VIEWS["three_orders"])
-    wanted = go.Figure(picture.figure(VIEWS["three_orders"]))
+    live = go.FigureWidget(picture.figure(VIEWS["no_change"]))
+    picture.update(live, VIEWS["three_changes"])
+    wanted = go.Figure(picture.figure(VIEWS["three_changes"]))
     assert [(trace.name, tuple(trace.x), tuple(trace.y)) for trace in live.data] == [
         (trace.name, tuple(trace.x), tuple(trace.y)) for trace in wanted.data
     ]
@@ -41,9 +41,9 @@ def test_a_live_figure_moved_on_shows_what_a_new_one_would() -> None:
 
 
 def test_the_picture_is_told_in_words_too() -> None:
-    told = picture.describe(VIEWS["three_orders"])
-    assert told == "3 orders. client.n: 150 to 320 ms, median 161 ms; web.n: 140 to 149 ms, median 144 ms."
-    assert "No order" in picture.describe(VIEWS["no_order"])
+    told = picture.describe(VIEWS["three_changes"])
+    assert told == "3 changes. client.n: 150 to 320 ms, median 161 ms; web.n: 140 to 149 ms, median 144 ms."
+    assert "No change" in picture.describe(VIEWS["no_change"])
 
 
 @pytest.fixture
@@ -57,18 +57,18 @@ def panel(cluster: Any, injected: str) -> Iterator[PushPanel]:
 
 
 @pytest.mark.cluster
-def test_orders_arrive_and_change_what_the_mesh_does(cluster: Any, injected: str, panel: PushPanel) -> None:
+def test_changes_arrive_and_change_what_the_mesh_does(cluster: Any, injected: str, panel: PushPanel) -> None:
     arrivals = panel.push(2)
     assert {len(found) for found in arrivals.values()} == {2}
     assert all(value is not None and value > 50 for found in arrivals.values() for value in found)
     curl = ("exec", "deploy/client", "-c", "client", "--", "curl", "-s", "-i", "http://web/get")
-    assert f"{HEADER}: istiod, order 2" in cluster.kubectl("-n", injected, *curl)
+    assert f"{HEADER}: istiod, change 2" in cluster.kubectl("-n", injected, *curl)
     panel.one.click()
     ends = time.monotonic() + 30
     while len(panel.snapshot().arrivals[f"web.{injected}"]) < 3:
         assert time.monotonic() < ends, panel.snapshot()
         time.sleep(0.02)
-    assert panel.snapshot().ordered == "istiod, order 3"
+    assert panel.snapshot().header == "istiod, change 3"
     cluster.kubectl("-n", injected, "delete", "virtualservice", "web")
     panel.one.click()
     while "no VirtualService web" not in panel.snapshot().error:
@@ -83,8 +83,8 @@ def test_panel_without_a_virtual_service_says_what_is_missing(cluster: Any, name
 
 
 @pytest.mark.cluster
-def test_ten_orders_at_once_become_one_change_of_every_proxy(panel: PushPanel) -> None:
+def test_ten_changes_at_once_become_one_update_of_every_proxy(panel: PushPanel) -> None:
     steps = panel.push_at_once(10)
     assert steps
-    assert all(each is not None and each < 8 for each in steps.values()), "ten orders one by one would be ten changes"
-    assert "How often each proxy changed" in panel.said.value
+    assert all(each is not None and each < 8 for each in steps.values()), "ten changes one by one would be ten updates"
+    assert "Updates of each proxy" in panel.said.value

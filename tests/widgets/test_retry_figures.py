@@ -10,11 +10,11 @@ from meshcourse.measure.windows import Latency, Summary
 from meshcourse.mesh.rules.retry_chain import Retrying
 from meshcourse.widgets.figures import retries as picture
 from meshcourse.widgets.models import retries
-from meshcourse.widgets.models.retries import Arrivals, Story
+from meshcourse.widgets.models.retries import Arrivals, Story, View
 from meshcourse.widgets.panels.retries import formula
 
 
-def half_failing() -> picture.View:
+def half_failing() -> View:
     story = Story(Retrying(50.0, 2, 0))
     story.add(0.0, None)
     summary = Summary(3.0, 100, {"1": 48, "2": 27, "3": 25}, {"200": 88, "503": 12}, Latency(0.01, 0.05, 0.09))

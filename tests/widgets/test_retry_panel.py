@@ -98,12 +98,12 @@ def test_there_is_no_prediction_for_rules_that_the_formula_is_not_for(cluster: A
     for name, patch in (("front", short), ("back", slow)):
         cluster.kubectl("-n", chain, "patch", "virtualservice", name, "--type=json", "-p", patch)
     until(lambda: "predicted: nothing, since perTryTimeout 100ms is not longer than" in panel.formula.value)
-    with pytest.raises(PanelError, match="no formula"):
+    with pytest.raises(PanelError, match="no prediction"):
         panel.wait_predicted()
 
 
 def test_waiting_without_load_says_so(panel: RetryPanel) -> None:
-    with pytest.raises(PanelError, match="did not come to 100") as caught:
+    with pytest.raises(PanelError, match="did not reach 100") as caught:
         panel.wait_predicted(within=0.2)
     assert "panel.start" in caught.value.next
 

@@ -66,7 +66,7 @@ def test_the_work_at_the_end_goes_on_after_everyone_has_left() -> None:
 
 def test_words_say_who_gave_up() -> None:
     assert "nginx gave up (UT) after 1.00 s; the server takes 3 s" in picture.verdict(CUT)
-    assert "nobody gave up" in picture.verdict(QUICK)
+    assert "no hop gave up" in picture.verdict(QUICK)
     assert "no answer" in picture.verdict(LOST)
     words = picture.describe(RUNS["timeout_cut"])
     assert "Request 2: 504 after 1.02 s" in words

@@ -89,4 +89,4 @@ def test_the_picture_is_told_in_words_too() -> None:
     words = picture.describe(BOOKINFO)
     assert "productpage-v1 calls reviews-v2 4.0/s · 25% failed · p99 20 ms" in words
     assert "reviews-v3" not in words
-    assert "Nobody calls anybody" in picture.describe(GRAPHS["topology_empty"])
+    assert "There are no calls" in picture.describe(GRAPHS["topology_empty"])

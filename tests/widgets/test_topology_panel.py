@@ -58,15 +58,20 @@ def busy(panel: TopologyPanel) -> set[tuple[str, str]]:
 def test_edges_are_the_calls_of_bookinfo_and_grow_with_the_load(panel: TopologyPanel) -> None:
     panel.widgets.steering.start.click()
     until(lambda: busy(panel) == CALLS | {("outside", "productpage-v1")})
-    until(lambda: 7 < panel.snapshot().edge("outside", "productpage-v1").rate < 13)
-    seen = panel.snapshot()
-    pages, parts = seen.edge("outside", "productpage-v1"), [seen.edge("productpage-v1", f"reviews-v{n}") for n in (1, 2, 3)]
-    assert sum(part.rate for part in parts) == pytest.approx(pages.rate, rel=0.3)
-    assert seen.edge("productpage-v1", "details-v1").rate == pytest.approx(pages.rate, rel=0.3)
-    assert pages.failed == 0
+
+    def as_many_inside_as_outside() -> bool:
+        """The Envoys are read one after the other, so that a few calls lie between two counts."""
+        seen = panel.snapshot()
+        pages = seen.edge("outside", "productpage-v1").rate
+        reviews = sum(seen.edge("productpage-v1", f"reviews-v{n}").rate for n in (1, 2, 3))
+        details = seen.edge("productpage-v1", "details-v1").rate
+        return 7 < pages < 13 and max(abs(reviews - pages), abs(details - pages)) < 0.2 * pages
+
+    until(as_many_inside_as_outside)
+    assert panel.snapshot().edge("outside", "productpage-v1").failed == 0
     until(lambda: panel.snapshot().edge("productpage-v1", "reviews-v1").p99 is not None)  # Envoy's histograms are up to 5 s behind
     assert "productpage-v1 calls details-v1" in panel.widgets.alt.value
-    assert any(text.startswith(("1", "8", "9")) for text in panel.widgets.figure.data[7].text)
+    assert any(text.startswith(("1", "7", "8", "9")) for text in panel.widgets.figure.data[7].text)
     assert {edge.mutual_tls for edge in panel.snapshot().edges if edge.source != "outside"} == {True}
     assert len(panel.widgets.figure.data[6].x) >= 2 * len(CALLS), "a lock is two points"
     panel.widgets.steering.rate.value = 1

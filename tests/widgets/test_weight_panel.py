@@ -150,7 +150,7 @@ def test_a_second_panel_for_the_route_stops_the_first(canary: Any) -> None:
 
 @pytest.mark.cluster
 def test_waiting_for_a_share_that_does_not_come_says_what_was_seen(panel: WeightPanel) -> None:
-    with pytest.raises(PanelError, match="did not come to 50%") as caught:
+    with pytest.raises(PanelError, match="did not reach 50%") as caught:
         panel.wait_observed("v2", share=0.5, within=0.2)
     assert "panel.start" in caught.value.next
     with pytest.raises(PanelError, match="no version v9"):

@@ -217,7 +217,7 @@ def test_the_routes_of_a_delegate_are_the_roots(target: Any, given: Any) -> None
     until(lambda: target.cluster.get("-n", target.namespace, "virtualservice", "inner")["spec"]["http"][0]["route"][1]["weight"] == 60)
     panel.wait_observed("v2", 0.6, within=20)
     with WeightPanel(target.connection, namespace=target.namespace, virtual_service="inner") as alone:
-        until(lambda: "another one delegates to it" in said(alone))
+        until(lambda: "another VirtualService delegates to it" in said(alone))
 
 
 @pytest.mark.cluster
@@ -255,6 +255,14 @@ def test_answers_are_believed_until_they_claim_more_than_the_gateway_sent() -> N
     heard(standing, "v2", 20)
     standing.sent(standing.told, {"v1": 20})
     assert (standing.source, standing.counts) == (GATEWAY, {"v1": 111, "v2": 10})
+
+
+def test_answers_that_name_no_destination_are_said_to_be_such_however_many_came() -> None:
+    standing = Standing(("web-primary", "web-canary"))
+    heard(standing, "v1", 80)
+    standing.sent(standing.told, {"web-primary": 80, "web-canary": 20})
+    assert (standing.source, standing.counts) == (GATEWAY, {"web-primary": 80, "web-canary": 20})
+    assert "The answers name v1, not these destinations" in standing.doubt
 
 
 def test_without_a_gateway_to_ask_it_says_that_nothing_can_be_observed() -> None:

@@ -17,7 +17,7 @@ HOST: Final = "start.example.com"
 PATH: Final = "/status/418"
 TEAPOT: Final = 418
 LATE: Final = 1.5
-"""Seconds after which every line is written: Envoy flushes once a second."""
+"""Seconds after which every log line is written: Envoy flushes once a second."""
 NOT_FOUND: Final = 404
 SIDECAR: Final = "deploy/hello"
 _GATEWAY: Final = "deploy/istio-ingressgateway"
@@ -57,26 +57,26 @@ def a_teapot(view: ClusterView) -> Outcome:
 
 
 def _clock(entry: Entry) -> str:
-    """The time of a line, on the learner's clock."""
+    """The time of a log line, in the learner's time zone."""
     return f"{dt.datetime.fromisoformat(entry['start_time']).astimezone():%H:%M:%S}"
 
 
 @dataclass(frozen=True)
 class Requests:
-    """What the two Envoys logged since the pod began."""
+    """What the two Envoys have logged since the pod started."""
 
     arrived: list[Entry]
     """Teapots that came through the gateway."""
     around: list[Entry]
-    """Teapots that hello's sidecar saw and the gateway did not."""
+    """Teapots in the log of hello's sidecar that are not in the gateway's."""
     unknown: list[Entry]
-    """Requests for hosts that the gateway does not know."""
+    """Requests for hosts without a route at the gateway."""
     elsewhere: list[Entry]
     """Requests to hello for other paths with 418 in them."""
 
 
 def _requests(view: ClusterView, began: str) -> Requests:
-    """Envoy keeps lines back for up to a second: where there is no teapot yet, it is asked until that time is over."""
+    """Envoy writes its log up to a second late: without a teapot, the log is read again until that time has passed."""
     ends = time.monotonic() + LATE
     while True:
         entries = view.log(SIDECAR)
@@ -115,7 +115,7 @@ def which_request(view: ClusterView) -> Outcome:
 
 
 def _what_it_is(answer: str, entries: tuple[Entry, ...]) -> tuple[str, str]:
-    """What a wrong answer to 0.2 is, and the hint for it."""
+    """The kind of a wrong answer to 0.2, and the hint for it."""
     whole = next((entry for entry in entries if entry["request_id"] in answer and entry["request_id"] != answer), None)
     if whole is not None:
         return "that is more than the request id: the id is one part of it", 'add `["request_id"]` to what lab.explain_log returned'
@@ -134,7 +134,7 @@ def _teapots(entries: tuple[Entry, ...]) -> list[Entry]:
 
 
 def _began(view: ClusterView) -> str | None:
-    """When the newest pod of hello was made, in the form of a log's start_time; None when there is none."""
+    """The creation time of hello's newest pod, in the form of a log's start_time; None when there is none."""
     times = [str(pod["metadata"]["creationTimestamp"]).removesuffix("Z") for pod in view.objects("pods", selector="app=hello")]
     return max(times, default=None)
 

@@ -1,4 +1,4 @@
-"""The exercises of chapter 1: a door and a rule of your own, the Envoys counted, and a second way out through the egress gateway."""
+"""The exercises of chapter 1: a Gateway and a rule of your own, the Envoys counted, and a way out through the egress gateway."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import Final
 
 from meshcourse.checks import diagnosis, outcome, reachability
 from meshcourse.checks.diagnosis import Route
-from meshcourse.checks.exercises import ClusterView, Exercise, Json
+from meshcourse.checks.exercises import ClusterView, Exercise
 from meshcourse.checks.outcome import Outcome
 from meshcourse.core import errors
+from meshcourse.core.json_types import Json
 from meshcourse.measure.access_logs import Entry
 from meshcourse.mesh.install import istioctl
 
@@ -20,7 +21,7 @@ PARTNER: Final = ".partner.example"
 _GOOD: Final = 200
 FEW: Final = 20
 LATE: Final = 3.0
-"""Seconds within which the egress gateway's line is written, with room to spare."""
+"""Seconds within which the egress gateway's log line is written, with a margin."""
 _EGRESS: Final = "deploy/istio-egressgateway"
 _SYSTEM: Final = "istio-system"
 _FULL: Final = "istio-egressgateway.istio-system.svc.cluster.local"
@@ -66,7 +67,7 @@ def _by_another(view: ClusterView) -> str:
 
 
 def _missing_half(gateway: Json | None, service: Json | None) -> tuple[str, ...]:
-    """(what is seen, hint) where the door or the rule is not there, or the door is for somebody else; empty when both are."""
+    """(seen, hint) when the Gateway or the rule is missing, or the Gateway is for other hosts; empty when both are right."""
     if gateway is None:
         return (
             "the rule is there, and the door is not: there is no Gateway `hello`",
@@ -93,7 +94,7 @@ def _missing_half(gateway: Json | None, service: Json | None) -> tuple[str, ...]
 
 
 def count_the_envoys(view: ClusterView) -> Outcome:
-    """1.2: how many Envoys take their orders from istiod now."""
+    """1.2: how many Envoys are connected to istiod now."""
     answer = view.answer("1.2")
     if not answer:
         return outcome.not_attempted("there is no answer yet")
@@ -157,7 +158,7 @@ def a_second_way_out(view: ClusterView) -> Outcome:
 
 
 def _call(view: ClusterView, mark: str) -> str:
-    """The status that client gets for a request that nobody else sends."""
+    """The status that client gets for a request with a unique mark."""
     url = f"http://{BILLING}/anything/{mark}"
     words = ("exec", "deploy/client", "-c", "client", "--", "curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "-m", "5", url)
     done = view.run("kubectl", *words)
@@ -167,7 +168,7 @@ def _call(view: ClusterView, mark: str) -> str:
 
 
 def _logged(view: ClusterView, mark: str) -> Entry | None:
-    """The egress gateway's line of the marked request; None when it does not know of it."""
+    """The egress gateway's log line of the marked request; None when there is none."""
     ends = time.monotonic() + LATE
     while True:
         found = view.log(_EGRESS, containing=mark, namespace=_SYSTEM)

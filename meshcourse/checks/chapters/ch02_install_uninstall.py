@@ -1,4 +1,4 @@
-"""The exercises of chapter 2: a cluster without a trace of Istio, and an installation of one's own choice."""
+"""The exercises of chapter 2: a cluster without remnants of Istio, and an installation of one's own choice."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import Final
 import yaml
 
 from meshcourse.checks import outcome
-from meshcourse.checks.exercises import ClusterView, Exercise, Json
+from meshcourse.checks.exercises import ClusterView, Exercise
 from meshcourse.checks.outcome import Outcome
+from meshcourse.core.json_types import Json
 from meshcourse.mesh.install import installation, remnants
 
 LEFT: Final = ("istio-ca-root-cert", "istio-ca-crl")
@@ -20,7 +21,7 @@ _PASSED_OVER: Final = {"kube-public", "kube-node-lease", "local-path-storage"}
 
 
 def leave_no_trace(view: ClusterView) -> Outcome:
-    """2.1: no config map of istiod's is left, and nothing else of Istio's either."""
+    """2.1: no config map of istiod remains, and nothing else of Istio either."""
     expected = "no config map of istiod's in any namespace, no istio-system, no kinds, no webhooks"
     if installation.status(view.connection):
         seen = "Istio is installed: as long as istiod runs, it puts its config maps back"
@@ -50,7 +51,7 @@ def leave_no_trace(view: ClusterView) -> Outcome:
 
 
 def _too_much(view: ClusterView) -> Outcome | None:
-    """Config maps that pods need and that are gone: they were not istiod's."""
+    """Deleted config maps that pods need: they were not istiod's."""
     there = {(each["metadata"]["namespace"], each["metadata"]["name"]) for each in view.objects("configmaps", namespace="*")}
     gone = sorted({need for pod in view.objects("pods", namespace="*") for need in _needs(pod)} - there)
     if not gone:
@@ -114,12 +115,12 @@ def _mesh(view: ClusterView) -> Json:
 
 
 def _access_log(view: ClusterView) -> str:
-    """Where the mesh's settings say that proxies write their access log; empty when nowhere."""
+    """The access log's file in the mesh's settings; empty when there is none."""
     return str(_mesh(view).get("accessLogFile") or "")
 
 
 def _misspelt(view: ClusterView) -> str:
-    """A setting that looks like that of the access log and is none."""
+    """A setting with a name like the access log's, but misspelt."""
     known = {"accessLogFile", "accessLogFormat", "accessLogEncoding"}
     return next((name for name in _mesh(view) if "accesslog" in name.lower() and name not in known), "")
 
@@ -129,7 +130,7 @@ EXERCISES: Final = (
         "2.1",
         "Leave no trace",
         (
-            "lab.traces() names them: two config maps, and where they are.",
+            "lab.remnants() names them: two config maps, and where they are.",
             "One command deletes them in one namespace. A loop in the shell goes over all: for each in ...; do ...; done",
             (
                 "for each in $(kubectl get namespaces -o jsonpath='{.items[*].metadata.name}'); "

@@ -1,4 +1,4 @@
-"""The exercises of chapter 3: who gets a sidecar, and who does not."""
+"""The exercises of chapter 3: which pods get a sidecar, and which do not."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import time
 from typing import Any, Final
 
 from meshcourse.checks import outcome
-from meshcourse.checks.exercises import ClusterView, Exercise, Json
+from meshcourse.checks.exercises import ClusterView, Exercise
 from meshcourse.checks.outcome import Outcome
+from meshcourse.core.json_types import Json
 
 GUESTS: Final = "injection-guests"
 LABEL: Final = "istio-injection"
@@ -52,7 +53,7 @@ def leave_one_out(view: ClusterView) -> Outcome:
 
 
 def _webhook_gone(view: ClusterView, expected: str) -> Outcome | None:
-    """A complaint when no pod at all would get a sidecar any more."""
+    """An Outcome when no pod at all would get a sidecar any more."""
     found = view.objects("mutatingwebhookconfigurations")
     hooks = [hook for each in found if "istio-sidecar-injector" in each["metadata"]["name"] for hook in each.get("webhooks") or ()]
     if hooks:
@@ -65,7 +66,7 @@ def _webhook_gone(view: ClusterView, expected: str) -> Outcome | None:
 
 
 def _way(deployment: Json) -> str:
-    """How the pod says no, when it is not by its label."""
+    """How the pod refuses a sidecar, when it is not by its label."""
     template = deployment["spec"]["template"]
     if _labels(template).get(INJECT) == "false":
         return ""
@@ -110,7 +111,7 @@ def one_guest_only(view: ClusterView) -> Outcome:
 
 
 def _others(view: ClusterView, expected: str) -> Outcome | None:
-    """A complaint when `local` has a sidecar too, or when it or `veteran` was changed so that it asks for one."""
+    """An Outcome when `local` has a sidecar too, or when it or `veteran` was changed to ask for one."""
     labels = _labels(_namespace(view, GUESTS))
     if LABEL in labels or REVISION in labels:
         key = LABEL if LABEL in labels else REVISION
@@ -136,7 +137,7 @@ def _others(view: ClusterView, expected: str) -> Outcome | None:
 
 
 def the_veteran(view: ClusterView) -> Outcome:
-    """3.3: veteran's Deployment itself holds the sidecar, and no label asks for one."""
+    """3.3: veteran's Deployment itself has the sidecar, and no label asks for one."""
     expected = "the Deployment veteran itself holds istio-proxy, its pod is 2/2, and no label asks the webhook"
     deployment = _settled(view, "veteran", GUESTS)
     if deployment is None:
@@ -172,13 +173,13 @@ def _namespace(view: ClusterView, name: str) -> Json:
 
 
 def _labelled(view: ClusterView) -> str:
-    """The label of Istio's on the guests' namespace, as `key=value`; empty when there is none. `disabled` orders nothing."""
+    """Istio's label on the guests' namespace, as `key=value`; empty when there is none. `disabled` does not count."""
     labels = _labels(_namespace(view, GUESTS))
     return next((f"{key}={labels[key]}" for key in (LABEL, REVISION) if labels.get(key, "disabled") != "disabled"), "")
 
 
 def _settled(view: ClusterView, name: str, namespace: str) -> Json | None:
-    """The Deployment, once a change of it has come to its pods, or after a few seconds as it is; None when there is none."""
+    """The Deployment, once its pods have its last change, or after a few seconds as it is; None when there is none."""
     ends = time.monotonic() + PATIENCE
     while True:
         found = view.object("deployment", name, namespace=namespace)
@@ -188,7 +189,7 @@ def _settled(view: ClusterView, name: str, namespace: str) -> Json | None:
 
 
 def _rolled_out(deployment: Json) -> bool:
-    """By the rules of `kubectl rollout status`: the newest template's pods are there and available, and no older one."""
+    """By the rules of `kubectl rollout status`: the newest template's pods exist and are available, and there is no older one."""
     status, wanted = deployment.get("status", {}), deployment["spec"].get("replicas", 1)
     if status.get("observedGeneration", 0) < deployment["metadata"]["generation"]:
         return False
@@ -196,7 +197,7 @@ def _rolled_out(deployment: Json) -> bool:
 
 
 def _pod(view: ClusterView, deployment: Json, *, namespace: str = "") -> Json | None:
-    """The newest pod of a Deployment that is ready and not on its way out."""
+    """A Deployment's newest pod that is ready and is not being deleted."""
     chosen = ",".join(f"{key}={value}" for key, value in deployment["spec"]["selector"]["matchLabels"].items())
     found = view.objects("pods", selector=chosen, namespace=namespace)
     living = [pod for pod in found if not pod["metadata"].get("deletionTimestamp") and _ready(pod)]
@@ -217,7 +218,7 @@ def _no_pod(deployment: Json, expected: str) -> Outcome:
 
 
 def _containers(pod: Json) -> list[Any]:
-    """Containers that stay: the ordinary ones, and native sidecars."""
+    """Containers that keep running: the ordinary ones, and native sidecars."""
     spec = pod.get("spec", {})
     return [*spec.get("containers", ()), *(each for each in spec.get("initContainers") or () if each.get("restartPolicy") == "Always")]
 

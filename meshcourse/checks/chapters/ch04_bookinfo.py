@@ -13,8 +13,9 @@ from typing import Final
 
 from meshcourse.checks import diagnosis, outcome, reachability
 from meshcourse.checks.diagnosis import Route
-from meshcourse.checks.exercises import ClusterView, Exercise, Json
+from meshcourse.checks.exercises import ClusterView, Exercise
 from meshcourse.checks.outcome import Outcome
+from meshcourse.core.json_types import Json
 from meshcourse.measure import binomial, proxy_counters, tally
 from meshcourse.measure.proxy_counters import Sample
 from meshcourse.measure.tally import Tally
@@ -24,12 +25,12 @@ from meshcourse.traffic.results import Result
 PAGE: Final = "deploy/productpage-v1"
 HALF: Final = 0.5
 NEAR: Final = 0.62
-"""The nearest split that must not pass by chance; nearer ones are told apart by the weights that the rule states."""
+"""The nearest split that must not pass by chance; the rule's own weights distinguish nearer ones."""
 FEW: Final = 20
 TESTED: Final = 60
-"""Requests to a version that fails half of the time: none failing, or all, would be chance once in 10^18."""
+"""Requests to a version that fails half of the time: none failing, or all, has a probability of 1 in 10^18."""
 LATE: Final = 3.0
-"""Seconds within which every line is written, with room to spare."""
+"""Seconds within which every log line is written, with a margin."""
 _GOOD: Final = 200
 
 
@@ -63,7 +64,7 @@ def callers(sample: Sample) -> dict[str, set[str]]:
 
 
 def _not_the_caller(given: str, called: Mapping[str, set[str]], sample: Sample) -> tuple[str, str]:
-    """What a wrong answer to 4.1 is, and the hint for it."""
+    """The kind of a wrong answer to 4.1, and the hint for it."""
     if given.startswith("ratings"):
         return "ratings is the one that is called", "find the arrow that ends at ratings: who stands at its beginning?"
     if given.startswith("reviews"):
@@ -113,7 +114,7 @@ def half_and_half_and_red_for_jason(view: ClusterView) -> Outcome:
 
 
 def _share_by_rule(found: Json) -> float | None:
-    """The share of v2 that the last rule states; None when it is written in another way."""
+    """The share of v2 in the last rule's weights; None when it is written in another way."""
     last = (found.get("spec", {}).get("http") or [{}])[-1]
     weights = [(str(each.get("destination", {}).get("subset", "")), int(each.get("weight") or 0)) for each in last.get("route") or ()]
     total = sum(weight for _, weight in weights)
@@ -151,7 +152,7 @@ def reviews_of(view: ClusterView, user: str, n: int) -> Tally:
 
 
 def ask(view: ClusterView, path: str, user: str, n: int, *, mark: str = "") -> Sequence[Result]:
-    """Send `n` requests, signed in as `user` if one is named; `mark` is their User-Agent, which Bookinfo's programs hand on."""
+    """Send `n` requests, signed in as `user` if one is named; `mark` is their User-Agent, which Bookinfo's programs forward."""
     headers = bookstore.sign_in(view.connection.ingress_url, user)
     return view.send(n, path=path, headers={**headers, "user-agent": mark} if mark else headers)
 
@@ -182,7 +183,7 @@ def a_bad_version_that_only_tess_meets(view: ClusterView) -> Outcome:
 
 
 def _touched(view: ClusterView) -> Outcome | None:
-    """What was changed of the Deployment or the Service."""
+    """Changes of the Deployment or the Service."""
     expected = "Deployment ratings-v2 and Service ratings are as they were"
     again = "kubectl apply -f manifests/04_bookinfo/01-bookinfo.yaml -f manifests/04_bookinfo/07-ratings-v2.yaml"
     deployment, service = view.object("deployment", "ratings-v2"), view.object("service", "ratings")
@@ -224,7 +225,7 @@ def _failed(found: Sequence[Result]) -> int:
 
 
 def _by_v1(view: ClusterView, mark: str) -> int:
-    """How many of the marked requests ratings v1 has logged. Envoy keeps lines back for up to a second, so both versions are asked."""
+    """How many of the marked requests ratings v1 has logged. Envoy writes its log up to a second late, so both versions' logs are read."""
     ends = time.monotonic() + LATE
     while True:
         one, two = (len(view.log(f"deploy/ratings-{version}", containing=mark)) for version in ("v1", "v2"))

@@ -7,8 +7,9 @@ from typing import Final
 
 from meshcourse.checks import diagnosis, outcome, reachability
 from meshcourse.checks.diagnosis import Route
-from meshcourse.checks.exercises import ClusterView, Exercise, Json
+from meshcourse.checks.exercises import ClusterView, Exercise
 from meshcourse.checks.outcome import Outcome
+from meshcourse.core.json_types import Json
 from meshcourse.measure import binomial, tally
 from meshcourse.measure.tally import Tally
 
@@ -16,11 +17,11 @@ SHOP: Final = "shop.example.com"
 CLUB: Final = "club.example.com"
 FEW: Final = 200
 OTHERS: Final = 60
-"""Of so many with a fifth on v2, none or all would be on v2 once in 600,000 checks."""
+"""With a fifth on v2, none or all of so many would be on v2 in one of 600,000 checks."""
 EACH: Final = 24
 FIFTH: Final = 0.2
 NEAR: Final = 0.25
-"""The nearest split that must not pass by chance; nearer ones are told apart by the weights that the rule states."""
+"""The nearest split that must not pass by chance; the rule's own weights distinguish nearer ones."""
 EXACT: Final = 0.005
 _TEAM: Final = {"x-team": "internal"}
 
@@ -35,7 +36,7 @@ def ship_to_a_fifth_and_the_team(view: ClusterView) -> Outcome:
     lost = diagnosis.failed(view, route, _codes(team), which="with x-team: internal", expected=_ANSWERED)
     if lost:
         return lost
-    first = view.ask(FEW, host=SHOP)  # a few first: where nothing answers at all, that is said at once
+    first = view.ask(FEW, host=SHOP)  # a few first: if nothing answers at all, that is reported at once
     lost = diagnosis.failed(view, route, _codes(first), which="with no header", expected=_ANSWERED)
     if lost:
         return lost
@@ -61,12 +62,12 @@ _ANSWERED: Final = "every request is answered by v1 or v2"
 
 
 def _codes(found: Tally) -> dict[str, int]:
-    """Counts by code, as diagnosis wants them."""
+    """Counts by code, for diagnosis."""
     return {"200": found.answered, **found.failures}
 
 
 def _share_by_rule(found: Json) -> float | None:
-    """The share of v2 that the last rule states; None when it is written in another way."""
+    """The share of v2 in the last rule's weights; None when it is written in another way."""
     last = (found.get("spec", {}).get("http") or [{}])[-1]
     weights = [(str(each.get("destination", {}).get("subset", "")), int(each.get("weight") or 0)) for each in last.get("route") or ()]
     total = sum(weight for _, weight in weights)
@@ -108,7 +109,7 @@ def _team_hint(team: Tally) -> str:
 _BEFORE: Final = "the regex takes too much: before `beta` there may only be the start, or `;` and a space: `(.*;\\s*)?beta=yes(;.*)?`"
 _AFTER: Final = "the regex takes too much: after `yes` there may only be the end or a `;`"
 _AMONG: Final = "a browser sends all its cookies in one header, so `exact` seldom fits: use a regex that allows others before and after"
-# What each visitor of the club sends, and who must answer. The order is the order of the hints.
+# What each visitor of the club sends, and which version must answer. The order is the order of the hints.
 _VISITORS: Final[tuple[tuple[str, Mapping[str, str], str, str], ...]] = (
     ("without a cookie", {}, "v1", "the last rule, without `match`, is for everybody else and sends to v1"),
     (

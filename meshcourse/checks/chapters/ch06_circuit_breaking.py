@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from meshcourse.checks import diagnosis, outcome, reachability
-from meshcourse.checks.exercises import ClusterView, Exercise, Json
+from meshcourse.checks.exercises import ClusterView, Exercise
 from meshcourse.checks.outcome import Outcome
 from meshcourse.core import errors
+from meshcourse.core.json_types import Json
 from meshcourse.kube import resources
 from meshcourse.measure import admin
 from meshcourse.measure.admin import Endpoint
@@ -34,7 +35,7 @@ _CODE: Final = re.compile(r"^Code +(-?\d+) : (\d+)", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Load:
-    """One run of fortio: answers by status. Status -1 is fortio's word for no answer."""
+    """One run of fortio: answers by status. fortio reports no answer as status -1."""
 
     codes: Mapping[int, int]
 
@@ -53,7 +54,7 @@ class Load:
 
 
 def fortio(view: ClusterView, url: str, *, connections: int, n: int) -> Load:
-    """Send `n` requests over so many connections at once. Raises MeshError when fortio could not."""
+    """Send `n` requests over so many connections at once. Raises MeshError when fortio fails."""
     words = ["kubectl", "exec", CALLER, "-c", "fortio", "--", "/usr/bin/fortio", "load", "-quiet"]
     done = view.run(*words, "-c", str(connections), "-qps", "0", "-n", str(n), "-allow-initial-errors", url)
     codes = {int(code): int(count) for code, count in _CODE.findall(done.stdout + done.stderr)}
@@ -200,7 +201,7 @@ def _orders_hint(outlier: Mapping[str, Any] | None) -> str:
 
 
 def _errors_hint(outlier: Mapping[str, Any], wanted: int) -> str:
-    """What is wrong with the number of errors in a row."""
+    """What is wrong with the number of consecutive errors."""
     found = int(outlier.get("consecutive5xx", 5))
     if found == wanted:
         return ""
@@ -212,7 +213,7 @@ def _errors_hint(outlier: Mapping[str, Any], wanted: int) -> str:
 
 
 def _time_hint(outlier: Mapping[str, Any], wanted: int, words: str) -> str:
-    """What is wrong with the time for which a pod is out."""
+    """What is wrong with the ejection time."""
     seconds = route_actions.seconds(outlier.get("baseEjectionTime", "30s"))
     return "" if seconds == wanted else f"`baseEjectionTime` is how long a pod stays out the first time: {words}; Envoy holds {seconds:g} s"
 
@@ -228,7 +229,7 @@ def _in_words(outlier: Mapping[str, Any] | None) -> str:
 
 
 def better_the_ejected_than_nobody(view: ClusterView) -> Outcome:
-    """6.3: `tickets` puts pods out after two errors, for a minute, all of them if need be, and then calls them nevertheless."""
+    """6.3: `tickets` ejects pods after two errors, for a minute, all of them if necessary, and then calls them nevertheless."""
     rule = reachability.rule(view, "tickets")
     if isinstance(rule, Outcome):
         return rule

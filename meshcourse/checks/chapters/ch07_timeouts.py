@@ -1,7 +1,7 @@
 """The exercises of chapter 7, timeouts.
 
-Judged by requests that take shorter than they may and must be answered, and some that take longer and must be cut short. A limit's exact
-height is read from the Envoy that keeps it, since clocks of a busy machine are poor rulers.
+Judged by requests that are faster than the limit and must be answered, and some that are slower and must be cut off. The exact limit is
+read from the Envoy that applies it, since times measured on a busy machine are inexact.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from typing import Final
 
 from meshcourse.checks import diagnosis, outcome, reachability
 from meshcourse.checks.diagnosis import Route
-from meshcourse.checks.exercises import ClusterView, Exercise, Json
+from meshcourse.checks.exercises import ClusterView, Exercise
 from meshcourse.checks.outcome import Outcome
 from meshcourse.core import errors
+from meshcourse.core.json_types import Json
 from meshcourse.mesh.envoy import config_dump, route_actions
 from meshcourse.mesh.rules import timeouts
 from meshcourse.traffic.results import Result
@@ -33,7 +34,7 @@ GOOD: Final = 200
 DESK: Final = "help.example.com"
 DESK_AT_MOST: Final = 3.0
 SHORTEST: Final = 0.1
-"""Seconds: a timeout below that may cut off healthy reviews on a busy machine."""
+"""Seconds: a shorter timeout may cut off healthy reviews on a busy machine."""
 SLACK: Final = 0.6
 """Seconds by which an answer may be late on a busy machine."""
 _TRIES: Final = 3
@@ -48,12 +49,12 @@ class Ask:
     url: str
     header: str = ""
     at_most: int = 30
-    """Seconds after which it is not waited for any longer."""
+    """Seconds after which wget gives up."""
 
 
 @dataclass(frozen=True)
 class Reply:
-    """What came of it: status 200, or what wget said of another one; 0: no answer."""
+    """The result: status 200, or wget's message for another one; 0: no answer."""
 
     status: int
     seconds: float
@@ -95,7 +96,7 @@ def _reply(parts: Mapping[str, str]) -> Reply:
 
 
 def people_and_jobs(view: ClusterView) -> Outcome:
-    """7.1: whoever asks `orders` waits one second at most, nightly jobs (`x-client: batch`) three."""
+    """7.1: calls to `orders` wait one second at most, nightly jobs' (`x-client: batch`) three."""
     found = reachability.in_mesh(view, "orders", "orders")
     if isinstance(found, Outcome):
         return found
@@ -135,7 +136,7 @@ def people_and_jobs(view: ClusterView) -> Outcome:
 
 
 def _astray(view: ClusterView, found: Json, reply: Reply, told: str) -> Outcome | None:
-    """What keeps even a quick page away, when it is the way there."""
+    """What prevents even a quick page, when it is the route to it."""
     route = Route(found, "orders", CLIENT, view.namespace)
     return diagnosis.failed(view, route, {str(reply.status): 1}, which=told, expected="a page that is quick enough is answered")
 
@@ -224,7 +225,7 @@ def _no_reviews(view: ClusterView, found: Json, quick: Reply, limits: Sequence[f
 
 
 def from_the_inside_out(view: ClusterView) -> Outcome:
-    """7.3: help.example.com shows nginx's own page when tomcat is slow, and nobody waits longer than three seconds for anything."""
+    """7.3: help.example.com shows nginx's own page when tomcat is slow, and no request waits longer than three seconds."""
     found = reachability.service(view, "desk", host=DESK, gateway="front")
     if isinstance(found, Outcome):
         return found

@@ -1,7 +1,7 @@
-"""The first exercise of chapter 8: faults for those who ask for them, and for a tenth of all others.
+"""The first exercise of chapter 8: faults for requests that ask for them, and for a tenth of all others.
 
-Judged by requests that the check sends. Exact numbers (10 %, 500 ms) are also read from the rule where it states them plainly: no number of
-requests tells 10 % from 11 % in a few seconds.
+Judged by requests that the check sends. Exact numbers (10 %, 500 ms) are also read from the rule where they are plain: no number of
+requests distinguishes 10 % from 11 % in a few seconds.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from typing import Final
 
 from meshcourse.checks import diagnosis, outcome, reachability
 from meshcourse.checks.diagnosis import Route, all_of, seen
-from meshcourse.checks.exercises import ClusterView, Json
+from meshcourse.checks.exercises import ClusterView
 from meshcourse.checks.outcome import Outcome
+from meshcourse.core.json_types import Json
 from meshcourse.measure import binomial
 from meshcourse.mesh.envoy import route_actions
 from meshcourse.traffic.results import Result
@@ -22,17 +23,17 @@ ABORTED: Final = 503
 STRAY: Final = 500
 DELAY: Final = 0.5
 ABORTS: Final = 48
-"""An answer that Envoy gives by itself costs nothing; nine of ten aborted would look like all of them once in 150 checks."""
+"""Envoy's own answers are cheap; nine of ten aborted would look like all of them in one of 150 checks."""
 DELAYED: Final = 48
-"""One in ten aborted as well would pass once in 150 checks."""
+"""One in ten aborted as well would pass in one of 150 checks."""
 AT_ONCE: Final = 24
 TOLERANCE: Final = 0.1
-"""Seconds by which the fastest delayed answer may be later than the delay; 700 ms can then not pass for 500 ms."""
+"""Seconds by which the fastest delayed answer may exceed the delay; 700 ms can then not pass for 500 ms."""
 _OTHER_PATHS: Final = ("/", "/get?x=1", "/status/204")
 
 
 def chaos_for_those_who_ask(view: ClusterView) -> Outcome:
-    """8.1: `x-chaos: abort` gets 503, `x-chaos: delay` waits half a second and is answered, 10 % of everybody else get 500."""
+    """8.1: `x-chaos: abort` gets 503, `x-chaos: delay` waits half a second and is answered, 10 % of all others get 500."""
     found = reachability.service(view, "chaos", host=CHAOS, gateway="door")
     if isinstance(found, Outcome):
         return found
@@ -102,7 +103,7 @@ def _fastest(results: tuple[Result, ...]) -> float:
 
 
 def _delay_by_rule(rule: Json) -> float | None:
-    """The delay that the rule for `x-chaos: delay` states; None when it is written in a way that is not read here."""
+    """The delay in the rule for `x-chaos: delay`; None when it is written in another way."""
     for each in rule.get("spec", {}).get("http") or ():
         values = [dict(match.get("headers") or {}).get("x-chaos") or {} for match in each.get("match") or ()]
         delay = (each.get("fault") or {}).get("delay") or {}
@@ -139,14 +140,14 @@ def _everybody(view: ClusterView, route: Route) -> Outcome:
 
 
 def _share_by_rule(rule: Json) -> float | None:
-    """The percentage that the last rule's abort states; None when it has no plain abort."""
+    """The percentage of the last rule's abort; None when it has no plain abort."""
     last = (rule.get("spec", {}).get("http") or [{}])[-1]
     abort = (last.get("fault") or {}).get("abort") or {}
     return float((abort.get("percentage") or {}).get("value", 0)) if abort and not last.get("match") else None
 
 
 def _others(view: ClusterView, route: Route) -> Outcome | None:
-    """Requests with another value of the header, and for other paths, are everybody's."""
+    """Requests with another value of the header, or for other paths, count with all others."""
     for which, headers, path in (
         ("with x-chaos: abort-later", {"x-chaos": "abort-later"}, "/get"),
         ("with x-chaos: delayed", {"x-chaos": "delayed"}, "/get"),

@@ -1,7 +1,7 @@
 """The exercises of chapter 8: faults (ch08_faults.py), and retries.
 
 Judged by requests that the check sends and by how many of them arrived where: the inbound counters of the sidecars of `front`, `middle` and
-`back`, which the chapter's manifests make visible.
+`back`, which the chapter's manifests enable.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from typing import Final
 from meshcourse.checks import destinations, diagnosis, outcome, reachability
 from meshcourse.checks.chapters.ch08_faults import chaos_for_those_who_ask
 from meshcourse.checks.diagnosis import Route, all_of, seen
-from meshcourse.checks.exercises import ClusterView, Exercise, Json
+from meshcourse.checks.exercises import ClusterView, Exercise
 from meshcourse.checks.outcome import Outcome
+from meshcourse.core.json_types import Json
 from meshcourse.measure import binomial, retries
 from meshcourse.mesh.envoy import route_actions
 
@@ -67,7 +68,7 @@ def enough_tries_and_not_more(view: ClusterView) -> Outcome:
 
 
 def _elsewhere(found: Json) -> str:
-    """A destination that is not back; empty when there is none."""
+    """A destination other than back; empty when there is none."""
     entries = [entry for rule in found.get("spec", {}).get("http") or () for entry in rule.get("route") or ()]
     hosts = [str((entry.get("destination") or {}).get("host", "")) for entry in entries]
     return next((host for host in hosts if host.partition(".")[0] != "back"), "")
@@ -107,14 +108,14 @@ def _fewer_than_one_in_a_hundred(view: ClusterView, route: Route, tries: float) 
 
 
 _SHORTEST: Final = 0.01
-"""Seconds: a limit below that cuts good answers short on any machine, now and then."""
+"""Seconds: a shorter limit occasionally cuts off good answers on any machine."""
 
 
 # -- 8.3 ---------------------------------------------------------------------------------------------------------------------------------
 
 
 def calm_the_storm(view: ClusterView) -> Outcome:
-    """8.3: a failing request reaches back four times at most, and nineteen requests in twenty succeed all the same."""
+    """8.3: a failing request reaches back four times at most, and nineteen requests in twenty still succeed."""
     if view.virtual_service("front") is None:
         return outcome.not_attempted("the chain is not there: apply 09-chain.yaml and 10-retries-everywhere.yaml (section 7)")
     found = reachability.service(view, "front", host=CHAIN, gateway=DOOR)
@@ -155,7 +156,7 @@ def _hops(tries: Mapping[str, float]) -> str:
 
 
 def _chain(view: ClusterView, tries: Mapping[str, float]) -> Outcome | None:
-    """Where the chain is broken, when requests do not come as far as back: the first hop that nothing reached."""
+    """Where the chain is broken, when no requests reach back: the first hop without any."""
     for hop, caller in (("front", "the gateway"), ("middle", "front"), ("back", "middle")):
         if tries[hop]:
             continue
@@ -199,7 +200,7 @@ def _still_nineteen_in_twenty(view: ClusterView, route: Route, tries: Mapping[st
 
 
 def _arrived(view: ClusterView, deployment: str) -> int:
-    """Requests that the pods of a Deployment have had, once none is on its way any more."""
+    """Requests that the pods of a Deployment have had, once none is under way any more."""
     count = -1
     for _ in range(10):
         now = retries.total(view.stats(f"deployment/{deployment}", retries.INBOUND), deployment)

@@ -1,4 +1,4 @@
-"""The exercises of chapter 9: mutual TLS, authorization, the way out, and mistakes to be found."""
+"""The exercises of chapter 9: mutual TLS, authorization, egress, and mistakes to be found."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import Final
 from meshcourse.checks import callers, diagnosis, outcome, reachability
 from meshcourse.checks.callers import FORBIDDEN, REFUSED, Call, Rule, always, judged
 from meshcourse.checks.diagnosis import Route
-from meshcourse.checks.exercises import ClusterView, Exercise, Json
+from meshcourse.checks.exercises import ClusterView, Exercise
 from meshcourse.checks.outcome import Outcome
+from meshcourse.core.json_types import Json
 
 GOOD: Final = 200
 BLOCKED: Final = 502
@@ -19,7 +20,7 @@ DESK: Final = "desk.example.com"
 CERTIFICATE: Final = "X-Forwarded-Client-Cert"
 METHODS: Final = ("HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 DESK_TRIES: Final = 16
-"""If v2, which always fails, took half of them, it would hide once in 65,000 checks."""
+"""If v2, which always fails, took half of them, this would remain unseen in one of 65,000 checks."""
 
 
 # -- 9.1 ---------------------------------------------------------------------------------------------------------------------------------
@@ -43,7 +44,7 @@ def one_old_caller(view: ClusterView) -> Outcome:
     if broken:
         return broken
     headers = view.run("kubectl", "exec", "deploy/shop", "--", "curl", "-s", "-m", "3", "http://billing:8000/headers")
-    # A connection from before the policy keeps its certificate for a while, so what the policy says counts too.
+    # A connection from before the policy keeps its certificate for a while, so the policy's text counts too.
     if CERTIFICATE not in headers.stdout or (found.get("spec", {}).get("mtls") or {}).get("mode") == "DISABLE":
         return outcome.not_yet(
             seen="billing takes plaintext only now, from the shop too",
@@ -130,7 +131,7 @@ def only_the_shop_reads_bills(view: ClusterView) -> Outcome:
 
 
 def _too_many_names(found: Json) -> Outcome | None:
-    """A principal with a `*` lets in accounts that this namespace does not have, so no caller here can show it."""
+    """A principal with a `*` allows accounts that this namespace does not have, so no caller here can show it."""
     wide = [name for name in _principals(found) if "*" in name]
     if not wide:
         return None
@@ -177,7 +178,7 @@ def _shop_hint(found: Json, got: int) -> str:
 
 
 def _entries(text: str) -> Callable[[Json, int], str]:
-    """The hint for a policy of one rule. With two, chance says which forbidden call is seen first: connections outlive policies."""
+    """The hint for a policy of one rule. With two, the first forbidden call seen is random: connections outlive policies."""
 
     def hint(found: Json, _got: int) -> str:
         if len(found.get("spec", {}).get("rules") or ()) > 1:
@@ -191,7 +192,7 @@ def _entries(text: str) -> Callable[[Json, int], str]:
 
 
 def one_door_and_one_corridor(view: ClusterView) -> Outcome:
-    """9.3: files.example is known to the mesh, its /public/ reachable, the rest of it answered by 403, and no other site let out."""
+    """9.3: files.example is known to the mesh, its /public/ reachable, the rest of it answered by 403, and no other site allowed."""
     entry = view.object("serviceentry", "files")
     if entry is None:
         return outcome.not_attempted(f"there is no ServiceEntry `files` in namespace {view.namespace} yet")
@@ -269,7 +270,7 @@ def _corridor_hint(found: Json, got: int) -> str:
 
 
 def four_mistakes(view: ClusterView) -> Outcome:
-    """9.4: Gateway and VirtualService `desk`, mended: analyze says nothing of them, and desk.example.com is answered."""
+    """9.4: Gateway and VirtualService `desk`, corrected: analyze reports nothing about them, and desk.example.com is answered."""
     gateway, found = view.object("gateway", "desk"), view.virtual_service("desk")
     if gateway is None and found is None:
         return outcome.not_attempted(f"there is no Gateway and no VirtualService `desk` in namespace {view.namespace} yet")
@@ -321,7 +322,7 @@ def _analysis_hint(line: str) -> str:
 
 
 _LONGEST: Final = callers.PATIENCE + callers.PUSH
-"""Seconds: a wrong answer may only be on its way to the proxies, so it is asked again for so long."""
+"""Seconds for which a wrong answer is checked again: the change may still be on its way to the proxies."""
 
 EXERCISES: Final = (
     Exercise(

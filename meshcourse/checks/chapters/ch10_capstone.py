@@ -1,6 +1,6 @@
 """The exercises of chapter 10, the capstone: stop the bleeding, then save the release.
 
-The second is judged by the same objectives as the board shows (measure.objectives), over requests that the check sends at the given rate.
+The second is judged by the same objectives as the panel shows (measure.objectives), over requests that the check sends at the given rate.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ from typing import Any, Final
 
 from meshcourse.checks import destinations, diagnosis, outcome, reachability
 from meshcourse.checks.diagnosis import Route
-from meshcourse.checks.exercises import ClusterView, Exercise, Json
+from meshcourse.checks.exercises import ClusterView, Exercise
 from meshcourse.checks.outcome import Outcome
 from meshcourse.core import background
+from meshcourse.core.json_types import Json
 from meshcourse.measure import binomial, labels, objectives, proxy_counters, windows
 from meshcourse.measure.objectives import LATENCY, LOAD, SHARE, SUCCESS, Mark, Objectives, Reading
 from meshcourse.measure.tally import Tally
@@ -28,33 +29,33 @@ WANTED: Final = Objectives()
 OLD: Final = "v1"
 TESTER: Final = {"x-tester": "yes"}
 MANY: Final = 460
-"""Requests of which one in a hundred for v2 would show in 99 of 100 checks."""
+"""So many that one in a hundred for v2 would be seen in 99 of 100 checks."""
 FEW: Final = 40
 TRIES: Final = 24
-"""Enough that v2, which fails half of its requests on Friday, answers at least one: none at all once in a million checks."""
+"""So many that v2, which fails half of its requests at first, answers at least one: none at all in one of a million checks."""
 WARM_UP: Final = 1.0
-"""Seconds of load before it counts: a broken pod is put out only after it has failed a few times."""
+"""Seconds of load before it counts: a broken pod is ejected only after it has failed a few times."""
 PATIENCE: Final = 3
-"""How often the load is sent while the machine is too busy to judge latency."""
+"""How often the load is repeated while the machine is too busy to judge latency."""
 HARDLY_ANY: Final = 1.1
-"""Tries per request below which v2's retries come to nothing."""
+"""With fewer tries per request, v2's retries have no effect."""
 EXACT: Final = 0.02
-"""By how much the rule's share of v2 may differ from a half: 49 to 51 and the like are meant to be halves."""
+"""The difference from a half that the rule's share of v2 may have: 49 to 51 and the like are meant as halves."""
 SHORTEST_TRY: Final = 0.05
 PODS: Final = {
     "checkout-v1": (2, "header=x-version:v1"),
     "checkout-v2-a": (2, "header=x-version:v2&delay=1.2s:15&status=503:5"),
     "checkout-v2-b": (1, "header=x-version:v2&status=503"),
 }
-"""Replicas of the chapter's Deployments, and how their pods behave, by 01-checkout.yaml and 02-v2.yaml."""
+"""Replicas of the chapter's Deployments, and their pods' behaviour, by 01-checkout.yaml and 02-v2.yaml."""
 V2_PODS: Final = 3
 _HALF: Final = "half of the requests are answered by v2, and all four objectives hold"
 _ALARM: Final = binomial.FALSE_ALARM / 3
-"""Three of the four objectives ask chance; each may cry wolf a third as often."""
+"""Three of the four objectives are tested statistically; each may have a third of the false alarms."""
 
 
 def stop_the_bleeding(view: ClusterView) -> Outcome:
-    """10.1: everybody is back on v1, and testers still reach v2."""
+    """10.1: all users are back on v1, and testers still reach v2."""
     if view.virtual_service("checkout") is None:
         return outcome.not_attempted("there is no VirtualService `checkout`: run section 1")
     everybody = view.ask(FEW, host=SHOP)
@@ -98,7 +99,7 @@ def _testers(view: ClusterView, route: Route, everybody: Tally) -> Outcome:
 
 
 def save_the_release(view: ClusterView) -> Outcome:
-    """10.2: half of the users on v2, all four objectives hold, and nothing but the two rules was changed."""
+    """10.2: half of the users on v2, all four objectives are met, and only the two rules were changed."""
     waiting = _not_begun(view, view.virtual_service("checkout"))
     if waiting:
         return outcome.not_attempted(waiting)
@@ -135,7 +136,7 @@ def save_the_release(view: ClusterView) -> Outcome:
 
 
 def _share_by_rule(found: Json) -> float | None:
-    """The share of v2 that the last rule states; None when it has no destinations of its own."""
+    """The share of v2 in the last rule; None when it has no destinations of its own."""
     entries = (found.get("spec", {}).get("http") or [{}])[-1].get("route") or ()
     weights = [(str((each.get("destination") or {}).get("subset", "")), int(each.get("weight") or 0)) for each in entries]
     total = sum(weight for _, weight in weights)
@@ -143,7 +144,7 @@ def _share_by_rule(found: Json) -> float | None:
 
 
 def _touched(view: ClusterView, rule: Json) -> Outcome | None:
-    """What was changed besides the two rules: Deployments, pods, the Service, or other rules for it."""
+    """Changes besides the two rules: of Deployments, pods, the Service, or other rules for it."""
     expected = "VirtualService and DestinationRule `checkout` are changed, and nothing else: no pod is touched"
     back = "kubectl apply -f manifests/10_capstone/01-checkout.yaml -f manifests/10_capstone/02-v2.yaml"
     every = {str(each["metadata"]["name"]): each["spec"] for each in view.objects("deployments.apps")}
@@ -192,13 +193,13 @@ def _not_begun(view: ClusterView, found: Json | None) -> str:
     begun = view.ask(FEW, host=SHOP)
     if not begun.of("v1") and begun.of("v2"):
         return "everything still goes to v2, as on Friday"
-    if begun.of("v1") < begun.n or view.ask(MANY, host=SHOP).of("v2"):  # a tenth for v2 can hide from the first few
+    if begun.of("v1") < begun.n or view.ask(MANY, host=SHOP).of("v2"):  # a tenth for v2 may be missing among the first few
         return ""
     return "v2 gets nothing: no harm is done, but the release is not saved either"
 
 
 def _measured(view: ClusterView) -> tuple[tuple[Result, ...], Reading]:
-    """The given load, after a moment of it that does not count."""
+    """The results of the given load, after a short start that does not count."""
     target = Target(view.connection.ingress_url + "/", host=SHOP)
     _load(target, round(WANTED.rate * WARM_UP))
     before = _arrived(view)
@@ -207,7 +208,7 @@ def _measured(view: ClusterView) -> tuple[tuple[Result, ...], Reading]:
 
 
 def too_busy(results: tuple[Result, ...]) -> str:
-    """Why this machine is no place to judge latency now; empty when it is. v1 answers at once: what it takes is the machine's."""
+    """Why this machine is too busy to judge latency now; empty when it is not. v1 answers at once, so its latency is the machine's."""
     latencies = sorted(result.latency for result in results if result.version == OLD and result.ok)
     slowest = windows.percentile(latencies, 0.95)
     if slowest is None or slowest <= WANTED.latency / 2:
@@ -226,7 +227,7 @@ def _arrived(view: ClusterView) -> int:
 
 
 def how_sure() -> str:
-    """What the judgement may get wrong, in both directions."""
+    """The error probabilities of the judgement, in both directions."""
     n = WANTED.requests
     failing, slow = (surely(n, int(n * share)) for share in (WANTED.failing, WANTED.slow))
     passes = max(binomial.probability_between(n, bad, 0, int(n * share)) for bad, share in ((0.03, WANTED.failing), (0.08, WANTED.slow)))
@@ -238,7 +239,7 @@ def how_sure() -> str:
 
 
 def surely(n: int, most: int, *, false_alarm: float = _ALARM) -> float:
-    """The largest chance for which more than `most` of `n` happen with probability `false_alarm` at most."""
+    """The largest probability for which more than `most` of `n` happen with probability `false_alarm` at most."""
     low, high = 0.0, most / n
     for _ in range(40):
         middle = (low + high) / 2
@@ -289,13 +290,13 @@ def _load_hint(outlier: Json) -> str:
 
 
 def _retries(virtual_service: Json) -> dict[str, Any]:
-    """The retries of the rule that holds for everybody: the last one."""
+    """The retries of the rule for all users: the last one."""
     rules = virtual_service.get("spec", {}).get("http") or [{}]
     return dict(rules[-1].get("retries") or {})
 
 
 def _outlier(rule: Json) -> Json:
-    """The outlier detection that holds for subset v2."""
+    """The outlier detection that applies to subset v2."""
     spec = rule.get("spec", {})
     subset: Json = next((each for each in spec.get("subsets") or () if each.get("name") == WANTED.version), {})
     for policy in (subset.get("trafficPolicy") or {}, spec.get("trafficPolicy") or {}):

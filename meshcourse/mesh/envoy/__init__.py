@@ -1,1 +1,1 @@
-"""What an Envoy holds and does: its admin interface, its configuration dump, its certificates."""
+"""What an Envoy holds and does: its admin API, its configuration dump, its certificates."""

@@ -1,4 +1,4 @@
-"""A line to one proxy's admin interface: what `istioctl proxy-config` asks, without starting a program for each question."""
+"""A kept-open connection to one Envoy's admin API: what `istioctl proxy-config` reads, without a program for each request."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from meshcourse.core import errors
+from meshcourse.core.json_types import Json
 from meshcourse.kube import port_forward
 from meshcourse.kube.connection import Connection
 
-Json = dict[str, Any]
 PORT: Final = 15000
 _FIELD: Final = re.compile(r"[a-z0-9]+(?:_[a-z0-9]+)+")
 
 
 class AdminConnection:
-    """Opened by the first question, and again when it broke. Constructing it does no I/O. Threads wait for each other."""
+    """Opens at the first request, and again after an error. Constructing it does no I/O. Threads use it one at a time."""
 
     def __init__(self, connection: Connection, namespace: str, find_pod: Callable[[], str], *, port: int = PORT) -> None:
-        """`find_pod` is asked for the pod's name each time that the connection is opened; it raises when there is none."""
+        """`find_pod` returns the pod's name, each time the connection is opened; it raises when there is none."""
         self._connection = connection
         self._namespace = namespace
         self._find_pod = find_pod
@@ -40,7 +40,7 @@ class AdminConnection:
         self.close()
 
     def close(self) -> None:
-        """Hang up. The next question opens the line again."""
+        """Close the connection. The next request opens it again."""
         with self._lock:
             line, self._http = self._http, None
             if line is not None:
@@ -48,7 +48,7 @@ class AdminConnection:
                     line.close()
 
     def get(self, path: str) -> str:
-        """A page, such as `stats?filter=httpbin`. Raises KubernetesError when the proxy does not answer."""
+        """The text of a page, such as `stats?filter=httpbin`. Raises KubernetesError when the proxy does not answer."""
         with self._lock:
             if self._http is not None:
                 with contextlib.suppress(OSError, http.client.HTTPException):
@@ -69,7 +69,7 @@ class AdminConnection:
         return [each["routeConfig"] for each in self._dumped("dynamic_route_configs") if "routeConfig" in each]
 
     def ports(self) -> frozenset[str]:
-        """The ports on which it takes connections now. A listener that still waits for its routes is not among them."""
+        """The ports on which it listens now. A listener that still waits for its routes is not among them."""
         found = respelled(json.loads(self.get("listeners?format=json"))).get("listenerStatuses", ())
         return frozenset(str(each.get("localAddress", {}).get("socketAddress", {}).get("portValue", "")) for each in found)
 
@@ -78,12 +78,12 @@ class AdminConnection:
         return [each["cluster"] for each in self._dumped("dynamic_active_clusters") if "cluster" in each]
 
     def addresses(self) -> list[Json]:
-        """Every cluster with the addresses in it and their health."""
+        """Every cluster with its endpoints' addresses and health."""
         return list(respelled(json.loads(self.get("clusters?format=json"))).get("clusterStatuses", ()))
 
     def _dumped(self, resource: str) -> list[Json]:
         page = self.get(f"config_dump?resource={resource}")
-        # For a kind of which it holds nothing Envoy answers in words.
+        # For a kind of which it holds nothing Envoy answers with plain text.
         return list(respelled(json.loads(page)).get("configs", ())) if page.startswith("{") else []
 
     def _ask(self, path: str) -> str:
@@ -98,7 +98,7 @@ class AdminConnection:
 
 
 def respelled(value: Any) -> Any:  # noqa: ANN401 - JSON has no one shape
-    """JSON with Envoy's field names (`route_config`) spelled as istioctl prints them (`routeConfig`); other keys stay."""
+    """JSON with Envoy's field names (`route_config`) in istioctl's spelling (`routeConfig`); other keys stay."""
     if isinstance(value, dict):
         return {(_camel(key) if _FIELD.fullmatch(key) else key): respelled(entry) for key, entry in value.items()}
     return [respelled(entry) for entry in value] if isinstance(value, list) else value

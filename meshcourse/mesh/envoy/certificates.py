@@ -1,4 +1,4 @@
-"""Who a proxy says that it is: the certificate that istiod has given it, read out of the running Envoy.
+"""A proxy's identity: the certificate that istiod has issued to it, read from the running Envoy.
 
 `parse` is pure. The private key stays in the proxy: istioctl blanks it before it prints.
 """
@@ -20,7 +20,7 @@ from meshcourse.mesh.injection import sidecars
 from meshcourse.mesh.install import istioctl
 
 WORKLOAD: Final = "default"
-"""What Envoy calls the secret that holds its own certificate."""
+"""Envoy's name for the secret that holds its own certificate."""
 
 
 @dataclass(frozen=True)
@@ -34,24 +34,24 @@ class Identity:
     ends: dt.datetime
     serial: str
     fingerprint: str
-    """SHA-256 in hexadecimal: what `Hash=` in X-Forwarded-Client-Cert says."""
+    """SHA-256 in hexadecimal, the value of `Hash=` in X-Forwarded-Client-Cert."""
     chain: int
-    """Certificates in the chain, this one included."""
+    """Number of certificates in the chain, this one included."""
 
 
 def command(namespace: str, workload: str) -> list[str]:
-    """What is run, as a person would type it."""
+    """The istioctl command, as a person would type it."""
     return ["istioctl", "-n", namespace, "proxy-config", "secret", workload]
 
 
 def read(connection: Connection, namespace: str, workload: str) -> Identity:
-    """The identity of a workload's proxy ("deployment/orders-v1"). Raises MeshError when it cannot be asked or has none."""
+    """The identity of a workload's proxy ("deployment/orders-v1"). Raises MeshError when it cannot be read or does not exist."""
     sidecars.proxied(connection, namespace, workload)
     return parse(istioctl.read_json(connection, *command(namespace, workload)[1:]), workload)
 
 
 def parse(content: Mapping[str, Any], workload: str) -> Identity:
-    """The identity in the JSON of `istioctl proxy-config secret`. Raises MeshError when it holds no certificate of the workload's own."""
+    """The identity in the JSON of `istioctl proxy-config secret`. Raises MeshError when the workload's own certificate is not in it."""
     for entry in content.get("dynamicActiveSecrets", ()):
         if entry.get("name") != WORKLOAD:
             continue
@@ -67,7 +67,7 @@ def parse(content: Mapping[str, Any], workload: str) -> Identity:
 
 
 def described(certificate: x509.Certificate, chain: int) -> Identity:
-    """What one certificate says."""
+    """The identity in one certificate."""
     try:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:

@@ -10,9 +10,9 @@ _PARTS: Final = 4
 
 @dataclass(frozen=True)
 class ClusterName:
-    """A group of addresses: those of a Service's port, or of one subset of it; `inbound` is the program beside the proxy.
+    """A cluster's name, for a port of a Service or one subset of it; `inbound` is the application beside the proxy.
 
-    A name of another form (`PassthroughCluster`, `xds-grpc`, `-` in a log) has neither direction nor port, and stands in `host`.
+    A name of another form (`PassthroughCluster`, `xds-grpc`, `-` in a log) is in `host`, without direction and port.
     """
 
     direction: str
@@ -22,13 +22,13 @@ class ClusterName:
 
     @classmethod
     def parse(cls, name: str) -> Self:
-        """Read a name, with the semicolon that Istio's statistics put behind it or without."""
+        """Parse a name, with or without the semicolon that Istio's statistics append."""
         parts = name.rstrip(";").split("|")
         return cls(*parts) if len(parts) == _PARTS else cls("", "", "", name)
 
     @classmethod
     def outbound(cls, host: str, port: int | str, subset: str = "") -> Self:
-        """The cluster of a Service's full name."""
+        """The cluster of a Service, by its full name."""
         return cls("outbound", str(port), subset, host)
 
     def __str__(self) -> str:
@@ -36,16 +36,16 @@ class ClusterName:
 
     @property
     def inward(self) -> bool:
-        """Whether it is the program beside the proxy."""
+        """Whether it is the application beside the proxy."""
         return self.direction == "inbound"
 
     @property
     def service(self) -> str:
-        """The Service's short name, or the whole name of what is no Service; empty for none."""
+        """The Service's short name; the whole name of a host that is no Service; empty for none."""
         known = self.direction == "outbound" and ".svc." in self.host
         return self.host.partition(".")[0] if known else self.host.strip("-")
 
     @property
     def place(self) -> str:
-        """In a word or two: `reviews v2`."""
+        """Short form for a table: `reviews v2`."""
         return " ".join(filter(None, (self.service, self.subset)))

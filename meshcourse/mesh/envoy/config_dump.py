@@ -1,7 +1,6 @@
 """What an Envoy holds: its routes, as `istioctl proxy-config routes` reads them from the running proxy.
 
-A Route is one way that a request can go, with every condition, destination and treatment in words. The reading of JSON is pure; `of` runs
-istioctl and blocks.
+Parsing is pure; `of` runs istioctl and blocks.
 """
 
 from __future__ import annotations
@@ -19,9 +18,9 @@ from meshcourse.mesh.install import installation, istioctl
 
 INGRESS: Final = f"deploy/{installation.INGRESS}.{installation.NAMESPACE}"
 TABLE: Final = "http."
-"""What the name of a gateway's table of plain HTTP begins with; the port inside the pod follows."""
+"""Start of the name of a gateway's route table for plain HTTP; the port inside the pod follows."""
 ORIGIN: Final = "/apis/networking.istio.io/v1/namespaces/{}/virtual-service/{}"
-"""The path of a VirtualService, by namespace and name, as `origin` says it."""
+"""The path of a VirtualService, by namespace and name, as `origin` returns it."""
 
 
 @dataclass(frozen=True)
@@ -34,16 +33,16 @@ class Share:
 
     @property
     def place(self) -> str:
-        """In a word or two: `reviews v2`."""
+        """Short form for a table: `reviews v2`."""
         return " ".join(filter(None, (self.host.partition(".")[0], self.subset)))
 
 
 @dataclass(frozen=True)
 class Route:
-    """One route: the conditions, all of which must hold (none: every request), where it then goes, and how it is treated.
+    """One route: its conditions, all of which must hold (none: every request), its destinations, and its route actions.
 
-    `treatment` has a line for each of timeout, retries, fault, mirror, rewrite and changed headers that differs from what Istio does
-    unasked. `answer` says what the proxy answers by itself, without sending the request on: a redirect, or a fixed answer.
+    `treatment` has a line for each of timeout, retries, fault, mirror, rewrite and changed headers that differs from Istio's defaults.
+    `answer` is set when the proxy answers without sending the request on: a redirect, or a direct response.
     """
 
     conditions: tuple[str, ...]
@@ -53,24 +52,24 @@ class Route:
 
     @property
     def fits(self) -> str:
-        """Which requests it takes, in words."""
+        """Which requests it matches, as text."""
         return " and ".join(self.conditions) or "every request"
 
     @property
     def goes(self) -> str:
-        """Where they go and how they are treated, in words: `web v1 (90 of 100) or web v2 (10 of 100); timeout 1 s`."""
+        """Destinations and route actions, as text: `web v1 (90 of 100) or web v2 (10 of 100); timeout 1 s`."""
         total = sum(share.weight for share in self.shares)
         places = [share.place + (f" ({share.weight} of {total})" if len(self.shares) > 1 else "") for share in self.shares]
         return "; ".join([" or ".join(places) or self.answer or "the proxy answers by itself", *self.treatment])
 
 
 def of(connection: Connection, namespace: str, virtual_service: str, *, proxy: str = INGRESS) -> tuple[Route, ...]:
-    """The routes that `proxy` holds because of one VirtualService. Raises MeshError when the proxy cannot be asked."""
+    """The routes that `proxy` holds because of one VirtualService. Raises MeshError when the proxy cannot be read."""
     return read(istioctl.read_json(connection, "proxy-config", "routes", proxy), namespace, virtual_service)
 
 
 def tables(port: int) -> tuple[str, ...]:
-    """Where a gateway keeps what comes in by its port `port`, the most likely first: 80 leads to 8080 inside the pod."""
+    """Names of the route tables for a gateway's port `port`, the most likely first: port 80 may be 8080 inside the pod."""
     return (f"{TABLE}8080", f"{TABLE}80") if port == settings.HTTP_PORT else (f"{TABLE}{port}",)
 
 
@@ -96,7 +95,7 @@ def read(configuration: list[dict[str, Any]], namespace: str, virtual_service: s
 
 
 def origin(route: Mapping[str, Any]) -> str:
-    """The path of the object that a route was made of, by its metadata; empty when Istio made it unasked."""
+    """The path of the object that a route comes from, by its metadata; empty for Istio's own routes."""
     found = route.get("metadata", {}).get("filterMetadata", {}).get("istio", {}).get("config", "")
     return str(found)
 
@@ -111,7 +110,7 @@ def from_envoy(route: Mapping[str, Any]) -> Route:
 
 
 def conditions(match: Mapping[str, Any]) -> Iterator[str]:
-    """Every condition of a route's match in a few words, none for what every request meets: `uri prefix /api`, `not x-team exact a`."""
+    """Each condition of a route's match as text, none when it matches every request: `uri prefix /api`, `not x-team exact a`."""
     anyhow = " in any case" if match.get("caseSensitive") is False else ""
     for key, value in match.items():
         if key in _PATHS and (key, value) != ("prefix", "/"):
@@ -128,7 +127,7 @@ _PATHS: Final = {"prefix": "prefix", "path": "exact", "safeRegex": "regex", "pat
 
 
 def _compared(matcher: Mapping[str, Any], name: str, present: str) -> str:
-    """A condition on one value. Without anything to compare with, Envoy asks only whether the value is there."""
+    """A condition on one value. Without a value to compare with, Envoy checks only that the header is present."""
     inverted = bool(matcher.get("invertMatch"))
     match = matcher.get("stringMatch")
     if not isinstance(match, Mapping):
@@ -151,7 +150,7 @@ def _share(cluster: str, weight: int) -> Share:
 
 
 def _shares(found: list[Share]) -> tuple[Share, ...]:
-    """Without those of weight 0, and with one that has it all at weight 1, as Istio and Envoy both may write it either way."""
+    """Leaves out weight 0; a single destination has weight 1, since Istio and Envoy may write that in either way."""
     live = [share for share in found if share.weight > 0]
     if len(live) == 1:
         live = [Share(live[0].host, live[0].subset, 1)]

@@ -1,28 +1,27 @@
 """What a route of Envoy does with a request besides choosing its destination: timeout, retries, fault, mirror, rewrite, redirect.
 
-Short lines such as `timeout 0.5 s` or `abort 503 for 50 %`. What Istio does unasked (two retries of its own choosing, no timeout) is left
-out. Pure.
+As short texts such as `timeout 0.5 s` or `abort 503 for 50 %`. Istio's defaults (two retries, no timeout) are left out. Pure.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from collections.abc import Iterator
+from typing import Final
 
+from meshcourse.core.json_types import JsonMapping
 from meshcourse.mesh.envoy.cluster_names import ClusterName
 
-Json = Mapping[str, Any]
 _FAULT: Final = "envoy.filters.http.fault"
-# The conditions on which Istio 1.31 retries when a VirtualService names none, and how often (istio.io: HTTPRetry).
+# Istio 1.31's default retry conditions and attempts, for a VirtualService without its own (istio.io: HTTPRetry).
 _UNASKED: Final = frozenset({"connect-failure", "refused-stream", "unavailable", "cancelled", "retriable-status-codes"})
-# What Istio up to 1.23 asked Envoy for in the same case: 503 too.
+# Istio's defaults up to 1.23, which include 503.
 _UNASKED_BEFORE: Final = _UNASKED | {"503"}
 _REDIRECTS: Final = {"FOUND": "302", "SEE_OTHER": "303", "TEMPORARY_REDIRECT": "307", "PERMANENT_REDIRECT": "308"}
 _LONGEST: Final = 60
 _DENOMINATORS: Final = {"HUNDRED": 100, "TEN_THOUSAND": 10_000, "MILLION": 1_000_000}
 
 
-def held(route: Json) -> tuple[str, ...]:
+def held(route: JsonMapping) -> tuple[str, ...]:
     """The lines for a route in the JSON of `istioctl proxy-config routes`."""
     action = route.get("route", {})
     lines = [_timeout(seconds(action.get("timeout", "0s")))]
@@ -48,8 +47,8 @@ def held(route: Json) -> tuple[str, ...]:
     return tuple(sorted(filter(None, lines)))
 
 
-def own_answer(route: Json) -> str:
-    """What a proxy answers by itself on this route: `redirects (301) to https://HOST/new`; empty for a route that sends requests on."""
+def own_answer(route: JsonMapping) -> str:
+    """The proxy's own answer on this route: `redirects (301) to https://HOST/new`; empty for a route that sends requests on."""
     if "directResponse" in route:
         found = route["directResponse"]
         body = str(found.get("body", {}).get("inlineString", ""))
@@ -64,8 +63,8 @@ def own_answer(route: Json) -> str:
     return f"redirects ({_REDIRECTS.get(str(found.get('responseCode', '')), '301')}) to {host}{path or ', the same path'}"
 
 
-def _rewritten(action: Json) -> str:
-    """The path that a rewrite makes, in words."""
+def _rewritten(action: JsonMapping) -> str:
+    """The path after a rewrite, as text."""
     if "prefixRewrite" in action:
         return str(action["prefixRewrite"])
     if "regexRewrite" in action:
@@ -74,8 +73,8 @@ def _rewritten(action: Json) -> str:
     return str(action.get("pathRewrite", ""))
 
 
-def _changed(part: Json) -> Iterator[str]:
-    """Headers that a route, or one of its destinations, adds or takes away."""
+def _changed(part: JsonMapping) -> Iterator[str]:
+    """Headers that a route, or one of its destinations, sets or removes."""
     for way in ("request", "response"):
         for entry in part.get(f"{way}HeadersToAdd", ()):
             header = entry.get("header", {})
@@ -89,7 +88,7 @@ def _cut(text: str) -> str:
 
 
 def seconds(duration: object) -> float:
-    """Seconds of a duration as Envoy ("0.500s") or a person ("1m30s", "500ms") writes it; 0 for what is neither."""
+    """Seconds of a duration as Envoy ("0.500s") or a person ("1m30s", "500ms") writes it; 0 for other text."""
     total, number, text, units = 0.0, "", str(duration), {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
     position = 0
     while position < len(text):
@@ -117,12 +116,12 @@ def _retries(attempts: int, per_try: float, conditions: frozenset[str]) -> str:
     return f"{attempts} retries on {words}" + (f", {per_try:g} s each" if per_try else "")
 
 
-def _fraction(part: Json) -> float:
+def _fraction(part: JsonMapping) -> float:
     percentage = part.get("percentage", {})
     return 100.0 * float(percentage.get("numerator", 0)) / _DENOMINATORS.get(str(percentage.get("denominator", "HUNDRED")), 100)
 
 
-def _mirror(policy: Json) -> str:
+def _mirror(policy: JsonMapping) -> str:
     share = _fraction({"percentage": policy.get("runtimeFraction", {}).get("defaultValue", {"numerator": 100})})
     return f"mirror {'' if share == 100 else f'{share:g} % '}to {_target(policy.get('cluster', ''))}"  # noqa: PLR2004 - all of them
 

@@ -1,16 +1,15 @@
-"""Limits and ejection: what a DestinationRule asks of an Envoy cluster, and what Envoy holds."""
+"""Limits and outlier detection of one Envoy cluster, as a DestinationRule sets them and as Envoy holds them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from meshcourse.core.json_types import JsonMapping
 from meshcourse.mesh.envoy.cluster_names import ClusterName
 
-Json = Mapping[str, Any]
 UNLIMITED: Final = 2**32 - 1
-"""What Istio writes into Envoy where nobody set a limit."""
+"""Envoy's limit where Istio sets none."""
 
 
 @dataclass(frozen=True)
@@ -25,9 +24,9 @@ class Policy:
     """Consecutive 5xx answers."""
 
 
-def held(cluster: Json) -> Policy:
+def held(cluster: JsonMapping) -> Policy:
     """The policy of a cluster as Envoy holds it."""
-    limits: Json = next(iter(cluster.get("circuitBreakers", {}).get("thresholds", ())), {})
+    limits: JsonMapping = next(iter(cluster.get("circuitBreakers", {}).get("thresholds", ())), {})
     outlier = cluster.get("outlierDetection")
     return Policy(
         int(limits.get("maxConnections", UNLIMITED)),
@@ -38,8 +37,8 @@ def held(cluster: Json) -> Policy:
     )
 
 
-def find(clusters: list[dict[str, Any]], host: str, subset: str) -> Json | None:
-    """The outbound cluster of a Service's full name and subset, whatever its port; None when Envoy holds none."""
+def find(clusters: list[dict[str, Any]], host: str, subset: str) -> JsonMapping | None:
+    """The outbound cluster of a Service's full name and subset, with any port; None when Envoy holds none."""
     for cluster in clusters:
         name = ClusterName.parse(str(cluster.get("name", "")))
         if (name.direction, name.subset, name.host) == ("outbound", subset, host):

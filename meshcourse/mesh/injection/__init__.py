@@ -1,1 +1,1 @@
-"""Sidecar injection: namespaces' labels, the webhooks, and what they would do to a pod."""
+"""Sidecar injection: namespaces' labels, the webhooks, and what they would change in a pod."""

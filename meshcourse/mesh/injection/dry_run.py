@@ -1,7 +1,7 @@
-"""A pod made only on paper: what the API server and its webhooks would make of it, by `kubectl run --dry-run=server`.
+"""A pod as the API server and its webhooks would make it, by `kubectl run --dry-run=server`.
 
-Trial namespaces are never relabelled, since the API server's webhooks learn of a namespace's new label a moment later; there is one for
-each set of labels.
+There is one trial namespace for each set of labels. They are never relabelled, since webhooks see a new label of a namespace only a moment
+later.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _AGAIN: Final = 0.05
 
 @dataclass(frozen=True)
 class Trial:
-    """What the pod would be: `containers` with its init containers first; `command` does the same in a terminal."""
+    """The pod as it would be: `containers` with its init containers first; `command` does the same in a terminal."""
 
     command: str
     containers: tuple[str, ...]
@@ -44,7 +44,7 @@ class Trial:
 
 
 def attempt(connection: Connection, namespace: str, labels: Mapping[str, str]) -> Trial:
-    """Ask for a pod with these labels, without making it. Raises KubernetesError when the API server or the webhook refuses."""
+    """Dry-run a pod with these labels. Raises KubernetesError when the API server or the webhook refuses."""
     words = ["kubectl", "-n", namespace, "run", "trial", f"--image={IMAGE}", "--dry-run=server"]
     words += [f"--labels={','.join(f'{name}={value}' for name, value in labels.items())}"] if labels else []
     ends = time.monotonic() + _PATIENCE
@@ -52,14 +52,14 @@ def attempt(connection: Connection, namespace: str, labels: Mapping[str, str]) -
         done = commands.run(connection, [*words, "-o", "json"], timeout=30.0)
         if not done.code:
             return read(shlex.join(words), json.loads(done.stdout))
-        # A namespace that is new has no service account yet, and no pod is taken before it has.
+        # A new namespace has no service account yet, and until it has one no pod is accepted.
         if "serviceaccount" not in done.stderr or time.monotonic() > ends:
             raise resources.refusal(done, "the pod")
         time.sleep(_AGAIN)
 
 
 def read(command: str, pod: Mapping[str, Any]) -> Trial:
-    """The Trial that a pod's JSON tells of. A native sidecar is an init container that is restarted for ever, and counts as running."""
+    """The Trial from a pod's JSON. A native sidecar is an init container with restartPolicy Always, and counts as running."""
     starting = list(pod["spec"].get("initContainers") or ())
     staying = [container for container in starting if container.get("restartPolicy") == "Always"]
     every = [*starting, *pod["spec"]["containers"]]
@@ -67,9 +67,9 @@ def read(command: str, pod: Mapping[str, Any]) -> Trial:
 
 
 def prepare(connection: Connection, namespace: str, labels: Mapping[str, str], *, by: str) -> None:
-    """See to it that a trial namespace with these labels is there, marked as made `by` a chapter.
+    """Ensure that a trial namespace with these labels exists, marked as made `by` a chapter.
 
-    Raises MeshError when one of that name has other labels: it is somebody's.
+    Raises MeshError when one of that name has other labels.
     """
     found = resources.read(connection.core().read_namespace, namespace)
     if found is None:
@@ -81,6 +81,6 @@ def prepare(connection: Connection, namespace: str, labels: Mapping[str, str], *
     if held != dict(labels):
         raise errors.MeshError(
             f"Namespace {namespace} has other labels than this trial needs.",
-            why=f"it has {held or 'no label of Istio'}, and {dict(labels) or 'none'} is needed",
-            next=f"kubectl delete namespace {namespace}    # if it is not yours, then try again",
+            why=f"it has {held or 'no label of Istio'}; the trial needs {dict(labels) or 'none'}",
+            next=f"kubectl delete namespace {namespace}    # unless you need it; then try again",
         )

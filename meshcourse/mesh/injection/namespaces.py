@@ -14,7 +14,7 @@ NOTE: Final = settings.NOTE
 
 
 class Change(enum.Enum):
-    """What `enable` had to do."""
+    """What `enable` changed."""
 
     CREATED = "created"
     LABELLED = "labelled"
@@ -22,7 +22,7 @@ class Change(enum.Enum):
 
 
 def enable(connection: Connection, namespace: str, *, by: str) -> Change:
-    """See to it that `namespace` exists and has istio-injection=enabled, and note on it what `by` (a chapter) had to do."""
+    """Ensure that `namespace` exists with istio-injection=enabled; an annotation records what `by` (a chapter) changed."""
     found = resources.read(connection.core().read_namespace, namespace)
     if found is None:
         _create(connection, namespace, by, {LABEL: "enabled"})
@@ -36,7 +36,7 @@ def enable(connection: Connection, namespace: str, *, by: str) -> Change:
 
 
 def create(connection: Connection, namespace: str, *, by: str) -> bool:
-    """See to it that `namespace` exists, without touching its labels; says whether `by` (a chapter) made it now."""
+    """Ensure that `namespace` exists, without changing its labels; returns whether `by` (a chapter) created it now."""
     if resources.read(connection.core().read_namespace, namespace) is not None:
         return False
     _create(connection, namespace, by, {})
@@ -50,33 +50,33 @@ def _create(connection: Connection, namespace: str, by: str, labels: dict[str, s
 
 
 def owned(connection: Connection) -> dict[str, str]:
-    """The label of what is made in a cluster of somebody else's, by which `meshcourse down` finds it; nothing in a cluster of ours."""
+    """The label of objects made in an existing cluster, by which `meshcourse down` finds them; empty in a cluster made here."""
     owner = connection.environment.get(settings.OWNER_VARIABLE, "")
     return {settings.OWNER_LABEL: owner} if owner else {}
 
 
 def _learners(connection: Connection) -> dict[str, str]:
-    """The labels of a namespace that is made for one of several learners, from its first moment on."""
+    """The labels that a learner's namespace on a shared cluster has from its creation on."""
     if not connection.learner:
         return {}
     return {settings.LEARNER_LABEL: connection.learner, settings.PORT_LABEL: str(connection.gateway_port)}
 
 
 def mark(connection: Connection, namespace: str, *, by: str) -> None:
-    """Note on `namespace` that `by` created it, where something else than this module did: istioctl makes istio-system."""
+    """Record on `namespace` that `by` created it, where another program did: istioctl creates istio-system."""
     body = {"metadata": {"labels": owned(connection), "annotations": {NOTE: f"{by} {Change.CREATED.value}"}}}
     resources.read(connection.core().patch_namespace, namespace, body)
 
 
 def brought(connection: Connection, namespace: str, *, by: str) -> Change:
-    """What `by` once did to `namespace`, from the note on it."""
+    """What `by` changed in `namespace`, by its annotation."""
     found = resources.read(connection.core().read_namespace, namespace)
     note = "" if found is None else (found.metadata.annotations or {}).get(NOTE, "")
     return next((change for change in Change if note == f"{by} {change.value}"), Change.NOTHING)
 
 
 def undo(connection: Connection, namespace: str, *, by: str) -> Change:
-    """Take back what `by` did: delete the namespace that it created (and wait until it is gone), or the label that it set."""
+    """Undo what `by` did: delete the namespace that it created (and wait until it is gone), or remove the label that it set."""
     change = brought(connection, namespace, by=by)
     if change is Change.CREATED:
         delete(connection, namespace)
@@ -87,7 +87,7 @@ def undo(connection: Connection, namespace: str, *, by: str) -> Change:
 
 def delete(connection: Connection, namespace: str) -> None:
     """Delete a namespace and wait until it is gone. Its pods get one second to end."""
-    # The namespace controller looks after five seconds, and again five seconds later if a pod is then still ending.
+    # The namespace controller checks after five seconds, and again after five more if a pod is still terminating.
     commands.run(connection, ["kubectl", "delete", "namespace", namespace, "--ignore-not-found", "--wait=false"], timeout=30.0)
     pods = ["delete", "pods", "--all", "--grace-period=1", "--wait=false"]
     commands.run(connection, ["kubectl", "-n", namespace, *pods], timeout=60.0)
@@ -95,6 +95,6 @@ def delete(connection: Connection, namespace: str) -> None:
 
 
 def unlabel(connection: Connection, namespace: str) -> None:
-    """Remove the labels and the note that `enable` set on a namespace that was there before."""
+    """Remove the labels and the annotation that `enable` set on a namespace that existed before."""
     body = {"metadata": {"labels": {LABEL: None, settings.OWNER_LABEL: None}, "annotations": {NOTE: None}}}
     resources.read(connection.core().patch_namespace, namespace, body)

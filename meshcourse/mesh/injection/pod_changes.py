@@ -1,17 +1,18 @@
-"""What a webhook changed in a pod: two pods compared, in a few lines that a person can read.
+"""What a webhook changed in a pod, as a few lines of text.
 
-Lists of named things (containers, volumes, variables) are compared by name, not by position; what Kubernetes itself fills in later (node,
-tokens, tolerations) is left out.
+Named items (containers, volumes, variables) are compared by name, not by position. Fields that Kubernetes sets later (node, tokens,
+tolerations) are left out.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-Json = Mapping[str, Any]
+from meshcourse.core.json_types import JsonMapping
+
 _METADATA: Final = ("labels", "annotations")
 _BY_KUBERNETES: Final = frozenset(
     {"nodeName", "tolerations", "priority", "preemptionPolicy", "enableServiceLinks", "serviceAccount", "serviceAccountName"}
@@ -23,7 +24,7 @@ _LONGEST: Final = 90
 
 @dataclass(frozen=True)
 class Change:
-    """One difference: `where` it is, such as `initContainers` or `annotations`, and `what` it is."""
+    """One difference: its place in the manifest, such as `initContainers` or `annotations`, and its text."""
 
     where: str
     sign: str
@@ -33,12 +34,12 @@ class Change:
         return f"{self.sign} {self.where}: {self.what}"
 
 
-def compare(before: Json, after: Json) -> tuple[Change, ...]:
-    """What `after` has that `before` has not, and the other way round, in the order of a manifest."""
+def compare(before: JsonMapping, after: JsonMapping) -> tuple[Change, ...]:
+    """What `after` has and `before` has not, and the reverse, in the order of a manifest."""
     return (*_metadata(before, after), *_spec(before["spec"], after["spec"]))
 
 
-def _metadata(before: Json, after: Json) -> Iterator[Change]:
+def _metadata(before: JsonMapping, after: JsonMapping) -> Iterator[Change]:
     for part in _METADATA:
         old, new = (pod["metadata"].get(part) or {} for pod in (before, after))
         for key in (*old, *(key for key in new if key not in old)):
@@ -46,7 +47,7 @@ def _metadata(before: Json, after: Json) -> Iterator[Change]:
                 yield _change(part, old.get(key), new.get(key), lambda value, key=key: _short(f"{key}={value}"))
 
 
-def _spec(before: Json, after: Json) -> Iterator[Change]:
+def _spec(before: JsonMapping, after: JsonMapping) -> Iterator[Change]:
     for key in (*before, *(key for key in after if key not in before)):
         old, new = before.get(key) or None, after.get(key) or None
         if key in _BY_KUBERNETES or old == new:
@@ -57,7 +58,7 @@ def _spec(before: Json, after: Json) -> Iterator[Change]:
             yield _change(key, old, new, lambda value: _short(json.dumps(value)))
 
 
-def _named(where: str, old: list[Json], new: list[Json]) -> Iterator[Change]:
+def _named(where: str, old: list[JsonMapping], new: list[JsonMapping]) -> Iterator[Change]:
     """Containers or volumes, by name."""
     left, right = ({str(each["name"]): each for each in every if not each["name"].startswith(_TOKEN)} for every in (old, new))
     for name in (*left, *(name for name in right if name not in left)):
@@ -69,8 +70,8 @@ def _named(where: str, old: list[Json], new: list[Json]) -> Iterator[Change]:
             yield from (_inner(f"{where}[{name}]", one, other) if where != "volumes" else ())
 
 
-def _inner(where: str, old: Json, new: Json) -> Iterator[Change]:
-    """What changed in a container that both have."""
+def _inner(where: str, old: JsonMapping, new: JsonMapping) -> Iterator[Change]:
+    """Changes of a container that is in both."""
     for key in (*old, *(key for key in new if key not in old)):
         one, other = (_plain(each.get(key)) or None for each in (old, new))
         if one != other:
@@ -91,8 +92,8 @@ def _change(where: str, old: Any, new: Any, describe: Any) -> Change:  # noqa: A
     return Change(where, "~", describe(new))
 
 
-def _container(container: Json) -> str:
-    """A container in one line: its name, image, what it runs, and what is unusual about it."""
+def _container(container: JsonMapping) -> str:
+    """A container in one line: its name, image, command, and unusual fields."""
     parts = [str(container["name"]), f"image {container.get('image', '')}"]
     if container.get("args"):
         parts.append(f"runs {' '.join(container['args'][:2])}")
@@ -113,7 +114,7 @@ def _container(container: Json) -> str:
     return "; ".join(parts)
 
 
-def _volume(volume: Json) -> str:
+def _volume(volume: JsonMapping) -> str:
     kind = next((key for key in volume if key != "name"), "")
     content = volume.get(kind) or {}
     detail = ""

@@ -1,4 +1,4 @@
-"""Which pods have a sidecar, and why a workload has none that can be asked. All but `proxied` is pure."""
+"""Which pods have a sidecar, and why a workload has none. All but `proxied` is pure."""
 
 from __future__ import annotations
 
@@ -51,24 +51,24 @@ def no_pods(namespace: str, name: str, replicas: int | None) -> errors.Kubernete
     if not replicas:
         why, following = "it is scaled to 0 replicas", f"kubectl -n {namespace} scale deployment/{name} --replicas=1"
     else:
-        why = f"it wants {replicas}, and none could be made yet"
+        why = f"it wants {replicas} replicas, and no pod could be created yet"
         following = f"kubectl -n {namespace} describe deployment/{name} replicasets"
     return errors.KubernetesError(f"Deployment {name} has no pod in namespace {namespace}.", why=why, next=following)
 
 
 def without(pod: Any, what: str, namespace_labels: dict[str, str]) -> errors.KubernetesError:  # noqa: ANN401 - the Kubernetes client is untyped
-    """The error for a workload without a sidecar: by whose word it has none, as far as labels tell, and what to type."""
+    """The error for a workload without a sidecar: the reason, as far as labels show it, and what to type."""
     namespace = str(pod.metadata.namespace)
-    said = {**(pod.metadata.annotations or {}), **(pod.metadata.labels or {})}
+    marks = {**(pod.metadata.annotations or {}), **(pod.metadata.labels or {})}
     again = f"kubectl -n {namespace} rollout restart {what.lower().replace(' ', '/')}"
     if what.startswith("pod "):
-        again = f"kubectl -n {namespace} delete {what}    # what made it makes a new one; apply a lone pod again"
-    if said.get(INJECT) == "false":
+        again = f"kubectl -n {namespace} delete {what}    # its controller creates a new one; otherwise apply it again"
+    if marks.get(INJECT) == "false":
         why, following = f"its pods say {INJECT}: false", f"take that out of the pod's template; then {again}"
     elif namespace_labels.get("istio-injection") == "enabled" or "istio.io/rev" in namespace_labels:
-        why, following = "its pods are older than the namespace's label for sidecars, or were made while istiod was away", again
+        why, following = "its pods were created before the namespace got its label for sidecars, or while istiod did not run", again
     else:
-        why = f"namespace {namespace} has no label for sidecars"
+        why = f"namespace {namespace} has no label that asks for sidecars"
         following = f"kubectl label namespace {namespace} istio-injection=enabled; {again}"
     return errors.KubernetesError(
         f"{what[0].upper()}{what[1:]} has no sidecar in namespace {namespace}: no Envoy can be asked.", why=why, next=following

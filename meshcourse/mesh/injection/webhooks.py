@@ -1,4 +1,4 @@
-"""Will a pod get a sidecar? What the cluster's injection webhooks say to the labels of a namespace and of a pod."""
+"""Whether a pod gets a sidecar: the selectors of the cluster's injection webhooks, applied to the labels of a namespace and a pod."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ INJECTION: Final = "istio-injection"
 REVISION: Final = "istio.io/rev"
 INJECT: Final = "sidecar.istio.io/inject"
 _WHY: Final = {
-    "namespace.": "the namespace asks for it, and the pod does not object",
-    "rev.namespace.": "the namespace asks for it by revision, and the pod does not object",
-    "object.": "the namespace says nothing, and the pod asks for itself",
-    "rev.object.": "the namespace says nothing, and the pod asks for itself by revision",
+    "namespace.": "the namespace's label asks for it, and the pod has no label against it",
+    "rev.namespace.": "the namespace's label asks for it by revision, and the pod has no label against it",
+    "object.": "the namespace has no such label, and the pod's own label asks for it",
+    "rev.object.": "the namespace has no such label, and the pod's own label asks for it by revision",
 }
 
 
@@ -29,7 +29,7 @@ class Requirement:
     values: tuple[str, ...] = ()
 
     def holds(self, labels: Mapping[str, str]) -> bool:
-        """Whether `labels` meet it. An absent label is not in any list, so NotIn holds for it."""
+        """Whether `labels` match. An absent label is not in any list, so NotIn matches it."""
         value = labels.get(self.key)
         return {
             "In": value is not None and value in self.values,
@@ -50,7 +50,7 @@ class Webhook:
 
 @dataclass(frozen=True)
 class Decision:
-    """Whether a sidecar comes, the webhook that brings it (empty: none), and why, in words."""
+    """Whether a sidecar is injected, the webhook that injects it (empty: none), and the reason as text."""
 
     injected: bool
     webhook: str
@@ -58,26 +58,26 @@ class Decision:
 
 
 def decide(webhooks: Iterable[Webhook], namespace: Mapping[str, str], pod: Mapping[str, str]) -> Decision:
-    """What becomes of a pod with the labels `pod` in a namespace with the labels `namespace`."""
+    """The decision for a pod with the labels `pod` in a namespace with the labels `namespace`."""
     for each in webhooks:
         if all(one.holds(namespace) for one in each.namespace) and all(one.holds(pod) for one in each.pod):
             kind = each.name.partition("sidecar-injector")[0]
-            return Decision(injected=True, webhook=each.name, why=_WHY.get(kind, f"the webhook {each.name} takes it"))
+            return Decision(injected=True, webhook=each.name, why=_WHY.get(kind, f"the webhook {each.name} selects it"))
     return Decision(injected=False, webhook="", why=_refusal(namespace, pod))
 
 
 def _refusal(namespace: Mapping[str, str], pod: Mapping[str, str]) -> str:
     if pod.get(INJECT) == "false":
-        return "the pod says no, and that wins over everything"
+        return "the pod's label says no, and that overrides everything else"
     if namespace.get(INJECTION) == "disabled":
-        return "the namespace says no; no pod in it is even asked"
+        return "the namespace's label says no, and that holds for all its pods"
     if pod.get(INJECT) == "true":
-        return "the pod asks for it, but no webhook listens to this namespace's labels"
-    return "nobody asks for it"
+        return "the pod's label asks for it, but no webhook selects this namespace's labels"
+    return "no label asks for it"
 
 
 def read(connection: Connection) -> tuple[Webhook, ...]:
-    """The webhooks of the cluster that send pods to istiod. Raises KubernetesError when they cannot be read."""
+    """The cluster's webhooks that send pods to istiod. Raises KubernetesError when they cannot be read."""
     listed = resources.read(connection.admission().list_mutating_webhook_configuration)
     return tuple(
         Webhook(str(each.name), _requirements(each.namespace_selector), _requirements(each.object_selector))

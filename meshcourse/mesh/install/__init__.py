@@ -1,1 +1,1 @@
-"""Istio itself: istioctl, profiles, versions, and what stays after an uninstallation."""
+"""Istio itself: istioctl, profiles, versions, and what remains after an uninstallation."""

@@ -1,7 +1,7 @@
-"""Whether an installation of Istio is whole, or the half that an interrupted `istioctl install` or `uninstall` left behind.
+"""Whether an installation of Istio is complete, or only a part of it exists after an interrupted `istioctl install` or `uninstall`.
 
-A Deployment may be there without its ServiceAccount, or istiod without the webhook that puts sidecars into pods: then nothing gets ready,
-or everything does and nothing is injected. One call of kubectl, a few tenths of a second.
+A Deployment may exist without its ServiceAccount, or istiod without the injection webhook: then nothing gets ready, or everything does and
+nothing is injected. One call of kubectl, a few tenths of a second.
 """
 
 from __future__ import annotations
@@ -19,30 +19,30 @@ _KINDS: Final = (
     "mutatingwebhookconfigurations,validatingwebhookconfigurations"
 )
 _TAGGED_SINCE: Final = (1, 24)
-"""From this version on it is surely the webhook of the tag `default` that injects."""
+"""From this version on the webhook of the tag `default` always does the injection."""
 
 
 def missing(connection: Connection, found: Installation) -> tuple[str, ...]:
-    """What belongs to the Deployments of `found` and is not there, as `kind/name`; empty when all is there, or may not be seen.
+    """What the Deployments of `found` need and the cluster lacks, as `kind/name`; empty when all exists, or reading it is forbidden.
 
     Raises KubernetesError when the cluster does not answer.
     """
     done = commands.run(connection, ["kubectl", "get", _KINDS, "-n", installation.NAMESPACE, "-o", "name"], timeout=30.0)
     if done.code and "forbidden" in done.complaint.lower():
-        return ()  # a cluster that is somebody else's, who alone can mend it
+        return ()  # an existing cluster, which only its administrator can repair
     if done.code:
-        raise resources.refusal(done, "the list of what Istio consists of")
+        raise resources.refusal(done, "the list of Istio's objects")
     there = {_short(line) for line in done.stdout.split()}
     return lacking(found, there)
 
 
-def told(lacking: Collection[str]) -> str:
-    """One line about a half installation."""
-    return f"an earlier installation was interrupted (there is no {', '.join(list(lacking)[:3])}): it is finished now"
+def summary(lacking: Collection[str]) -> str:
+    """One line about an incomplete installation."""
+    return f"an earlier installation was interrupted (there is no {', '.join(list(lacking)[:3])}); finishing it now"
 
 
 def lacking(found: Installation, there: Collection[str]) -> tuple[str, ...]:
-    """What of the objects that `found` needs is not among `there`, both as `kind/name`."""
+    """Which objects that `found` needs are not in `there`, both as `kind/name`."""
     return tuple(each for each in _needed(found) if each not in there)
 
 

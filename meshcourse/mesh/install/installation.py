@@ -1,6 +1,6 @@
-"""Istio in a cluster: is it there, put it there, take it away. Always through the learner's own plain istioctl.
+"""Istio's installation: find it, install it, uninstall it, always with the learner's own istioctl.
 
-No flags are passed but the profile: what the embedded cluster's Envoy needs is an admission policy there.
+No flags are passed but the profile; what the embedded cluster's Envoy needs is an admission policy of that cluster.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ class Installation:
 
     @property
     def ready(self) -> bool:
-        """Whether istiod is there and every Deployment has all the pods it wants."""
+        """Whether istiod exists and every Deployment has all the pods it wants."""
         return any(name == "istiod" for name, _, _ in self.deployments) and all(ready >= wanted for _, ready, wanted in self.deployments)
 
     @property
     def has_ingress(self) -> bool:
-        """Whether the ingress gateway is part of it (the `minimal` profile has none)."""
+        """Whether it has the ingress gateway (the `minimal` profile does not)."""
         return any(name == INGRESS for name, _, _ in self.deployments)
 
     def __str__(self) -> str:
@@ -41,7 +41,7 @@ class Installation:
 
 
 def status(connection: Connection) -> Installation | None:
-    """The installation, or None when there is no istiod; what is on its way out does not count.
+    """The installation, or None when there is no istiod; objects that are being deleted do not count.
 
     Raises KubernetesError when the cluster does not answer.
     """
@@ -61,10 +61,10 @@ def status(connection: Connection) -> Installation | None:
 
 
 def install(connection: Connection, profile: str = settings.DEFAULT_PROFILE, *, report: Report | None = None) -> Installation:
-    """Type `istioctl install --set profile=PROFILE -y` and wait until every pod is ready. Safe to run again.
+    """Run `istioctl install --set profile=PROFILE -y` and wait until every pod is ready. Safe to run again.
 
-    Of what istioctl prints, `report` gets the steps that are done: not its ship, nor a line for each look at a pod.
-    Raises MeshError with istioctl's own words when it fails.
+    `report` gets the finished steps that istioctl prints, without its logo and its progress lines. Raises MeshError with istioctl's message
+    when it fails.
     """
 
     def finished(line: str) -> None:
@@ -90,6 +90,6 @@ def wait_until_ready(connection: Connection, *, report: Report | None = None, ti
 
 
 def uninstall(connection: Connection, *, report: Report | None = None) -> None:
-    """Type `istioctl uninstall --purge -y`, then delete istio-system, as the guide does for a clean cluster."""
+    """Run `istioctl uninstall --purge -y`, then delete istio-system, as the guide does for a clean cluster."""
     istioctl.run(connection, "uninstall", "--purge", "-y", report=report)
     resources.delete(connection, f"apiVersion: v1\nkind: Namespace\nmetadata:\n  name: {NAMESPACE}\n")

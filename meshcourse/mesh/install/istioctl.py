@@ -1,6 +1,6 @@
-"""istioctl, as the learner types it.
+"""Runs istioctl, as the learner types it.
 
-A failure becomes a MeshError with istioctl's words and a next command.
+A failure becomes a MeshError with istioctl's message and a next command.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ def read_json(connection: Connection, *arguments: str) -> Any:  # noqa: ANN401 -
 
 
 def failure(done: Completed) -> errors.MeshError:
-    """The error for an istioctl that failed: its own words, and the command most likely to help."""
+    """The error for an istioctl that failed: its message, and the command most likely to help."""
     before, sign, after = done.complaint.partition("\nError: ")
-    words = sign.lstrip() + after if sign else before  # the ship that istioctl draws first says nothing
+    words = sign.lstrip() + after if sign else before  # without the logo that istioctl prints first
     away = [("connection refused", look()), ("no such host", look())]
     following = next(
         (command for sign, command in (*away, *_NEXT) if sign.lower() in words.lower()),
-        f"{done.command}    # run it in a terminal and read on",
+        f"{done.command}    # run it in a terminal and read all of its output",
     )
     return errors.MeshError(f"`{done.command}` failed (exit code {done.code}).", why=words, next=following)

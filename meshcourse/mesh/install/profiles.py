@@ -1,4 +1,4 @@
-"""What an installation profile comes to: the objects that `istioctl manifest generate` makes of it, and how two profiles differ.
+"""The objects that an installation profile renders to (`istioctl manifest generate`), and how two profiles differ.
 
 Nothing is installed. CustomResourceDefinitions are nine tenths of the text and the same in every profile that has them: they are counted
 and not parsed.
@@ -22,23 +22,23 @@ _LOADER: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _CRD: Final = "CustomResourceDefinition"
 _KIND: Final = re.compile(r"^kind: (\w+)$", re.MULTILINE)
 _SHOWN: Final = ("Deployment", "DaemonSet", "Service", "HorizontalPodAutoscaler", "PodDisruptionBudget", "ConfigMap", _CRD)
-"""Kinds of which each object is worth a line; the others come along with a Deployment."""
+"""Kinds of which each object gets a line; the others belong to a Deployment."""
 
 
 @dataclass(frozen=True)
 class Profile:
-    """`objects` are `Kind name`, CustomResourceDefinitions as one; `settings` what stands in them, by a name that says where."""
+    """`objects` are `Kind name`, with all CustomResourceDefinitions as one; `settings` are notable values, by a name that says where."""
 
     name: str
     objects: tuple[str, ...]
     settings: Mapping[str, str]
     count: int
-    """All objects, of whatever kind."""
+    """Number of all objects, of any kind."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of a comparison: what it is, and its value in each of the two, empty where it has none."""
+    """One line of a comparison: its name, and its value in each profile, empty where it has none."""
 
     what: str
     one: str
@@ -46,12 +46,12 @@ class Row:
 
     @property
     def same(self) -> bool:
-        """Whether both say the same."""
+        """Whether both profiles have the same value."""
         return self.one == self.other
 
 
 def generate(connection: Connection, name: str) -> Profile:
-    """The profile `name` as this istioctl makes it. Raises MeshError when it knows no such profile."""
+    """The profile `name` as this istioctl renders it. Raises MeshError when there is no such profile."""
     return read(name, istioctl.run(connection, "manifest", "generate", "--set", f"profile={name}", timeout=60.0).stdout)
 
 
@@ -69,7 +69,7 @@ def read(name: str, text: str) -> Profile:
 
 
 def _settings(each: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """What is worth knowing of one object."""
+    """The notable values of one object."""
     name = str(each["metadata"]["name"])
     if each["kind"] == "Deployment":
         requests = each["spec"]["template"]["spec"]["containers"][0].get("resources", {}).get("requests", {})
@@ -87,7 +87,7 @@ def _settings(each: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def compare(one: Profile, other: Profile) -> tuple[Row, ...]:
-    """Objects first, then settings; in both parts what differs before what is the same."""
+    """Objects first, then settings; in both parts differences come first."""
     rows = [Row(each, *("✔" if each in profile.objects else "" for profile in (one, other))) for each in _union(one.objects, other.objects)]
     settings = [
         Row(each, *(str(profile.settings.get(each, "")) for profile in (one, other))) for each in _union(one.settings, other.settings)

@@ -1,21 +1,21 @@
-"""Every trace of Istio in a cluster: what it made, what it left, and what is yours.
+"""Everything of Istio in a cluster: its own objects, those that remain after it, and yours.
 
-A thing is Istio's if it is in istio-system, has Istio's name or label, or is of a kind that Istio brought. What Kubernetes itself puts into
+An object is Istio's if it is in istio-system, has Istio's name or label, or is of a kind that Istio defines. What Kubernetes puts into
 every namespace is left out. `sort` is pure.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
+from meshcourse.core.json_types import JsonMapping
 from meshcourse.kube import commands, resources
 from meshcourse.kube.connection import Connection
 from meshcourse.mesh.install import installation
 
-Json = Mapping[str, Any]
 NAMESPACED: Final = (
     "deployments",
     "pods",
@@ -50,7 +50,7 @@ _STATUS: Final = "sidecar.istio.io/status"
 
 @dataclass(frozen=True, order=True)
 class Thing:
-    """One object. `namespace` is empty for what belongs to the whole cluster."""
+    """One object. `namespace` is empty for a cluster-wide object."""
 
     kind: str
     namespace: str
@@ -58,28 +58,28 @@ class Thing:
 
 
 @dataclass(frozen=True)
-class Traces:
-    """What is there of Istio."""
+class Remnants:
+    """All objects of Istio that exist."""
 
     namespace: bool
     """Whether istio-system exists."""
     system: tuple[Thing, ...]
     """In istio-system."""
     wide: tuple[Thing, ...]
-    """For the whole cluster."""
+    """Cluster-wide."""
     elsewhere: tuple[Thing, ...]
-    """In other namespaces: what istiod put there, and pods with a sidecar."""
+    """In other namespaces: config maps that istiod made, and pods with a sidecar."""
     labelled: tuple[str, ...]
-    """Namespaces that order sidecars."""
+    """Namespaces whose label asks for sidecars."""
     yours: tuple[Thing, ...]
     """Objects of Istio's kinds that people wrote."""
 
     def of(self, kind: str) -> tuple[Thing, ...]:
-        """All things of a kind, wherever they are."""
+        """All objects of a kind, in any namespace."""
         return tuple(each for part in (self.system, self.wide, self.elsewhere, self.yours) for each in part if each.kind == kind)
 
 
-def find(connection: Connection) -> Traces:
+def find(connection: Connection) -> Remnants:
     """Look through the cluster. Raises KubernetesError when it does not answer."""
     kinds = ",".join((*NAMESPACED, *WIDE))
     listed = [json.loads(_kubectl(connection, kinds, "-o", "json"))["items"]]
@@ -93,12 +93,12 @@ def find(connection: Connection) -> Traces:
 def _kubectl(connection: Connection, *words: str) -> str:
     done = commands.run(connection, ["kubectl", "get", *words, "-A"], timeout=60.0)
     if done.code:
-        raise resources.refusal(done, "the list of what is in the cluster")
+        raise resources.refusal(done, "the list of the cluster's objects")
     return done.stdout
 
 
-def sort(listed: Iterable[Json], yours: Iterable[Json]) -> Traces:
-    """Group objects, as kubectl lists them, and leave out what has nothing to do with Istio."""
+def sort(listed: Iterable[JsonMapping], yours: Iterable[JsonMapping]) -> Remnants:
+    """Group objects as kubectl lists them, without those that are not Istio's."""
     system, wide, elsewhere, labelled = [], [], [], []
     namespace = False
     for each in listed:
@@ -114,15 +114,15 @@ def sort(listed: Iterable[Json], yours: Iterable[Json]) -> Traces:
         elif thing.name.endswith(_GROUPS) or thing.name.startswith(("istio", "istiod")):
             wide.append(thing)
     made = tuple(sorted(_thing(each) for each in yours))
-    return Traces(namespace, tuple(sorted(system)), tuple(sorted(wide)), tuple(sorted(elsewhere)), tuple(sorted(labelled)), made)
+    return Remnants(namespace, tuple(sorted(system)), tuple(sorted(wide)), tuple(sorted(elsewhere)), tuple(sorted(labelled)), made)
 
 
-def _thing(each: Json) -> Thing:
+def _thing(each: JsonMapping) -> Thing:
     return Thing(str(each["kind"]), str(each["metadata"].get("namespace", "")), str(each["metadata"]["name"]))
 
 
-def _left_by_istio(each: Json) -> bool:
-    """In somebody's own namespace: config maps of istiod's, and pods that it changed."""
+def _left_by_istio(each: JsonMapping) -> bool:
+    """In a namespace of the user's: config maps of istiod, and pods that it changed."""
     if each["kind"] == "ConfigMap":
         return str(each["metadata"]["name"]).startswith("istio-ca-")
     return each["kind"] == "Pod" and _STATUS in (each["metadata"].get("annotations") or {})

@@ -1,6 +1,6 @@
-"""What differs between Istio's versions in what the lessons show, in one table. Pure.
+"""How older Istio versions differ in what the lessons show, in one table. Pure.
 
-The lessons' text is Istio 1.31's; on an older one lab.chapter shows the lines of this table first.
+The lessons' text is for Istio 1.31; on an older version lab.chapter first prints the lines of this table.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Final
 
 @dataclass(frozen=True)
 class Difference:
-    """Up to `since` Istio was as `before` says, and from then on as `after`; `chapters` are the numbers of those whose text shows it."""
+    """Before `since` Istio behaved as `before` says, from then on as `after`; `chapters` are the numbers of the chapters that show it."""
 
     name: str
     since: tuple[int, int]
@@ -40,7 +40,7 @@ DIFFERENCES: Final = (
     Difference(
         "503 retried by default",
         (1, 24),
-        "an answer of 503 is retried twice unasked, so fewer of them reach the caller than the text says",
+        "an answer of 503 is retried twice by default, so fewer of them reach the caller than the text says",
         "an answer of 503 is retried only when `retryOn` asks for it",
         (6, 8, 10),
     ),
@@ -62,18 +62,18 @@ DIFFERENCES: Final = (
 
 
 def number(version: str) -> tuple[int, int]:
-    """(1, 18) for 1.18.2, v1.18 and 1.18-alpha.1; of what is no version, such as a tag `latest`, the newest that lessons know."""
+    """(1, 18) for 1.18.2, v1.18 and 1.18-alpha.1; for other text, such as a tag `latest`, the newest version that the lessons know."""
     found = re.match(r"v?(\d+)\.(\d+)", version)
     return (int(found[1]), int(found[2])) if found else (1, 31)
 
 
 def older(version: str, difference: Difference) -> bool:
-    """Whether `version` is as `before` says."""
+    """Whether `version` behaves as `before` says."""
     return number(version) < difference.since
 
 
 def notes(version: str, chapter: int) -> tuple[str, ...]:
-    """What is otherwise than the chapter's text says, one line each; none on today's Istio."""
+    """What differs from the chapter's text, one line each; none on the version of the text."""
     return tuple(
         f"Istio {version}: {each.before} ({'.'.join(map(str, each.since))} and newer: {each.after})"
         for each in DIFFERENCES

@@ -1,1 +1,1 @@
-"""Istio's objects that lessons write: weights, limits, timeouts, faults, retries."""
+"""Istio's objects that lessons change: weights, limits, timeouts, faults, retries."""

@@ -1,7 +1,7 @@
-"""The breaker of a DestinationRule: its limits and its outlier detection, as a few numbers that sliders can move.
+"""The circuit breaker of a DestinationRule: its limits and its outlier detection, as a few numbers for sliders.
 
-What is read of a rule is its own traffic policy, not its subsets'. Only fields that were changed are written; all others stay as they are.
-Blocking; a few milliseconds.
+Only the rule's own traffic policy is read, not its subsets'. Only changed fields are written; all others stay as they are. Blocking; a few
+milliseconds.
 """
 
 from __future__ import annotations
@@ -10,19 +10,19 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from meshcourse.core.json_types import JsonMapping
 from meshcourse.kube.connection import Connection
 from meshcourse.mesh.envoy import route_actions
 from meshcourse.mesh.rules.istio_object import Rule
 
-Json = Mapping[str, Any]
 _OWN: Final = frozenset({"maxConnections", "http1MaxPendingRequests", "consecutive5xxErrors", "baseEjectionTime", "minHealthPercent"})
 NEW: Final = {"interval": "1s", "maxEjectionPercent": 100}
-"""What an outlier detection gets that a slider brings into a rule without one: Istio's own, 10 s and 10 %, hide what it does."""
+"""Defaults for an outlier detection that a slider adds to a rule without one: Istio's own, 10 s and 10 %, hide its effect."""
 
 
 @dataclass(frozen=True)
 class Breaker:
-    """What a rule asks of every Envoy that calls its host. 0 means: no such limit, or no ejection."""
+    """What a rule sets for every Envoy that calls its host. 0 means: no such limit, or no ejection."""
 
     connections: int = 0
     """`connectionPool.tcp.maxConnections`"""
@@ -31,14 +31,14 @@ class Breaker:
     errors: int = 0
     """`outlierDetection.consecutive5xxErrors`"""
     seconds: float | None = None
-    """`outlierDetection.baseEjectionTime`; None where the rule has no outlier detection, which then says nothing of it."""
+    """`outlierDetection.baseEjectionTime`; None in a rule without outlier detection."""
     floor: int | None = None
-    """`outlierDetection.minHealthPercent`, the same: with fewer endpoints in, ejections are ignored"""
+    """`outlierDetection.minHealthPercent`, None likewise: with fewer healthy endpoints, ejections are ignored"""
     others: tuple[tuple[str, str], ...] = ()
-    """(field, value) of what else the rule says of limits and ejection: there is no slider for it."""
+    """(field, value) of the rule's other limits and ejection settings, which have no slider."""
 
 
-def described_by(rule: Json) -> Breaker:
+def described_by(rule: JsonMapping) -> Breaker:
     """The breaker of a DestinationRule, without its subsets'."""
     policy = rule.get("spec", {}).get("trafficPolicy") or {}
     pool, outlier = policy.get("connectionPool") or {}, policy.get("outlierDetection")
@@ -56,7 +56,7 @@ def described_by(rule: Json) -> Breaker:
     )
 
 
-def _others(settings: Json) -> Iterator[tuple[str, str]]:
+def _others(settings: JsonMapping) -> Iterator[tuple[str, str]]:
     for name, value in settings.items():
         if isinstance(value, Mapping):
             yield from _others(value)
@@ -65,7 +65,7 @@ def _others(settings: Json) -> Iterator[tuple[str, str]]:
 
 
 def patch(held: Breaker, wanted: Breaker) -> dict[str, Any]:
-    """The merge patch: the fields that differ. What only an outlier detection has waits until there is one."""
+    """The merge patch: the fields that differ. Fields of outlier detection are written only when there is one."""
     pool: dict[str, Any] = {}
     if wanted.connections != held.connections:
         pool["tcp"] = {"maxConnections": wanted.connections or None}
@@ -91,5 +91,5 @@ def read(connection: Connection, namespace: str, name: str) -> Breaker:
 
 
 def write(connection: Connection, namespace: str, name: str, held: Breaker, wanted: Breaker) -> Breaker:
-    """Change what differs from `held`; what the API server then holds. Raises KubernetesError when it or Istio's webhook refuses."""
+    """Change what differs from `held`; returns what the API server then holds. Raises KubernetesError when it or the webhook refuses."""
     return described_by(Rule(connection, namespace, name, "DestinationRule").patch(patch(held, wanted), "new limits"))

@@ -1,4 +1,4 @@
-"""One of Istio's networking objects, as a slider needs it: read whole, and changed by a patch.
+"""One of Istio's networking objects: read as a whole, changed by a patch.
 
 Blocking; a few milliseconds.
 """
@@ -19,7 +19,10 @@ _PATCH: Final = {list: "application/json-patch+json", dict: "application/merge-p
 
 @dataclass(frozen=True)
 class Rule:
-    """A VirtualService, or one of another kind. `made_by` is what to type when there is none; empty: look which there are."""
+    """A VirtualService, or another kind.
+
+    `made_by` is the command that creates it, for the error when it does not exist; empty: list those that do.
+    """
 
     connection: Connection
     namespace: str
@@ -28,11 +31,11 @@ class Rule:
     made_by: str = ""
 
     def read(self) -> dict[str, Any]:
-        """The object. Raises KubernetesError when there is none, or nobody answers."""
+        """The object. Raises KubernetesError when it does not exist or the API server does not answer."""
         return self._answer(self.connection.custom().get_namespaced_custom_object, f"{self.kind} {self.name} cannot be read.")
 
     def patch(self, body: list[dict[str, Any]] | dict[str, Any], what: str) -> dict[str, Any]:
-        """Change `what` (such as `new weights`) by a JSON patch, which is a list, or a merge patch; returns the object as it then is.
+        """Change `what` (such as `new weights`) by a JSON patch, which is a list, or a merge patch; returns the object as changed.
 
         Raises KubernetesError when the API server or Istio's webhook refuses.
         """

@@ -1,7 +1,7 @@
-"""Which requests through a gateway meet a VirtualService: for which host they must ask, or why none does.
+"""Which requests through a gateway reach a VirtualService: which hosts they must have, or why none does.
 
 A VirtualService is read by the gateways that it names, for its hosts and those of the Gateway; without `gateways`, or with `mesh` alone,
-only the sidecars read it. A delegate has no hosts of its own: those of the VirtualService that delegates to it hold.
+only the sidecars read it. A delegate has no hosts of its own: those of the VirtualService that delegates to it apply.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ ANY: Final = "*"
 
 @dataclass(frozen=True)
 class Listeners:
-    """`patterns` are the hosts, wildcards among them, for which a gateway reads the rule; none, and `why` says why."""
+    """`patterns` are the hosts, with wildcards, for which a gateway reads the rule; if there are none, `why` is the reason."""
 
     patterns: tuple[str, ...] = (ANY,)
     why: str = ""
 
     def takes(self, host: str) -> bool:
-        """Whether a request for `host` meets the rule."""
+        """Whether a request for `host` reaches the rule."""
         return any(matches(pattern, host) for pattern in self.patterns)
 
     @property
     def host(self) -> str:
-        """A host to ask for; empty where any will do, or none does."""
+        """A host for requests; empty where any host works, or none does."""
         if ANY in self.patterns or not self.patterns:
             return ""
         first = min(self.patterns, key=lambda pattern: pattern.startswith(ANY))
@@ -39,17 +39,20 @@ class Listeners:
 
 
 OPEN: Final = Listeners()
-"""Every request meets it."""
+"""Every request reaches it."""
 
 
 def of(connection: Connection, namespace: str, virtual_service: Mapping[str, Any]) -> Listeners:
-    """The listeners of one VirtualService. Raises KubernetesError when nobody answers; a Gateway that may not be read counts as open."""
+    """The listeners of one VirtualService. A Gateway that may not be read counts as open.
+
+    Raises KubernetesError when the API server does not answer.
+    """
     spec = virtual_service.get("spec", {})
     name = str(virtual_service.get("metadata", {}).get("name", ""))
     named = [str(each) for each in spec.get("gateways") or (MESH,) if each != MESH]
     hosts = tuple(str(each) if set(".*") & set(str(each)) else f"{each}.{namespace}.svc.cluster.local" for each in spec.get("hosts") or ())
     if not hosts:
-        return Listeners((), f"VirtualService {name} has no hosts: another one delegates to it. Open the panel on that one.")
+        return Listeners((), f"VirtualService {name} has no hosts: another VirtualService delegates to it. Open the panel for that one.")
     if not named:
         return Listeners((), f"No gateway reads VirtualService {name}: it is for the sidecars alone (gateways: {MESH}).")
     found: list[str] = []
@@ -66,8 +69,8 @@ def of(connection: Connection, namespace: str, virtual_service: Mapping[str, Any
                 raise
             found += hosts
             continue
-        doors = [str(host).rpartition("/")[2] for server in servers for host in server.get("hosts") or ()]
-        found += [both for host in hosts for door in doors if (both := common(host, door))]
+        opened = [str(host).rpartition("/")[2] for server in servers for host in server.get("hosts") or ()]
+        found += [both for host in hosts for name in opened if (both := common(host, name))]
     if found:
         return Listeners(tuple(dict.fromkeys(found)))
     if len(absent) == len(named):
@@ -83,7 +86,7 @@ def matches(pattern: str, host: str) -> bool:
 
 
 def common(one: str, other: str) -> str:
-    """The narrower of two patterns, where both can fit one host; else nothing."""
+    """The narrower of two patterns, where one host can match both; otherwise nothing."""
     for wide, narrow in ((one, other), (other, one)):
         if matches(wide, narrow.removeprefix(ANY)) or wide == narrow:
             return narrow

@@ -1,20 +1,20 @@
-"""Faults and retries along a chain of services, as a few numbers that sliders can move.
+"""Faults and retries along a chain of services, as a few numbers for sliders.
 
 A chain is three VirtualServices: one that the gateway reads, one that the first service's sidecar reads, one on whose route the fault is
-injected. Read and written are `retries` and `fault` of their first rules; only what was changed is written. Blocking; some milliseconds.
+injected. `retries` and `fault` of their first rules are read and written; only changes are written. Blocking; some milliseconds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
+from meshcourse.core.json_types import JsonMapping
 from meshcourse.kube.connection import Connection
 from meshcourse.mesh.envoy import route_actions
 from meshcourse.mesh.rules.istio_object import Rule
 
-Json = Mapping[str, Any]
 _MADE_BY: Final = "kubectl apply -f manifests/08_faults_retries/09-chain.yaml -f manifests/08_faults_retries/10-retries-everywhere.yaml"
 CONDITION: Final = "5xx"
 ABORT: Final = 503
@@ -26,26 +26,26 @@ _FAILURES: Final = range(400, 600)
 
 @dataclass(frozen=True)
 class Retrying:
-    """`fault` is a percentage; `gateway` and `first` are how often the gateway and the first service retry what the fault answers."""
+    """`fault` is a percentage; `gateway` and `first` are the retries of the gateway and of the first service for the fault's status."""
 
     fault: float
     gateway: int
     first: int
     unlike: tuple[str, ...] = ()
-    """Why success cannot be told from these three numbers alone; empty where it can."""
+    """Why these three numbers alone do not predict the success; empty where they do."""
 
 
 @dataclass(frozen=True)
 class Chain:
-    """The names of the three VirtualServices, in the order in which a request meets them."""
+    """The names of the three VirtualServices, in the order in which a request reaches them."""
 
     front: str = "front"
     middle: str = "middle"
     back: str = "back"
 
 
-def described_by(front: Json, middle: Json, back: Json) -> Retrying:
-    """What the chain's VirtualServices say. Istio's own two retries, which no aborted request brings about, count as none."""
+def described_by(front: JsonMapping, middle: JsonMapping, back: JsonMapping) -> Retrying:
+    """The numbers in the chain's VirtualServices. Istio's two default retries, which an aborted request does not trigger, count as none."""
     abort = (_rule(back).get("fault") or {}).get("abort") or {}
     status = int(abort.get("httpStatus") or 0)
     return Retrying(
@@ -56,10 +56,10 @@ def described_by(front: Json, middle: Json, back: Json) -> Retrying:
     )
 
 
-def _unlike(front: Json, middle: Json, back: Json, status: int) -> Iterator[str]:
+def _unlike(front: JsonMapping, middle: JsonMapping, back: JsonMapping, status: int) -> Iterator[str]:
     fault = _rule(back).get("fault") or {}
     if "abort" in fault and status not in _FAILURES:
-        yield f"the fault's abort is {status or 'a gRPC status'}, which is no failed HTTP answer"
+        yield f"the fault's abort is {status or 'a gRPC status'}, which is not a failed HTTP answer"
     for name, each in (("front", front), ("middle", middle), ("back", back)):
         if len(each.get("spec", {}).get("http") or ()) > 1 or _rule(each).get("match"):
             yield f"VirtualService {name} has rules for some requests only"
@@ -76,16 +76,16 @@ def _unlike(front: Json, middle: Json, back: Json, status: int) -> Iterator[str]
         yield from (f"{limit} is not longer than the fault's delay, {fault['delay'].get('fixedDelay')}" for limit in dict.fromkeys(limits))
 
 
-def _percent(fault: Json) -> float:
+def _percent(fault: JsonMapping) -> float:
     return float((fault.get("percentage") or {}).get("value", 0))
 
 
-def _rule(virtual_service: Json) -> Json:
+def _rule(virtual_service: JsonMapping) -> JsonMapping:
     rules = list(virtual_service.get("spec", {}).get("http") or ({},))
-    return cast("Json", rules[0])
+    return cast("JsonMapping", rules[0])
 
 
-def _attempts(virtual_service: Json, status: int) -> int:
+def _attempts(virtual_service: JsonMapping, status: int) -> int:
     retries = _rule(virtual_service).get("retries") or {}
     return int(retries.get("attempts", 0)) if retried(status, str(retries.get("retryOn", ""))) else 0
 
@@ -101,10 +101,10 @@ def retried(status: int, conditions: str) -> bool:
     )
 
 
-def retries(attempts: int, now: Json | None = None, status: int = ABORT) -> dict[str, Any]:
-    """The field `retries` with other attempts. Istio refuses a `retryOn` where there is nothing to retry.
+def retries(attempts: int, now: JsonMapping | None = None, status: int = ABORT) -> dict[str, Any]:
+    """The field `retries` with other attempts. Istio refuses a `retryOn` with 0 attempts.
 
-    What `now` says of conditions and times stays; a condition that the fault meets is added where it has none.
+    Conditions and times in `now` stay; without conditions, one that matches the fault is added.
     """
     if not attempts:
         return {"attempts": 0}
@@ -115,23 +115,23 @@ def retries(attempts: int, now: Json | None = None, status: int = ABORT) -> dict
     return {**kept, "attempts": attempts, "retryOn": added}
 
 
-def fault(percent: float, now: Json | None = None) -> dict[str, Any]:
+def fault(percent: float, now: JsonMapping | None = None) -> dict[str, Any]:
     """The field `fault` with another percentage; its status, and a delay, stay."""
     abort = (now or {}).get("abort") or {"httpStatus": ABORT}
     return {**(now or {}), "abort": {**abort, "percentage": {"value": percent}}}
 
 
 def read(connection: Connection, namespace: str, chain: Chain) -> Retrying:
-    """What the API server holds. Raises KubernetesError when one of the three is not there."""
+    """What the API server holds. Raises KubernetesError when one of the three does not exist."""
     return described_by(*(_rule_of(connection, namespace, name).read() for name in (chain.front, chain.middle, chain.back)))
 
 
 def write(connection: Connection, namespace: str, chain: Chain, held: Retrying, wanted: Retrying) -> Retrying:
-    """Change what differs from `held`; what the API server then holds. Raises KubernetesError when it or Istio's webhook refuses."""
+    """Change what differs from `held`; returns what the API server then holds. Raises KubernetesError when it or the webhook refuses."""
     rules = [_rule_of(connection, namespace, name) for name in (chain.front, chain.middle, chain.back)]
     whole = [rule.read() for rule in rules]
     status = int(((_rule(whole[2]).get("fault") or {}).get("abort") or {}).get("httpStatus") or ABORT)
-    changes: list[tuple[int, str, Json]] = []
+    changes: list[tuple[int, str, JsonMapping]] = []
     for number, (before, after) in enumerate(((held.gateway, wanted.gateway), (held.first, wanted.first))):
         if before != after:
             changes.append((number, "retries", retries(after, _rule(whole[number]).get("retries"), status)))

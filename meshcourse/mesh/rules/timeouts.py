@@ -1,4 +1,4 @@
-"""The timeout of one http route of a VirtualService: reading it, and moving it without touching anything else.
+"""The timeout of one http route of a VirtualService: reads it, and changes nothing else.
 
 Blocking; a few milliseconds.
 """
@@ -20,7 +20,7 @@ def described_by(virtual_service: Mapping[str, Any], route: int = 0) -> float:
 
 
 def patch(seconds: float, route: int = 0) -> list[dict[str, Any]]:
-    """The JSON patch. Istio refuses `0s`, so *no timeout* is no field; it is added first, since only what is there can be removed."""
+    """The JSON patch. Istio refuses `0s`, so for *no timeout* the field is added and then removed, which works in each case."""
     path = f"/spec/http/{route}/timeout"
     if seconds:
         return [{"op": "add", "path": path, "value": f"{round(seconds * 1000)}ms"}]

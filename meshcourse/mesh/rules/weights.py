@@ -1,8 +1,8 @@
-"""The weights of a VirtualService's route: reading them, and moving them without touching anything else.
+"""The weights of a VirtualService's route: reads them, and changes nothing else.
 
-Which of its http routes is meant is said by the route's name, its number from 0, or nothing for the only one that splits traffic.
-Weights are relative: 900 and 100 are 90 % and 10 %. A write is a JSON patch of the weights alone, which holds only while the route is
-still as it was read. Blocking; a few milliseconds.
+A route is chosen by its name, by its number from 0, or by default as the only one that splits traffic. Weights are relative: 900 and 100
+are 90 % and 10 %. A write is a JSON patch of the weights alone, which applies only while the route is still as it was read. Blocking; a few
+milliseconds.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ WHOLE: Final = 100
 
 @dataclass(frozen=True)
 class Destination:
-    """One destination of a route. `name` tells it apart from the others: its subset, its host, or both."""
+    """One destination of a route. `name` is unique in the route: its subset, its host, or both."""
 
     name: str
     host: str
@@ -49,7 +49,7 @@ class Split:
     route: str
     destinations: tuple[Destination, ...]
     root: tuple[str, str]
-    """(namespace, name) of the VirtualService that hosts and gateways stand in: another one where this is a delegate."""
+    """(namespace, name) of the VirtualService with the hosts and gateways: another one where this is a delegate."""
     listeners: Listeners = listeners.OPEN
 
     @property
@@ -59,13 +59,13 @@ class Split:
 
     @property
     def percent(self) -> dict[str, float]:
-        """What each destination gets, in per cent."""
+        """The share of each destination, in per cent."""
         total = sum(each.weight for each in self.destinations)
         return {each.name: WHOLE * each.weight / total if total else 0.0 for each in self.destinations}
 
     @property
     def key(self) -> str:
-        """What to call the route by, where several VirtualServices are concerned."""
+        """The route's name for messages, unique where several VirtualServices are concerned."""
         return (
             self.route if (self.namespace, self.virtual_service) == self.root else f"{self.namespace}/{self.virtual_service}/{self.route}"
         )
@@ -81,7 +81,8 @@ class Split:
 def read(connection: Connection, namespace: str, virtual_service: str, route: str | None = None) -> dict[str, int]:
     """The weight of each destination, in the route's order.
 
-    Raises MeshError when the route is not there and KubernetesError when the VirtualService is not, or nobody answers.
+    Raises MeshError when the route does not exist, KubernetesError when the VirtualService does not exist or the API server does not
+    answer.
     """
     return find(connection, namespace, virtual_service, route).weights
 
@@ -91,22 +92,22 @@ def write(
 ) -> dict[str, int]:
     """Give each destination its weight in per cent; those left out get 0. Returns the weights that the API server now holds.
 
-    Refuses weights that do not sum to 100 (MeshError, nothing is sent). Raises KubernetesError, with its Status, when the API server or
-    Istio's webhook refuses. Someone else's change of the route in between is taken in and the write tried again.
+    Raises MeshError, and sends nothing, when the weights do not sum to 100. Raises KubernetesError, with its Status, when the API server or
+    Istio's webhook refuses. When the route was changed since it was read, it is read again and the write retried.
     """
     check(weights)
     return put(connection, find(connection, namespace, virtual_service, route), weights).weights
 
 
 def find(connection: Connection, namespace: str, virtual_service: str, route: str | None = None) -> Split:
-    """The route that is meant. Raises MeshError, naming those that there are, when that is not one."""
+    """The chosen route. Raises MeshError, with a list of the routes, when the choice does not fit exactly one."""
     return chosen(splits(connection, namespace, virtual_service), virtual_service, route)
 
 
 def splits(connection: Connection, namespace: str, virtual_service: str) -> tuple[Split, ...]:
     """The http routes with destinations, those of delegates included.
 
-    Raises KubernetesError when the VirtualService is not there, or nobody answers.
+    Raises KubernetesError when the VirtualService does not exist or the API server does not answer.
     """
     rule = Rule(connection, namespace, virtual_service)
     whole = rule.read()
@@ -120,7 +121,7 @@ def _splits(whole: Mapping[str, Any], connection: Connection, root: tuple[str, s
             yield split_of(http, root, number, root, found)
         if delegate := http.get("delegate"):
             there = (str(delegate.get("namespace") or root[0]), str(delegate.get("name", "")))
-            with contextlib.suppress(errors.KubernetesError):  # one that is not there yet routes nothing
+            with contextlib.suppress(errors.KubernetesError):  # a delegate that does not exist yet routes nothing
                 for inner, each in enumerate(Rule(connection, *there).read().get("spec", {}).get("http") or ()):
                     if each.get("route"):
                         yield split_of(each, there, inner, root, found)
@@ -132,7 +133,7 @@ def split_of(http: Mapping[str, Any], where: tuple[str, str], number: int, root:
 
 
 def chosen(found: tuple[Split, ...], virtual_service: str, route: str | None) -> Split:
-    """The one that is meant: by its name or number, or the only one that splits traffic, or the only one."""
+    """The chosen route: by its name or number, or the only one that splits traffic, or the only one."""
     if route is None:
         several = [each for each in found if len(each.destinations) > 1]
         meant = several or (list(found) if len(found) == 1 else [])
@@ -161,7 +162,7 @@ def check(weights: Mapping[str, int]) -> None:
 
 
 def put(connection: Connection, split: Split, weights: Mapping[str, int]) -> Split:
-    """Write relative weights to a route, as `write` does, and return it as it then is."""
+    """Write relative weights to a route, as `write` does, and return the route as changed."""
     rule = Rule(connection, split.namespace, split.virtual_service)
     for left in reversed(range(_TRIES)):
         number, destinations = _same(rule.read(), split)
@@ -170,7 +171,7 @@ def put(connection: Connection, split: Split, weights: Mapping[str, int]) -> Spl
             raise errors.MeshError(
                 f"Route {split.key} of VirtualService {split.virtual_service} has other destinations now.",
                 why=f"they are {', '.join(names(destinations))}; nothing was written",
-                next="move a slider of those that there are now",
+                next="move one of the sliders that are there now",
             )
         try:
             changed = rule.patch(patch(number, destinations, weights, split.virtual_service), "new weights")
@@ -200,7 +201,7 @@ def _same(virtual_service: Mapping[str, Any], split: Split) -> tuple[int, list[d
 
 
 def patch(number: int, destinations: list[dict[str, Any]], weights: Mapping[str, int], virtual_service: str) -> list[dict[str, Any]]:
-    """The JSON patch for http route `number`: a test that it is unchanged, then each weight. Raises MeshError for a subset it lacks."""
+    """The JSON patch for http route `number`: a test that it is unchanged, then each weight. Raises MeshError for an unknown subset."""
     every = names(destinations)
     check_names(weights, every, virtual_service)
     path = f"/spec/http/{number}/route"
@@ -220,7 +221,7 @@ def check_names(weights: Iterable[str], every: list[str], virtual_service: str) 
 
 
 def names(destinations: Iterable[Mapping[str, Any]]) -> list[str]:
-    """A name for each destination: its subset, its host where it has none; as much more as it takes to tell it from the others."""
+    """A unique name for each destination: its subset, or its host where it has none; more of both where that is not unique."""
     where = [each.get("destination") or {} for each in destinations]
     ways = [
         [str(each.get("subset") or _short(each)) for each in where],
@@ -243,7 +244,7 @@ def _short(destination: Mapping[str, Any]) -> str:
 
 
 def _destinations(route: list[Mapping[str, Any]], namespace: str) -> tuple[Destination, ...]:
-    """A single destination without a weight gets all of it, as Istio reads it."""
+    """A single destination without a weight gets everything, as Istio reads it."""
     alone = len(route) == 1
     return tuple(
         Destination(
@@ -269,9 +270,10 @@ def full(host: str, namespace: str, domain: str = "cluster.local") -> str:
 
 
 def _outdated(refusal: errors.KubernetesError) -> bool:
-    """Whether the patch's `test` failed, that is, the route has changed since it was read; only then is another try worth it.
+    """Whether the patch's `test` failed, that is, the route has changed since it was read; only then is a retry useful.
 
-    The API server says so with a 422 of one fixed sentence (its errors.NewGenericServerResponse); admission checks say why instead.
+    The API server reports this as a 422 with one fixed sentence (its errors.NewGenericServerResponse); admission errors give a reason
+    instead.
     """
     fixed = "server rejected our request due to an error in our request"
     return refusal.code == HTTPStatus.CONFLICT or (refusal.code == HTTPStatus.UNPROCESSABLE_ENTITY and fixed in refusal.why)

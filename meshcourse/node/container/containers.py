@@ -1,7 +1,7 @@
 """One container of a pod, across its runs: first start, restarts with back-off, end.
 
-A run (instances.py) outlives the cancellation of `live`, so that a pod that is being deleted first cancels what would start more and then
-stops what runs.
+A run (runs.py) outlives the cancellation of `live`, so that a pod that is being deleted first cancels what would start more and then stops
+what runs.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from meshcourse.node.api import Json
+    from meshcourse.core.json_types import Json
     from meshcourse.node.container.runs import Shared
     from meshcourse.node.images import Image
     from meshcourse.node.status.statuses import ContainerKind
@@ -35,7 +35,7 @@ _CONFIG_AGAIN_LONGEST = 10.0
 
 
 def specs_of(pod: Json) -> Iterator[tuple[ContainerKind, Json]]:
-    """Give the pod's containers in their order, init containers first; one of those that restarts always is a sidecar."""
+    """The pod's containers in their order, init containers first; an init container that always restarts is a sidecar."""
     for spec in pod["spec"].get("initContainers") or []:
         yield "sidecar" if spec.get("restartPolicy") == "Always" else "init", spec
     for spec in pod["spec"]["containers"]:
@@ -43,7 +43,7 @@ def specs_of(pod: Json) -> Iterator[tuple[ContainerKind, Json]]:
 
 
 class Container:
-    """One container. `tried`: its first start has been tried, postStart hook included. `has_started`: it has passed its startup probe."""
+    """One container. `tried`: its first start was attempted, postStart hook included. `has_started`: its startup probe has passed."""
 
     def __init__(self, pod: Json, spec: Json, kind: ContainerKind, changed: Callable[[], None]) -> None:
         self.spec = spec
@@ -65,7 +65,7 @@ class Container:
         return str(self.spec["name"])
 
     def take_spec(self, pod: Json, spec: Json) -> None:
-        """Take a changed pod. Of a container only the image may change: what runs is then replaced."""
+        """Apply a changed pod. Only a container's image may change: its run is then replaced."""
         self._pod = pod
         if spec["image"] == self.spec["image"]:
             return
@@ -77,7 +77,7 @@ class Container:
         self._record(state=Waiting(reason, message))
 
     async def live(self, shared: Shared) -> None:
-        """Start the container, and again as its restart policy says, until it has ended for good or `stop` is called."""
+        """Start the container, and restart it by its restart policy, until it has ended for good or `stop` is called."""
         backoff = restart_policy.Backoff()
         number = self.record.restarts
         while not self._stopping.is_set():
@@ -95,29 +95,28 @@ class Container:
             number += 1
 
     async def stop(self, grace: float) -> None:
-        """End it for good: what runs gets `grace` seconds."""
+        """End it for good: the present run gets `grace` seconds."""
         self._stopping.set()
         if self.instance is not None:
             await self.instance.stop(grace, f"Stopping container {self.name}")
         self._record(finished=True)
 
     def kill(self) -> None:
-        """End what runs at once, for good."""
+        """End the present run at once, for good."""
         self._stopping.set()
         if self.instance is not None:
             self.instance.kill()
 
     async def close(self) -> None:
-        """Let go of everything; the logs stay."""
+        """Release everything; the logs stay."""
         self.kill()
         if self.instance is not None:
             await self.instance.close()
 
     def log(self, root: Path, *, previous: bool) -> tuple[Path, Callable[[], bool]]:
-        """Give the log of the present or last run, or of the one before, and a function that tells whether that run has ended.
+        """The log of the present, last or previous run, and a function that returns whether that run has ended.
 
-        Raises:
-            LookupError: there is none, in kubelet's words.
+        Raises LookupError, with kubelet's message, when there is none.
         """
         where = f'container "{self.name}" in pod "{self._pod["metadata"]["name"]}"'
         instance = self.instance
@@ -125,7 +124,7 @@ class Container:
             last = self.record.last
             if instance is None or last is None:
                 raise NotRunning(f"previous terminated {where} not found")
-            # While the next run is awaited, the one that `kubectl logs` shows is the last one already.
+            # While the next run is awaited, `kubectl logs` already shows the last one.
             earlier = self._previous if instance.terminated is not last and self._previous is not None else instance
             return log_path(root, self.name, earlier.number), lambda: True
         if instance is None or instance.running is None:
@@ -135,17 +134,13 @@ class Container:
         return log_path(root, self.name, instance.number), instance.exited.is_set
 
     def running(self) -> Instance:
-        """Give the run that goes on.
-
-        Raises:
-            LookupError: there is none.
-        """
+        """The present run. Raises LookupError when there is none."""
         if self.instance is None or self.instance.running is None or self.instance.exited.is_set():
             raise NotRunning(f'container "{self.name}" of pod "{self._pod["metadata"]["name"]}" is not running')
         return self.instance
 
     async def _start(self, shared: Shared, number: int) -> Instance | None:
-        """Start one run, trying until it stands. None when `stop` came first."""
+        """Start one run, with retries until it succeeds. None when `stop` was called first."""
         pauses = back_off(_CONFIG_AGAIN_SECONDS, _CONFIG_AGAIN_LONGEST)
         while not self._stopping.is_set():
             image = await self._find_image(shared)
@@ -176,7 +171,7 @@ class Container:
         return None
 
     async def _find_image(self, shared: Shared) -> Image | None:
-        """Look the image up, as a kubelet pulls it: with back-off. None when `stop` came first."""
+        """Find the image, with back-off, as a kubelet pulls it. None when `stop` was called first."""
         backoff = restart_policy.Backoff()
         while not self._stopping.is_set():
             reference = self.spec["image"]
@@ -208,7 +203,7 @@ class Container:
         return None
 
     async def _until_ended(self, instance: Instance) -> None:
-        """Wait for the end of a run, and bring it about when the container has been given another image."""
+        """Wait for the end of a run, and end it when the container has got another image."""
         while not instance.exited.is_set():
             self._respecified.clear()
             if instance.spec["image"] != self.spec["image"]:
@@ -243,10 +238,10 @@ class Container:
             self._record(state=Waiting(reason, message), last=ended or self.record.last, started=False, ready=False)
 
     def _observe(self, instance: Instance) -> None:
-        """Note what a run has become: running, started, ready, or ended."""
+        """Record a run's state: running, started, ready, or ended."""
         if instance is not self.instance:
             self._previous, self.instance = self.instance, instance
-        self._record(  # all of it in one step: a run that never ran was not seen to run before
+        self._record(  # in one step: a program that was never executed must not appear as running first
             image=instance.spec["image"],
             image_id=instance.image.identity,
             container_id=instance.id,

@@ -1,4 +1,4 @@
-"""Lifecycle hooks: what a container asks to be done right after its start (postStart) and before its end (preStop)."""
+"""Lifecycle hooks: what a container runs right after its start (postStart) and before its end (preStop)."""
 
 from __future__ import annotations
 
@@ -12,21 +12,17 @@ from meshcourse.node.probe import attempts
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from meshcourse.node.api import Json
+    from meshcourse.core.json_types import Json
 
 _SHOWN = 200
 
 
 class HookFailed(Exception):  # noqa: N818 - reads as the sentence it is
-    """The hook ran and did not succeed, or could not be run."""
+    """The hook failed, or could not be run."""
 
 
 async def run(handler: Json, container: Json, *, pod_ip: str, execute: Callable[[list[str]], Awaitable[tuple[int, bytes]]]) -> None:
-    """Carry out one handler to its end.
-
-    Raises:
-        HookFailed: the command ended with another code than 0, or nothing answered.
-    """
+    """Run one handler to its end. Raises HookFailed when the command's exit code is not 0, or no answer comes."""
     if "exec" in handler:
         command = handler["exec"].get("command") or []
         code, output = await execute(command)
@@ -44,7 +40,7 @@ async def run(handler: Json, container: Json, *, pod_ip: str, execute: Callable[
 
 
 async def _get(action: Json, container: Json, pod_ip: str) -> None:
-    """Ask; any answer will do, as in kubelet, which does not look at its status."""
+    """Send the request; as in kubelet, any status is success."""
     try:
         url, headers = attempts.http_request(action, pod_ip, container, by="kube-lifecycle")
         async with aiohttp.ClientSession() as session, session.get(url, headers=headers, ssl=False):

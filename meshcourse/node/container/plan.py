@@ -1,6 +1,6 @@
-"""What one run of a container is to be: the manifest, the image and the pod's place on this node as one `Spec`.
+"""Plans one run of a container: the manifest, the image and the pod's place on this node as one `Spec`.
 
-Nothing is started or written here; only `mounts` may look at files, for a subPath.
+Nothing is started or written here; only `mounts` may read files, for a subPath.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from meshcourse.node.spec import environment, security_context
 from meshcourse.node.volume.volumes import Mount, absolute
 
 if TYPE_CHECKING:
-    from meshcourse.node.api import Json
+    from meshcourse.core.json_types import Json
     from meshcourse.node.images import Image
     from meshcourse.node.images.passwd import Accounts
     from meshcourse.node.network import PodNetns
@@ -28,7 +28,7 @@ Mounts = Callable[["Json", Mapping[str, str]], tuple[Mount, ...]]
 class Place:
     """Where the run takes place: the pod's network, files and objects, and this run's own folder and file for its termination message.
 
-    `accounts` are those of the image, `mounts` gives the mounts of a container whose environment is known.
+    `accounts` are those of the image, `mounts` returns a container's mounts for its environment.
     """
 
     netns: PodNetns
@@ -44,10 +44,9 @@ class Place:
 
 
 def plan(pod: Json, container: Json, image: Image, place: Place) -> Spec:
-    """Join everything.
+    """The plan of a run.
 
-    Raises:
-        NotYet: a ConfigMap or Secret is not there, the security context cannot be kept, or nothing says what to run.
+    Raises NotYet when a ConfigMap or Secret does not exist, the security context cannot be applied, or there is no command.
     """
     try:
         variables = environment.resolve(pod, container, place.objects, pod_ip=place.netns.ip, host_ip=place.host_ip)
@@ -81,16 +80,15 @@ def plan(pod: Json, container: Json, image: Image, place: Place) -> Spec:
 
 
 def home(accounts: Accounts, uid: int) -> str:
-    """The user's home as the image has it; /root for root and / for anybody else whom it does not know."""
+    """The user's home in the image; /root for root and / for other users that it does not have."""
     found = accounts.user(str(uid))
     return found[3] if found else "/root" if uid == 0 else "/"
 
 
 def arguments(spec: Json, image: Image, variables: Mapping[str, str]) -> tuple[str, ...]:
-    """Give the command line: `command` replaces the image's entrypoint and its arguments, `args` its arguments; $(NAME) is expanded.
+    """The command line: `command` replaces the image's entrypoint and its arguments, `args` its arguments; $(NAME) is expanded.
 
-    Raises:
-        NotYet: neither says what to run.
+    Raises NotYet when there is none.
     """
     command, args = (tuple(environment.expand(word, variables) for word in spec.get(name) or ()) for name in ("command", "args"))
     words = (*command, *args) if command else (*image.entrypoint, *(args or image.command))

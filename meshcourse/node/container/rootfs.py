@@ -1,9 +1,9 @@
-"""The layers that containers' roots are made of: one for all, one for each image, one for each container.
+"""The layers of containers' root file systems: one for all, one for each image, one for each container.
 
 The root is our base layer, the image's layer, the container's own layer (mount points), and below /usr the host's /usr. A mount point must
-lie in a layer of ours: inside a user namespace the host's folders belong to nobody. bubblewrap makes missing parents 0700, another reason
-to make all mount points here. A pulled image brings all its files: then nothing of the host lies below, and the few programs of the host
-that turn the sandbox into the container's user stand in a folder of their own, /.meshcourse.
+be in one of our layers: inside a user namespace the host's folders have no mapped owner. bubblewrap creates missing parents with mode 0700,
+another reason to create all mount points here. A pulled image has all its files: nothing of the host is then below it, and the few host
+programs that turn the sandbox into the container's user are in their own folder, /.meshcourse.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from meshcourse.node.images.passwd import inside
 if TYPE_CHECKING:
     from meshcourse.node.container.spec import Host, Spec
 
-# Of the host's /etc: what its dynamic programs and its TLS need, and nothing that tells of its users.
+# From the host's /etc: what its dynamic programs and its TLS need, and nothing about its users.
 HOST_ETC = ("alternatives", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "ssl", "ca-certificates", "pki", "localtime")
 POD_ETC = ("hosts", "hostname", "resolv.conf")
 ENTRY = "/.meshcourse"
-"""Where a container of a pulled image has the host's setpriv, with the libraries that it needs."""
-# Containers are prepared in threads; the first two of one image may come at the same time.
+"""Where a container of a pulled image has the host's setpriv, with its libraries."""
+# Containers are prepared in threads; the first two of one image may start at the same time.
 _building = threading.Lock()
 
 
@@ -38,7 +38,7 @@ def layer_of(layers: Path, image: images.Image) -> Path:
 
 
 def prepare_base(layers: Path, host: Host) -> None:
-    """Write the layer that every container stands on: users, the links of a merged /usr, empty folders."""
+    """Write the lowest layer of all containers: users, the links of a merged /usr, empty folders."""
     base = layers / "base"
     shutil.copytree(FILES / "base", base)
     for name in ("usr", "proc", "dev", "run", "var", "root", "home", "opt", "srv", "mnt"):
@@ -60,7 +60,7 @@ def prepare_base(layers: Path, host: Host) -> None:
 
 
 def prepare_entry(layers: Path, host: Host) -> None:
-    """Write the layer that stands on every pulled image: the host's setpriv, and where the kernel's files are mounted."""
+    """Write the layer above every pulled image: the host's setpriv, and mount points for the kernel's file systems."""
     folder = layers / "entry" / ENTRY.strip("/")
     folder.mkdir(parents=True)
     for name in ("proc", "dev"):
@@ -74,7 +74,7 @@ def prepare_entry(layers: Path, host: Host) -> None:
 
 
 def prepare(spec: Spec) -> None:
-    """Write what belongs to this container alone, one mount point for each mount, and what it stands on if it is the first."""
+    """Write this container's own layer, one mount point for each mount, and the layers below it if they do not exist yet."""
     if spec.image.root is not None:
         _prepare_over(spec, spec.image.root)
         return
@@ -97,7 +97,7 @@ def prepare(spec: Spec) -> None:
 
 
 def _prepare_over(spec: Spec, root: Path) -> None:
-    """Make the mount points that a pulled image lacks. Folders that it has keep owner and mode, which the topmost layer decides."""
+    """Create the mount points that a pulled image lacks. Existing folders keep owner and mode, which the topmost layer determines."""
     own = spec.scratch / "layer"
     own.mkdir(parents=True)
     _like(own, root)

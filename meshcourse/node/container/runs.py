@@ -1,6 +1,6 @@
 """One run of one container: from its start to its exit.
 
-The exit is watched by a task of the instance's own, so that a run is recorded whoever stopped it and whatever else was going on.
+The exit is watched by the run's own task, so that it is recorded whatever stopped the run.
 """
 
 from __future__ import annotations
@@ -24,13 +24,14 @@ from meshcourse.node.probe.probes import Prober
 from meshcourse.node.process import logs
 from meshcourse.node.process.processes import Process
 from meshcourse.node.spec import restart_policy
-from meshcourse.node.status.statuses import Identity, Terminated
+from meshcourse.node.spec.security_context import LinuxUser
+from meshcourse.node.status.statuses import Terminated
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from pathlib import Path
 
-    from meshcourse.node.api import Json
+    from meshcourse.core.json_types import Json
     from meshcourse.node.container.spec import Host, Spec
     from meshcourse.node.events import EventKind
     from meshcourse.node.images import Image
@@ -43,17 +44,17 @@ _log = logging.getLogger(__name__)
 
 _SCHEME = "meshcourse://"
 _PROBES = ("startupProbe", "livenessProbe", "readinessProbe")
-_MINIMUM_GRACE = 2.0  # seconds that a container keeps when a preStop hook used up the rest, as kubelet gives them
+_MINIMUM_GRACE = 2.0  # seconds that remain for a container when a preStop hook used up the rest, as in kubelet
 _MESSAGE_BYTES = 4096
 _MESSAGE_FROM_LOG_BYTES = 2048
 _MESSAGE_FROM_LOG_LINES = 80
 _EXEC_OUTPUT_BYTES = 10 * 1024
 _LAST_OUTPUT_SECONDS = 2.0
 START_ERROR = "StartError"
-"""The reason of a run whose program never ran."""
+"""The reason of a run whose program was never executed."""
 _ABSENT = "No such file or directory"
 NOT_FOUND = 127
-"""The exit code of a shell, and of setpriv, that did not find a program."""
+"""The exit code of a shell, and of setpriv, when a program is not found."""
 _SETPRIV_FAILED = "setpriv: failed to execute "
 
 
@@ -75,7 +76,7 @@ class Shared:
 
 
 def log_path(root: Path, container: str, number: int) -> Path:
-    """Where the log of run `number` of a container lies in its pod's folder."""
+    """The path of the log of a container's run `number` in its pod's folder."""
     return root / "logs" / container / f"{number}.log"
 
 
@@ -87,7 +88,7 @@ class Instance:
         self.spec = spec
         self.image = image
         self.number = number
-        self.identity = Identity(0, 0)
+        self.identity = LinuxUser(0, 0)
         self.running: sandbox.Running | None = None
         self.started_at = ""
         self.terminated: Terminated | None = None
@@ -102,7 +103,7 @@ class Instance:
 
     @property
     def log(self) -> Path:
-        """Where the log of this run lies."""
+        """The path of this run's log."""
         return log_path(self._shared.root, self.spec["name"], self.number)
 
     @property
@@ -112,22 +113,18 @@ class Instance:
 
     @property
     def ready(self) -> bool:
-        """Whether the readiness probe says that it may receive traffic."""
+        """Whether the readiness probe allows traffic."""
         return self.started and (self._prober is None or self._prober.ready)
 
     async def start(self) -> None:
-        """Start the container's process, its log and its probes.
-
-        Raises:
-            NotYet: nothing runs then.
-        """
+        """Start the container's process, its log and its probes. Raises NotYet, with nothing running."""
         planned = self._plan()
-        self.identity = Identity(planned.uid, planned.gid, planned.groups)
+        self.identity = LinuxUser(planned.uid, planned.gid, planned.groups)
         await asyncio.to_thread(self._make_folders)
         starting = asyncio.ensure_future(sandbox.start(planned, self._shared.host))
         try:
             self.running = await asyncio.shield(starting)
-        except asyncio.CancelledError:  # never leave a process behind that nobody knows
+        except asyncio.CancelledError:  # never leave an unrecorded process behind
             await asyncio.wait([starting])
             if starting.exception() is None:
                 starting.result().kill()
@@ -146,7 +143,7 @@ class Instance:
         self._in_background(self._watch(self.running, writing, probing))
         if self.running.process.returncode is None:
             self._changed()
-        else:  # it has ended before it could be seen to run, or never ran: nobody is told that it runs
+        else:  # it ended before it was seen running, or never ran: it is not reported as running
             await self.exited.wait()
 
     async def post_start(self) -> None:
@@ -160,7 +157,7 @@ class Instance:
             await self.stop(self._grace(), "FailedPostStartHook")
 
     async def stop(self, grace: float, why: str) -> None:
-        """End the run: preStop hook, SIGTERM, and SIGKILL when `grace` seconds have passed. Returns when it has ended."""
+        """End the run: preStop hook, SIGTERM, and SIGKILL after `grace` seconds. Returns when it has ended."""
         if self.running is None or self.exited.is_set():
             return
         first, self._stopping = not self._stopping, True
@@ -183,13 +180,13 @@ class Instance:
         await self.exited.wait()
 
     def kill(self) -> None:
-        """End every process of it at once."""
+        """Kill every process of it at once."""
         if self.running is not None and not self.exited.is_set():
             self._stopping = True
             self.running.kill()
 
     async def execute(self, command: list[str]) -> tuple[int, bytes]:
-        """Run a command in the container and return its exit code and the first 10 KiB it says. Ended when cancelled."""
+        """Run a command in the container and return its exit code and the first 10 KiB of its output. Ended when cancelled."""
         if self.running is None or self.exited.is_set():
             return 137, b"container not running"
         try:
@@ -206,14 +203,14 @@ class Instance:
             process.close()
 
     async def close(self) -> None:
-        """End it at once and let go of everything it holds; its log stays."""
+        """End it at once and release its resources; its log stays."""
         self.kill()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _plan(self) -> Spec:
-        """What is to run, by the pod as it is now. Raises NotYet."""
+        """The plan for the pod as it is now. Raises NotYet."""
         shared = self._shared
         place = plan.Place(
             netns=shared.netns,
@@ -238,7 +235,7 @@ class Instance:
         shutil.rmtree(self._scratch, ignore_errors=True)
         self._scratch.mkdir(parents=True)
         self._message_file.touch()
-        self._message_file.chmod(0o666)  # whoever the container runs as writes to it
+        self._message_file.chmod(0o666)  # whatever user the container runs as writes to it
         self.log.parent.mkdir(parents=True, exist_ok=True)
         logs.delete(log_path(self._shared.root, self.spec["name"], self.number - 2))  # kubelet keeps one old log too
 
@@ -267,7 +264,7 @@ class Instance:
     async def _watch(self, running: sandbox.Running, writing: asyncio.Task[None], probing: asyncio.Task[None] | None) -> None:
         code = await running.process.wait()
         finished = clock.now()
-        running.kill()  # what the main process left behind ends with it
+        running.kill()  # processes that the main process left behind end with it
         if probing is not None:
             probing.cancel()
         await asyncio.wait([writing], timeout=_LAST_OUTPUT_SECONDS)
@@ -282,7 +279,7 @@ class Instance:
         await asyncio.to_thread(shutil.rmtree, self._scratch, ignore_errors=True)
 
     def _message(self, code: int) -> str:
-        """Read what the container left as its termination message, by its terminationMessagePolicy."""
+        """The container's termination message, by its terminationMessagePolicy."""
         try:
             text = self._message_file.read_bytes()[:_MESSAGE_BYTES].decode(errors="replace")
         except OSError:
@@ -324,7 +321,7 @@ class Instance:
 
 
 def stop_signal(lifecycle: Json, image: Image) -> signal.Signals:
-    """What asks the container to end: the pod's stopSignal, else the image's (a name or a number), else SIGTERM.
+    """The signal that ends the container: the pod's stopSignal, else the image's (a name or a number), else SIGTERM.
 
     >>> from meshcourse.node.images import Image
     >>> stop_signal({}, Image(names=("nginx",), identity="", stop_signal="SIGQUIT")).name
@@ -338,12 +335,12 @@ def stop_signal(lifecycle: Json, image: Image) -> signal.Signals:
 
 
 def start_error(code: int, words: str) -> str:
-    r"""Tell from a log's end whether the program never ran: what bubblewrap or setpriv said in its place, or "".
+    r"""From a log's end: the error of bubblewrap or setpriv if the program was never executed, otherwise "".
 
     >>> start_error(127, "setpriv: failed to execute nonesuch: No such file or directory\n")
     'failed to start container: exec: "nonesuch": No such file or directory'
     """
-    if words.count("\n") > 1:  # they say one line and end
+    if words.count("\n") > 1:  # they print one line and exit
         return ""
     if code in (126, 127) and words.startswith(_SETPRIV_FAILED):
         program, _, why = words.strip().removeprefix(_SETPRIV_FAILED).rpartition(": ")
@@ -354,7 +351,7 @@ def start_error(code: int, words: str) -> str:
 
 
 def last_words(log: Path) -> str:
-    """Give the end of a log, without its timestamps: at most 80 lines and 2048 bytes, as FallbackToLogsOnError wants."""
+    """The end of a log, without its timestamps: at most 80 lines and 2048 bytes, as for FallbackToLogsOnError."""
     try:
         lines = log.read_bytes().splitlines()[-_MESSAGE_FROM_LOG_LINES:]
     except OSError:

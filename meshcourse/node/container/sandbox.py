@@ -1,11 +1,10 @@
 """A container: a process under bubblewrap, in its pod's network namespace.
 
-`arguments` is pure; `start` is the edge.
+`arguments` is pure; `start` does the I/O.
 
-The root is an overlay of layers (layers.py), written to a tmpfs that goes with the container. PID, IPC and UTS namespaces are the
-container's own (a kubelet's pod shares the last two).
-The main process is PID 2, under bubblewrap's reaper, so that a SIGTERM that it does not handle ends it.
-Resource limits are not enforced: there are no cgroups here.
+The root is an overlay of layers (rootfs.py), with changes in a tmpfs that is deleted with the container. PID, IPC and UTS namespaces are
+the container's own (a kubelet's pod shares the last two). The main process is PID 2, under bubblewrap's reaper, so that a SIGTERM that it
+does not handle ends it. Resource limits are not enforced: there are no cgroups here.
 """
 
 from __future__ import annotations
@@ -27,13 +26,13 @@ from meshcourse.node.images.passwd import inside
 from meshcourse.node.process import nsenter as entering
 from meshcourse.node.process.processes import Process
 
-# What Docker and containerd leave to a container's root user.
+# The capabilities that Docker and containerd give to a container's root user.
 DEFAULT_CAPABILITIES = frozenset(
     {"CHOWN", "DAC_OVERRIDE", "FSETID", "FOWNER", "MKNOD", "NET_RAW", "SETGID", "SETUID", "SETFCAP", "SETPCAP"}
     | {"NET_BIND_SERVICE", "SYS_CHROOT", "KILL", "AUDIT_WRITE"}
 )
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-# What setpriv must be able to do, besides what the container may: a foreign image could have a say in how setpriv is loaded.
+# Capabilities that setpriv needs besides the container's: a foreign image could influence how setpriv is loaded.
 _FOR_SETPRIV = ("SETUID", "SETGID", "SETPCAP")
 _FORK_LOOK_SECONDS = 0.004
 
@@ -53,7 +52,7 @@ def capabilities(spec: Spec) -> list[str]:
 
 
 def privileges(spec: Spec, host: Host) -> list[str]:
-    """The words of setpriv that turn the sandbox's root into the container's user."""
+    """Command line of setpriv, which turns the sandbox's root into the container's user."""
     names = capabilities(spec)
     bounding = "+all" if "ALL" in names else ",".join(["-all", *(f"+{name.lower()}" for name in names)])
     groups = ["--groups", ",".join(str(group) for group in spec.groups)] if spec.groups else ["--clear-groups"]
@@ -69,9 +68,9 @@ def privileges(spec: Spec, host: Host) -> list[str]:
 
 
 def arguments(spec: Spec, host: Host, present: Iterable[str] = rootfs.HOST_ETC) -> list[str]:
-    """What bubblewrap is told, but for the command: namespaces, root, devices, mounts, environment."""
+    """Arguments of bubblewrap, without the command: namespaces, root, devices, mounts, environment."""
     words = ["--unshare-pid", "--unshare-ipc", "--unshare-uts", "--hostname", spec.hostname]
-    words += [] if spec.tty else ["--new-session"]  # in a session of its own a terminal would control nothing: no Ctrl-C, no job control
+    words += [] if spec.tty else ["--new-session"]  # in its own session a terminal would control nothing: no Ctrl-C, no job control
     own = spec.scratch / "layer"
     if spec.image.root is not None:
         words += ["--cap-drop", "ALL"]
@@ -108,7 +107,7 @@ def _overlay(spec: Spec, where: str, *folders: Path) -> list[str]:
 
 
 def _loaded(spec: Spec, setpriv: str) -> list[str]:
-    """The words that run setpriv inside: as it is, or by the loader that stands beside it."""
+    """The command line that runs setpriv inside: directly, or by the loader beside it."""
     if spec.image.root is None:
         return [setpriv]
     name = f"{rootfs.ENTRY}/{Path(setpriv).name}"
@@ -116,20 +115,20 @@ def _loaded(spec: Spec, setpriv: str) -> list[str]:
 
 
 def target(spec: Spec, path: str) -> str:
-    """Where to mount in this container: a pulled image may have links on the way (/var/run), which bubblewrap would follow outside."""
+    """The mount target in this container: a pulled image may have links in the path (/var/run), which bubblewrap would resolve outside."""
     root = spec.image.root
     return path if root is None else f"/{inside(root, path).relative_to(root)}"
 
 
 @dataclass
 class Running:
-    """A container that runs. `reaper` is PID 1 of its PID namespace as the agent sees it."""
+    """A running container. `reaper` is PID 1 of its PID namespace as the agent sees it."""
 
     spec: Spec
     process: Process
     reaper: int
     before: tuple[tuple[str, ...], ...] = ()
-    """The words with which the sandbox's own programs run in the main process before the container's program takes their place."""
+    """The command line of the sandbox's own programs, which run in the main process before the container's program."""
 
     @property
     def pid(self) -> int:
@@ -142,7 +141,7 @@ class Running:
 
     @property
     def has_begun(self) -> bool:
-        """Whether the container's own program runs; False as long as bubblewrap or setpriv prepare for it, and once it has ended."""
+        """Whether the container's own program runs; False while bubblewrap or setpriv prepare it, and after it has ended."""
         try:
             words = Path(f"/proc/{self.pid}/cmdline").read_bytes().rstrip(b"\0").split(b"\0")
         except OSError:
@@ -159,10 +158,9 @@ class Running:
         _send(self.reaper, signal.SIGKILL)
 
     def enter(self, command: list[str], *, tty: bool = False) -> list[str]:
-        """The words that run `command` in this container, as its user, in its environment and its working directory.
+        """The command line that runs `command` in this container, as its user, with its environment and its working directory.
 
-        Raises:
-            LookupError: the container has ended.
+        Raises LookupError when the container has ended.
         """
         if not (pid := self.pid):
             raise LookupError(f"container {self.spec.key} is not running")
@@ -181,10 +179,9 @@ def _send(pid: int, number: int) -> None:
 
 
 async def start(spec: Spec, host: Host) -> Running:
-    """Start the container and wait until its program runs, or has ended (`Running.has_begun` tells).
+    """Start the container and wait until its program runs, or has ended (`Running.has_begun` distinguishes them).
 
-    Raises:
-        ClusterError: bubblewrap could not make them; `why` has its words.
+    Raises ClusterError when bubblewrap fails; `why` has its output.
     """
     await asyncio.to_thread(rootfs.prepare, spec)
     words = os.memfd_create(f"args-{spec.key}"[:200], 0)
@@ -211,7 +208,7 @@ async def start(spec: Spec, host: Host) -> Running:
             process.close()
     before = ((host.bubblewrap, "--args"), tuple(privileges(spec, host)))
     running = Running(spec, process, int(json.loads(text)["child-pid"]), before)
-    # The reaper mounts first and forks then: until it has, there is nothing to signal or to enter.
+    # The reaper mounts first and forks then: before that, there is nothing to signal or to enter.
     while not running.has_begun and process.returncode is None:  # noqa: ASYNC110 - the kernel tells nobody of a fork, nor of an exec
         await asyncio.sleep(_FORK_LOOK_SECONDS)
     return running

@@ -1,4 +1,4 @@
-"""A container that is to run, and the host's programs that make it."""
+"""The specification of a container to run, and the host's programs that create it."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Spec:
 
 @dataclass(frozen=True)
 class Host:
-    """The host's programs that make a container, and the folders of the host that it sees."""
+    """The host's programs that create a container, and the folders of the host that it sees."""
 
     nsenter: str
     setpriv: str
@@ -52,11 +52,7 @@ class Host:
 
     @classmethod
     def found(cls) -> Host:
-        """Look for them.
-
-        Raises:
-            MissingPrerequisite: one is not installed.
-        """
+        """Find them. Raises MissingPrerequisite when one is not installed."""
         programs = {name: shutil.which(name) for name in ("nsenter", "setpriv")}
         for name, path in programs.items():
             if path is None:

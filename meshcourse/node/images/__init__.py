@@ -1,4 +1,4 @@
-"""The images that this node can run: a table, and the search in it by reference."""
+"""The images that this node can run: a table, and the lookup by reference."""
 
 from __future__ import annotations
 
@@ -48,10 +48,9 @@ def repository_and_tag(reference: str) -> tuple[str, str]:
 
 
 def find(reference: str) -> Image:
-    """The row that serves `reference`.
+    """The row for `reference`.
 
-    Raises:
-        UnknownImage: no row has this repository, or the row serves other versions only.
+    Raises UnknownImage when no row has this repository, or the row has other versions only.
     """
     repository, tag = repository_and_tag(reference)
     for image in TABLE:
@@ -73,6 +72,6 @@ def find(reference: str) -> Image:
 
 
 def part_of(reference: str) -> str:
-    """Of what this is a part in whatever version, "cluster" or "istio", so that the table serves it alone; "" for anything else."""
+    """`cluster` or `istio` for an image that belongs to one of them in any version, so that only the table serves it; empty for others."""
     repository, _ = repository_and_tag(reference)
     return next((image.part_of for image in TABLE if repository in image.names), "")

@@ -16,7 +16,7 @@ APPS: Final = Path(__file__).parent / "apps"
 HOME: Final = "/opt/microservices"
 HUBS: Final = ("docker.io/istio", "registry.istio.io/release", "gcr.io/istio-release")
 PROGRAMS: Final = (*host_python.HERE.programs(), Program(lambda: APPS, f"{HOME}/apps"))
-# One arena of malloc for all threads: it keeps a service below 15 MB.
+# One malloc arena for all threads: it keeps a service below 15 MB.
 ENVIRONMENT: Final = {"PYTHONPATH": HOME, "PYTHONDONTWRITEBYTECODE": "1", "MALLOC_ARENA_MAX": "1"}
 
 
@@ -26,7 +26,7 @@ def names(image: str) -> tuple[str, ...]:
 
 
 def start(app: str, port: int) -> tuple[str, ...]:
-    """The command of one of our programs: without site-packages, which it does not need."""
+    """The command of one of our programs, without site-packages, which it does not need."""
     return ("python3", "-s", "-S", "-m", f"apps.{app}", str(port))
 
 
@@ -52,7 +52,7 @@ def _database(name: str, port: int, program: str) -> Image:
         identity=f"meshcourse's {name} of Bookinfo",
         entrypoint=(_ENTRYPOINT,),
         command=(program,),
-        scripts={_ENTRYPOINT: f"#!/bin/sh\nexec {' '.join(start('ratings_database', port))}\n"},  # a database's options mean nothing here
+        scripts={_ENTRYPOINT: f"#!/bin/sh\nexec {' '.join(start('ratings_database', port))}\n"},  # a database's options have no effect here
         environment=ENVIRONMENT,
         working_dir=HOME,
         programs=PROGRAMS,

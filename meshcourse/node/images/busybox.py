@@ -1,4 +1,4 @@
-"""busybox, and what is made of it: the host's busybox program, with a link for each of its applets over the host's /usr/bin."""
+"""busybox and images based on it: the host's busybox program, with a link for each of its applets over the host's /usr/bin."""
 
 from __future__ import annotations
 

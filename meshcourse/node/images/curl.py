@@ -1,4 +1,4 @@
-"""curl: the host's curl program, under the image names that Istio's samples use, with busybox's programs, as Alpine has them.
+"""curl: the host's curl program, under the image names that Istio's samples use, with busybox's programs as in Alpine.
 
 Without a busybox on the host the image has curl and the host's own programs.
 """
@@ -22,7 +22,7 @@ def _curl() -> Path:
 
 
 def _applets() -> Mapping[str, str]:
-    """Links to the host's busybox, which a container sees where the host has it."""
+    """Links to the host's busybox, at the host's path."""
     return dict.fromkeys(busybox.applets(), str(busybox.find())) if shutil.which("busybox") else {}
 
 

@@ -1,9 +1,8 @@
 """A Python inside a container, for images whose programs are ours.
 
-A container sees the host's /usr and not the learner's home, where such a Python often lies. So the three things that an interpreter
-needs (its executable, its standard library, its libpython) are mounted by themselves, under the paths that they have outside: a
-pyenv build finds libpython by an absolute path. A Python with a loader of its own (Nix, Linuxbrew) cannot run that way; the host's takes
-its place.
+A container sees the host's /usr and not the learner's home, where such a Python often is. So the three things that an interpreter needs
+(its executable, its standard library, its libpython) are mounted separately, under the paths that they have outside: a pyenv build finds
+libpython by an absolute path. A Python with a loader of its own (Nix, Linuxbrew) cannot run that way; the host's is used instead.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ _LOADER: Final = re.compile(rb"(/[\w./+-]+/ld[\w.+-]*\.so[\w.+-]*)\0")
 
 @dataclass(frozen=True)
 class Interpreter:
-    """A Python: its executable, and the other files and folders that it cannot do without."""
+    """A Python: its executable, and the other files and folders that it needs."""
 
     executable: Path
     parts: tuple[Path, ...] = ()
@@ -49,25 +48,21 @@ class Interpreter:
         return tuple(_mounted(path) for path in (self.executable, *self.parts) if not _visible(path))
 
     def links(self) -> Mapping[str, str]:
-        """The names under which the container finds it.
-
-        Raises:
-            MissingPrerequisite: there is none.
-        """
+        """The names under which the container finds it. Raises MissingPrerequisite when there is none."""
         if not self.executable.exists():
             raise MissingPrerequisite("The course's own images need a Python that runs in a container.", next="sudo apt install python3")
         return {link: str(self.executable) for link in LINKS if link != str(self.executable)}
 
 
 def loader(executable: Path) -> Path:
-    """The dynamic loader that an executable asks for, which lies near its beginning; the executable itself when it asks for none."""
+    """The dynamic loader that an executable names, near its beginning; the executable itself when it names none."""
     with executable.open("rb") as file:
         found = _LOADER.search(file.read(8192))
     return Path(os.fsdecode(found[1])) if found else executable
 
 
 def _libraries() -> list[Path]:
-    """The folders of the standard library; its compiled part may lie in one of its own (lib64)."""
+    """The folders of the standard library; its compiled part may be in a separate one (lib64)."""
     bases = {"installed_base": sys.base_prefix, "installed_platbase": sys.base_exec_prefix}
     bases |= {"base": sys.base_prefix, "platbase": sys.base_exec_prefix}
     return [path for name in ("stdlib", "platstdlib") if (path := Path(sysconfig.get_path(name, vars=bases))).is_dir()]
@@ -87,7 +82,7 @@ def _mounted(path: Path) -> Program:
 
 
 def _visible(path: Path) -> bool:
-    """Whether a container sees this path of the host anyway."""
+    """Whether a container sees this path of the host in any case."""
     return str(path).startswith(_SEEN)
 
 

@@ -1,7 +1,7 @@
-"""What an image is to this node: what an image's config says, and its files: a few over the host's /usr, or a whole root.
+"""An image on this node: its config, and its files: a few over the host's /usr, or a whole root.
 
-A row of the table pulls no bytes. `stand_in` is empty when the program is the real one; otherwise it says what answers
-in its place, and `meshcourse images` and the pod's `imageID` show it. A pulled image (pulled.py) has a `root` instead.
+A row of the table pulls no bytes. `stand_in` is empty when the program is the real one; otherwise it names what runs in its place, and
+`meshcourse images` and the pod's `imageID` show it. A pulled image (pulled.py) has a `root` instead.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ FILES = Path(__file__).parent / "files"
 
 @dataclass(frozen=True)
 class Program:
-    """A program, or a folder, that is bind-mounted, read-only, so that its pages are shared by every container: where from, where to."""
+    """A program, or a folder, that is bind-mounted read-only, so that every container shares its pages: source and target."""
 
     find: Callable[[], Path]
     target: str
@@ -59,13 +59,13 @@ class Image:
 
     @property
     def own_programs(self) -> tuple[str, ...]:
-        """The names of the programs that the image itself brings; besides them a container of the table has this machine's."""
+        """The names of the image's own programs; a container of the table also has this machine's."""
         paths = [*self.entrypoint[:1], *self.scripts, *(each.target for each in self.programs if "/bin/" in each.target)]
         return tuple(dict.fromkeys(path.rpartition("/")[2] for path in paths))
 
     @property
     def told_when_absent(self) -> str:
-        """What to say to somebody who wants a program that a container of this row lacks; nothing for a pulled image."""
+        """The message about a program that a container of this row lacks; empty for a pulled image."""
         if self.root is not None:
             return ""
         stands = f"stands in for it: {self.stand_in}" if self.stand_in else f"serves it: {self.identity}"
@@ -76,8 +76,8 @@ class Image:
 def build_layer(image: Image, layer: Path) -> None:
     """Write `image`'s small files, and empty mount points for its programs, into the new folder `layer`.
 
-    A mount point must lie in a layer of ours: inside a user namespace the host's /usr belongs to nobody, and
-    overlayfs takes a merged folder's owner from the topmost layer that has it.
+    A mount point must be in one of our layers: inside a user namespace the host's /usr has no mapped owner, and overlayfs takes a merged
+    folder's owner from the topmost layer that has it.
     """
     partial = layer.with_name(layer.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)

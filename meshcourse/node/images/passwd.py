@@ -1,6 +1,6 @@
-"""The users and groups that an image knows: its /etc/passwd and /etc/group.
+"""The users and groups of an image: its /etc/passwd and /etc/group.
 
-`inside` is also what finds mount points (sandbox.py, layers.py).
+`inside` is also used to find mount points (sandbox.py, rootfs.py).
 """
 
 from __future__ import annotations
@@ -11,20 +11,20 @@ from typing import Final
 
 from meshcourse.core.errors import ClusterError
 
-_LINKS: Final = 40  # as the kernel: more are a circle
+_LINKS: Final = 40  # the kernel's limit: more are a cycle
 _PASSWD, _GROUP = 6, 4  # fields that are read, by passwd(5) and group(5)
 
 
 @dataclass(frozen=True)
 class Accounts:
-    """Lines of passwd (name, uid, gid, home) and of group (name, gid, members). Without lines nothing is known."""
+    """Lines of passwd (name, uid, gid, home) and of group (name, gid, members); both may be empty."""
 
     users: tuple[tuple[str, int, int, str], ...] = ()
     groups: tuple[tuple[str, int, tuple[str, ...]], ...] = ()
 
     @classmethod
     def of(cls, root: Path) -> Accounts:
-        """Read those of an image; what is missing or damaged is left out."""
+        """Read those of an image; missing or damaged files are left out."""
         passwd = [each for each in _lines(inside(root, "/etc/passwd")) if len(each) >= _PASSWD and (each[2] + each[3]).isdigit()]
         group = [each for each in _lines(inside(root, "/etc/group")) if len(each) >= _GROUP and each[2].isdigit()]
         return cls(
@@ -48,9 +48,9 @@ class Accounts:
 
 
 def inside(root: Path, path: str) -> Path:
-    """Where `path` of a container lies below `root`, links followed as the container would: they never lead out of it.
+    """The path below `root` of a container's `path`, with links resolved as the container would: they never lead outside.
 
-    What does not exist is where it would be made. Raises ClusterError when links go in a circle.
+    A missing path is where it would be created. Raises ClusterError for a cycle of links.
     """
     left = list(reversed(PurePosixPath("/", path).parts[1:]))
     at, links = root, 0

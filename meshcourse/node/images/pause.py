@@ -1,4 +1,4 @@
-"""pause: the program that does nothing until it is told to end, which is what the host's `sleep infinity` does."""
+"""pause: a program that waits for its end, here the host's `sleep infinity`."""
 
 from __future__ import annotations
 

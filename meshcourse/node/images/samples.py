@@ -1,6 +1,6 @@
 """Servers of Istio's samples besides Bookinfo and helloworld, and Kubernetes' agnhost: programs of ours with the same interface (apps/).
 
-Entry points and arguments are those of the originals' Dockerfiles. Each says in its `imageID` that it is a stand-in.
+Entry points and arguments are those of the originals' Dockerfiles. Each `imageID` says that it is a stand-in.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """What this node refuses to run, decided before anything is started.
 
-A pod here is a few ordinary processes without root on the host. What would need the host itself (its network, its process list, its
-devices), a second kernel feature that is not built, or an operating system that is not there is refused in words, never silently ignored.
-Resource requests and limits are accepted and reported but not enforced: there are no cgroups, so a container may use what the machine has.
+A pod here is a few ordinary processes without root on the host. A pod that needs the host itself (its network, its process list, its
+devices), a kernel feature that is not implemented, or another operating system is refused with a message, never silently ignored. Resource
+requests and limits are accepted and reported but not enforced: there are no cgroups, so a container may use all of the machine.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from meshcourse.node.status.statuses import Verdict
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from meshcourse.node.api import Json
+    from meshcourse.core.json_types import Json
 
 _KIND = "a kind cluster runs such pods"
 
@@ -37,7 +37,7 @@ ALLOWED_SYSCTLS = frozenset(
 
 
 def verdict(pod: Json) -> Verdict | None:
-    """Return why this node refuses `pod`, or None when it will try to run it."""
+    """Why this node refuses `pod`, or None when it will try to run it."""
     for reason, message in _objections(pod):
         return Verdict(reason, f"Pod was rejected: {message}")
     return None

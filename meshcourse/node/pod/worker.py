@@ -1,8 +1,8 @@
-"""One pod on this node, from the moment it is assigned to the moment it is deleted.
+"""One pod on this node, from its assignment to its deletion.
 
-Order, as a kubelet keeps it: refuse what cannot be run; network and volumes; init containers one after another (a sidecar is passed once
-it has started); then the main containers, each after the postStart hook of the one before. At the end main containers first, then sidecars
-in reverse order. A failure that nobody foresaw ends the containers, is logged and recorded, and the pod begins again after a pause.
+Order, as in kubelet: refuse what cannot be run; network and volumes; init containers one after another (the next follows a sidecar once it
+has started); then the main containers, each after the postStart hook of the one before. At the end main containers first, then sidecars in
+reverse order. An unexpected failure ends the containers, is logged and recorded, and the pod starts over after a pause.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ from meshcourse.node.status.statuses import PodRecord, Verdict
 from meshcourse.node.volume import volumes
 
 if TYPE_CHECKING:
-    from meshcourse.node.api import Api, Json
+    from meshcourse.core.json_types import Json
+    from meshcourse.node.api import Api
     from meshcourse.node.container.spec import Host
     from meshcourse.node.events import EventKind, Events
     from meshcourse.node.network import Network, PodNetns
@@ -52,7 +53,7 @@ _REPLACED_BY = ("ReplicaSet", "ReplicationController", "StatefulSet", "DaemonSet
 
 @dataclass(frozen=True, kw_only=True)
 class Node:
-    """What the node offers to its pods. `refusals`: how long the next refused pod of an owner stays Pending, by the owner's uid."""
+    """What the node provides for its pods. `refusals`: how long the next refused pod of an owner stays Pending, by the owner's uid."""
 
     api: Api
     objects: Objects
@@ -69,7 +70,7 @@ class Node:
 
 
 class Pod:
-    """One pod. `manifest` is its newest form as the API server sent it; `gone`: there is no Pod object any more."""
+    """One pod. `manifest` is its newest form as the API server sent it; `gone`: the Pod object no longer exists."""
 
     def __init__(self, manifest: Json, node: Node) -> None:
         self.manifest = manifest
@@ -87,13 +88,13 @@ class Pod:
         self._ready_to_start = self._initialized = self._ended = self.gone = False
         self._verdict: Verdict | None = None
         self._ending = asyncio.Event()
-        self._granted = float("inf")  # the shortest grace period that a deletion has asked for
+        self._granted = float("inf")  # the shortest grace period that a deletion has set
         self._kill_at: asyncio.TimerHandle | None = None
         self._ephemeral: set[str] = set()
         self.update(manifest)
 
     def record(self) -> PodRecord:
-        """Give what is known of the pod now."""
+        """The pod's record now."""
         spec = self.manifest["spec"]
         return PodRecord(
             host_ip=self._node.ip,
@@ -109,7 +110,7 @@ class Pod:
         )
 
     def update(self, manifest: Json) -> None:
-        """Take a newer form of the pod: labels, an image, readiness gates, a deletion that is asked for."""
+        """Apply a newer form of the pod: labels, an image, readiness gates, a deletion."""
         older, self.manifest = self.manifest, manifest
         specs = {spec["name"]: spec for _, spec in specs_of(manifest)}
         for container in self.containers:
@@ -131,24 +132,20 @@ class Pod:
             self._ending.set()
 
     def removed(self) -> None:
-        """Take note that the Pod object is gone: everything ends at once."""
+        """The Pod object was deleted: kill its containers without grace."""
         self.gone = True
         self._ending.set()
         self._kill()
 
     def container(self, name: str) -> Container:
-        """Find a container; without a name, the first one.
-
-        Raises:
-            LookupError: the pod has none of this name.
-        """
+        """A container; without a name, the first one. Raises LookupError when the pod has none of this name."""
         for container in self.containers:
             if container.name == name or (not name and container.kind == "main"):
                 return container
         raise LookupError(f'container "{name}" not found in pod "{self.manifest["metadata"]["name"]}"')
 
     async def run(self) -> None:
-        """Run the pod to its end and delete the Pod object when that is asked for."""
+        """Run the pod to its end and delete the Pod object on request."""
         try:
             async with self._report:
                 if (self.manifest.get("status") or {}).get("phase") not in statuses.TERMINAL:
@@ -164,7 +161,7 @@ class Pod:
             await asyncio.to_thread(shutil.rmtree, self.root, ignore_errors=True)
 
     async def _retry_until_begun(self) -> None:
-        """Run the containers until all have ended for good, deletion is asked for, or the pod's deadline is over."""
+        """Run the containers until all have ended for good, deletion is requested, or the pod's deadline has passed."""
         pauses = back_off(_BEGIN_AGAIN_SECONDS, _BEGIN_AGAIN_LONGEST)
         deadline = self.manifest["spec"].get("activeDeadlineSeconds")
         left = None if deadline is None else time.monotonic() + deadline
@@ -222,7 +219,7 @@ class Pod:
                 await sidecar.stop(self._grace())
 
     async def _refuse(self, verdict: Verdict) -> None:
-        """Fail the pod. An owner that replaces failed pods at once gets its answer later each time, or it would make thousands."""
+        """Fail the pod. An owner that replaces failed pods at once is answered later each time, or it would create thousands."""
         self._tell("Warning", verdict.reason, verdict.message)
         owner = next((o for o in self.manifest["metadata"].get("ownerReferences") or [] if o.get("controller")), None)
         for container in self.containers:
@@ -330,7 +327,7 @@ class Pod:
             container.kill()
 
     async def _clear(self) -> None:
-        """Forget what has been run, so that the pod can begin again."""
+        """Reset the record of its runs, so that the pod can start over."""
         for container in self.containers:
             await container.close()
         self.containers = [Container(self.manifest, spec, kind, self._changed) for kind, spec in specs_of(self.manifest)]
@@ -338,7 +335,7 @@ class Pod:
         self._changed()
 
     async def _release(self) -> None:
-        """Give back what the pod holds of the node; its logs stay until it is deleted."""
+        """Release the pod's resources on the node; its logs stay until it is deleted."""
         if self._kill_at is not None:
             self._kill_at.cancel()
         if self._keeping is not None:
@@ -357,7 +354,7 @@ class Pod:
         await asyncio.to_thread(self._volumes.remove)
 
     async def _delete(self) -> None:
-        """Delete the Pod object: nothing of it is left on the node."""
+        """Delete the Pod object: nothing of it remains on the node."""
         metadata = self.manifest["metadata"]
         options: Json = {"kind": "DeleteOptions", "apiVersion": "v1", "gracePeriodSeconds": 0, "preconditions": {"uid": self.uid}}
         while not self.gone:
@@ -392,7 +389,7 @@ class Pod:
 
 
 def _text(error: BaseException) -> str:
-    """Give the innermost error of a group in one line."""
+    """The innermost error of a group in one line."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return f"{type(error).__name__}: {error}"

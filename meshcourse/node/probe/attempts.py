@@ -18,10 +18,13 @@ from meshcourse.node.probe import grpc_health
 from meshcourse.node.spec import environment
 
 if TYPE_CHECKING:
-    from meshcourse.node.api import Json
+    from meshcourse.core.json_types import Json
 
 Exec = Callable[[list[str]], Awaitable[tuple[int, bytes]]]
-"""Run a command in the container: exit code and combined output. Cancelling it must end the command; LookupError or OSError: it cannot."""
+"""Run a command in the container: exit code and combined output. Cancelling it must end the command.
+
+Raises LookupError or OSError when it cannot run.
+"""
 
 _LONGEST_OUTPUT = 10 * 1024
 _REDIRECTS = 10
@@ -30,7 +33,7 @@ _LAST_PORT = 65535
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one attempt found. `errored`: it could not be made, and counts as neither success nor failure."""
+    """The result of one attempt. `errored`: it could not be made, and counts as neither success nor failure."""
 
     ok: bool
     message: str
@@ -66,7 +69,7 @@ async def check(
 
 
 def port_number(port: int | str, container: Json) -> int:
-    """Give the number of a probe's port, which may be the name of one of the container's; raises ValueError."""
+    """The number of a probe's port, which may be the name of one of the container's. Raises ValueError."""
     if isinstance(port, str):
         named = next((each["containerPort"] for each in container.get("ports") or [] if each.get("name") == port), None)
         if named is None and not port.isdigit():
@@ -80,7 +83,7 @@ def port_number(port: int | str, container: Json) -> int:
 
 
 def http_request(action: Json, pod_ip: str, container: Json, *, by: str = "kube-probe") -> tuple[yarl.URL, CIMultiDict[str]]:
-    """Give the URL and headers of an httpGet probe or hook; raises ValueError. `by` is the program that asks."""
+    """The URL and headers of an httpGet probe or hook. `by` is the User-Agent. Raises ValueError."""
     host = action.get("host") or pod_ip
     host = f"[{host}]" if ":" in host else host
     path = action.get("path") or "/"
@@ -163,7 +166,7 @@ async def _grpc(action: Json, pod_ip: str, seconds: float) -> Outcome:
 
 
 def _session() -> aiohttp.ClientSession:
-    """Open a session for one attempt: a kubelet's probe makes a new connection each time, so that it sees a full backlog."""
+    """Open a session for one attempt: a kubelet's probe makes a new connection each time, so that it notices a full backlog."""
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(force_close=True), auto_decompress=False, skip_auto_headers=["Accept-Encoding"], trust_env=False
     )
@@ -178,7 +181,7 @@ def _unverified() -> ssl.SSLContext:
 
 
 def _dial(address: str, error: BaseException) -> str:
-    """Say a failed connection as Go says it, since that is what every search for the message finds."""
+    """A failed connection in Go's words, which is what searches for the message find."""
     if isinstance(error, ConnectionRefusedError):
         return f"dial tcp {address}: connect: connection refused"
     if isinstance(error, OSError) and error.strerror:

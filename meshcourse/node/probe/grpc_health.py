@@ -1,4 +1,4 @@
-"""The one gRPC call that a probe makes: grpc.health.v1.Health/Check, in clear HTTP/2."""
+"""The one gRPC call of a probe: grpc.health.v1.Health/Check, over plain-text HTTP/2."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ async def ask(host: str, port: int, service: str) -> str | None:
 
 
 def request(authority: str, service: str) -> bytes:
-    """Give the connection's first bytes: preface, empty settings, headers and the message."""
+    """The connection's first bytes: preface, empty settings, headers and the message."""
     name = service.encode()
     message = b"" if not name else b"\x0a" + _varint(len(name)) + name
     fields = {

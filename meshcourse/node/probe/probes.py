@@ -2,8 +2,9 @@
 
 Counting is kubelet's (pkg/kubelet/prober/worker.go): attempts at initialDelaySeconds and every periodSeconds after it, thresholds of equal
 results in a row, startup before the others. One deliberate difference, because a learner waits: until the first success a readiness or
-startup probe is also tried *between* those moments (a tenth of the time waited so far apart, at least 0.1 s, during 30 s). Such an early
-attempt can only make a container ready sooner: its failure is not counted, makes no event and never delays or replaces a counted attempt.
+startup probe is also tried *between* those times (at intervals of a tenth of the time waited so far, at least 0.1 s, for 30 s). Such an
+early attempt can only make a container ready sooner: its failure is not counted, causes no event and never delays or replaces a counted
+attempt.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from meshcourse.node.probe import attempts
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from meshcourse.node.api import Json
+    from meshcourse.core.json_types import Json
     from meshcourse.node.events import EventKind
 
 Outcome = attempts.Outcome
@@ -33,7 +34,7 @@ _TRIES_OF_ERRORS = 3
 
 
 class OnEvent(Protocol):
-    """What receives an event's type, reason and message."""
+    """A function that gets an event's type, reason and message."""
 
     def __call__(self, type_: EventKind, reason: str, message: str, /) -> None:
         """Record it."""
@@ -57,7 +58,7 @@ class Tally:
 
 @dataclass(frozen=True)
 class Moment:
-    """When an attempt begins, in seconds after the container's start; an early one must be over when the next counted one begins."""
+    """When an attempt starts, in seconds after the container's start; an early one must end before the next counted one starts."""
 
     at: float
     counted: bool
@@ -65,11 +66,11 @@ class Moment:
 
 
 def next_moment(now: float, previous: float | None, *, delay: float, period: float, early: bool) -> Moment:
-    """Give the next attempt at `now`. `previous` is when the last counted one was due (None: there was none yet)."""
+    """The next attempt at `now`. `previous` is when the last counted one was due (None: there was none yet)."""
     if previous is None:
         return Moment(at=max(now, delay), counted=True, until=float("inf"))
     due = previous + period
-    if now > due + period:  # an attempt outlasted whole periods: they are dropped, as a ticker drops them
+    if now > due + period:  # an attempt took whole periods: they are skipped, as by Go's ticker
         due += (now - due) // period * period
     waited = now - delay
     at = now + max(_EARLY_LEAST, _EARLY_SHARE * waited)
@@ -79,7 +80,7 @@ def next_moment(now: float, previous: float | None, *, delay: float, period: flo
 
 
 class Prober:
-    """Probe one run of one container. `started` and `ready` are what its status says; `failed_probe` is what killed it, if a probe did."""
+    """Probes one run of one container. `started` and `ready` are for its status; `failed_probe` is the probe that killed it, if any."""
 
     def __init__(
         self,
@@ -104,11 +105,11 @@ class Prober:
 
     @property
     def ready(self) -> bool:
-        """Started, and its readiness probe (if it has one) says yes."""
+        """Started, and its readiness probe (if it has one) succeeds."""
         return self.started and self._readiness
 
     def terminating(self) -> None:
-        """Tell that the pod is being deleted: nothing restarts from now on, readiness is still followed, as a kubelet does."""
+        """The pod is being deleted: no more restarts; readiness is still followed, as in kubelet."""
         self._terminating = True
 
     async def run(self) -> None:
@@ -124,11 +125,11 @@ class Prober:
                     group.create_task(self._follow(purpose, start), name=f"{purpose.lower()} probe of {self._container['name']}")
 
     async def _follow(self, purpose: Purpose, start: float) -> None:
-        """Attempt one probe again and again; Startup and Liveness end with their verdict, Readiness never."""
+        """Attempt one probe repeatedly; Startup and Liveness end with their verdict, Readiness never."""
         probe = self._container[_FIELDS[purpose]]
         tally = Tally(probe.get("successThreshold") or 1, probe.get("failureThreshold") or 3)
         period, delay = float(probe.get("periodSeconds") or 10), float(probe.get("initialDelaySeconds") or 0)
-        # With a success threshold above one, successes must be counted a period apart: nothing is gained by an early attempt.
+        # With a success threshold above one, successes must be counted a period apart: an early attempt would not help.
         early = purpose != "Liveness" and tally.success_threshold == 1
         previous: float | None = None
         begun = time.monotonic() - start
@@ -157,7 +158,7 @@ class Prober:
                     outcome = await check(probe, pod_ip=self._pod_ip, container=self._container, exec=self._exec)
                     if not outcome.errored:
                         break
-        except TimeoutError:  # an early attempt has run into a counted one
+        except TimeoutError:  # an early attempt has overlapped with a counted one
             return Outcome(ok=False, message="cut off")
         return outcome
 
@@ -190,5 +191,5 @@ class Prober:
 
 
 def _loop_time(moment: float) -> float | None:
-    """Turn a time.monotonic() moment into the event loop's clock; None for never."""
+    """Convert a time.monotonic() time to the event loop's clock; None for never."""
     return None if moment == float("inf") else asyncio.get_running_loop().time() + moment - time.monotonic()

@@ -1,1 +1,1 @@
-"""Processes of containers: start, log, and entry from outside."""
+"""Processes of containers: start, log, and exec."""

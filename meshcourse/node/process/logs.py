@@ -1,7 +1,7 @@
-"""A container's log: written in the CRI log format, read as `kubectl logs` asks for it.
+"""A container's log: written in the CRI log format, read with the options of `kubectl logs`.
 
-Writer and readers live in the agent's process: a follower sleeps until the writer says that there is more. The pods'
-workers run the writers, the streaming server runs the readers.
+Writer and readers are in the agent's process: a follower sleeps until the writer signals new data. The pods' workers run the writers, the
+streaming server runs the readers.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _FULL = ord("F")
 
 
 class _Feed:
-    """What a writer tells the readers of its path."""
+    """Notifies the readers of a path about its writer."""
 
     def __init__(self) -> None:
         self.writing = False
@@ -70,7 +70,7 @@ class LogWriter:
         self._feed = _feeds.setdefault(path, _Feed())
 
     async def copy(self, outputs: Outputs) -> None:
-        """Write everything that comes, then close. Cancelled, it leaves the program free to go on unread."""
+        """Write everything that comes, then close. Cancelled, it leaves the program running, its output unread."""
         self.open()
         try:
             async for stream, chunk in outputs:
@@ -87,7 +87,7 @@ class LogWriter:
         self._feed.writing, self._feed.closed = True, False
 
     def write(self, stream: Stream, chunk: bytes) -> None:
-        """Write the lines that `chunk` completes; the rest waits for its end of line."""
+        """Write the lines that `chunk` completes; the rest waits for its line end."""
         *lines, rest = (self._unfinished.get(stream, b"") + chunk).split(b"\n")
         head = _head(stream)
         records = [record for line in lines for record in _records(head, line)]
@@ -98,7 +98,7 @@ class LogWriter:
         self._append(b"".join(records))
 
     def close(self) -> None:
-        """Write what never got an end of line, and let followers end."""
+        """Write an incomplete last line, and end followers."""
         for stream, rest in self._unfinished.items():
             if rest:
                 self._append(b"%bF %b\n" % (_head(stream), rest))
@@ -118,7 +118,7 @@ class LogWriter:
             rest = memoryview(records)
             while rest:
                 rest = rest[self._file.write(rest) :]
-        except OSError:  # a full disk costs the log, never the container; no half record stays
+        except OSError:  # a full disk costs the log, never the container; no partial record remains
             self._file.truncate(self._size)
             self._dropped += len(records)
             return
@@ -146,7 +146,7 @@ async def read(  # noqa: PLR0913 - the options of `kubectl logs`
 ) -> AsyncGenerator[bytes, None]:
     """Yield the log's text in blocks. A follower ends when the log is closed and read (without a writer: when `ended()`).
 
-    A file that is not there yet counts as empty.
+    A missing file counts as empty.
     """
     feed = _feeds.setdefault(path, _Feed())
     text = _Text(since=_since(since_seconds, since_time), timestamps=timestamps, limit=limit_bytes, stream=stream)
@@ -162,7 +162,7 @@ async def read(  # noqa: PLR0913 - the options of `kubectl logs`
                     yield kept
                 if text.is_full():
                     return
-                await asyncio.sleep(0)  # a long log must not keep the loop from everybody else
+                await asyncio.sleep(0)  # a long log must not block the loop for others
             if following := files.pop(0) if files else _next(path, current, stack):
                 current = following
             elif not follow or feed.closed or (not feed.writing and ended()):
@@ -178,7 +178,7 @@ async def _wait(changed: asyncio.Event, seconds: float | None) -> None:
 
 
 class _Text:
-    """From records to what was asked for."""
+    """Converts records to the requested text."""
 
     def __init__(self, *, since: bytes, timestamps: bool, limit: int | None, stream: Stream | None) -> None:
         self._since = since
@@ -192,7 +192,7 @@ class _Text:
         return self._left is not None and self._left <= 0
 
     def of(self, records: list[bytes]) -> bytes:
-        """What is wanted of these records."""
+        """The requested part of these records."""
         text = b"".join(self._kept(records))
         if self._left is not None:
             text = text[: self._left]
@@ -222,20 +222,20 @@ def _records(head: bytes, line: bytes) -> Iterator[bytes]:
 
 
 def _since(seconds: int | None, moment: datetime | None) -> bytes:
-    """Give the time as records have it; of fixed width and in UTC, such times compare as bytes."""
+    """A time in the records' format; such times, of fixed width and in UTC, compare as bytes."""
     if seconds is not None:
         moment = datetime.fromtimestamp(time.time() - seconds, UTC)
     return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%f}000Z".encode() if moment else b""
 
 
 def _blocks(file: BinaryIO) -> Iterator[list[bytes]]:
-    """Whole records from here to the end of the file; the writer never leaves half a one."""
+    """Whole records from here to the end of the file; the writer never leaves a partial one."""
     while records := file.readlines(_BLOCK):
         yield records
 
 
 def _next(path: Path, current: BinaryIO | None, stack: contextlib.ExitStack) -> BinaryIO | None:
-    """Open the file that follows `current`; None when that is the newest. An open file keeps its inode, so inodes tell."""
+    """Open the file that follows `current`; None when that is the newest. Files are identified by their inodes."""
     ours = os.fstat(current.fileno()).st_ino if current else 0
     newer: Path | None = None
     for candidate in (path, _old(path)):

@@ -37,7 +37,7 @@ def _call(name: str, *arguments: int) -> None:
 
 
 def _join(reaper: str, pid: str) -> None:
-    """Enter the namespaces, and stand where the main process stands."""
+    """Enter the namespaces, with the main process's root and working directory."""
     namespaces = [os.open(f"/proc/{reaper}/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC) for kind in KINDS]
     where = os.open(f"/proc/{pid}/cwd", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     for namespace in namespaces:
@@ -46,7 +46,7 @@ def _join(reaper: str, pid: str) -> None:
 
 
 def _drop(uid: str, gid: str, groups: str, capabilities: str) -> None:
-    """Become the container's user; only these capabilities can ever be had again."""
+    """Become the container's user; other capabilities than these can never be regained."""
     kept = capabilities.split(",")
     number = 0
     while "ALL" not in kept and _libc.prctl(PR_CAPBSET_READ, number, 0, 0, 0) >= 0:
@@ -66,7 +66,7 @@ def main(words: list[str]) -> int:
     _join(reaper, pid)
     child = os.fork()
     if child:
-        for number in (signal.SIGINT, signal.SIGQUIT):  # of a terminal: they are meant for the command
+        for number in (signal.SIGINT, signal.SIGQUIT):  # from a terminal: they are meant for the command
             signal.signal(number, signal.SIG_IGN)
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         return code if code >= 0 else 128 - code

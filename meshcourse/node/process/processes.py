@@ -1,7 +1,7 @@
-"""One program as the node runs it: its pipes or terminal, its output for several readers, its end.
+"""A running program: its pipes or terminal, its output for several readers, its end.
 
-Everything happens on the event loop: no thread waits for a child. The child is spawned from the loop's own thread, so
-that PR_SET_PDEATHSIG in it means what it says. Run by the sandbox and by the streaming server.
+Everything happens on the event loop: no thread waits for a child. The child is spawned from the loop's own thread, as PR_SET_PDEATHSIG
+requires. Run by the sandbox and by the streaming server.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _END_OF_TRANSMISSION = b"\x04"
 
 
 class StalledReader(Exception):  # noqa: N818 - a condition of the reader, not of the program
-    """The subscriber did not take its output; the program went on without it."""
+    """The subscriber did not read its output; the program continued without it."""
 
 
 class Outputs:
@@ -65,14 +65,14 @@ class Outputs:
         return stream, chunk
 
     def close(self) -> None:
-        """Receive nothing more. The program is not slowed down by this subscriber any longer."""
+        """Stop receiving. This subscriber no longer slows down the program."""
         self._chunks.clear()
         self._size = 0
         self.end()
         self._process.forget(self)
 
     async def put(self, stream: Stream, chunk: bytes) -> None:
-        """Add a chunk (the process calls it), waiting while the subscriber is full."""
+        """Add a chunk (called by the process), waiting while the subscriber is full."""
         while self._size >= _WAITING_BYTES and not self._ended:
             self._taken.clear()
             try:
@@ -89,7 +89,7 @@ class Outputs:
             self._changed.set()
 
     def end(self) -> None:
-        """Say that no chunk will follow (the process calls it)."""
+        """No more chunks will follow (called by the process)."""
         self._ended = True
         self._changed.set()
         self._taken.set()
@@ -158,14 +158,14 @@ class Process:
     ) -> Process:
         """Spawn `argv` (found on this process's PATH). `owner` is the (uid, gid) that may re-open its /dev/stdout.
 
-        Output is read only once somebody has called `outputs()`. Raises OSError when the program cannot be executed.
+        Output is read only after the first call of `outputs()`. Raises OSError when the program cannot be executed.
         """
         plumbing = _terminal(stdin=stdin) if tty else _pipes(stdin=stdin)
         actions = plumbing.actions + [(os.POSIX_SPAWN_DUP2, number, number) for number in pass_fds]  # onto itself: kept open
         try:
             if owner is not None:
                 for descriptor in plumbing.theirs:
-                    if not _is_dev_null(descriptor):  # the host's, not ours to give away
+                    if not _is_dev_null(descriptor):  # the host's, whose owner must not change
                         os.fchown(descriptor, *owner)
             # Blocks for about a millisecond. The child must come from this thread, and posix_spawn forks nothing but it.
             pid = os.posix_spawnp(  # noqa: ASYNC221
@@ -206,12 +206,12 @@ class Process:
                 signal.pidfd_send_signal(self._pidfd, number)
 
     def resize(self, width: int, height: int) -> None:
-        """Tell the terminal its size in characters; the program gets SIGWINCH. Nothing happens without a terminal."""
+        """Set the terminal's size in characters; the program gets SIGWINCH. Does nothing without a terminal."""
         if self.tty and "stdout" in self._descriptors:
             fcntl.ioctl(self._descriptors["stdout"], termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
 
     async def write(self, data: bytes) -> None:
-        """Write to stdin, waiting while the program does not read. Dropped once it has closed its stdin or ended."""
+        """Write to stdin, waiting while the program does not read. Dropped when it has closed its stdin or ended."""
         rest = memoryview(data)
         async with self._writing:
             while rest and self._input is not None:
@@ -244,12 +244,12 @@ class Process:
         return subscriber
 
     def forget(self, subscriber: Outputs) -> None:
-        """Drop a subscriber (it calls this itself)."""
+        """Remove a subscriber (called by itself)."""
         if subscriber in self._subscribers:
             self._subscribers.remove(subscriber)
 
     def close(self) -> None:
-        """Let go of pipes and terminal (a terminal hangs up). The program is not killed, its exit is still noticed."""
+        """Close pipes and terminal (a terminal hangs up). The program is not killed, and its exit is still noticed."""
         self._close_input()
         if self._pumps is None:
             self._pumps = asyncio.gather()
@@ -263,7 +263,7 @@ class Process:
         os.close(self._pidfd)
         try:
             _, status = os.waitpid(self.pid, 0)
-        except ChildProcessError:  # somebody in this process waits for every child; the code is lost
+        except ChildProcessError:  # other code in this process waited for this child; the exit code is lost
             code = 255
         else:
             code = os.waitstatus_to_exitcode(status)
@@ -276,7 +276,7 @@ class Process:
             while chunk := await self._read(descriptor):
                 for subscriber in tuple(self._subscribers):
                     await subscriber.put(stream, chunk)
-                await asyncio.sleep(0)  # a program that never pauses must not keep the loop from everybody else
+                await asyncio.sleep(0)  # a program that never pauses must not block the loop for others
         finally:
             del self._descriptors[stream]
             os.close(descriptor)
@@ -288,11 +288,11 @@ class Process:
             except BlockingIOError:
                 if not await self._readable(descriptor):
                     return b""
-            except OSError:  # EIO: every holder of the terminal has gone
+            except OSError:  # EIO: all other ends of the terminal are closed
                 return b""
 
     async def _readable(self, descriptor: int) -> bool:
-        """Wait for output. False when the program has ended and what it left behind says nothing more."""
+        """Wait for output. False when the program has ended and processes it left behind print nothing more."""
         loop = asyncio.get_running_loop()
         ready: asyncio.Future[None] = loop.create_future()
         loop.add_reader(descriptor, _settle, ready)
@@ -311,7 +311,7 @@ class Process:
         try:
             await asyncio.wait((ready, self._exit), return_when=asyncio.FIRST_COMPLETED)
         finally:
-            if self._input == descriptor:  # else it is closed already, and the number may belong to somebody else
+            if self._input == descriptor:  # otherwise it is closed already, and the number may be in use again
                 loop.remove_writer(descriptor)
 
     def _close_input(self) -> None:

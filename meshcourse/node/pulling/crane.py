@@ -1,6 +1,6 @@
-"""Pulling, done by crane: a reference becomes a digest, and the digest's files a folder of the cache.
+"""Pulling by crane: resolves a reference to a digest, and unpacks the digest's files into a folder of the cache.
 
-A registry on localhost or 127.0.0.1 may speak plain http, as crane allows by itself.
+A registry on localhost or 127.0.0.1 may speak plain http, crane's default.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from meshcourse.engine.go_programs import CRANE
 from meshcourse.node.pulling import store
 
 ANSWERS_WITHIN: Final = 15.0
-"""Seconds in which a registry must say what a tag means; then it counts as not reached."""
+"""Seconds in which a registry must resolve a tag; after that it counts as not reached."""
 
-# How Go writes that no answer came (`Get "https://...": dial tcp ...`), and answers of proxies and overcharged registries.
+# Go's messages for no answer (`Get "https://...": dial tcp ...`), and answers of proxies and overloaded registries.
 _NOT_REACHED: Final = re.compile(r'\b(?:Get|Head) "https?://|TOOMANYREQUESTS|unexpected status code (?:403|407|429|5\d\d)')
 _REFUSED: Final = "check its name and its tag; for a private registry type `docker login` first (crane reads ~/.docker/config.json)"
 
 
 class PullFailed(Exception):  # noqa: N818 - reads as the sentence it is
-    """An image could not be pulled, and what to do; `reached`: the registry did answer, and said no."""
+    """An image could not be pulled, and what to do; `reached`: the registry answered with an error."""
 
     def __init__(self, words: str, *, reached: bool) -> None:
         super().__init__(words)
@@ -35,22 +35,21 @@ class PullFailed(Exception):  # noqa: N818 - reads as the sentence it is
 
 
 def failure(said: str) -> PullFailed:
-    r"""What crane's words on its error output mean: its last line is the error.
+    r"""The error in crane's output on stderr: its last line.
 
     >>> failure('HEAD request failed\nError: Get "https://a.example/v2/": dial tcp: no such host\n').reached
     False
     >>> failure("Error: GET http://localhost:1/v2/a/manifests/1: MANIFEST_UNKNOWN: Unknown manifest\n").reached
     True
     """
-    words = (said.strip().splitlines() or ["crane said nothing"])[-1].removeprefix("Error: ")
+    words = (said.strip().splitlines() or ["crane printed nothing"])[-1].removeprefix("Error: ")
     return PullFailed(words, reached=False) if _NOT_REACHED.search(words) else PullFailed(f"{words}; {_REFUSED}", reached=True)
 
 
 async def pull(reference: str, told: Callable[[int], None]) -> str:
-    """Bring the image that `reference` (a repository with a tag or a digest) means now; returns its digest. `told` hears bytes unpacked.
+    """Pull the image of `reference` (a repository with a tag or a digest); returns its digest.
 
-    Raises:
-        PullFailed: nothing has changed then.
+    `told` is called with the bytes unpacked so far. Raises PullFailed, with nothing changed.
     """
     repository, _, digest = reference.partition("@")
     if not digest:
@@ -65,7 +64,7 @@ async def pull(reference: str, told: Callable[[int], None]) -> str:
 
 
 async def meaning(reference: str) -> str:
-    """The digest that a repository with a tag means now, as its registry says. Raises PullFailed."""
+    """The digest that a repository with a tag means now, by its registry. Raises PullFailed."""
     try:
         async with asyncio.timeout(ANSWERS_WITHIN):
             return await _crane("digest", "--", reference)
@@ -74,7 +73,7 @@ async def meaning(reference: str) -> str:
 
 
 async def _bring(pinned: str, digest: str, told: Callable[[int], None]) -> None:
-    """Unpack one digest, unless somebody else has done so while its lock was awaited."""
+    """Unpack one digest, unless another process has done so while its lock was awaited."""
     lock = await asyncio.to_thread(store.hold, digest, alone=True)
     try:
         if store.find(digest) is None:
@@ -86,7 +85,7 @@ async def _bring(pinned: str, digest: str, told: Callable[[int], None]) -> None:
 
 
 async def _unpack(pinned: str, root: str, told: Callable[[int], None]) -> int:
-    """Let crane write the files of all layers as one archive, and unpack it as it comes; returns their bytes."""
+    """Have crane write the files of all layers as one archive, and unpack it as it arrives; returns their bytes."""
     archive, entry = os.pipe()
     try:
         export = (_program(), "export", "--platform", binaries.target(), "--", pinned, "-")
@@ -99,7 +98,7 @@ async def _unpack(pinned: str, root: str, told: Callable[[int], None]) -> int:
     try:
         size, said, why = await asyncio.gather(_last_number(unpacking, told), _text(crane.stderr), _text(unpacking.stderr))
         exported, unpacked = await crane.wait(), await unpacking.wait()
-        if exported > 0:  # the archive ended too early then; below 0, nobody read it any more
+        if exported > 0:  # the archive ended too early; below 0, it was not read to its end
             raise failure(said)
         if unpacked or exported:
             words = f"its files could not be unpacked: {why.strip()}; look at the disk (df -h), MESHCOURSE_CACHE names another folder"
@@ -123,7 +122,7 @@ async def _text(stream: asyncio.StreamReader | None) -> str:
 
 
 async def _crane(*words: str) -> str:
-    """What crane prints. Raises PullFailed."""
+    """Output of crane. Raises PullFailed."""
     crane = await asyncio.create_subprocess_exec(_program(), *words, stdin=asyncio.subprocess.DEVNULL, stdout=PIPE, stderr=PIPE)
     try:
         output, said = await crane.communicate()
@@ -136,7 +135,7 @@ async def _crane(*words: str) -> str:
 
 def _program() -> str:
     found = CRANE.found()
-    if found is None:  # `meshcourse up` made sure of it; somebody has deleted it since
+    if found is None:  # `meshcourse up` made sure of it; it was deleted since
         raise PullFailed("the program crane, which pulls images, is not there any more", reached=False)
     return str(found)
 

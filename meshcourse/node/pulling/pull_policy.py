@@ -2,8 +2,7 @@
 
 Where images are pulled, the table still serves three: the parts of the cluster itself (CoreDNS, and Istio's unless they too are to be
 pulled: ARCHITECTURE.md says why); an image under the policy Never that was not pulled; and an image whose registry is not reached, with an
-event that says so.
-Source: https://kubernetes.io/docs/concepts/containers/images/#image-pull-policy
+event about it. Source: https://kubernetes.io/docs/concepts/containers/images/#image-pull-policy
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 
     Tell = Callable[[EventKind, str, str], None]
 
-_TOLD_SECONDS = 2.0  # a pull that takes longer shows how far it is, and again after twice that time each
+_TOLD_SECONDS = 2.0  # a pull that takes longer shows its progress, and again after twice that time each
 _ON_SILENCE = "pods with an image that `meshcourse images` lists run without a network"
 _ON_ISTIOS_SILENCE = "with `meshcourse up --images registry` this node's own Istio runs without a network"
 
@@ -42,7 +41,7 @@ class Supply:
         self._held: dict[str, int] = {}
 
     async def get(self, reference: str, policy: str, tell: Tell, wait: Callable[[str], None]) -> Image:
-        """Give the image of a container. `tell` records an event, `wait` shows in its status what is waited for. Raises NotYet."""
+        """The image of a container. `tell` records an event, `wait` shows in its status what is awaited. Raises NotYet."""
         row, why = _row(reference)
         part = images.part_of(reference)
         if self._puller is None or part in self._of_table:
@@ -77,7 +76,7 @@ class Supply:
         return found.image(repository)
 
     async def _pull(self, whole: str, puller: Puller, tell: Tell, wait: Callable[[str], None]) -> Pulled:
-        """Pull once for all who want it at this moment; one who goes away does not end it."""
+        """Pull once for all concurrent callers; cancelling one of them does not end it."""
         if whole not in self._pulls:
             self._bytes[whole] = 0
             task = self._pulls[whole] = asyncio.create_task(puller.pull(whole, lambda done: self._bytes.update({whole: done})))
@@ -99,14 +98,14 @@ class Supply:
         return await self._hold(there.digest) if there else None
 
     async def _hold(self, digest: str) -> Pulled | None:
-        """Keep an image from being deleted for as long as this process lives; None when it is gone already."""
+        """Protect an image from deletion for as long as this process lives; None when it is already deleted."""
         if digest not in self._held:
             self._held[digest] = await asyncio.to_thread(store.hold, digest)
         return store.find(digest)
 
 
 def _row(reference: str) -> tuple[Image | None, str]:
-    """The table's row for this reference, or None and why there is none."""
+    """The table's row for this reference, or None and the reason."""
     try:
         return images.find(reference), ""
     except images.UnknownImage as error:

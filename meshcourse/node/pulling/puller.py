@@ -1,7 +1,7 @@
-"""The puller: a process of the cluster that stayed in the host's network, and how the node asks it.
+"""The puller: a process of the cluster that stayed in the host's network, and the node's connection to it.
 
-On a socket it reads one JSON line {"id", "reference"} for each image that is wanted. It ends when the other end of the socket closes,
-which is when the last process of the cluster has ended.
+It reads one JSON line {"id", "reference"} from a socket for each wanted image. It ends when the other end of the socket closes, which is
+when the last process of the cluster has ended.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _ENDED = "the process that pulls images has ended: meshcourse down and up again 
 
 
 def serve(end: socket.socket) -> NoReturn:
-    """Pull what is asked for on `end` until it closes; then the process ends, though a thread may still wait for a lock."""
+    """Pull what is requested on `end` until it closes; then the process ends, though a thread may still wait for a lock."""
     try:
         asyncio.run(_serve(end))
     except Exception:  # noqa: BLE001 - said in the node's log, where the one who asks why nothing is pulled finds it
@@ -82,7 +82,7 @@ class Puller:
             self._writer.close()
 
     async def pull(self, reference: str, told: Callable[[int], None]) -> str:
-        """Bring an image; returns its digest. `told` hears the bytes that are unpacked so far. Raises crane.PullFailed."""
+        """Pull an image; returns its digest. `told` is called with the bytes unpacked so far. Raises crane.PullFailed."""
         if self._writer is None or self._reading is None or self._reading.done():
             raise crane.PullFailed(_ENDED, reached=False)
         number = next(self._numbers)

@@ -2,9 +2,9 @@
 
 images/                 only its owner may enter: a foreign image may hold set-user-id programs
 <64 hex digits>/      root/ (the flattened files) and image.json (the config, size and time of one digest)
-<64 hex digits>.part/ a pull that goes on, or that broke off: the next one begins anew
+<64 hex digits>.part/ a pull under way or interrupted: the next one starts over
 names/<reference>     the digest that a reference meant when it was last pulled
-locks/<64 hex digits> held by one who pulls or deletes, shared by all nodes whose containers stand on it
+locks/<64 hex digits> exclusive for pulls and deletions, shared by all nodes whose containers use it
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Pulled:
     time: float
 
     def image(self, repository: str) -> Image:
-        """It as what a container is made of; `imageID` is the repository with the digest, as other runtimes say it.
+        """The image of a container; `imageID` is the repository with the digest, as in other runtimes.
 
         Source: the OCI image specification, "config.md".
         """
@@ -56,12 +56,12 @@ class Pulled:
 
 
 def home() -> Path:
-    """Where they lie."""
+    """The folder of the images."""
     return paths.cache() / "images"
 
 
 def named(reference: str) -> Pulled | None:
-    """What has been pulled as `reference` (a repository with a tag or a digest), if it is there."""
+    """The pulled image of `reference` (a repository with a tag or a digest), if there is one."""
     digest = reference.partition("@")[2]
     if not digest:
         try:
@@ -72,13 +72,13 @@ def named(reference: str) -> Pulled | None:
 
 
 def is_digest(text: str) -> bool:
-    """Whether this is a digest, which becomes the name of a folder: pods may ask for anything."""
+    """Whether this is a digest, which becomes the name of a folder: pods may name anything."""
     digits = text.removeprefix(_ALGORITHM)
     return digits != text and len(digits) == _DIGITS and not digits.strip("0123456789abcdef")
 
 
 def find(digest: str) -> Pulled | None:
-    """The image with this digest, if it is there."""
+    """The image with this digest, if it is stored."""
     if not is_digest(digest):
         return None
     try:
@@ -88,7 +88,7 @@ def find(digest: str) -> Pulled | None:
 
 
 def listed() -> tuple[tuple[tuple[str, ...], Pulled], ...]:
-    """All of them, each with the references that mean it now, the oldest first."""
+    """All images, each with the references that mean it now, the oldest first."""
     meaning: dict[str, list[str]] = {}
     for name in sorted((home() / "names").glob("[!.]*")):
         meaning.setdefault(name.read_text(encoding="ascii").strip(), []).append(unquote(name.name))
@@ -97,14 +97,14 @@ def listed() -> tuple[tuple[tuple[str, ...], Pulled], ...]:
 
 
 def name(reference: str, digest: str) -> None:
-    """Note what `reference` means now."""
+    """Record what `reference` means now."""
     path = _name(reference)
     path.parent.mkdir(parents=True, exist_ok=True)
     files.replace(path, digest)
 
 
 def begin(digest: str) -> Path:
-    """Make the empty folder into which this digest's files are to be unpacked. Its lock must be held alone."""
+    """Create the empty folder into which this digest's files are to be unpacked. Its lock must be held exclusively."""
     partial = _folder(digest).with_suffix(".part")
     shutil.rmtree(partial, ignore_errors=True)
     (partial / "root").mkdir(parents=True)
@@ -113,7 +113,7 @@ def begin(digest: str) -> Path:
 
 
 def complete(digest: str, config: Mapping[str, Any], size: int) -> None:
-    """Say that all files are there: from now on the image exists."""
+    """Mark the files as complete: from now on the image exists."""
     partial = _folder(digest).with_suffix(".part")
     record = {"digest": digest, "config": config, "size": size, "time": time.time()}
     (partial / "image.json").write_text(json.dumps(record), encoding="utf-8")
@@ -121,16 +121,16 @@ def complete(digest: str, config: Mapping[str, Any], size: int) -> None:
 
 
 def hold(digest: str, *, alone: bool = False, wait: bool = True) -> int:
-    """Lock a digest, for as long as the descriptor that is returned stays open. Blocks, unless `wait` is False: then BlockingIOError."""
+    """Lock a digest, for as long as the returned descriptor stays open. Blocks, unless `wait` is False: then BlockingIOError."""
     home().mkdir(parents=True, exist_ok=True, mode=0o700)
     (home() / "locks").mkdir(exist_ok=True)
     return files.lock(home() / "locks" / digest.removeprefix(_ALGORITHM), shared=not alone, wait=wait)
 
 
 def prune() -> tuple[int, int]:
-    """Delete all that no running cluster stands on, and what broken pulls left. Returns the bytes freed and the images kept.
+    """Delete all images that no running cluster uses, and the rest of interrupted pulls. Returns the bytes freed and the images kept.
 
-    Run it as root of the user's namespace: files of other owners lie in there.
+    Run it as root of the user's namespace: some files belong to other owners.
     """
     freed = kept = 0
     for digest in sorted({folder.stem for folder in home().glob("*") if len(folder.stem) == _DIGITS}):

@@ -27,7 +27,7 @@ def owners(text: str) -> int:
 
 
 class _Counted:
-    """The archive as it is read; says now and then how many bytes have come."""
+    """The archive as it is read; reports now and then how many bytes have come."""
 
     def __init__(self, archive: BinaryIO) -> None:
         self._archive = archive
@@ -50,20 +50,20 @@ def unpack(archive: BinaryIO, users: int, groups: int, where: str = "/") -> int:
     """
     done = 0
     with tarfile.open(fileobj=_Counted(archive), mode="r|") as tar:  # type: ignore[call-overload]  # of a stream only `read` is used
-        tar.extraction_filter = lambda member, _: member  # the chroot is what keeps it inside
+        tar.extraction_filter = lambda member, _: member  # the chroot keeps it inside
         for member in tar:
             if member.isdev() and not member.isfifo():
                 continue
             member.uid, member.gid = member.uid * (member.uid < users), member.gid * (member.gid < groups)
             tar.extract(member, where, numeric_owner=True)
             done += member.size if member.isreg() else 0
-    while archive.read(1 << 16):  # the archive's padding: who writes it must not meet a closed pipe
+    while archive.read(1 << 16):  # the archive's padding: its writer must not meet a closed pipe
         pass
     return done
 
 
 def main() -> int:
-    """Unpack standard input into the folder that is named."""
+    """Unpack standard input into the folder in the arguments."""
     users, groups = (owners(Path(f"/proc/self/{kind}_map").read_text(encoding="ascii")) for kind in ("uid", "gid"))
     os.umask(0o022)
     os.chroot(sys.argv[1])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from meshcourse.node.api import Json
+    from meshcourse.core.json_types import Json
 
 _LONGEST = 63
 _SEARCHES = 32
@@ -21,7 +21,7 @@ fe00::2\tip6-allrouters
 
 
 def hostname(pod: Json, domain: str) -> str:
-    """Give what `hostname` prints in the pod: at most 63 characters; the full name when setHostnameAsFQDN asks for it."""
+    """The output of `hostname` in the pod: at most 63 characters; the full name when setHostnameAsFQDN is set."""
     spec = pod["spec"]
     if spec.get("hostnameOverride"):
         return str(spec["hostnameOverride"])
@@ -32,13 +32,13 @@ def hostname(pod: Json, domain: str) -> str:
 
 
 def qualified(pod: Json, domain: str) -> str:
-    """Give the pod's full domain name, or "" when it names no subdomain."""
+    """The pod's full domain name, or "" when it has no subdomain."""
     subdomain = pod["spec"].get("subdomain")
     return f"{_short(pod)}.{subdomain}.{pod['metadata']['namespace']}.svc.{domain}" if subdomain else ""
 
 
 def hosts(pod: Json, pod_ip: str, domain: str) -> str:
-    """Give the pod's /etc/hosts."""
+    """The pod's /etc/hosts."""
     full = qualified(pod, domain)
     names = "\t".join(name for name in (full, hostname(pod, domain)) if name)
     text = f"{_HOSTS}{pod_ip}\t{names}\n"
@@ -50,7 +50,7 @@ def hosts(pod: Json, pod_ip: str, domain: str) -> str:
 
 
 def resolv_conf(pod: Json, cluster_dns: str, domain: str, host: str) -> str:
-    """Give the pod's /etc/resolv.conf; `host` is the text of the node's own.
+    """The pod's /etc/resolv.conf; `host` is the text of the node's own.
 
     dnsPolicy ClusterFirst (the default, and ClusterFirstWithHostNet) asks the cluster's DNS, Default the node's, None only dnsConfig's.
     """
@@ -78,7 +78,7 @@ def resolv_conf(pod: Json, cluster_dns: str, domain: str, host: str) -> str:
 
 
 def files(pod: Json, pod_ip: str, cluster_dns: str, domain: str, host: str) -> dict[str, str]:
-    """Give the texts of the files of /etc that every container of the pod shares."""
+    """The texts of the files of /etc that every container of the pod shares."""
     return {
         "hosts": hosts(pod, pod_ip, domain),
         "hostname": hostname(pod, domain) + "\n",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from meshcourse.node.api import Json
+    from meshcourse.core.json_types import Json
 
 _SUFFIXES = {
     **{suffix: Fraction(1024) ** power for power, suffix in enumerate(("Ki", "Mi", "Gi", "Ti", "Pi", "Ei"), start=1)},
@@ -29,14 +29,14 @@ class UnsupportedField(Exception):  # noqa: N818 - reads as the sentence it is
 
 @dataclass(frozen=True)
 class Addresses:
-    """What the pod's status will say, known to the node before the status is written."""
+    """Values of the pod's status, known to the node before the status is written."""
 
     pod_ip: str
     host_ip: str
 
 
 def allocatable() -> dict[str, str]:
-    """Give what this node offers to pods (`status.allocatable` of the Node): all of the machine."""
+    """The resources that this node offers to pods (`status.allocatable` of the Node): all of the machine."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return {"cpu": str(os.cpu_count() or 1), "memory": f"{memory // 1024}Ki", "ephemeral-storage": f"{memory // 2048}Ki", "pods": "110"}
 
@@ -51,7 +51,7 @@ def quantity(text: str | float) -> Fraction:
 
 
 def pod_field(pod: Json, path: str, addresses: Addresses | None = None) -> str:
-    """Give the value at a fieldRef's path. Without `addresses` only metadata is readable, as in a downwardAPI volume."""
+    """The value at a fieldRef's path. Without `addresses` only metadata is readable, as in a downwardAPI volume."""
     metadata = pod["metadata"]
     if (subscripted := _SUBSCRIPTED.fullmatch(path)) is not None:
         maps = {"metadata.labels": "labels", "metadata.annotations": "annotations"}
@@ -80,7 +80,7 @@ def pod_field(pod: Json, path: str, addresses: Addresses | None = None) -> str:
 
 
 def resource_field(pod: Json, selector: Json, container: Json | None, node: Mapping[str, str]) -> str:
-    """Give the value of a resourceFieldRef. `container` is where it stands; `containerName` in the selector goes before it."""
+    """The value of a resourceFieldRef. `container` is the one that has it; `containerName` in the selector overrides that."""
     if name := selector.get("containerName"):
         spec = pod["spec"]
         every = [*spec.get("containers", []), *spec.get("initContainers", [])]

@@ -15,7 +15,7 @@ from meshcourse.node.spec import downward_api
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from meshcourse.node.api import Json
+    from meshcourse.core.json_types import Json
 
     Kind = Literal["ConfigMap", "Secret", "Service"]
 
@@ -25,17 +25,17 @@ _API_SERVER = ("default", "kubernetes")
 
 
 class MissingReference(Exception):  # noqa: N818 - reads as the sentence it is
-    """A ConfigMap, a Secret, a key or a field that the environment needs is not there (yet)."""
+    """A ConfigMap, a Secret, a key or a field that the environment needs does not exist (yet)."""
 
 
 class Source(Protocol):
-    """What is read of the cluster; node.objects.Objects is one."""
+    """The objects that are read from the cluster; node.object_cache.Objects is one implementation."""
 
     def get(self, kind: Kind, namespace: str, name: str) -> Json | None:
-        """Give one object or None."""
+        """One object, or None."""
 
     def list(self, kind: Kind, namespace: str) -> list[Json]:
-        """Give all objects of a kind in a namespace."""
+        """All objects of a kind in a namespace."""
 
 
 def expand(text: str, env: Mapping[str, str]) -> str:
@@ -49,7 +49,7 @@ def expand(text: str, env: Mapping[str, str]) -> str:
 
 
 def resolve(pod: Json, container: Json, objects: Source, *, pod_ip: str, host_ip: str) -> dict[str, str]:
-    """Give all variables of the container; raises MissingReference."""
+    """All variables of the container; raises MissingReference."""
     namespace = pod["metadata"]["namespace"]
     links = service_links(_linked_services(objects, namespace, links=pod["spec"].get("enableServiceLinks", True)))
     env: dict[str, str] = {}
@@ -64,14 +64,14 @@ def resolve(pod: Json, container: Json, objects: Source, *, pod_ip: str, host_ip
         if value is not None:
             env[entry["name"]] = value
     for name, value in env.items():
-        if "\0" in value:  # execve cannot pass it on; a container runtime refuses too
+        if "\0" in value:  # execve cannot pass it on; a container runtime refuses it too
             msg = f"environment variable {name} holds a NUL byte"
             raise MissingReference(msg)
     return {**links, **env}
 
 
 def service_links(services: Iterable[Json]) -> dict[str, str]:
-    """Give {NAME}_SERVICE_HOST, {NAME}_SERVICE_PORT and the older Docker variables of every service that has an address."""
+    """{NAME}_SERVICE_HOST, {NAME}_SERVICE_PORT and the older Docker variables of every Service that has an address."""
     env: dict[str, str] = {}
     for service in services:
         address, ports = service["spec"].get("clusterIP", ""), service["spec"].get("ports") or []
@@ -93,11 +93,11 @@ def service_links(services: Iterable[Json]) -> dict[str, str]:
 
 
 def _linked_services(objects: Source, namespace: str, *, links: bool) -> list[Json]:
-    """Select the pod's neighbours (unless `enableServiceLinks: false`) and, always, the API server, which clients in pods look for."""
+    """The Services of the pod's namespace (unless `enableServiceLinks: false`) and, always, the API server's, for clients in pods."""
     api_server = objects.get("Service", *_API_SERVER)
     found = [] if api_server is None else [api_server]
     if links:
-        # A neighbour called `kubernetes` too would win in kubelet by chance; here it wins always, as the nearer one.
+        # With another Service named `kubernetes` kubelet's choice is random; here the one in the pod's namespace always wins.
         found += [service for service in objects.list("Service", namespace) if service is not api_server]
     return found
 
@@ -111,7 +111,7 @@ def _from_all_keys(entry: Json, objects: Source, namespace: str) -> dict[str, st
 
 
 def _from_source(source: Json, pod: Json, container: Json, objects: Source, addresses: downward_api.Addresses) -> str | None:
-    """Give the value, or None when an optional key is not there."""
+    """The value, or None when an optional key does not exist."""
     namespace = pod["metadata"]["namespace"]
     try:
         if "fieldRef" in source:
@@ -142,7 +142,7 @@ def _key(kind: Kind, reference: Json, objects: Source, namespace: str) -> str | 
 
 
 def _data(kind: Kind, reference: Json, objects: Source, namespace: str) -> dict[str, str] | None:
-    """Give an object's data as text, or None when an optional object is not there."""
+    """An object's data as text, or None when an optional object does not exist."""
     name = reference.get("name", "")
     found = objects.get(kind, namespace, name)
     if found is None:

@@ -1,4 +1,4 @@
-"""Who a container runs as, and with which capabilities: the pod's and the container's securityContext as one answer.
+"""A container's user and capabilities: the pod's and the container's securityContext merged.
 
 Not enforced here, because a process of this node has nothing that they could act on: seccomp and AppArmor profiles and SELinux labels are
 accepted and change nothing; privileges never grow (bubblewrap always sets no_new_privs), whatever allowPrivilegeEscalation says.
@@ -10,34 +10,41 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from meshcourse.node.images.passwd import Accounts
-from meshcourse.node.status.statuses import Identity
 
 if TYPE_CHECKING:
-    from meshcourse.node.api import Json
+    from meshcourse.core.json_types import Json
 
 
 _NOBODY = Accounts()
 
 
 class InvalidSecurity(Exception):  # noqa: N818 - reads as the sentence it is
-    """The container must not be started as it is described."""
+    """The container must not be started with this security context."""
+
+
+@dataclass(frozen=True)
+class LinuxUser:
+    """The user that a container's first process runs as."""
+
+    uid: int
+    gid: int
+    groups: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
 class Security:
-    """What sandbox.py needs to know. Capability names have no CAP_ prefix; "ALL" is kept."""
+    """The parts that sandbox.py needs. Capability names have no CAP_ prefix; "ALL" is kept."""
 
-    identity: Identity
+    identity: LinuxUser
     add_capabilities: tuple[str, ...] = ()
     drop_capabilities: tuple[str, ...] = ()
     read_only_root: bool = False
 
 
 def security(pod: Json, container: Json, image_user: str, accounts: Accounts = _NOBODY) -> Security:
-    """Join both security contexts; the container's wins. `image_user` is "", "1337", "1337:1337" or names that `accounts` has.
+    """Merge both security contexts; the container's wins. `image_user` is "", "1337", "1337:1337" or names in `accounts`.
 
-    Raises:
-        InvalidSecurity: runAsNonRoot is asked for and cannot be kept, or the image's user is unknown.
+    Raises InvalidSecurity when runAsNonRoot cannot be satisfied, or the image's user is unknown.
     """
     of_pod = pod["spec"].get("securityContext") or {}
     joined = {**of_pod, **{name: value for name, value in (container.get("securityContext") or {}).items() if value is not None}}
@@ -60,7 +67,7 @@ def security(pod: Json, container: Json, image_user: str, accounts: Accounts = _
     groups += [*(of_pod.get("supplementalGroups") or []), *([of_pod["fsGroup"]] if of_pod.get("fsGroup") is not None else [])]
     capabilities = joined.get("capabilities") or {}
     return Security(
-        Identity(user, group, tuple(dict.fromkeys(int(number) for number in groups))),
+        LinuxUser(user, group, tuple(dict.fromkeys(int(number) for number in groups))),
         _names(capabilities.get("add")),
         _names(capabilities.get("drop")),
         bool(joined.get("readOnlyRootFilesystem")),

@@ -1,1 +1,1 @@
-"""A Pod's status: computed from what happened, written to the API server."""
+"""A Pod's status: computed from its records, written to the API server."""

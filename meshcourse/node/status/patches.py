@@ -1,8 +1,8 @@
-"""What the node says about one pod to the API server: its status, soon, and never lost.
+"""Patches of one pod's status: coalesced, retried until written.
 
-Changes that come while a patch is on its way are sent together by the next one. A patch that fails is sent again with back-off until it
-succeeds or the pod is gone. Patches are strategic merges with the pod's uid, as a kubelet sends them: conditions of others stay, and a new
-pod of the same name is never touched.
+Changes made during a patch are sent together by the next one. A patch that fails is sent again with back-off until it succeeds or the pod
+is deleted. Patches are strategic merges with the pod's uid, as a kubelet sends them: other clients' conditions stay, and a new pod of the
+same name is never changed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from meshcourse.node.status import statuses
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from meshcourse.node.api import Api, Json
+    from meshcourse.core.json_types import Json
+    from meshcourse.node.api import Api
     from meshcourse.node.status.statuses import PodRecord
 
 _log = logging.getLogger(__name__)
@@ -56,12 +57,12 @@ class Report:
             await asyncio.gather(self._writer, return_exceptions=True)
 
     def changed(self) -> None:
-        """Say that the record is another one now. Never blocks."""
+        """The record has changed. Never blocks."""
         self._settled.clear()
         self._due.set()
 
     def observe(self, pod: Json) -> None:
-        """Take the pod as the API server shows it: readiness gates of others, and what somebody else wrote over ours."""
+        """Apply the pod as the API server has it: readiness gates, and what other clients wrote over the node's status."""
         before, self._there = self._there, pod.get("status") or {}
         theirs, ours = (_values(status) for status in (self._there, self._sent))
         overwritten = int(pod["metadata"]["resourceVersion"]) > self._version and any(theirs.get(kind) != ours[kind] for kind in ours)
@@ -71,7 +72,7 @@ class Report:
             self.changed()
 
     async def flush(self) -> None:
-        """Return once the API server holds the present record, or the pod is gone."""
+        """Return once the API server has the present record, or the pod is deleted."""
         self.changed()
         settled = asyncio.ensure_future(self._settled.wait())
         try:
@@ -80,7 +81,7 @@ class Report:
             settled.cancel()
 
     async def _write_all(self) -> None:
-        """Write what has changed, until the pod is gone."""
+        """Write changes until the pod is deleted."""
         pauses = back_off(_FIRST_PAUSE, _LONGEST_PAUSE)
         while True:
             await self._due.wait()
@@ -90,7 +91,7 @@ class Report:
             except ApiError as error:
                 if error.code in (_NOT_FOUND, _CONFLICT):  # gone; 409: another pod has its name now
                     return
-                if error.code == _INVALID:  # saying the same again changes nothing: wait for the next change
+                if error.code == _INVALID:  # the same patch would fail again: wait for the next change
                     _log.error("%s: %s", self._path, error)
                     self._settled.set()
                     continue

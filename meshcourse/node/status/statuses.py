@@ -1,7 +1,7 @@
-"""What a pod's status says: a function of what the node knows about its containers.
+"""A pod's status as a function of what the node knows about its containers.
 
-Phases and conditions follow kubelet's getPhase and pkg/kubelet/status/generate.go, with their words for reasons and messages, because
-kubectl, controllers and people match on them. The QoS class and PodScheduled belong to the API server and the scheduler and are left alone.
+Phases and conditions follow kubelet's getPhase and pkg/kubelet/status/generate.go, with the same reasons and messages, because kubectl,
+controllers and people match on them. The QoS class and PodScheduled belong to the API server and the scheduler and are not changed.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from meshcourse.node.api import Json
+    from meshcourse.core.json_types import Json
+    from meshcourse.node.spec.security_context import LinuxUser
 
 ContainerKind = Literal["init", "sidecar", "main"]
 TERMINAL = ("Succeeded", "Failed")
@@ -18,7 +19,7 @@ TERMINAL = ("Succeeded", "Failed")
 
 @dataclass(frozen=True)
 class Waiting:
-    """Not running, and why: the word that `kubectl get pods` shows."""
+    """Not running, and the reason that `kubectl get pods` shows."""
 
     reason: str
     message: str = ""
@@ -47,19 +48,10 @@ State = Waiting | Running | Terminated
 
 
 @dataclass(frozen=True)
-class Identity:
-    """The user that a container's first process runs as."""
-
-    uid: int
-    gid: int
-    groups: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True)
 class ContainerRecord:
     """What the node knows of one container.
 
-    `ready` and `started` are the probes' verdicts. `finished`: it has ended and nothing will start it again.
+    `ready` and `started` are the probes' verdicts. `finished`: it has ended and will not be started again.
     """
 
     name: str
@@ -73,7 +65,7 @@ class ContainerRecord:
     started: bool = False
     ready: bool = False
     finished: bool = False
-    identity: Identity | None = None
+    identity: LinuxUser | None = None
 
 
 @dataclass(frozen=True)
@@ -88,7 +80,7 @@ class Verdict:
 class PodRecord:
     """What the node knows of one pod.
 
-    `containers` are in the order of the spec, init containers first. `networked`: its network namespace is there. `initialized`: the main
+    `containers` are in the order of the spec, init containers first. `networked`: its network namespace exists. `initialized`: the main
     containers may start. `ended`: the node has stopped it for good.
     """
 
@@ -105,7 +97,7 @@ class PodRecord:
 
 
 def phase(pod: PodRecord) -> str:
-    """Say where the pod is in its life, as kubelet's getPhase does."""
+    """The pod's phase, as kubelet's getPhase determines it."""
     if pod.verdict is not None:
         return "Failed"
     mains = [record for record in pod.containers if record.kind == "main"]
@@ -122,14 +114,14 @@ def phase(pod: PodRecord) -> str:
 
 
 def complete(record: ContainerRecord) -> bool:
-    """Whether an init container no longer holds up the ones after it: it has succeeded or, as a sidecar, has started."""
+    """Whether the next container may follow this init container: it has succeeded or, as a sidecar, has started."""
     if record.kind == "sidecar":
         return record.started and isinstance(record.state, Running)
     return _succeeded(record)
 
 
 def status(pod: PodRecord, previous: Json, now: str) -> Json:
-    """Build the status for a strategic merge patch. `previous` is the status that the API server holds; `now` is RFC 3339."""
+    """The status for a strategic merge patch. `previous` is the status that the API server holds; `now` is RFC 3339."""
     built: Json = {
         "phase": phase(pod),
         "hostIP": pod.host_ip,
@@ -155,7 +147,7 @@ def status(pod: PodRecord, previous: Json, now: str) -> Json:
 
 
 def container_status(record: ContainerRecord) -> Json:
-    """Give one entry of containerStatuses or initContainerStatuses."""
+    """One entry of containerStatuses or initContainerStatuses."""
     runs = isinstance(record.state, Running)
     built: Json = {
         "name": record.name,
@@ -213,7 +205,7 @@ def _conditions(pod: PodRecord, previous: Json, now: str) -> list[Json]:
         text = str(value)
         old = there.get(kind, {})
         since = old.get("lastTransitionTime", now) if old.get("status") == text else now
-        # Null, not an absent key: a strategic merge patch would keep the old words.
+        # Null, not an absent key: a strategic merge patch would keep the old values.
         condition: Json = {"type": kind, "status": text, "lastTransitionTime": since, "reason": reason or None, "message": message or None}
         if pod.generation:
             condition["observedGeneration"] = pod.generation

@@ -1,4 +1,4 @@
-"""The client of an exec or attach, whatever it speaks: numbered channels of bytes.
+"""The client of an exec or attach, over any protocol: numbered channels of bytes.
 
 Sources: k8s.io/apimachinery/pkg/util/remotecommand/constants.go, k8s.io/streaming/pkg/httpstream/wsstream.
 """
@@ -20,39 +20,39 @@ WEBSOCKET_PROTOCOLS = ("v5.channel.k8s.io", "v4.channel.k8s.io", "channel.k8s.io
 SPDY_PROTOCOLS = ("v4.channel.k8s.io",)
 _STREAM_TYPES = {"stdin": STDIN, "stdout": STDOUT, "stderr": STDERR, "error": ERROR, "resize": RESIZE}
 _PATIENCE = 30.0  # seconds for a SPDY client to open its streams, as DefaultStreamCreationTimeout
-_GOODBYE = 5.0  # seconds for a SPDY client to hang up after the end
+_GOODBYE = 5.0  # seconds for a SPDY client to close the connection after the end
 _PIECE = 32 * 1024  # kubectl reads messages into a buffer of this size
 
 
 class Client(Protocol):
-    """Somebody at the other end of an exec or attach."""
+    """The client of an exec or attach."""
 
     def receive(self) -> AsyncIterator[tuple[int, bytes | None]]:
-        """Channels and what came on them; None: the client closed this one. Ends when the client is gone."""
+        """Channels and their data; None: the client closed this one. Ends when the client has disconnected."""
 
     async def send(self, channel: int, data: bytes) -> None:
-        """Send, waiting while the client is slow. Raises ConnectionError when it is gone."""
+        """Send, waiting while the client is slow. Raises ConnectionError when it has disconnected."""
 
     async def finish(self, status: Mapping[str, Any]) -> None:
-        """Send the final Status, and end the conversation."""
+        """Send the final Status, and end the session."""
 
     async def ping(self) -> None:
-        """Find out whether the client is still there. Raises ConnectionError."""
+        """Check whether the client is still connected. Raises ConnectionError."""
 
 
 class WebsocketClient:
-    """A client behind a websocket, which has asked for some of the channels."""
+    """A client with a websocket and the channels that it asked for."""
 
     def __init__(self, socket: web.WebSocketResponse, channels: set[int]) -> None:
         self._socket = socket
         self._channels = channels
 
     async def open(self) -> None:
-        """Say that the conversation is open, as a kubelet does: an empty message on the lowest channel to the client."""
+        """Open the session, as a kubelet does: an empty message on the lowest channel to the client."""
         await self._socket.send_bytes(bytes((min(self._channels & {STDOUT, STDERR, ERROR}),)))
 
     async def receive(self) -> AsyncIterator[tuple[int, bytes | None]]:
-        """Take TEXT as well as BINARY: the Python client sends both."""
+        """Accept TEXT as well as BINARY: the Python client sends both."""
         async for message in self._socket:
             if message.type not in (WSMsgType.BINARY, WSMsgType.TEXT):
                 continue
@@ -68,7 +68,7 @@ class WebsocketClient:
             await self._socket.send_bytes(bytes((channel,)) + data[start : start + _PIECE])
 
     async def finish(self, status: Mapping[str, Any]) -> None:
-        """Before v4 the error channel held text, and only after a failure."""
+        """Before v4 the error channel had text, and only after a failure."""
         if self._socket.ws_protocol in WEBSOCKET_PROTOCOLS[:2]:
             await self.send(ERROR, json.dumps(status).encode())
         elif status["status"] != "Success":
@@ -98,17 +98,17 @@ class SpdyClient:
             await self._opened.wait()
 
     async def receive(self) -> AsyncIterator[tuple[int, bytes | None]]:
-        """Merge what comes on stdin and resize."""
+        """Merge the data of stdin and resize."""
         while (event := await self._events.get()) is not None:
             yield event
 
     async def send(self, channel: int, data: bytes) -> None:
-        """Send on a stream that the client opened; it does not want the others."""
+        """Send on a stream that the client opened; others are dropped."""
         if channel in self._streams:
             await self._streams[channel].write(data)
 
     async def finish(self, status: Mapping[str, Any]) -> None:
-        """Send the Status and the end of every stream, then let the client hang up: what it still sends is read and dropped."""
+        """Send the Status and the end of every stream, then let the client close the connection: its remaining data is read and dropped."""
         await self.send(ERROR, json.dumps(status).encode())
         for stream in self._streams.values():
             stream.ignore()

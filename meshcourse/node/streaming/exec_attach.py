@@ -1,4 +1,4 @@
-"""exec and attach: a client's channels joined to a process."""
+"""exec and attach: a client's channels connected to a process."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ SUCCESS: Mapping[str, Any] = {"metadata": {}, "status": "Success"}
 
 
 def failure(message: str) -> dict[str, Any]:
-    """Describe what the node could not do."""
+    """The Status for what the node could not do."""
     return {"metadata": {}, "status": "Failure", "message": message, "reason": "InternalError", "code": 500}
 
 
 def exit_status(code: int) -> Mapping[str, Any]:
-    """Put an exit code into a Status as the kubelet does (k8s.io/kubelet/pkg/cri/streaming/remotecommand)."""
+    """The Status for an exit code, as in kubelet (k8s.io/kubelet/pkg/cri/streaming/remotecommand)."""
     if code == 0:
         return SUCCESS
     return {
@@ -37,7 +37,7 @@ def exit_status(code: int) -> Mapping[str, Any]:
 
 
 async def execute(client: Client, argv: list[str], *, tty: bool, stdin: bool) -> None:
-    """Run `argv` for this client, to its end or until the client leaves."""
+    """Run `argv` for this client, to its end or until the client disconnects."""
     try:
         process = await Process.start(argv, tty=tty, stdin=stdin)
     except OSError as error:
@@ -52,7 +52,7 @@ async def execute(client: Client, argv: list[str], *, tty: bool, stdin: bool) ->
 
 
 async def attach(client: Client, process: Process, *, stdin: bool) -> None:
-    """Join this client to a running container, until either ends."""
+    """Connect this client to a running container, until either ends."""
     outputs = process.outputs()
     try:
         if await _converse(client, process, outputs, stdin=stdin, ends_stdin=process.stdin_once):
@@ -66,14 +66,14 @@ async def attach(client: Client, process: Process, *, stdin: bool) -> None:
 
 
 async def _converse(client: Client, process: Process, outputs: Outputs, *, stdin: bool, ends_stdin: bool) -> bool:
-    """Carry both directions. True when the process has ended, False when the client has gone."""
+    """Copy both directions. True when the process has ended, False when the client has disconnected."""
     talking = asyncio.create_task(_talk(client, process, outputs))
     listening = _listen(client, process, stdin=stdin, ends_stdin=ends_stdin)
     others = [asyncio.create_task(listening), asyncio.create_task(_keep_asking(client))]
     try:
         ended, _ = await asyncio.wait((talking, *others), return_when=asyncio.FIRST_COMPLETED)
         for task in ended:
-            task.result()  # an error is no goodbye
+            task.result()  # an error does not end the session
         return talking.done() and talking.result()
     finally:
         for task in (talking, *others):
@@ -109,6 +109,6 @@ async def _keep_asking(client: Client) -> None:
 
 
 def _resize(process: Process, data: bytes) -> None:
-    with contextlib.suppress(ValueError, KeyError, TypeError):  # a size that makes no sense changes nothing
+    with contextlib.suppress(ValueError, KeyError, TypeError):  # an invalid size is ignored
         size = json.loads(data)
         process.resize(int(size["Width"]), int(size["Height"]))

@@ -1,4 +1,4 @@
-"""Port-forward: connections of a client's machine carried to 127.0.0.1 inside a pod.
+"""Port-forward: connections of a client's machine forwarded to 127.0.0.1 inside a pod.
 
 Source: k8s.io/client-go/tools/portforward, k8s.io/kubelet/pkg/cri/streaming/portforward.
 """
@@ -21,7 +21,7 @@ PROTOCOL = "portforward.k8s.io"
 TUNNEL = "SPDY/3.1+portforward.k8s.io"
 CHANNELS = ("v4.channel.k8s.io", "channel.k8s.io")
 _PIECE = 32 * 1024
-_SIGN_OF_LIFE = 2.0  # seconds between pings; see commands.py
+_SIGN_OF_LIFE = 2.0  # seconds between pings; see exec_attach.py
 _WAITING_MESSAGES = 64
 
 Connection = tuple[StreamReader, StreamWriter]
@@ -34,7 +34,7 @@ def _trouble(port: int, error: Exception) -> str:
 
 
 async def over_spdy(connection: spdy.Connection, connect: Connect) -> None:
-    """Serve one kubectl port-forward, until the client goes. Raises ProtocolError."""
+    """Serve one kubectl port-forward, until the client disconnects. Raises ProtocolError."""
     waiting: dict[str, dict[str, spdy.Stream]] = {}
     tasks = {asyncio.create_task(_keep_asking(connection))}
     try:
@@ -96,7 +96,7 @@ class _Ends(Protocol):
 
 
 async def _carry(reader: StreamReader, writer: StreamWriter, client: _Ends) -> None:
-    """Carry both directions; the connection is over when the pod has closed its side, or the client is gone."""
+    """Copy both directions; the connection is over when the pod has closed its side, or the client has disconnected."""
     inward, outward = asyncio.create_task(_inward(client, writer)), asyncio.create_task(_outward(reader, client))
     gone = asyncio.create_task(client.gone.wait())
     try:
@@ -144,7 +144,7 @@ class _Channel:
             await self._received.put(data)
 
     async def serve(self, port: int, connect: Connect) -> None:
-        """Carry this port's one connection."""
+        """Forward this port's one connection."""
         with contextlib.suppress(ConnectionError):
             try:
                 reader, writer = await connect(port)
@@ -158,7 +158,7 @@ class _Channel:
 
 
 async def over_channels(socket: web.WebSocketResponse, ports: list[int], connect: Connect) -> None:
-    """Serve the Python client's port-forward: one connection for each port, until all have ended or the client goes."""
+    """Serve the Python client's port-forward: one connection for each port, until all have ended or the client disconnects."""
     channels = [_Channel(socket, number) for number in range(len(ports))]
     for number, port in enumerate(ports):
         for channel in (2 * number, 2 * number + 1):

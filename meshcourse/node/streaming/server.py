@@ -1,4 +1,4 @@
-"""The kubelet's HTTPS server: which request is for what, and which refusal it gets.
+"""The kubelet's HTTPS server: routes requests, and answers errors as a kubelet does.
 
 Paths and parameters: k8s.io/kubernetes/pkg/kubelet/server/server.go, facts of kube-apiserver 1.36.
 """
@@ -24,9 +24,9 @@ _STREAMS = {"": None, "All": None, "Stdout": "stdout", "Stderr": "stderr"}
 
 
 def server_tls(certificate: Path, key: Path, client: Path) -> ssl.SSLContext:
-    """TLS that lets in whoever shows the certificate `client`, and nobody else.
+    """TLS that accepts only clients with the certificate `client`.
 
-    Pods can reach this address. A kubelet asks the API server what each client may do; here kube-apiserver alone has something to ask.
+    Pods can reach this address. A kubelet asks the API server what each client may do; here only kube-apiserver has a reason to call.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
@@ -37,7 +37,7 @@ def server_tls(certificate: Path, key: Path, client: Path) -> ssl.SSLContext:
 
 
 class Server:
-    """The kubelet API on `host`:`port` (0: any free one; `port` then says which)."""
+    """The kubelet API on `host`:`port` (0: any free one; then in `port`)."""
 
     def __init__(self, runtime: Runtime, host: str, port: int, tls: ssl.SSLContext) -> None:
         self.port = port
@@ -60,7 +60,7 @@ class Server:
                 *(web.route(method, "/portForward" + place, self._port_forward) for method in ("GET", "POST")),
             ]
         )
-        # Cancelled with its client: a follower of a silent log would else stay for ever.
+        # Cancelled with its client: a follower of a silent log would otherwise stay forever.
         self._runner = web.AppRunner(application, handler_cancellation=True, access_log=None, shutdown_timeout=0.5)
         await self._runner.setup()
         site = web.TCPSite(self._runner, self._host, self.port, ssl_context=self._tls)
@@ -130,7 +130,7 @@ class Server:
 
 @contextlib.contextmanager
 def _lookup() -> Iterator[None]:
-    """Turn what the node does not have into a kubelet's answer."""
+    """Convert errors about missing things to a kubelet's answer."""
     try:
         yield
     except LookupError as error:
@@ -148,7 +148,7 @@ def _is(pod: dict[str, Any], namespace: str, name: str) -> bool:
 
 
 def _wanted(request: web.Request) -> tuple[set[int], bool]:
-    """Give the channels that the client asks for, and whether it wants a terminal (which has no stderr of its own)."""
+    """The channels that the client asks for, and whether it wants a terminal (which has no stderr of its own)."""
     names = {"input": STDIN, "output": STDOUT, "error": STDERR}
     wanted = {channel for name, channel in names.items() if request.query.get(name) in ("1", "true")}
     tty = request.query.get("tty") in ("1", "true")
@@ -160,7 +160,7 @@ def _wanted(request: web.Request) -> tuple[set[int], bool]:
 async def _talk(
     request: web.Request, wanted: set[int], conversation: Callable[[Client], Coroutine[None, None, None]]
 ) -> web.StreamResponse:
-    """Upgrade to channels, over whichever protocol the client speaks, and hold a conversation on them."""
+    """Upgrade to channels, over the client's protocol, and run a session on them."""
     if upgrades.is_websocket(request):
         socket = await upgrades.websocket(request, upgrades.agree(request, channels.WEBSOCKET_PROTOCOLS))
         client = channels.WebsocketClient(socket, wanted)

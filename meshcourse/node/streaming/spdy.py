@@ -1,4 +1,4 @@
-"""SPDY/3.1, as much of it as a kubelet speaks: many two-way streams over one connection, opened by the client."""
+"""SPDY/3.1, the part that a kubelet uses: many two-way streams over one connection, opened by the client."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class ProtocolError(Exception):
 
 
 class HeaderPacker:
-    """Header blocks of one direction; the compression goes on from frame to frame."""
+    """Header blocks of one direction; the compression state continues from frame to frame."""
 
     def __init__(self) -> None:
         self._compressor = zlib.compressobj(zdict=DICTIONARY)
@@ -58,7 +58,7 @@ class HeaderPacker:
 
 
 class HeaderUnpacker:
-    """The other end of a `HeaderPacker`."""
+    """The other side of a `HeaderPacker`."""
 
     def __init__(self) -> None:
         self._decompressor = zlib.decompressobj(zdict=DICTIONARY)
@@ -80,17 +80,17 @@ class HeaderUnpacker:
 
 
 class Transport(Protocol):
-    """What carries the frames."""
+    """Transport for the frames."""
 
     async def read(self) -> bytes:
         """Some bytes; none at the end."""
 
     async def write(self, data: bytes) -> None:
-        """Send, waiting while the other side is slow. Raises ConnectionError when it is gone."""
+        """Send, waiting while the other side is slow. Raises ConnectionError when it has disconnected."""
 
 
 class Stream:
-    """One two-way stream. Each direction is closed for itself."""
+    """One two-way stream. Each direction is closed separately."""
 
     def __init__(self, connection: Connection, number: int, headers: Mapping[str, str]) -> None:
         self.number = number
@@ -103,7 +103,7 @@ class Stream:
         self._at_end = False
 
     async def read(self) -> bytes:
-        """Some bytes; none once the client has closed its direction, or is gone."""
+        """Some bytes; none once the client has closed its direction, or has disconnected."""
         if self._at_end:
             return b""
         data = await self._received.get()
@@ -111,7 +111,7 @@ class Stream:
         return data
 
     async def write(self, data: bytes) -> None:
-        """Send bytes. Those for a stream that has been reset are dropped."""
+        """Send bytes. They are dropped when the stream has been reset."""
         for start in range(0, len(data), _PIECE):
             if self.sending:
                 await self._connection.send_data(self, data[start : start + _PIECE])
@@ -128,7 +128,7 @@ class Stream:
         await self._connection.send_control(RST_STREAM, struct.pack(">II", self.number, status))
 
     def ignore(self) -> None:
-        """Receive nothing more; a reader gets the end. What nobody would read must not stop the connection."""
+        """Stop receiving; a reader gets the end. Data that is not read must not block the connection."""
         self.receiving = False
         while not self._received.empty():
             self._received.get_nowait()
@@ -141,7 +141,7 @@ class Stream:
         self.ignore()
 
     async def receive(self, data: bytes, flags: int) -> None:
-        """Hand over what came from the client (the connection calls it)."""
+        """Add data from the client (called by the connection)."""
         if data and self.receiving:
             await self._received.put(data)
         if flags & FIN and self.receiving:
@@ -162,7 +162,7 @@ class Connection:
         self._pings = 0
 
     async def streams(self) -> AsyncIterator[Stream]:
-        """Yield every stream that the client opens, already accepted, until it goes. Raises ProtocolError.
+        """Yield every stream that the client opens, already accepted, until it disconnects. Raises ProtocolError.
 
         Frames are read only while the caller waits for the next stream.
         """
@@ -189,12 +189,12 @@ class Connection:
             self._streams.clear()
 
     async def ping(self) -> None:
-        """Ask for a sign of life; a connection that is gone shows itself in the writing."""
+        """Send a ping; writing to a lost connection raises an error."""
         self._pings += 2  # even: the server's
         await self.send_control(PING, struct.pack(">I", self._pings))
 
     async def send_data(self, stream: Stream, data: bytes, *, flags: int = 0) -> None:
-        """Send a data frame (streams call it)."""
+        """Send a data frame (called by streams)."""
         async with self._sending:
             await self._transport.write(struct.pack(">II", stream.number, flags << 24 | len(data)) + data)
         self._forget(stream)
@@ -232,7 +232,7 @@ class Connection:
             if stream is not None:
                 stream.abandon()
         elif kind == HEADERS:
-            self._unpacker.unpack(payload[4:])  # no use for them, but the compression goes on from here
+            self._unpacker.unpack(payload[4:])  # unused, but the compression state continues from here
 
     async def _frame(self) -> tuple[int, int, bytes] | None:
         head = await self._exactly(8)

@@ -20,7 +20,7 @@ def is_websocket(request: web.Request) -> bool:
 
 
 def offered(request: web.Request) -> list[str]:
-    """The subprotocols that the client offers, its favourite first. Each is the name of one in Kubernetes."""
+    """The subprotocols that the client offers, in its order of preference. Each is the name of one in Kubernetes."""
     header = "Sec-WebSocket-Protocol" if is_websocket(request) else "X-Stream-Protocol-Version"
     return [name.strip() for value in request.headers.getall(header, []) for name in value.split(",") if name.strip()]
 
@@ -52,7 +52,7 @@ async def spdy_connection(request: web.Request, protocol: str) -> tuple[web.Stre
         msg = "connection lost"
         raise ConnectionResetError(msg)
     received = _Received(transport)
-    # Before the answer: from the moment that the client has it, what comes is no HTTP any more.
+    # Before the answer: from the moment that the client has it, its data is no longer HTTP.
     request.protocol.set_parser(received)  # type: ignore[arg-type]  # it is annotated for websockets, and calls two methods
     headers = {"Connection": "Upgrade", "Upgrade": "SPDY/3.1", "X-Stream-Protocol-Version": protocol}
     response = web.StreamResponse(status=101, headers=headers)
@@ -62,12 +62,12 @@ async def spdy_connection(request: web.Request, protocol: str) -> tuple[web.Stre
 
 
 def tunnel(socket: web.WebSocketResponse) -> spdy.Connection:
-    """Speak SPDY/3.1 inside a websocket; where one message ends and the next begins means nothing."""
+    """Speak SPDY/3.1 inside a websocket; the boundaries of messages have no meaning."""
     return spdy.Connection(_Tunnel(socket))
 
 
 class _Received:
-    """What aiohttp calls with every piece of a connection that has left HTTP."""
+    """Called by aiohttp with the data of a connection that has left HTTP."""
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self.reader = asyncio.StreamReader(limit=_WAITING_BYTES)

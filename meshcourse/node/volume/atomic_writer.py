@@ -20,7 +20,7 @@ _NEW_DATA = "..data_tmp"
 
 @dataclass(frozen=True)
 class File:
-    """What one file is to be. `owner` is a uid, None for root."""
+    """The wanted content of one file. `owner` is a uid, None for root."""
 
     data: bytes
     mode: int
@@ -28,7 +28,7 @@ class File:
 
 
 def write(folder: Path, files: Mapping[str, File], *, group: int | None = None) -> None:
-    """Make `folder` (which exists) show exactly `files`, by relative path; `group` owns and may read all of it."""
+    """Make `folder` (which exists) contain exactly `files`, by relative path; `group` owns and may read all of it."""
     files = {_checked(path): file for path, file in files.items()}
     old = (folder / _DATA).readlink().name if (folder / _DATA).is_symlink() else None
     fresh = Path(tempfile.mkdtemp(prefix=time.strftime("..%Y_%m_%d_%H_%M_%S.", time.gmtime()), dir=folder))
@@ -61,7 +61,7 @@ def give_to_group(folder: Path, group: int, *, read_only: bool) -> None:
         for path in (Path(where), *(Path(where, name) for name in (*folders, *names))):
             os.chown(path, -1, group, follow_symlinks=False)
             found = path.lstat().st_mode
-            if stat.S_ISLNK(found):  # its mode means nothing, and chmod would reach through it
+            if stat.S_ISLNK(found):  # its mode has no meaning, and chmod would follow it
                 continue
             wanted = 0o440 if read_only else 0o660
             if stat.S_ISDIR(found):
@@ -82,7 +82,7 @@ def _write_one(folder: Path, path: str, file: File) -> None:
     for parent in reversed(PurePosixPath(path).parents):
         if not (folder / parent).is_dir():
             (folder / parent).mkdir()
-            (folder / parent).chmod(0o755)  # whatever the umask is
+            (folder / parent).chmod(0o755)  # independent of the umask
     target.write_bytes(file.data)
     target.chmod(file.mode)
     if file.owner is not None:

@@ -1,4 +1,4 @@
-"""What the files of a configMap, secret, downwardAPI or projected volume are to be."""
+"""The wanted files of a configMap, secret, downwardAPI or projected volume."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from meshcourse.node.volume.tokens import Wanted
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from meshcourse.node.api import Json
+    from meshcourse.core.json_types import Json
     from meshcourse.node.spec.environment import Source
 
     Kind = Literal["ConfigMap", "Secret"]
@@ -26,27 +26,27 @@ _TOKEN_SECONDS = 3600
 
 
 class Unavailable(Exception):  # noqa: N818 - reads as the sentence it is
-    """Something that the volume needs is not there; it may come."""
+    """An object that the volume needs does not exist; it may be created later."""
 
 
 def kind_of(volume: Json) -> str:
-    """Give the volume's type, such as configMap or hostPath."""
+    """The volume's type, such as configMap or hostPath."""
     return next((key for key in volume if key != "name"), "emptyDir")
 
 
 def references(volume: Json) -> frozenset[tuple[str, str]]:
-    """Give (kind, name) of every object whose change must be written."""
+    """(kind, name) of every object whose changes must be written."""
     return frozenset(_references(volume))
 
 
 def tokens_wanted(volume: Json) -> tuple[Wanted, ...]:
-    """Give the tokens that a projected volume holds."""
+    """The tokens of a projected volume."""
     sources = [source["serviceAccountToken"] for source in _sources(volume) if "serviceAccountToken" in source]
     return tuple(_wanted(source) for source in sources)
 
 
 def files(volume: Json, pod: Json, objects: Source, tokens: Mapping[Wanted, str]) -> dict[str, File]:
-    """Give the volume's files; raises Unavailable with every reason at once, as kubelet does."""
+    """The volume's files. Raises Unavailable with all reasons at once, as in kubelet."""
     mode = volume[kind_of(volume)].get("defaultMode", _DEFAULT_MODE)
     found: dict[str, File] = {}
     missing: list[str] = []
@@ -61,7 +61,7 @@ def files(volume: Json, pod: Json, objects: Source, tokens: Mapping[Wanted, str]
 
 
 def shared_user(pod: Json) -> int | None:
-    """Give the uid that all containers declare to run as, if it is one: it then owns the tokens."""
+    """The uid that all containers declare to run as, if it is the same: it then owns the tokens."""
     spec = pod["spec"]
     every = [*spec.get("initContainers", []), *spec.get("containers", []), *spec.get("ephemeralContainers", [])]
     whole = (spec.get("securityContext") or {}).get("runAsUser")
@@ -70,7 +70,7 @@ def shared_user(pod: Json) -> int | None:
 
 
 def _sources(volume: Json) -> list[Json]:
-    """Give any written volume as the list of sources that a projected one has."""
+    """Any written volume as the list of sources that a projected one has."""
     kind = kind_of(volume)
     if kind == "projected":
         return volume[kind].get("sources") or []
@@ -98,14 +98,14 @@ def _source_files(source: Json, pod: Json, objects: Source, tokens: Mapping[Want
         token = source["serviceAccountToken"]
         user = shared_user(pod)
         if user is not None or fs_group(pod) is not None:
-            mode = _TOKEN_MODE  # its owner reads it; fsGroup opens it to the group
+            mode = _TOKEN_MODE  # readable for its owner; fsGroup makes it readable for the group
         return {token["path"]: File(tokens[_wanted(token)].encode(), mode, user)}
     msg = f"the embedded node does not project {', '.join(source)}"
     raise Unavailable(msg)
 
 
 def fs_group(pod: Json) -> int | None:
-    """Give the gid that owns the pod's volumes, if it has one."""
+    """The gid that owns the pod's volumes, if it has one."""
     group: int | None = (pod["spec"].get("securityContext") or {}).get("fsGroup")
     return group
 

@@ -1,4 +1,4 @@
-"""A pod's service account tokens: asked for, kept, and renewed in time."""
+"""A pod's service account tokens: requested, cached, and renewed in time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from meshcourse.node.api import ApiError
 
 if TYPE_CHECKING:
-    from meshcourse.node.api import Api, Json
+    from meshcourse.core.json_types import Json
+    from meshcourse.node.api import Api
 
 _log = logging.getLogger(__name__)
 
@@ -21,7 +22,7 @@ _LONGEST = 24 * 3600.0
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a projected source asks for. An empty audience is the API server's own."""
+    """The request in a projected source. An empty audience is the API server's own."""
 
     audience: str
     seconds: int
@@ -37,7 +38,7 @@ class Token:
 
     @property
     def renew_at(self) -> float:
-        """When a new one is to be asked for."""
+        """When to request a new one."""
         return self.issued + min(_SHARE_OF_LIFE * (self.expires - self.issued), _LONGEST)
 
 
@@ -50,11 +51,11 @@ class Tokens:
 
     @property
     def next_renewal(self) -> float | None:
-        """When the next token falls due, in seconds since the epoch; None without tokens."""
+        """When the next token is due, in seconds since the epoch; None without tokens."""
         return min((token.renew_at for token in self._kept.values()), default=None)
 
     async def get(self, pod: Json, wanted: Wanted) -> Token:
-        """Give a token that is not due for renewal; raises ApiError when there is none that is still valid."""
+        """A token that is not due for renewal. Raises ApiError when none is valid any more."""
         kept = self._kept.get(wanted)
         if kept is not None and time.time() < kept.renew_at:
             return kept
@@ -70,13 +71,13 @@ class Tokens:
 
 
 def request_path(pod: Json) -> str:
-    """Give the path of the TokenRequest subresource of the pod's service account."""
+    """The path of the TokenRequest subresource of the pod's service account."""
     account = pod["spec"].get("serviceAccountName") or "default"
     return f"/api/v1/namespaces/{pod['metadata']['namespace']}/serviceaccounts/{account}/token"
 
 
 def request(pod: Json, wanted: Wanted) -> Json:
-    """Give the TokenRequest that binds a token to this very pod."""
+    """The TokenRequest that binds a token to this pod."""
     metadata = pod["metadata"]
     return {
         "apiVersion": "authentication.k8s.io/v1",
@@ -90,6 +91,6 @@ def request(pod: Json, wanted: Wanted) -> Json:
 
 
 def read(answer: Json) -> Token:
-    """Read the API server's answer; it may have chosen another lifetime."""
+    """The token in the API server's answer, which may have another lifetime."""
     expires = dt.datetime.fromisoformat(answer["status"]["expirationTimestamp"]).timestamp()
     return Token(answer["status"]["token"], expires - float(answer["spec"]["expirationSeconds"]), expires)

@@ -1,8 +1,8 @@
-"""The volumes of one pod: folders on the node, filled, kept current, and bound into its containers.
+"""The volumes of one pod: folders on the node, filled, updated, and bound into its containers.
 
 emptyDir is a plain folder, also with `medium: Memory` (all of it is memory); sizeLimit is not enforced. Changes of a ConfigMap, a Secret or
 the pod's labels reach the files at once, where a kubelet takes up to a minute and a half; subPath mounts never change, as in a kubelet.
-What is not a local folder (hostPath, claims, network volumes) is refused with the reason.
+Volumes that are no local folders (hostPath, claims, network volumes) are refused with the reason.
 """
 
 from __future__ import annotations
@@ -26,13 +26,14 @@ from meshcourse.node.volume import sources as volume_sources
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from meshcourse.node.api import Api, Json
+    from meshcourse.core.json_types import Json
+    from meshcourse.node.api import Api
     from meshcourse.node.object_cache import Change, Objects
 
 _log = logging.getLogger(__name__)
 
 _AGAIN_SECONDS = 10.0
-_LOOK_AT_CLOCK_SECONDS = 60.0  # a laptop that slept: the event loop's clock stood still, the tokens' did not
+_LOOK_AT_CLOCK_SECONDS = 60.0  # after a laptop's sleep: the event loop's clock stood still, the tokens' did not
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Mount:
 
 
 class Volumes:
-    """One pod's volumes in `root`/volumes. `on_failure` hears (reason, message) when a later update cannot be written."""
+    """One pod's volumes in `root`/volumes. `on_failure` gets (reason, message) when a later update cannot be written."""
 
     def __init__(self, api: Api, objects: Objects, root: Path, on_failure: Callable[[str, str], None] | None = None) -> None:
         self._objects = objects
@@ -68,20 +69,20 @@ class Volumes:
             await self._prepare_one(volume)
 
     async def run(self) -> None:
-        """Keep the files current until cancelled."""
+        """Update the files until cancelled."""
         async with self._objects.subscribe() as changes, asyncio.TaskGroup() as group:
             group.create_task(self._listen(changes), name="volume changes")
-            while True:  # at once for the first time: what changed since `prepare` was not heard
+            while True:  # at once for the first time: changes since `prepare` were not noticed
                 self._changed.clear()
                 await self._until(await self._update())
 
     def pod_changed(self, pod: Json) -> None:
-        """Take the pod's new labels and annotations."""
+        """Apply the pod's new labels and annotations."""
         self._pod = pod
         self._changed.set()
 
     def mounts(self, container: Json, env: Mapping[str, str] | None = None) -> tuple[Mount, ...]:
-        """Give the container's mounts, outer ones first. `env` serves subPathExpr; raises NotYet (CreateContainerConfigError)."""
+        """The container's mounts, outer ones first. `env` is for subPathExpr. Raises NotYet (CreateContainerConfigError)."""
         found = [self._mount(mount, container, env or {}) for mount in container.get("volumeMounts") or []]
         return tuple(sorted(found, key=lambda mount: len(PurePosixPath(mount.target).parts)))
 
@@ -116,7 +117,7 @@ class Volumes:
             try:
                 atomic_writer.give_to_group(folder, group, read_only=volume_sources.kind_of(volume) in volume_sources.WRITTEN)
             except OSError:
-                shutil.rmtree(folder, ignore_errors=True)  # so that trying again sets it up again
+                shutil.rmtree(folder, ignore_errors=True)  # so that a retry sets it up again
                 raise
         return folder
 
@@ -136,7 +137,7 @@ class Volumes:
                 self._changed.set()
 
     async def _until(self, due: float | None) -> None:
-        """Return when something has changed, or when the wall clock shows `due`."""
+        """Return when something has changed, or at the wall-clock time `due`."""
         while not self._changed.is_set() and (due is None or time.time() < due):
             seconds = None if due is None else min(due - time.time(), _LOOK_AT_CLOCK_SECONDS)
             with contextlib.suppress(TimeoutError):
@@ -144,7 +145,7 @@ class Volumes:
                     await self._changed.wait()
 
     async def _update(self) -> float | None:
-        """Write what has changed; returns when to look again without being told."""
+        """Write what has changed; returns when to check again without a change."""
         failed = False
         for volume in self._volumes.values():
             try:
@@ -169,7 +170,7 @@ class Volumes:
         return Mount(source, absolute(mount["mountPath"]), read_only=written or bool(mount.get("readOnly")))
 
     def _inside(self, folder: Path, inner: str, mount: Json, container: Json) -> Path:
-        """Give the real path of a subPath, made as a folder if need be. A link in the volume must not lead out of it."""
+        """The real path of a subPath, created as a folder if necessary. A link in the volume must not lead out of it."""
         where = f'subPath for volumeMount "{mount["name"]}" of container "{container["name"]}"'
         if inner.startswith("/") or ".." in PurePosixPath(inner).parts:
             raise NotYet("CreateContainerConfigError", f"failed to prepare {where}: {inner} must stay inside the volume")
@@ -190,7 +191,7 @@ class Volumes:
 
 
 def absolute(path: str) -> str:
-    """Give a path inside a container without its `..`, which must not lead out on the node either: the API server lets them pass.
+    """A path inside a container without its `..`, which must not lead out on the node either: the API server lets them pass.
 
     >>> absolute("/data/../../etc/x"), absolute("logs")
     ('/etc/x', '/logs')
@@ -204,7 +205,7 @@ def _containers(pod: Json) -> Iterator[Json]:
 
 
 def _inner_mount_points(name: str, pod: Json) -> set[str]:
-    """Give the folders that this volume needs because another one is mounted inside it."""
+    """The folders that this volume needs because another one is mounted inside it."""
     found: set[str] = set()
     for container in _containers(pod):
         mounts = container.get("volumeMounts") or []
@@ -215,7 +216,7 @@ def _inner_mount_points(name: str, pod: Json) -> set[str]:
 
 
 def _check(volume: Json) -> None:
-    """Refuse what this node can never mount."""
+    """Refuse volumes that this node cannot mount at all."""
     kind, name = volume_sources.kind_of(volume), volume["name"]
     if kind in volume_sources.WRITTEN:
         sources = volume[kind].get("sources") or [] if kind == "projected" else []

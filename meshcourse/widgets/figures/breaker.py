@@ -1,4 +1,4 @@
-"""The breaker's picture: what callers got beside what Envoy counted, and under them which endpoints were in and which were put out.
+"""The breaker panel's picture: what callers got beside what Envoy counted, and below them which endpoints were in use or ejected.
 
 The order of traces is the order of `series`, and never changes.
 """
@@ -14,7 +14,7 @@ from meshcourse.widgets.models import breaker
 from meshcourse.widgets.models.breaker import View
 
 Points = tuple[float | str | None, ...]
-# One colour and one pattern for each kind, so that areas can be told apart without colours too.
+# One colour and one pattern for each kind, so that areas can be distinguished without colours too.
 _LOOKS: Final = {
     breaker.ANSWERED: (palette.series(0), ""),
     breaker.REFUSED: (palette.series(1), "/"),
@@ -30,7 +30,7 @@ def figure(view: View) -> dict[str, Any]:
 
 
 def update(live: Any, view: View) -> None:  # noqa: ANN401 - a live figure: plotly has no types
-    """Move the traces of `live`, made by `figure`, on to `view`: one message to the browser."""
+    """Update the traces of `live`, made by `figure`, to `view`: one message to the browser."""
     with lines.moving(live, series(view)) as now:
         now.xaxis.range = view.range
         now.yaxis3.categoryarray = view.names
@@ -42,8 +42,8 @@ def series(view: View) -> Iterator[tuple[dict[str, Any], Points, Points]]:
         yield _area(kind, "", shown=True), view.seconds, view.got[kind]
     for kind in breaker.KINDS:
         yield _area(kind, "2", shown=False), view.seconds, view.counted[kind]
-    yield _marks("in", palette.series(0), "square"), *_columns(view.inside)
-    yield _marks("put out", palette.series(1), "x-thin"), *_columns(view.outside)
+    yield _marks("in use", palette.series(0), "square"), *_columns(view.inside)
+    yield _marks("ejected", palette.series(1), "x-thin"), *_columns(view.outside)
 
 
 def _columns(marks: tuple[tuple[float, str], ...]) -> tuple[Points, Points]:
@@ -82,7 +82,7 @@ def _marks(name: str, colour: str, symbol: str) -> dict[str, Any]:
 
 
 def layout(view: View) -> dict[str, Any]:
-    """Two charts side by side over the line of the endpoints."""
+    """Two charts side by side above the line of the endpoints."""
     axis, legend = lines.AXIS, {**lines.LEGEND, "xanchor": "left", "x": 0.0}
     heading = {"showarrow": False, "xref": "paper", "yref": "paper", "xanchor": "left", "yanchor": "bottom", "y": 1.0}
     return {
@@ -114,7 +114,7 @@ def layout(view: View) -> dict[str, Any]:
 
 
 def describe(view: View) -> str:
-    """The picture in words, for those who do not see it."""
+    """The picture as text, for screen readers."""
     head = "Requests per second by outcome over the last minute, as callers got them and as Envoy counted them; each endpoint's state. "
     parts = []
     for title, series_by_kind in (("callers got", view.got), ("Envoy counted", view.counted)):
@@ -123,5 +123,5 @@ def describe(view: View) -> str:
             parts.append(f"{title} {', '.join(now)} a second")
     last = view.seconds[-1] if view.seconds else None
     out = [name for at, name in view.outside if at == last]
-    parts += [f"put out now: {', '.join(out)}"] if out else []
+    parts += [f"ejected now: {', '.join(out)}"] if out else []
     return head + ("; ".join(parts) + "." if parts else "No load has run yet.")

@@ -19,13 +19,13 @@ def figure(view: View) -> dict[str, Any]:
 
 
 def update(live: Any, view: View) -> None:  # noqa: ANN401 - a live figure: plotly has no types
-    """Move the traces of `live`, made by `figure`, on to `view`: one message to the browser."""
+    """Update the traces of `live`, made by `figure`, to `view`: one message to the browser."""
     with lines.moving(live, series(view)) as now:
         now.xaxis.range = view.range
 
 
 def series(view: View) -> Iterator[lines.Trace]:
-    """(style, x, y) of each trace, in order: the groups side by side, in each of them both faults."""
+    """(style, x, y) of each trace, in order: the groups side by side, both faults in each."""
     for number, group in enumerate(faults.GROUPS):
         found = view.groups[group]
         axes = {} if number == 0 else {"xaxis": "x2", "yaxis": "y2"}
@@ -57,7 +57,7 @@ def layout(view: View) -> dict[str, Any]:
 
 
 def describe(view: View) -> str:
-    """The picture in words, for those who do not see it."""
+    """The picture as text, for screen readers."""
     parts = []
     for group, found in view.groups.items():
         for fault, band in found.versions.items():

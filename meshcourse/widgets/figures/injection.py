@@ -1,4 +1,4 @@
-"""The decision table of sidecar injection: labels of the namespace down, labels of the pod across, what was proved so far in the cells."""
+"""The decision table of sidecar injection: rows are labels of the namespace, columns labels of the pod, cells what was proved so far."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Final
 from meshcourse.widgets import palette
 
 Place = tuple[str, str]
-"""(label of the namespace, label of the pod) by the names that the panel gives them."""
+"""(label of the namespace, label of the pod), by the panel's names for them."""
 _CELL: Final = "padding:4px 14px;text-align:center;border:1px solid rgba(128,128,128,0.4)"
 
 
 @dataclass(frozen=True)
 class Proof:
-    """What the API server answered in one place: READY as kubectl shows it, and whether the prediction said the same."""
+    """The API server's answer for one cell: READY as kubectl shows it, and whether the prediction agreed."""
 
     ready: str
     injected: bool
@@ -25,7 +25,7 @@ class Proof:
 
 @dataclass(frozen=True)
 class View:
-    """The whole table. `chosen` is the place that the learner looks at."""
+    """The whole table. `chosen` is the selected cell."""
 
     namespaces: tuple[str, ...]
     pods: tuple[str, ...]
@@ -42,7 +42,7 @@ def table(view: View) -> str:
 
 
 def _breakable(label: str) -> str:
-    """A label that may go on in the next line after `/` and `=`, so that the table finds room in a narrow window."""
+    """A label that may wrap after `/` and `=`, so that the table fits into a narrow window."""
     return html.escape(label).replace("/", "/<wbr>").replace("=", "=<wbr>")
 
 
@@ -63,7 +63,7 @@ def _cell(view: View, place: Place) -> str:
 
 
 def describe(view: View) -> str:
-    """The table in words, for those who do not see it."""
+    """The table as text, for screen readers."""
     if not view.proofs:
         return "Nothing has been proved yet."
     parts = [f"namespace {namespace}, pod {pod}: {proof.ready}" for (namespace, pod), proof in view.proofs.items()]

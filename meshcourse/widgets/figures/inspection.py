@@ -1,12 +1,12 @@
-"""One request inspected: the routes that the gateway tried, and the proxies that it passed."""
+"""One inspected request: the routes that the gateway tried, and the proxies that it passed."""
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from meshcourse.core import tables
 from meshcourse.measure import own_answers
 from meshcourse.measure.request_hops import Hop
 from meshcourse.measure.route_matching import Step, Verdict
@@ -19,10 +19,10 @@ _CELL: Final = "padding:2px 12px 2px 0;text-align:left;border-bottom:1px solid r
 
 @dataclass(frozen=True)
 class Inspection:
-    """One request: what was asked, which routes were tried, what came back (status 0: nothing) and where it passed.
+    """One request: as it was sent, the routes tried, the answer (status 0: none) and the proxies passed.
 
-    `names` says which pod an address belongs to; `closed` that the gateway does not listen on the port; `moved` that its log names a route
-    that it did not hold before and after the request.
+    `names` maps an address to its pod; `closed`: the gateway does not listen on the port; `moved`: its log names a route that it did not
+    hold before and after the request.
     """
 
     asked: str
@@ -37,12 +37,12 @@ class Inspection:
 
     @property
     def taken(self) -> Step | None:
-        """The route that decides, if it can be told."""
+        """The route that was taken, if it is known."""
         return next((step for step in self.steps if step.verdict is Verdict.TAKEN), None)
 
     @property
     def chosen(self) -> Share | None:
-        """Which of the taken route's destinations Envoy chose, by the gateway's log; None when the log tells of none of them."""
+        """The taken route's destination that Envoy chose, by the gateway's log; None when the log names none of them."""
         if self.taken is None or not self.hops:
             return None
         cluster = self.hops[0].cluster
@@ -79,7 +79,7 @@ def hops(passed: Sequence[Hop], names: Mapping[str, str]) -> str:
     for hop in passed:
         entry = hop.entry
         stays = "no further" if entry["upstream_host"] == "-" else ""
-        way = "in, to its own program" if hop.inward else stays or f"out, to {hop.cluster.place}"
+        way = "in, to its own application" if hop.inward else stays or f"out, to {hop.cluster.place}"
         sent = "" if hop.inward else names.get(hop.address, hop.address.strip("-"))
         decided = f"this proxy: {own_answers.why(entry)}" if own_answers.by_itself(entry) else entry["code_details"]
         rows.append((hop.pod, way, sent, entry["code"], entry["flags"].strip("-"), f"{entry['duration']} ms", decided))
@@ -87,19 +87,14 @@ def hops(passed: Sequence[Hop], names: Mapping[str, str]) -> str:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], marked: Iterable[int] = ()) -> str:
-    """Rows of plain text as an HTML table, those with the numbers `marked` on a coloured ground; nothing for no rows."""
-    if not rows:
-        return ""
-    first = "".join(f'<th style="{_CELL}">{html.escape(name)}</th>' for name in head)
-    body = ""
-    for number, row in enumerate(rows):
-        style = f"background:{palette.faint(palette.series(0))}" if number in marked else ""
-        body += f'<tr style="{style}">{"".join(f"""<td style="{_CELL}">{html.escape(cell)}</td>""" for cell in row)}</tr>\n'
-    return f'<table style="border-collapse:collapse;color:inherit;font-size:inherit">\n<tr>{first}</tr>\n{body}</table>\n'
+    """Rows of plain text as an HTML table, with the rows numbered `marked` highlighted; empty for no rows."""
+    style = "border-collapse:collapse;color:inherit;font-size:inherit"
+    grounds = dict.fromkeys(marked, palette.faint(palette.series(0)))
+    return tables.markup(head, rows, style=style, cell=_CELL, grounds=grounds) if rows else ""
 
 
 def describe(found: Inspection) -> str:
-    """The whole of it in one or two sentences."""
+    """A summary in one or two sentences."""
     if not found.status:
         return f"No answer ({found.fault}) after {found.seconds:.1f} s. {_unanswered(found)}".strip()
     return f"HTTP {found.status} after {1000 * found.seconds:.0f} ms. {_decided(found)}"
@@ -116,18 +111,18 @@ def _decided(found: Inspection) -> str:
         return f"The gateway has no route for this Host header: {_by_itself(found)}."
     if found.taken is None:
         unsure = next((step.why for step in found.steps if step.verdict is Verdict.CANNOT_TELL), "")
-        told = f"Whether a route fits cannot be told before the gateway's log is there: {unsure}."
-        return told if unsure else f"None of the gateway's routes fits: {_by_itself(found)}."
+        told = f"Which route matches is unknown until the gateway's log is read: {unsure}."
+        return told if unsure else f"None of the gateway's routes matches: {_by_itself(found)}."
     number = found.steps.index(found.taken) + 1
     name = f", {found.taken.name}," if found.taken.name else ""
-    first = "is the first whose conditions hold" if not found.taken.why else "was taken, says the gateway's log"
+    first = "is the first whose conditions are met" if not found.taken.why else "was taken, by the gateway's log"
     return f"Route {number} of {len(found.steps)}{name} {first}{_went(found)}."
 
 
 def _went(found: Inspection) -> str:
-    """Where the request went by the gateway's log, or why it went nowhere."""
+    """Where the request went by the gateway's log, or why it was not sent on."""
     if found.moved:
-        return ", but the gateway's log names another: the rules changed while the request was on its way"
+        return ", but the gateway's log names another: the rules changed during the request"
     if not found.hops:
         return ""
     entry = found.hops[0].entry
@@ -138,11 +133,11 @@ def _went(found: Inspection) -> str:
     if not own_answers.by_itself(entry):
         same = "the gateway's log says the same: " if found.taken is not None and not found.taken.why else ""
         return f"; {same}it went to {place}"
-    return f"; the gateway answered by itself{f', on the way to {place}' if place else ''}: {own_answers.why(entry)}"
+    return f"; the gateway gave the answer itself{f', on the way to {place}' if place else ''}: {own_answers.why(entry)}"
 
 
 def _by_itself(found: Inspection) -> str:
-    """Who answered where no route was taken: the log says, 404 is what Envoy says without a route."""
+    """The answer where no route was taken: by the log, or Envoy's 404."""
     if found.hops and own_answers.by_itself(entry := found.hops[0].entry) and "NR" not in entry.flags:
-        return f"it answered by itself, {own_answers.why(entry)}"
-    return f"it says {found.status or 404} by itself"
+        return f"it gave the answer itself, {own_answers.why(entry)}"
+    return f"it answers {found.status or 404} itself"

@@ -1,4 +1,4 @@
-"""What the course's figures share: lines, lines with a confidence band, and the look of axes and ground."""
+"""Parts that the course's figures share: lines, lines with a confidence band, and the style of axes and background."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ GROUND = {
     "font": {"color": palette.INK, "size": 12},
     "uirevision": "meshcourse",
 }
-"""See-through ground and grey ink, so that light and dark JupyterLab both can show it."""
+"""Transparent background and grey text, for both the light and the dark JupyterLab theme."""
 
 
 def drawn(traces: Traces, layout: dict[str, Any]) -> dict[str, Any]:
@@ -36,7 +36,7 @@ def drawn(traces: Traces, layout: dict[str, Any]) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def moving(live: Any, traces: Traces) -> Iterator[Any]:  # noqa: ANN401 - plotly has no types
-    """Move the traces of `live`, made by `drawn` from the same styles, on; what is set on the layout given joins them in one message."""
+    """Update the traces of `live`, made by `drawn` from the same styles; changes to the yielded layout go into the same message."""
     with live.batch_update():
         for trace, (_, x, y) in zip(live.data, traces, strict=True):
             trace.x, trace.y = x, y
@@ -56,7 +56,7 @@ def line(version: str, what: str, colour: str, dash: str, width: float) -> dict[
 
 
 def banded(name: str, band: Band, seconds: tuple[float, ...], colour: str, *, wanted: str = "wanted") -> Iterator[Trace]:
-    """Four traces: the band's lower edge, its upper edge with the fill between, what is wanted in steps, and what is observed."""
+    """Four traces: the band's lower edge, its upper edge with the fill between, the wanted value in steps, and the observed value."""
     edge = {**line(name, "", colour, "solid", 0.0), "hoverinfo": "skip", "showlegend": False}
     at, low, high = _without_gaps(seconds, band)
     yield {**edge, "name": f"{name} low"}, at, low
@@ -67,7 +67,7 @@ def banded(name: str, band: Band, seconds: tuple[float, ...], colour: str, *, wa
 
 
 def _without_gaps(seconds: tuple[float, ...], band: Band) -> tuple[tuple[float, ...], Points, Points]:
-    """Where nothing is known the band has no width: plotly fills across a gap crosswise, from one run's end to the next one's begin."""
+    """Where the value is unknown the band has no width: plotly would fill across the gap between two runs."""
     points: list[tuple[float, float, float]] = []
     gap = False
     for at, low, high in zip(seconds, band.low, band.high, strict=True):

@@ -1,36 +1,20 @@
-"""The board's picture: one small chart for each service-level objective, with the zone in which it is met."""
+"""The objective panel's picture: one small chart for each service-level objective, with the zone in which it is met."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Any, Final
 
-from meshcourse.measure.objectives import LATENCY, LOAD, NAMES, SHARE, SUCCESS, Mark, Objectives
+from meshcourse.measure.objectives import LATENCY, LOAD, NAMES, SHARE, SUCCESS, Objectives
 from meshcourse.widgets import palette
 from meshcourse.widgets.figures import lines
-from meshcourse.widgets.models.history import minute
+from meshcourse.widgets.models.objectives import View
 
 _PLACES: Final = {SUCCESS: ([0.0, 0.46], [0.6, 1.0]), LATENCY: ([0.56, 1.0], [0.6, 1.0]), SHARE: ([0.0, 0.46], [0.0, 0.4])}
 _PLACES[LOAD] = ([0.56, 1.0], [0.0, 0.4])
 _UNITS: Final = {SUCCESS: "%", LATENCY: "ms", SHARE: "%", LOAD: "times"}
 SIGNS: Final = {True: "✔", False: "✘", None: "○"}
-"""Colour is never alone: met, not met, not known."""
-
-
-@dataclass(frozen=True)
-class View:
-    """For each objective its values over `seconds` (None: not known), and how it stands now."""
-
-    seconds: tuple[float, ...]
-    values: Mapping[str, tuple[float | None, ...]]
-    marks: tuple[Mark, ...]
-    wanted: Objectives
-
-    @property
-    def range(self) -> tuple[float, float]:
-        """The part of the time axis to show."""
-        return minute(self.seconds)
+"""Never colour alone: signs for met, not met, unknown."""
 
 
 def figure(view: View) -> dict[str, Any]:
@@ -39,7 +23,7 @@ def figure(view: View) -> dict[str, Any]:
 
 
 def update(live: Any, view: View) -> None:  # noqa: ANN401 - a live figure: plotly has no types
-    """Move the traces and titles of `live`, made by `figure`, on to `view`: one message to the browser."""
+    """Update the traces and titles of `live`, made by `figure`, to `view`: one message to the browser."""
     with lines.moving(live, traces(view)) as now:
         for annotation, made in zip(now.annotations, titles(view), strict=True):
             annotation.text = made["text"]
@@ -47,7 +31,7 @@ def update(live: Any, view: View) -> None:  # noqa: ANN401 - a live figure: plot
 
 
 def zones(wanted: Objectives) -> dict[str, tuple[float, float]]:
-    """Where each value meets its objective, in the figure's units."""
+    """The range in which each value meets its objective, in the figure's units."""
     return {
         SUCCESS: (100 * (1 - wanted.failing), 100.0),
         LATENCY: (0.0, 1000 * wanted.latency),
@@ -68,11 +52,11 @@ def traces(view: View) -> Iterator[lines.Trace]:
 
 
 def titles(view: View) -> list[dict[str, Any]]:
-    """`✔ success: 99.8 % (1 of 600 failed)` over each chart."""
+    """`✔ success: 99.8 % (1 of 600 failed)` above each chart."""
     made = []
     for mark in view.marks:
         (left, _), (_, top) = _PLACES[mark.name]
-        # In a narrow window two of them stand side by side; the board above says the whole.
+        # A narrow window has two of them side by side; the table above has the full text.
         text = f"<b>{SIGNS[mark.met]} {mark.title}</b>: {mark.seen.partition(' requests for')[0]}"
         place = {"x": left, "y": top, "xref": "paper", "yref": "paper", "xanchor": "left", "yanchor": "bottom"}
         made.append({**place, "text": text, "showarrow": False})
@@ -95,7 +79,7 @@ def layout(view: View) -> dict[str, Any]:
 
 
 def describe(view: View) -> str:
-    """The picture in words, for those who do not see it."""
+    """The picture as text, for screen readers."""
     states = {True: "met", False: "not met", None: "not known yet"}
     parts = [f"{mark.title} {states[mark.met]}: {mark.seen}, wanted {mark.wanted}" for mark in view.marks]
     return "Four service-level objectives over the last minute. " + "; ".join(parts) + "."

@@ -36,7 +36,7 @@ def _row(row: Row) -> str:
 
 
 def describe(one: Profile, other: Profile, rows: Sequence[Row]) -> str:
-    """The comparison in words, for those who do not see it."""
+    """The comparison as text, for screen readers."""
     only = [[row.what for row in rows if row.one and not row.other], [row.what for row in rows if row.other and not row.one]]
     parts = [f"only in {profile.name}: {', '.join(found)}" for profile, found in zip((one, other), only, strict=True) if found]
     changed = [

@@ -1,4 +1,4 @@
-"""The picture of retries: success beside what the formula says, the tries that requests needed, and the load at each hop.
+"""The retry panel's picture: success beside the formula's prediction, the tries that requests needed, and the load at each hop.
 
 The number of traces never changes.
 """
@@ -6,33 +6,11 @@ The number of traces never changes.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from meshcourse.widgets import palette
 from meshcourse.widgets.figures import lines
-from meshcourse.widgets.models import history
-
-SUCCEEDED = "succeeded"
-"""The one series of the trail."""
-
-
-@dataclass(frozen=True)
-class Bar:
-    """One bar: what was observed (None: nothing yet) beside what the formula says (None: it says nothing of this one)."""
-
-    name: str
-    observed: float | None
-    predicted: float | None
-
-
-@dataclass(frozen=True)
-class View:
-    """`success` over the last minute, in per cent; `tries` in per cent of requests; `hops` in requests for each one that a user sent."""
-
-    success: history.View
-    tries: tuple[Bar, ...]
-    hops: tuple[Bar, ...]
+from meshcourse.widgets.models.retries import SUCCEEDED, View
 
 
 def figure(view: View) -> dict[str, Any]:
@@ -41,7 +19,7 @@ def figure(view: View) -> dict[str, Any]:
 
 
 def update(live: Any, view: View) -> None:  # noqa: ANN401 - a live figure: plotly has no types
-    """Move the traces of `live`, made by `figure`, on to `view`: one message to the browser."""
+    """Update the traces of `live`, made by `figure`, to `view`: one message to the browser."""
     with lines.moving(live, traces(view)) as now:
         now.xaxis.range = view.success.range
         now.yaxis3.range = (0, top(view))
@@ -64,12 +42,12 @@ def traces(view: View) -> Iterator[tuple[dict[str, Any], Sequence[float | str], 
 
 
 def faded(colour: str) -> dict[str, Any]:
-    """A bar's look: pale enough for the grey mark across it to be seen, with an edge that shows where it ends."""
+    """A bar's style: pale enough for the grey mark across it to be visible, with a visible edge."""
     return {"color": palette.faint(colour, 0.45), "line": {"color": colour, "width": 1.5}}
 
 
 def top(view: View) -> float:
-    """Where the axis of the hops ends: a little above the highest of them, and never below 3, so that small ones look small."""
+    """The upper end of the hops' axis: a little above the highest of them, and at least 3, so that small values look small."""
     return 1.1 * max([3.0, *(value for bar in view.hops for value in (bar.observed, bar.predicted) if value is not None)])
 
 
@@ -86,15 +64,15 @@ def layout(view: View) -> dict[str, Any]:
         "yaxis2": {**lines.AXIS, "domain": [0.62, 1.0], "anchor": "x2", "range": [0, 103], "title": {"text": "requests, %"}},
         "xaxis3": {**bars, "domain": [0.62, 1.0], "anchor": "y3", "title": {"text": "arrivals for one of a user"}},
         "yaxis3": {**lines.AXIS, "domain": [0.0, 0.36], "anchor": "x3", "range": [0, top(view)], "title": {"text": "times"}},
-        "legend": {**lines.LEGEND, "xanchor": "left", "x": 0.0, "y": 1.02},  # room to grow: else a narrow picture moves right
+        "legend": {**lines.LEGEND, "xanchor": "left", "x": 0.0, "y": 1.02},  # so that a narrow picture stays in place
         "legend2": {**lines.LEGEND, "x": 1.0, "y": 1.02},
     }
 
 
 def describe(view: View) -> str:
-    """The picture in words, for those who do not see it."""
+    """The picture as text, for screen readers."""
     if not view.success.seconds or view.success.versions[SUCCEEDED].observed[-1] is None:
-        return "Success over the last minute beside what 1 - p^n says, tries per request, and load at each hop. No load has run yet."
+        return "Success over the last minute beside the prediction 1 - p^n, tries per request, and load at each hop. No load has run yet."
     band = view.success.versions[SUCCEEDED]
     foreseen = "" if band.wanted[-1] is None else f", {band.wanted[-1]:.1f} % predicted"
     parts = [f"{band.observed[-1]:.1f} % succeed (95 % band {band.low[-1]:.1f} to {band.high[-1]:.1f}){foreseen}"]

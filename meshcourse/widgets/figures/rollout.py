@@ -1,16 +1,15 @@
-"""The log of an automatic canary: its steps as rows, those to come included."""
+"""The log of an automatic canary: its steps as rows, with the steps to come."""
 
 from __future__ import annotations
 
-import html
 from collections.abc import Sequence
 from typing import Final
 
+from meshcourse.core import tables
 from meshcourse.measure.shares import Share
 from meshcourse.widgets.models.rollout import Plan, Step, Verdict
 
 SIGNS: Final = {Verdict.WATCH: "…", Verdict.PROMOTE: "✔", Verdict.ROLL_BACK: "✘"}
-_STYLE: Final = "border-spacing:14px 1px;margin-left:-14px;color:inherit;font-size:inherit;text-align:left"
 
 
 def table(plan: Plan, steps: Sequence[Step]) -> str:
@@ -18,9 +17,7 @@ def table(plan: Plan, steps: Sequence[Step]) -> str:
     rows = [(f"{step.weight} %", SIGNS[step.verdict], step.verdict.value, str(step.failed), _latency(step), step.why) for step in steps]
     ended = bool(steps) and steps[-1].verdict is Verdict.ROLL_BACK
     rows += [(f"{weight} %", "○", "not reached" if ended else "to come", "", "", "") for weight in plan.steps[len(steps) :]]
-    head = "".join(f"<th>{name}</th>" for name in ("weight", "", "step", "failed of the new version's", "p95", "why"))
-    body = "".join(f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>\n" for row in rows)
-    return f'<table style="{_STYLE}">\n<tr>{head}</tr>\n{body}</table>\n'
+    return tables.markup(("weight", "", "step", "failed of the new version's", "p95", "why"), rows, style=tables.SPACED)
 
 
 def _latency(step: Step) -> str:
@@ -28,20 +25,20 @@ def _latency(step: Step) -> str:
 
 
 def describe(plan: Plan, steps: Sequence[Step], since: Share | None = None) -> str:
-    """Where the rollout stands, in one or two sentences; `since` is what the new version's answers came to after the end."""
+    """The state of the rollout in one or two sentences; `since` is the failing share of the new version's answers after the end."""
     if not steps:
-        return f"Not begun: {', '.join(f'{weight} %' for weight in plan.steps)} of the requests, one step after the other."
+        return f"Not started: {', '.join(f'{weight} %' for weight in plan.steps)} of the requests, one step after the other."
     last = steps[-1]
     if last.verdict is Verdict.ROLL_BACK:
         return f"Rolled back at {last.weight} %: {last.why}. All requests go to the old version again."
     if last.verdict is Verdict.PROMOTE and len(steps) == len(plan.steps):
-        told = f" In the last seconds {since} of its answers failed." if since is not None and since.n else ""
-        return f"Done: {last.weight} % of the requests go to the new version.{told}"
+        after = f" In the last seconds {since} of its answers failed." if since is not None and since.n else ""
+        return f"Done: {last.weight} % of the requests go to the new version.{after}"
     return f"At {last.weight} %: {last.verdict.value}, {last.why}."
 
 
 def fails(plan: Plan, since: Share | None) -> str:
-    """What to say when a version fails after its rollout is over; nothing while it does not."""
+    """The message when a version fails after its rollout has ended; empty while it does not."""
     if since is None or since.count < 2 or since.low <= plan.failing:  # noqa: PLR2004 - one alone may be bad luck
         return ""
-    return f"The new version fails now: {since}. The rollout is over and watches no more. Press Back to the old version."
+    return f"The new version fails now: {since}. The rollout has ended and no longer watches. Press Back to the old version."

@@ -9,13 +9,13 @@ from typing import Any, Final
 from meshcourse.widgets import palette
 from meshcourse.widgets.figures import lines
 
-# kind -> mark, colour. Black stars are grey with an edge, since black vanishes on a dark page; each kind has a row of its own besides.
+# kind -> mark, colour. Black stars are grey with an edge, since black is invisible on a dark page; each kind also has its own row.
 _MARKS: Final = {"red": ("star", palette.series(1)), "black": ("star", palette.INK), "none": ("circle-open", palette.series(0))}
 _FAILED: Final = ("x", palette.series(3))
 
 
 def figure(seen: Sequence[str]) -> dict[str, Any]:
-    """Left the answers in their order, right the counts; failures come as kinds of their own, named by their code."""
+    """On the left the answers in their order, on the right the counts; each failure is a kind of its own, named by its code."""
     kinds = [*(kind for kind in sorted({*seen}) if kind not in _MARKS), *_MARKS]
     counts = Counter(seen)
     marks = [_row(kind, [number for number, each in enumerate(seen, 1) if each == kind]) for kind in kinds]

@@ -1,7 +1,7 @@
 """One request as a waterfall, hop by hop, and beside it how long the last ones took.
 
-Times count from the moment the request was sent. The sender's clock may differ from the proxies', so its bar is laid around the first
-hop's, with as much before as after; the hops lie as their own clocks say.
+Times count from the moment the request was sent. The sender's clock may differ from the proxies', so its bar is centred around the first
+hop's; the hops are at the times of their own clocks.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from meshcourse.widgets.figures import lines
 SHOWN: Final = 20
 """Journeys in the right-hand chart."""
 THINNEST: Final = 0.0005
-"""Seconds. Envoy logs whole milliseconds, and plotly paints neither a bar of no width nor the words at it."""
+"""Seconds. Envoy logs whole milliseconds, and plotly draws neither a bar of no width nor its text."""
 SENDER: Final = "you"
 _GAVE_UP, _LEFT, _GOOD, _BAD = palette.series(1), palette.series(3), palette.series(0), palette.series(4)
 
@@ -34,13 +34,13 @@ class Bar:
 
 
 def figure(journeys: Sequence[Journey], places: Sequence[Place], worker: str) -> dict[str, Any]:
-    """The whole figure; `worker` is what the last server is called."""
+    """The whole figure; `worker` is the name of the last server."""
     traces = [{**style, **content} for style, content in series(journeys, worker)]
     return {"data": traces, "layout": layout(journeys, places, worker)}
 
 
 def update(live: Any, journeys: Sequence[Journey], places: Sequence[Place], worker: str) -> None:  # noqa: ANN401 - a live figure: plotly has no types
-    """Move the traces of `live` on to the newest journeys: one message to the browser."""
+    """Update the traces of `live` to the newest journeys: one message to the browser."""
     with live.batch_update():
         for trace, (_, content) in zip(live.data, series(journeys, worker), strict=True):
             trace.update(content)
@@ -64,7 +64,7 @@ def bars(journey: Journey) -> tuple[Bar, ...]:
 
 
 def work(journey: Journey, worker: str) -> Bar:
-    """What the server at the end was asked to do: nobody tells it that the others have left."""
+    """The time that the last server was asked to take: it does not learn that its callers gave up."""
     last = journey.hops[-1] if journey.hops else None
     start = 0.0 if last is None else bars(journey)[-1].start
     cut = journey.seconds < journey.asked
@@ -137,7 +137,7 @@ def series(journeys: Sequence[Journey], worker: str) -> Iterator[tuple[dict[str,
 
 
 def layout(journeys: Sequence[Journey], places: Sequence[Place], worker: str) -> dict[str, Any]:
-    """The waterfall to the left, the last journeys to the right."""
+    """The waterfall on the left, the last journeys on the right."""
     last = journeys[-1] if journeys else None
     longest = max((last.asked, last.seconds, 1.0)) if last else 1.0
     shown = journeys[-SHOWN:]
@@ -192,7 +192,7 @@ def layout(journeys: Sequence[Journey], places: Sequence[Place], worker: str) ->
 
 
 def describe(journeys: Sequence[Journey]) -> str:
-    """The picture in words, for those who do not see it."""
+    """The picture as text, for screen readers."""
     if not journeys:
         return "A waterfall of the last request, hop by hop. No request has been sent yet."
     last = journeys[-1]
@@ -204,12 +204,12 @@ def describe(journeys: Sequence[Journey]) -> str:
 
 
 def verdict(journey: Journey) -> str:
-    """Who decided how long it took, in one sentence."""
+    """Which hop decided how long it took, in one sentence."""
     wait = f"<b>{journey.status or 'no answer'}</b> after {journey.seconds:.2f} s"
     quitter = journey.quitter
     if quitter is not None:
         return f"{wait}: {quitter.place.name} gave up (UT) after {quitter.seconds:.2f} s; the server takes {journey.asked:g} s"
-    return f"{wait}: nobody gave up; the server took {journey.asked:g} s" if _good(journey.status) else wait
+    return f"{wait}: no hop gave up; the server took {journey.asked:g} s" if _good(journey.status) else wait
 
 
 def _words(code: int, flags: Sequence[str], seconds: float) -> str:
@@ -221,7 +221,7 @@ def _good(code: int) -> bool:
 
 
 def _colour(code: int, flags: Sequence[str]) -> str:
-    """Orange for who gave up, pink for whose caller had left, yellow for who passed an error on, blue for the rest."""
+    """Orange for the hop that gave up, pink where the caller gave up, yellow for an error passed on, blue for the rest."""
     if "UT" in flags:
         return _GAVE_UP
     if "DC" in flags or not code:

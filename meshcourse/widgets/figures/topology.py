@@ -1,6 +1,6 @@
-"""The picture of who calls whom: workloads as circles, calls as arrows that grow with their number.
+"""The picture of who calls whom: workloads as circles, calls as arrows whose width grows with their rate.
 
-There is a fixed number of traces: all lines of one width are one trace with gaps, so that edges may come and go in a live figure.
+The number of traces is fixed: all lines of one width are one trace with gaps, so that edges may come and go in a live figure.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from meshcourse.widgets import palette
 from meshcourse.widgets.figures import lines
 
 BAD: Final = 0.01
-"""A share of failed calls from which on an edge or a node is drawn as failing."""
+"""An edge or a node with at least this share of failed calls is drawn as failing."""
 QUIET: Final = palette.INK
 _GOOD, _BAD = palette.series(0), palette.series(1)
-_FAINT = palette.faint(_GOOD, 0.45)  # a label can be read on it
-# name, colour, width, dash: an edge is in the last class whose least rate it reaches.
+_FAINT = palette.faint(_GOOD, 0.45)  # so that a label on it can be read
+# name, colour, width, dash: an edge is in the last class whose lowest rate it reaches.
 _CLASSES: Final = (
     ("no calls now", QUIET, 1.0, "dot", -1.0),
     ("up to 1/s", _FAINT, 2.5, "solid", 1e-9),
@@ -29,14 +29,14 @@ _CLASSES: Final = (
 _FAILING: Final = ("some fail", palette.faint(_BAD, 0.5), 6.0, "dash")
 _ARROW_AT, _LIFT = 0.84, 0.02
 _LABELS_AT: Final = (0.52, 0.56)
-"""Where on its arrow a label may stand, the best first."""
+"""Positions of a label along its arrow, the best first."""
 _LOCK_AT, _SHACKLE = 0.2, 0.017
 _COLUMN = 0.34
 
 
 @dataclass(frozen=True)
 class Spot:
-    """Where a node stands: its column from the left, its height from 0 (below) to 1."""
+    """A node's position: its column from the left, its height from 0 (bottom) to 1."""
 
     x: float
     y: float
@@ -49,7 +49,7 @@ def figure(seen: Topology) -> dict[str, Any]:
 
 
 def update(live: Any, seen: Topology) -> None:  # noqa: ANN401 - a live figure: plotly has no types
-    """Move the traces of `live`, made by `figure`, on to `seen`: one message to the browser."""
+    """Update the traces of `live`, made by `figure`, to `seen`: one message to the browser."""
     with live.batch_update():
         for trace, (_, moving) in zip(live.data, series(seen, places(seen)), strict=True):
             trace.update(_data(moving))
@@ -61,7 +61,7 @@ def _data(moving: dict[str, Any]) -> dict[str, Any]:
 
 
 def places(seen: Topology) -> dict[str, Spot]:
-    """Callers left of those whom they call; in a column from top to bottom by name."""
+    """Callers to the left of the workloads that they call; each column sorted by name from the top."""
     columns: dict[int, list[str]] = {}
     for name, column in _depths(seen).items():
         columns.setdefault(column, []).append(name)
@@ -71,9 +71,9 @@ def places(seen: Topology) -> dict[str, Spot]:
 
 
 def _depths(seen: Topology) -> dict[str, int]:
-    """The longest way to each node from where calls begin: outside, else a node that nobody calls, else the first by name.
+    """The longest path to each node from a start: OUTSIDE, else a node without callers, else the first by name.
 
-    A call back to a node on the way to its caller closes a circle; it is left out of account.
+    A call that closes a cycle is ignored.
     """
     called: dict[str, list[str]] = {node.name: [] for node in seen.nodes}
     for edge in seen.edges:
@@ -147,7 +147,7 @@ def _between(edge: Edge, spots: dict[str, Spot], share: float) -> Spot:
 
 
 def _arrows(edges: list[Edge], spots: dict[str, Spot]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Heads on the lines. Their angle is right for a picture about 2.4 times as wide as a column is high, as the layout makes it."""
+    """Heads on the lines. Their angle is right for a picture about 2.4 times as wide as a column is high, as in the layout."""
     at = [_between(edge, spots, _ARROW_AT) for edge in edges]
     angles = [
         90
@@ -166,7 +166,7 @@ def _arrows(edges: list[Edge], spots: dict[str, Spot]) -> tuple[dict[str, Any], 
 
 
 def _locks(edges: list[Edge], spots: dict[str, Spot]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """A padlock near the caller is two points: a square, and a ring whose lower half it would hide."""
+    """A padlock near the caller is two points: a square, and a ring whose lower half it covers."""
     at = [_between(edge, spots, _LOCK_AT) for edge in edges]
     points = [Spot(spot.x, spot.y + lift) for spot in at for lift in (0.0, _SHACKLE)]  # the legend shows the first
     style = {"type": "scatter", "mode": "markers", "name": "padlock: mutual TLS", "hoverinfo": "text"}
@@ -201,7 +201,7 @@ def _labels(edges: list[Edge], spots: dict[str, Spot]) -> tuple[dict[str, Any], 
 
 
 def _free(edges: list[Edge], taken: list[Spot], spots: dict[str, Spot]) -> list[Spot]:
-    """A place for each label, as far as may be from padlocks and from the labels before it. A label is wider than high."""
+    """A position for each label, as far as possible from padlocks and from the labels before it. A label is wider than high."""
     found: list[Spot] = []
     for edge in edges:
         ways = [_between(edge, spots, share) for share in _LABELS_AT]
@@ -239,7 +239,7 @@ def _nodes(nodes: tuple[Node, ...], spots: dict[str, Spot]) -> tuple[dict[str, A
 def _hover(node: Node, nodes: tuple[Node, ...]) -> str:
     if node.name == OUTSIDE:
         unseen = [each.name for each in nodes if not each.counted]
-        others = f",<br>or {', '.join(unseen)}, whose calls nobody counts" if unseen else ""
+        others = f",<br>or {', '.join(unseen)}, whose calls are not counted" if unseen else ""
         return f"calls that no {'counted ' * bool(unseen)}pod of this namespace made:<br>the ingress gateway, another namespace{others}"
     if node.counted:
         return f"{node.name}<br>{words(node.flow)}"
@@ -248,7 +248,7 @@ def _hover(node: Node, nodes: tuple[Node, ...]) -> str:
 
 
 def short(flow: Flow) -> str:
-    """`12/s · p99 18 ms`, and the share that failed where some did."""
+    """`12/s · p99 18 ms`, and the share that failed if there is one."""
     parts = [f"{flow.rate:.1f}/s" if flow.rate < 10 else f"{flow.rate:.0f}/s"]  # noqa: PLR2004 - two digits say enough
     if flow.failed >= BAD:
         parts.append(f"{flow.failed:.0%} failed")
@@ -258,7 +258,7 @@ def short(flow: Flow) -> str:
 
 
 def words(flow: Flow) -> str:
-    """All that is known of a flow, for the pointer that rests on it."""
+    """All numbers of a flow, for the tooltip."""
     if not flow.rate:
         return "no calls now"
     times = (
@@ -289,8 +289,8 @@ def layout(seen: Topology) -> dict[str, Any]:
 
 
 def describe(seen: Topology) -> str:
-    """The picture in words, for those who do not see it."""
+    """The picture as text, for screen readers."""
     busy = [f"{edge.source} calls {edge.target} {short(edge.flow)}{' · mTLS' * edge.mutual_tls}" for edge in seen.edges if edge.flow.rate]
     counted = any(node.counted for node in seen.nodes)
-    quiet = "Nobody calls anybody at the moment." if counted or not seen.nodes else "No Envoy here counts calls."
+    quiet = "There are no calls at the moment." if counted or not seen.nodes else "No Envoy here counts calls."
     return " ".join([f"Who calls whom in {seen.namespace}.", "; ".join(busy) + "." if busy else quiet, *seen.gaps()])

@@ -1,4 +1,4 @@
-"""The canary's picture: shares per version beside the wanted ones, latency, errors.
+"""The weight panel's picture: shares per version beside the wanted ones, latency, errors.
 
 The order of traces is the order of `series`; it depends only on the versions, so a live figure never gains or loses a trace.
 """
@@ -22,7 +22,7 @@ def figure(view: View) -> dict[str, Any]:
 
 
 def update(live: Any, view: View) -> None:  # noqa: ANN401 - a live figure: plotly has no types
-    """Move the traces of `live`, made by `figure` for the same versions, on to `view`: one message to the browser."""
+    """Update the traces of `live`, made by `figure` for the same versions, to `view`: one message to the browser."""
     with lines.moving(live, series(view)) as now:
         now.xaxis.range = view.range
 
@@ -61,7 +61,7 @@ def _dots(version: str, colour: str) -> dict[str, Any]:
 
 
 def _rows(at: tuple[float, ...], number: int, of: int) -> lines.Points:
-    """A row for each version, from 0 to 100; a little scattered, so that two answers of one moment are two dots."""
+    """A row for each version, from 0 to 100; slightly scattered, so that two answers at one moment are two dots."""
     row = 100.0 * number / (of - 1) if of > 1 else 100.0
     return tuple(round(row + (round(100 * second) * 7 % 11 - 5) * 0.5, 1) for second in at)
 
@@ -86,7 +86,7 @@ def layout(view: View) -> dict[str, Any]:
 
 
 def describe(view: View) -> str:
-    """The picture in words, for those who do not see it."""
+    """The picture as text, for screen readers."""
     parts = []
     for version, band in view.versions.items():
         if not view.seconds:

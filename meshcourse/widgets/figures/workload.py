@@ -1,4 +1,4 @@
-"""One workload in words: its pods, what its Envoy holds, its last calls, as HTML tables under the commands that show more."""
+"""One workload as text: its pods, what its Envoy holds, its last calls, as HTML tables below the commands that show more."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _LINES: Final = "margin:0;padding:0;line-height:1.4;white-space:pre-wrap;font-si
 
 
 def page(seen: Workload) -> str:
-    """The whole of it."""
+    """The whole page."""
     return box(f"<b>{html.escape(seen.summary)}</b>{''.join(_part(part) for part in seen.parts())}")
 
 
 def box(inside: str) -> str:
-    """HTML in the style of the page, so that long names break rather than stand out."""
+    """HTML in the style of the page, where long names wrap instead of overflowing."""
     return f'<div style="{_STYLE}">{inside}</div>'
 
 

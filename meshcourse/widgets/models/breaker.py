@@ -1,8 +1,8 @@
-"""The last minute of a circuit breaker, tick by tick: what callers got, what Envoy counted, who was in and who was put out.
+"""The last minute of a circuit breaker, tick by tick: what callers got, what Envoy counted, which endpoints were in use or ejected.
 
 Pure but for the deque inside Trail.
 
-Envoy's counters only rise; what happened per second is their rise over the last SPREAD seconds.
+Envoy's counters only rise; rates per second are their rise over the last SPREAD seconds.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from meshcourse.measure.admin import Endpoint
 from meshcourse.measure.windows import Summary
 from meshcourse.widgets.models.history import SPAN, minute
 
-ANSWERED, REFUSED, BROKEN, NOBODY, OTHER = "answered", "over the limit", "broken replica", "nobody left", "other"
+ANSWERED, REFUSED, BROKEN, NOBODY, OTHER = "answered", "over the limit", "broken replica", "none left", "other"
 KINDS: Final = (ANSWERED, REFUSED, BROKEN, NOBODY, OTHER)
 SPREAD: Final = 2.0
-"""Seconds over which rates are taken."""
+"""Seconds over which rates are computed."""
 _COUNTED: Final = {
     ANSWERED: ("upstream_rq_2xx",),
     REFUSED: ("upstream_rq_pending_overflow",),
@@ -27,7 +27,7 @@ _COUNTED: Final = {
     OTHER: ("upstream_rq_3xx", "upstream_rq_4xx"),
 }
 _FAILED: Final = "upstream_rq_5xx"
-"""Holds what Envoy refused itself too; what is left of it came from a replica."""
+"""Includes what Envoy itself refused; the rest came from a replica."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Standing:
 
 @dataclass(frozen=True)
 class Tick:
-    """One moment. `summary` is None while no load runs; `counters` are empty while the proxy cannot be asked."""
+    """One moment. `summary` is None while no load runs; `counters` are empty while the proxy cannot be read."""
 
     at: float
     summary: Summary | None
@@ -50,15 +50,15 @@ class Tick:
 
 @dataclass(frozen=True)
 class View:
-    """Series over `seconds` since the panel began: requests per second by kind, as callers got them and as Envoy counted them."""
+    """Series over `seconds` since the panel was opened: requests per second by kind, as callers got them and as Envoy counted them."""
 
     seconds: tuple[float, ...]
     got: Mapping[str, tuple[float | None, ...]]
     counted: Mapping[str, tuple[float | None, ...]]
     inside: tuple[tuple[float, str], ...]
-    """(second, endpoint) for each moment at which an endpoint took requests."""
+    """(second, endpoint) for each moment at which an endpoint was in use."""
     outside: tuple[tuple[float, str], ...]
-    """The same, for endpoints that were put out."""
+    """The same, for ejected endpoints."""
     names: tuple[str, ...]
     """Endpoints seen, in order."""
 
@@ -75,7 +75,7 @@ class Trail:
         self._ticks: deque[Tick] = deque()
 
     def add(self, tick: Tick) -> None:
-        """Take in the newest tick and let go of those that have left the picture."""
+        """Add the newest tick and drop those older than the picture."""
         self._ticks.append(tick)
         while self._ticks[0].at < tick.at - SPAN - 1.0:
             self._ticks.popleft()
@@ -101,7 +101,7 @@ def view(ticks: tuple[Tick, ...]) -> View:
 
 
 def _visits(ticks: tuple[Tick, ...]) -> set[tuple[float, str]]:
-    """(second, endpoint) where one that is put out got requests since the look before: it was in between, or Envoy ignores ejections."""
+    """(second, endpoint) where an ejected one got requests since the tick before: it was in between, or Envoy ignores ejections."""
     found, last = set(), dict[str, int]()
     for tick in ticks:
         for each in tick.standings:
@@ -114,7 +114,7 @@ def _visits(ticks: tuple[Tick, ...]) -> set[tuple[float, str]]:
 def risen(before: Mapping[str, int], after: Mapping[str, int]) -> dict[str, int]:
     """How many requests of each kind came between two readings of Envoy's counters.
 
-    A counter that has fallen began anew: when a DestinationRule changes, Envoy makes the cluster anew, and its counters by status with it.
+    A counter that has fallen was reset: when a DestinationRule changes, Envoy creates the cluster again, with its counters by status.
     """
 
     def rise(name: str) -> int:
@@ -134,7 +134,7 @@ def _got(summary: Summary | None, kind: str) -> float | None:
 
 
 def _rates(ticks: tuple[Tick, ...]) -> list[dict[str, float] | None]:
-    """Requests per second of each kind, over the SPREAD seconds or a little more before each tick; None where that is not known."""
+    """Requests per second of each kind, over the SPREAD seconds or a little more before each tick; None where unknown."""
     rates: list[dict[str, float] | None] = []
     sums: list[tuple[float, dict[str, int]]] = []
     last: Mapping[str, int] = {}

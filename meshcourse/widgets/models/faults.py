@@ -1,6 +1,6 @@
-"""The last minute of injected faults: what share of the requests was aborted and what share delayed, for each kind of caller.
+"""The last minute of injected faults: the share of aborted and of delayed requests, for each kind of caller.
 
-Pure but for the deques inside. Envoy throws a die for the delay and another for the abort, so a request may meet both.
+Pure but for the deques inside. Envoy draws separately for the delay and the abort, so a request may meet both.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ CHOSEN, OTHERS = "with the header", "without it"
 GROUPS: Final = (CHOSEN, OTHERS)
 _PARTS: Final = {ABORTED: (ABORTED, BOTH), DELAYED: (DELAYED, BOTH)}
 _ALMOST: Final = 0.95
-"""Clocks differ: an answer that took nearly the delay was delayed."""
+"""Clocks differ: an answer that took nearly the delay counts as delayed."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class View:
 
 
 def outcome(aborted: bool, seconds: float, delay: float) -> str:  # noqa: FBT001 - two facts of one answer
-    """What became of a request that took `seconds`, when the delay is `delay`."""
+    """The outcome of a request that took `seconds`, when the delay is `delay`."""
     late = seconds >= _ALMOST * delay
     return (BOTH if late else ABORTED) if aborted else (DELAYED if late else NEITHER)
 
@@ -62,7 +62,7 @@ class Story:
         self._trails = {group: {fault: Trail((fault,)) for fault in FAULTS} for group in GROUPS}
 
     def add(self, at: float, faults: Faults, found: Mapping[str, Summary | None]) -> None:
-        """Take in a window for each group; None is a gap."""
+        """Add a window for each group; None is a gap."""
         for group, trails in self._trails.items():
             aims, summary = wanted(faults, group), found[group]
             for fault, each in trails.items():

@@ -1,4 +1,4 @@
-"""The last minute, tick by tick: what a live figure is drawn from.
+"""The last minute, tick by tick: the data of a live figure.
 
 Pure but for the deque inside Trail.
 """
@@ -18,7 +18,7 @@ SPAN = 60.0
 
 @dataclass(frozen=True)
 class Tick:
-    """One moment. A `summary` of None is a gap: no load ran. What is not `wanted` of a version is not known."""
+    """One moment. A `summary` of None is a gap: no load ran. A version that is not in `wanted` has an unknown weight."""
 
     at: float
     wanted: Mapping[str, float]
@@ -27,7 +27,7 @@ class Tick:
 
 @dataclass(frozen=True)
 class Band:
-    """One version's lines in per cent; None where nothing is known."""
+    """One version's lines in per cent; None where unknown."""
 
     wanted: tuple[float | None, ...]
     observed: tuple[float | None, ...]
@@ -37,14 +37,14 @@ class Band:
 
 @dataclass(frozen=True)
 class View:
-    """Series over `seconds` since the panel began: shares by version (per cent), latencies (ms) and error rates (per cent)."""
+    """Series over `seconds` since the panel was opened: shares by version (per cent), latencies (ms) and error rates (per cent)."""
 
     seconds: tuple[float, ...]
     versions: Mapping[str, Band]
     latencies: Mapping[str, tuple[float | None, ...]]
     errors: Mapping[str, tuple[float | None, ...]]
     answers: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
-    """The seconds at which single answers came, by version."""
+    """The seconds of single answers, by version."""
 
     @property
     def range(self) -> tuple[float, float]:
@@ -66,7 +66,7 @@ class Trail:
         self._ticks: deque[Tick] = deque()
 
     def add(self, tick: Tick) -> None:
-        """Take in the newest tick and let go of those that have left the picture."""
+        """Add the newest tick and drop those older than the picture."""
         self._ticks.append(tick)
         while self._ticks[0].at < tick.at - SPAN - 1.0:
             self._ticks.popleft()
@@ -77,7 +77,7 @@ class Trail:
         return replace(view(self._versions, tuple(self._ticks)), answers=single)
 
     def rename(self, versions: Iterable[str]) -> None:
-        """Go on with other versions; what is known of those that stay is kept."""
+        """Continue with other versions; the data of those that stay is kept."""
         self._versions = tuple(versions)
 
 

@@ -1,24 +1,39 @@
-"""The board's memory: the objectives' values over the last minute, what arrived at the release's pods, and how long all have been met."""
+"""The objective panel's data: values over the last minute, requests at the release's pods, and how long all objectives have been met."""
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from meshcourse.measure import objectives
 from meshcourse.measure.objectives import NAMES, Mark, Objectives
 from meshcourse.measure.windows import Summary
-from meshcourse.widgets.figures.objectives import View
-from meshcourse.widgets.models.history import SPAN
+from meshcourse.widgets.models.history import SPAN, minute
 
 ENOUGH: Final = 30
-"""Requests for the release from which on its load is said."""
+"""Requests for the release from which on its load is computed."""
+
+
+@dataclass(frozen=True)
+class View:
+    """For each objective its values over `seconds` (None: unknown), and its state now."""
+
+    seconds: tuple[float, ...]
+    values: Mapping[str, tuple[float | None, ...]]
+    marks: tuple[Mark, ...]
+    wanted: Objectives
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """The part of the time axis to show."""
+        return minute(self.seconds)
 
 
 @dataclass(frozen=True)
 class Arrivals:
-    """At one moment: requests that users have sent to the release, and requests that its pods have had, both since some start."""
+    """At one moment: requests of users to the release, and requests received by its pods, both counted from some start."""
 
     at: float
     asked: int
@@ -27,7 +42,7 @@ class Arrivals:
 
 @dataclass(frozen=True)
 class Score:
-    """How many of the objectives are met, whether over as many requests as they ask for, and for how many seconds all of them have been."""
+    """How many objectives are met, whether over as many requests as they need, and for how many seconds all of them have been."""
 
     met: int
     of: int
@@ -54,7 +69,7 @@ class Scoring:
         self._whole = False
 
     def gap(self, at: float) -> None:
-        """A new run begins: what was counted before says nothing about it."""
+        """A new run begins: earlier counts do not apply to it."""
         self._arrivals.clear()
         self._since = None
         self._marks = objectives.marks(objectives.Reading(), self.wanted)
@@ -62,7 +77,7 @@ class Scoring:
         self._take(at)
 
     def arrived(self, sample: Arrivals) -> None:
-        """Take in what has arrived. A count that has gone back (a pod is gone or began anew) starts over."""
+        """Add counts of arrivals. Counts that have fallen (a pod was deleted or restarted) start over."""
         if self._arrivals and (sample.arrived < self._arrivals[-1].arrived or sample.asked < self._arrivals[-1].asked):
             self._arrivals.clear()
         self._arrivals.append(sample)
@@ -70,7 +85,7 @@ class Scoring:
             self._arrivals.popleft()
 
     def tries(self) -> float | None:
-        """Requests at the release's pods for each one that a user sent it, over the last seconds; None while too few were sent."""
+        """Requests at the release's pods for each request of a user to it, over the last seconds; None while too few were sent."""
         if not self._arrivals:
             return None
         last = self._arrivals[-1]
@@ -79,9 +94,9 @@ class Scoring:
         return (last.arrived - first.arrived) / asked if asked >= ENOUGH else None
 
     def add(self, at: float, summary: Summary) -> Score:
-        """Take in a window and say how things stand."""
+        """Add a window and return the score."""
         self._marks = objectives.marks(objectives.of_summary(summary, self.tries()), self.wanted)
-        # A paced load never fills its window to the last request.
+        # A paced load may fill its window except for one request.
         self._whole = summary.n >= 0.9 * self.wanted.requests
         if objectives.met(self._marks) < len(self._marks) or not self._whole:
             self._since = None
@@ -96,7 +111,7 @@ class Scoring:
             self._ticks.popleft()
 
     def score(self, at: float) -> Score:
-        """How things stand."""
+        """The score now."""
         held = at - self._since if self._since is not None else 0.0
         return Score(objectives.met(self._marks), len(self._marks), self._whole, held)
 

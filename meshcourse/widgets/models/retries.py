@@ -1,4 +1,4 @@
-"""What retries should come to, and what they do come to: from numbers to the retry panel's picture."""
+"""The predicted and the observed effect of retries, computed for the retry panel's picture."""
 
 from __future__ import annotations
 
@@ -11,20 +11,39 @@ from meshcourse.measure import retries, shares
 from meshcourse.measure.shares import Share
 from meshcourse.measure.windows import Summary
 from meshcourse.mesh.rules.retry_chain import Retrying
-from meshcourse.widgets.figures.retries import SUCCEEDED, Bar, View
 from meshcourse.widgets.models import history
 
+SUCCEEDED = "succeeded"
+"""The only series of the trail."""
 SPREAD: Final = 6.0
-"""Seconds over which arrivals are compared with what users sent."""
+"""Seconds over which arrivals are compared with users' requests."""
 ENOUGH: Final = 20
-"""Requests of users from which on that is said."""
+"""Users' requests from which on the comparison is shown."""
 MOST: Final = 10
 """The most retries that the panel's slider allows."""
 
 
 @dataclass(frozen=True)
+class Bar:
+    """One bar: observed (None: nothing yet) beside predicted (None: no prediction for this one)."""
+
+    name: str
+    observed: float | None
+    predicted: float | None
+
+
+@dataclass(frozen=True)
+class View:
+    """`success` over the last minute, in per cent; `tries` in per cent of requests; `hops` in requests for each request of a user."""
+
+    success: history.View
+    tries: tuple[Bar, ...]
+    hops: tuple[Bar, ...]
+
+
+@dataclass(frozen=True)
 class Arrivals:
-    """At one moment: how many requests users have had answered, and how many have arrived at each of the two hops, all since some start."""
+    """At one moment: users' requests answered, and arrivals at each of the two hops, all counted from some start."""
 
     at: float
     users: int
@@ -34,7 +53,7 @@ class Arrivals:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What the formula says of some settings: the share that succeeds (0 to 1), and requests per user's request at each hop."""
+    """The formula's values for some settings: the share that succeeds (0 to 1), and requests per user's request at each hop."""
 
     success: float
     front: float
@@ -42,7 +61,7 @@ class Prediction:
 
 
 def predicted(settings: Retrying) -> Prediction:
-    """Each try of the first service at middle fails with the fault's chance; each try of the gateway when all of those fail."""
+    """Each try of the first service at middle fails with the fault's probability; each try of the gateway when all of those fail."""
     fail = settings.fault / 100
     inner = 1.0 - retries.success(fail, settings.first)
     front = retries.tries(inner, settings.gateway)
@@ -59,7 +78,7 @@ def _good(summary: Summary) -> int:
 
 
 class Story:
-    """Keeps the last minute of success, and the last seconds of arrivals. `settings` may be set anew at any time."""
+    """Keeps the last minute of success, and the last seconds of arrivals. `settings` may change at any time."""
 
     def __init__(self, settings: Retrying) -> None:
         self.settings = settings
@@ -67,19 +86,19 @@ class Story:
         self._arrivals: deque[Arrivals] = deque()
 
     def turn(self, settings: Retrying) -> None:
-        """Go on with other settings: what arrived under the old ones says nothing about the new."""
+        """Continue with other settings: results under the old ones do not apply to the new."""
         if settings != self.settings:
             self.settings = settings
             self._arrivals.clear()
 
     def add(self, at: float, summary: Summary | None) -> None:
-        """Take in a window; None is a gap."""
+        """Add a window; None is a gap."""
         wanted = {} if self.settings.unlike else {SUCCEEDED: 100.0 * predicted(self.settings).success}
         counted = None if summary is None else dataclasses.replace(summary, versions={SUCCEEDED: _good(summary)} | _failed(summary))
         self._trail.add(history.Tick(at, wanted, counted))
 
     def arrived(self, sample: Arrivals) -> None:
-        """Take in what has arrived. Counters that have gone back (a pod began anew) start a new count."""
+        """Add counts of arrivals. Counters that have fallen (a pod restarted) start a new count."""
         last = self._arrivals[-1] if self._arrivals else sample
         if min(sample.users - last.users, sample.front - last.front, sample.middle - last.middle) < 0:
             self._arrivals.clear()

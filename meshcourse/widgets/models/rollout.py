@@ -1,8 +1,8 @@
-"""An automatic canary as rules: how far to go, how long to watch, and when to go back.
+"""An automatic canary as rules: its steps, how long to watch each, and when to roll back.
 
-Only the new version's answers are judged: with a weight of 10 %, nine answers in ten say nothing of it. It goes back on evidence only: the
-failing share's whole 95 % band must lie above what is allowed, on two failures or more, so that one unlucky request ends nothing; and it
-goes on only after enough requests, so that silence promotes nothing. A failure is a 5xx answer, or none.
+Only the new version's answers are judged: with a weight of 10 %, nine answers in ten are the old version's. It rolls back on evidence only:
+the failing share's whole 95 % band must be above the allowed share, with two failures or more, so that one failed request is not enough;
+and it continues only after enough requests, so that a version without traffic is not promoted. A failure is a 5xx answer, or none.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from meshcourse.measure.shares import Share
 from meshcourse.traffic.results import Result
 
 PATIENCE: Final = 15
-"""How many times a step's watch may pass before too few requests are a reason to go back."""
+"""After this many times a step's watch, too few requests are a reason to roll back."""
 _FAILED: Final = 500
 
 
 class Verdict(enum.Enum):
-    """What to do after a look."""
+    """What to do after an evaluation."""
 
     WATCH = "watching"
     PROMOTE = "promoted"
@@ -30,20 +30,20 @@ class Verdict(enum.Enum):
 
 @dataclass(frozen=True)
 class Plan:
-    """Weights of the new version in per cent, seconds of watching, and what users may expect meanwhile."""
+    """Weights of the new version in per cent, seconds of watching, and what users may expect during it."""
 
     steps: tuple[int, ...] = (10, 25, 50, 100)
     watch: float = 4.0
     enough: int = 100
-    """Answers of the new version below which nothing is decided."""
+    """With fewer answers of the new version nothing is decided."""
     failing: float = 0.01
     latency: float = 0.5
-    """Seconds that 95 % of the answers may take."""
+    """Seconds within which 95 % of the answers must come."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """One weight, what was seen at it, and what came of it."""
+    """One weight, what was observed at it, and the verdict."""
 
     weight: int
     verdict: Verdict
@@ -53,7 +53,7 @@ class Step:
 
 
 class Evidence:
-    """What is seen of one version while one weight stands, or longer."""
+    """Results of one version while one weight is in force, or longer."""
 
     def __init__(self, version: str, since: float) -> None:
         """`since` is in seconds since the epoch: what was sent before does not count."""
@@ -64,7 +64,7 @@ class Evidence:
         self._every: list[float] = []
 
     def hear(self, result: Result) -> None:
-        """Take in a result of the load."""
+        """Add a result of the load."""
         if result.started < self._since:
             return
         if not result.status or result.status >= _FAILED:
@@ -76,11 +76,11 @@ class Evidence:
 
     @property
     def heard(self) -> int:
-        """How many failures were heard of so far; the gateway is asked after that, so that it has counted all of them."""
+        """How many failures the load has seen so far; the gateway is read after that, so that its counts include all of them."""
         return self._failed
 
     def sent(self, heard: int, requests: int, errors: int, others: int) -> None:
-        """The gateway sent the version so many requests since it was asked last, of which `errors` failed; as did `others` of the rest."""
+        """Add what the gateway sent since it was last read: `requests` to the version, `errors` of them failed, `others` of the rest."""
         self._asked, self._known = True, heard
         self._sent += requests
         self._errors += errors
@@ -90,8 +90,8 @@ class Evidence:
     def failed(self) -> Share:
         """The failing share of the version's answers.
 
-        A failure that no endpoint of any version answered is the version's too: it has no endpoint, or none that can be reached. All are,
-        where the gateway cannot be asked.
+        A failure that no endpoint of any version answered counts as the version's too: it has no endpoint, or none that can be reached. All
+        failures count where the gateway cannot be read.
         """
         failed = max(0, (self._known if self._asked else self._failed) - self._others)
         unreached = max(0, failed - self._errors)
@@ -104,15 +104,15 @@ class Evidence:
 
 
 def judged(plan: Plan, weight: int, failed: Share, latency: float | None, seconds: float) -> Step:
-    """Look at a step that has run for `seconds`."""
+    """The step after `seconds`, with its verdict."""
     verdict, why = _verdict(plan, failed, latency, seconds)
     return Step(weight, verdict, why, failed, latency)
 
 
 def _verdict(plan: Plan, failed: Share, latency: float | None, seconds: float) -> tuple[Verdict, str]:
-    if failed.count > 1 and failed.low > plan.failing:  # of a dozen requests one alone would do
+    if failed.count > 1 and failed.low > plan.failing:  # with a dozen requests one failure would be enough
         return Verdict.ROLL_BACK, f"more than {100 * plan.failing:g} % fail (95 % band {100 * failed.low:.1f} to {100 * failed.high:.1f} %)"
-    # What is not clear yet may become so; for ever is too long.
+    # What is unclear may become clear with time, but not without limit.
     undecided = Verdict.ROLL_BACK if seconds > PATIENCE * plan.watch else Verdict.WATCH
     if failed.n < plan.enough:
         return undecided, f"{failed.n} of {plan.enough} answers of the new version"
@@ -121,7 +121,7 @@ def _verdict(plan: Plan, failed: Share, latency: float | None, seconds: float) -
     if latency is None or latency > plan.latency:
         return Verdict.ROLL_BACK, f"95 % of the answers take up to {_milliseconds(latency)}, not {_milliseconds(plan.latency)}"
     if failed.share > plan.failing:
-        return undecided, "some fail, and it is not sure how many"
+        return undecided, "some fail, and the share is still uncertain"
     return Verdict.PROMOTE, f"{100 * failed.share:.1f} % fail, 95 % within {_milliseconds(latency)}"
 
 

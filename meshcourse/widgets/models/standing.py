@@ -1,8 +1,8 @@
-"""How often each destination answered since the rule in force stands, and by whose word.
+"""How often each destination answered since the present rule is in force, and by which source.
 
-Answers name a version in their body, which need not be the destination's name; the gateway's Envoy counts what it sent to each
-destination. The answers are believed, one by one and at once, while each names a destination of the route and none of them more often than
-the gateway sent requests there; after that the gateway's counts are.
+Answers name a version in their body, which need not be the destination's name; the gateway's Envoy counts what it sent to each destination.
+The answers are used, each at once, while all of them name destinations of the route and none more often than the gateway sent requests
+there; otherwise the gateway's counts are used.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from meshcourse.traffic.results import Result
 ENOUGH: Final = 10
 """Answers from which on it is judged whether they name destinations."""
 STRAY: Final = 2
-"""Answers by which counts may differ without a meaning: some are on their way while the gateway is asked."""
+"""Difference of counts that is ignored: some answers are on their way while the gateway is read."""
 SHOWN: Final = 240
 """Single answers that a figure shows at most."""
 ANSWERS, GATEWAY = "the answers", "the gateway"
@@ -28,7 +28,7 @@ class Standing:
     def __init__(self, names: Iterable[str]) -> None:
         self.names = tuple(names)
         self.single: deque[tuple[float, str]] = deque(maxlen=SHOWN)
-        """(when it came, whose) for the last answers that name a destination."""
+        """(time, destination) of the last answers that name a destination."""
         self._from = 0.0
         self._told: Counter[str] = Counter()
         self._sent: Counter[str] = Counter()
@@ -42,19 +42,19 @@ class Standing:
         self.restart()
 
     def restart(self) -> None:
-        """New load: nothing is known, also not by whose word."""
+        """New load: the counts and their source are unknown."""
         self._strange = False
         self.single.clear()
         self.begin(0.0)
 
     def begin(self, since: float) -> None:
-        """A new rule is in force `since` then, in seconds since the epoch: what was sent before does not count."""
+        """A new rule is in force from `since` on, in seconds since the epoch: earlier requests do not count."""
         self._from, self.answered, self._asked = since, 0, False
         self._told.clear()
         self._sent.clear()
 
     def hear(self, result: Result, at: float) -> None:
-        """Take in an answer that came `at`."""
+        """Add an answer that came `at`."""
         if result.started < self._from or not result.status:
             return
         self.answered += 1
@@ -65,38 +65,39 @@ class Standing:
 
     @property
     def told(self) -> dict[str, int]:
-        """What the answers say so far."""
+        """Counts by the answers so far."""
         return dict(self._told)
 
     def sent(self, told: Mapping[str, int], came: Mapping[str, int]) -> None:
-        """The gateway has sent `came` since it was asked last; before it was asked, the answers said `told`."""
+        """The gateway has sent `came` since it was last read; before that, the counts by the answers were `told`."""
         self._asked = True
         self._sent.update(came)
-        self._strange |= any(count > self._sent[name] + STRAY for name, count in told.items() if self._told[name] >= count)
+        more = (told.get(name, 0) > self._sent[name] + STRAY for name in self.names if self._told[name] >= told.get(name, 0))
+        self._strange |= any(more)
 
     @property
     def source(self) -> str:
-        """Whose word counts."""
+        """Which source counts."""
         unnamed = self.answered >= ENOUGH and not (self._told and set(self._told) <= set(self.names))
         return GATEWAY if self._strange or unnamed else ANSWERS
 
     @property
     def counts(self) -> dict[str, int]:
-        """How often each destination answered, or was sent a request; empty while that is not known."""
+        """How often each destination answered, or was sent a request; empty while unknown."""
         found = self._told if self.source == ANSWERS else self._sent
         return {name: found[name] for name in self.names if found[name]}
 
     @property
     def doubt(self) -> str:
-        """What the reader must know of the counts."""
+        """A note for the reader about the counts."""
         if self.source == ANSWERS:
             return ""
         if self._strange:
-            return "The answers name other destinations than the gateway sent the requests to: what its Envoy sent to each is counted."
+            return "The answers name other destinations than the gateway sent the requests to: the counts are what its Envoy sent to each."
         said = f"The answers name {', '.join(sorted(self._told))}" if self._told else "The answers name no version"
         if not self._asked:
             return f"{said}: whose they are cannot be observed, since the gateway's Envoy could not be asked."
         if self.answered > ENOUGH and not any(self._sent.values()):
             why = f"None of the {self.answered:,} answers came from these destinations, by the gateway's count"
             return f"{why}: another route takes the requests. lab.inspector_panel() shows which."
-        return f"{said}, not these destinations: what the gateway's Envoy sent to each is counted, whoever asked."
+        return f"{said}, not these destinations: the counts are what the gateway's Envoy sent to each, for all clients."

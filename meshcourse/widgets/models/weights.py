@@ -1,4 +1,4 @@
-"""Weights that always sum to 100: what the others become when one slider moves."""
+"""Weights that always sum to 100: how the others change when one slider moves."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ WHOLE = 100
 
 
 def moved(weights: Mapping[str, int], version: str, weight: int) -> dict[str, int]:
-    """`version` gets `weight` (cut to 0..100), the others share the rest in their old proportions, evenly where all were 0.
+    """`version` gets `weight` (limited to 0..100); the others share the rest in their old proportions, evenly where all were 0.
 
-    A single version always has 100. Raises PanelError for a version that is not there.
+    A single version always has 100. Raises PanelError for an unknown version.
     """
     if version not in weights:
         raise errors.PanelError(
@@ -27,7 +27,7 @@ def moved(weights: Mapping[str, int], version: str, weight: int) -> dict[str, in
 
 
 def split(total: int, proportions: Mapping[str, int]) -> dict[str, int]:
-    """Cut `total` into whole parts as near to the proportions as whole parts can be (largest remainders first; ties in order)."""
+    """Divide `total` into integers in these proportions (largest remainders first; ties in order)."""
     parts = {each: max(0, part) for each, part in proportions.items()}
     if not any(parts.values()):
         parts = dict.fromkeys(parts, 1)

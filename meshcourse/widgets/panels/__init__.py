@@ -1,1 +1,1 @@
-"""Live panels: ipywidgets over a figure, one panel a module."""
+"""Live panels: ipywidgets over a figure, one panel per module."""

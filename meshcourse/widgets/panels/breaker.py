@@ -1,7 +1,7 @@
 """The breaker panel: limits, ejection and load as sliders, beside what callers get and what their Envoy counts.
 
-The Envoy is that of the Deployment that calls, `caller`; `failing` is the Deployment of a replica that fails. The same by calls:
-`set_breaker`, `set_callers`, `set_failing`, `start`, `stop`, `wait_seen`, `wait_ejected`, `snapshot`.
+The Envoy is the one of the calling Deployment, `caller`; `failing` is the Deployment of a replica that fails. For code: `set_breaker`,
+`set_callers`, `set_failing`, `start`, `stop`, `wait_seen`, `wait_ejected`, `snapshot`.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ from meshcourse.widgets.panels.loaded import LoadedPanel
 from meshcourse.widgets.panels.panel import FOLLOW, PATIENCE
 
 REST: Final = 0.05
-"""Seconds that a caller rests after each answer."""
+"""Seconds that a caller pauses after each answer."""
 WINDOW: Final = 2.0
 _SIGNS: Final = ((b"overflow", breaking.REFUSED), (b"no healthy upstream", breaking.NOBODY), (b"broken", breaking.BROKEN))
 
 
 def kind(status: int, headers: Mapping[str, str], body: bytes) -> str:  # noqa: ARG001 - a Labeller
-    """What became of a request, by its answer: Envoy says *overflow* or *no healthy upstream*, the failing replica *broken*."""
+    """The kind of a request's outcome, by the answer's text: Envoy's *overflow* and *no healthy upstream*, the replica's *broken*."""
     if status < 400:  # noqa: PLR2004 - HTTP's errors begin at 400
         return breaking.ANSWERED
     return next((name for sign, name in _SIGNS if sign in body), "")
@@ -60,7 +60,7 @@ class Snapshot:
 
 
 class BreakerPanel(LoadedPanel[Controls, Snapshot]):
-    """A live panel over one DestinationRule and the Envoy that keeps it."""
+    """A live panel for one DestinationRule and the Envoy that applies it."""
 
     every: ClassVar[float] = 0.5
 
@@ -95,7 +95,7 @@ class BreakerPanel(LoadedPanel[Controls, Snapshot]):
         self._drawn = 0.0
         self._trail = Trail()
 
-    # -- what a notebook or a test calls -----------------------------------------------------------------------------------------------
+    # -- for notebooks and tests --------------------------------------------------------------------------------------------------------
 
     def set_breaker(self, **fields: int) -> Breaker:
         """Change fields of the rule (`connections=1, waiting=1, errors=3, seconds=30, floor=50`) and return what the API server holds.
@@ -106,11 +106,11 @@ class BreakerPanel(LoadedPanel[Controls, Snapshot]):
         return self._wait(self._breaker.set(self._changed(self._breaker.held, **fields)), within=4 * PATIENCE)
 
     def set_callers(self, users: int) -> None:
-        """Let so many callers send at once."""
+        """Set how many callers send at once."""
         self.widgets.callers.value = users
 
     def set_failing(self, failing: bool) -> None:  # noqa: FBT001 - a switch
-        """Bring in the failing replica, or take it out, and wait until the API server has that on record."""
+        """Add or remove the failing replica, and wait until the API server has stored that."""
         self.open()
         self._wait(self._failing.set(failing), within=4 * PATIENCE)
 
@@ -121,9 +121,9 @@ class BreakerPanel(LoadedPanel[Controls, Snapshot]):
         super().start()
 
     def wait_seen(self, wanted: str, *, at_least: int = 5, within: float = 15.0) -> int:
-        """Wait until the window holds `at_least` answers of a kind (`answered`, `over the limit`, `nobody left`, ...); how many it holds.
+        """Wait until the window holds `at_least` answers of a kind (`answered`, `over the limit`, ...); returns how many.
 
-        Raises PanelError when that has not come about within `within` seconds.
+        Raises PanelError when that is not so within `within` seconds.
         """
         return self._until(
             lambda now: seen if (seen := now.summary.versions.get(wanted, 0)) >= at_least else None,
@@ -133,7 +133,7 @@ class BreakerPanel(LoadedPanel[Controls, Snapshot]):
         )
 
     def wait_ejected(self, *, number: int = 1, within: float = 15.0) -> tuple[Standing, ...]:
-        """Wait until exactly `number` endpoints are put out, and return those. Raises PanelError when that does not come about."""
+        """Wait until exactly `number` endpoints are ejected, and return those. Raises PanelError when that is not so in time."""
 
         def out(now: Snapshot) -> tuple[Standing, ...]:
             return tuple(each for each in now.standings if each.endpoint.ejected)
@@ -141,7 +141,7 @@ class BreakerPanel(LoadedPanel[Controls, Snapshot]):
         return self._until(
             lambda now: out(now) if len(out(now)) == number and now.standings else None,
             within,
-            what=f"{len(out(self.snapshot()))} endpoints, not {number}, were put out",
+            what=f"{len(out(self.snapshot()))} endpoints, not {number}, were ejected",
             why=lambda now: (
                 ", ".join(f"{each.name} {'out' if each.endpoint.ejected else 'in'}" for each in now.standings)
                 or now.error
@@ -149,14 +149,14 @@ class BreakerPanel(LoadedPanel[Controls, Snapshot]):
             ),
         )
 
-    # -- what the base asks for --------------------------------------------------------------------------------------------------------
+    # -- required by Panel ---------------------------------------------------------------------------------------------------------------
 
     def _build(self) -> Controls:
         built = breaker_controls.build(
             self._breaker.load(),
             failing=self._failing.load(),
             callers=self._crowd.users,
-            title=f"DestinationRule {self._rule} in {self._namespace}, kept by the Envoy beside the caller",
+            title=f"DestinationRule {self._rule} in {self._namespace}, applied by the Envoy beside the caller",
             view=self._trail.view(),
         )
         for name, slider in built.sliders.items():
@@ -187,7 +187,7 @@ class BreakerPanel(LoadedPanel[Controls, Snapshot]):
             self._breaker.offer(self._changed(self._breaker.wish, **{name: value}))
 
     def _changed(self, breaker: Breaker, **fields: Any) -> Breaker:  # noqa: ANN401 - those of Breaker
-        """With other fields. Of what only an outlier detection has, a rule without one says nothing: the sliders do."""
+        """The breaker with other fields. Fields that need an outlier detection come from the sliders where the rule has none."""
         if breaker.seconds is None:
             sliders = self.widgets.sliders
             breaker = dataclasses.replace(breaker, seconds=float(sliders["seconds"].value), floor=int(sliders["floor"].value))
@@ -198,7 +198,7 @@ class BreakerPanel(LoadedPanel[Controls, Snapshot]):
             self._failing.offer(failing)
 
     def _read_failing(self) -> bool | None:
-        """None where there is no failing replica to bring in."""
+        """None where there is no failing replica to add."""
         wanted = replicas.read(self._connection, self._namespace, self._faulty)
         return None if wanted is None else wanted > 0
 
@@ -213,10 +213,10 @@ class BreakerPanel(LoadedPanel[Controls, Snapshot]):
         self.widgets.failing.value = bool(failing)
         self.widgets.failing.disabled = self._closed or failing is None
 
-    # -- looking -----------------------------------------------------------------------------------------------------------------------
+    # -- reading ------------------------------------------------------------------------------------------------------------------------
 
     def _ask_envoy(self) -> None:
-        """Counters and endpoints, in a thread. Until the proxy answers again the panel shows none."""
+        """Read counters and endpoints, in a thread. While the proxy does not answer the panel shows none."""
         try:
             self._before, self._counters = self._counters, self._line.counters(self._cluster)
             found = self._line.endpoints(self._cluster)

@@ -1,4 +1,4 @@
-"""The breaker panel's controls: which widgets there are, how they look and where they stand. No callback is wired here.
+"""The breaker panel's controls: its widgets, their style and their layout. No callbacks here.
 
 Each has a CSS class (`mc-breaker-connections`, `mc-callers`, `mc-failing`, `mc-start`, ...), by which a browser test finds it.
 """
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from meshcourse.widgets.panels.breaker import Snapshot
 
 MOST_CALLERS: Final = 10
-# (field of Breaker, what Istio calls it, least, most, what to know)
+# (field of Breaker, Istio's name, least, most, note)
 _SLIDERS: Final = (
     ("connections", "maxConnections", 0, 10, "0: no limit"),
     ("waiting", "http1MaxPendingRequests", 0, 10, "0: no limit"),
-    ("errors", "consecutive5xxErrors", 0, 10, "0: none of them puts anybody out"),
+    ("errors", "consecutive5xxErrors", 0, 10, "0: no ejection"),
     ("seconds", "baseEjectionTime, s", 1, 60, "times the number of ejections"),
-    ("floor", "minHealthPercent", 0, 100, "with fewer in, ejections are ignored"),
+    ("floor", "minHealthPercent", 0, 100, "with fewer in use, ejections are ignored"),
 )
 
 
@@ -51,12 +51,12 @@ class Controls:
     rule: Widget
 
     def inputs(self) -> tuple[Widget, ...]:
-        """Everything that a learner can move or press."""
+        """All widgets that a learner can move or press."""
         return (*self.sliders.values(), self.callers, self.failing, *self.steering.inputs())
 
 
 def build(held: Breaker, *, failing: bool | None, callers: int, title: str, view: View) -> Controls:
-    """All widgets; `failing` is None where there is no failing replica to bring in."""
+    """All widgets; `failing` is None where there is no failing replica to add."""
     sliders, notes = {}, {}
     for name, text, least, most, _ in _SLIDERS:
         sliders[name] = parts.slider(text, f"mc-breaker-{name}", value=least, least=least, most=most, width="460px", words="190px")
@@ -79,7 +79,7 @@ def build(held: Breaker, *, failing: bool | None, callers: int, title: str, view
 
 
 def show(controls: Controls, held: Breaker) -> None:
-    """Let the sliders show a rule. Where it says nothing of a field, its slider stays; beyond a slider's end, the end moves."""
+    """Show a rule on the sliders. A slider whose field is not in the rule stays; a value beyond a slider's range extends the range."""
     for name, _, _, _, note in _SLIDERS:
         value = getattr(held, name)
         controls.notes[name].value = parts.caption(note + parts.put(controls.sliders[name], value))
@@ -88,7 +88,7 @@ def show(controls: Controls, held: Breaker) -> None:
 
 
 def count(now: Snapshot, before: Mapping[str, int]) -> str:
-    """The lines of numbers: what was sent, whether a limit is reached, who is out, and what kept others in."""
+    """The lines of numbers: requests sent, whether a limit is reached, what is ejected, and which ejections were prevented."""
     sent = f"{now.counts.begun:,} requests sent; last {now.summary.seconds:g} s: {now.summary.rate:.0f} answers a second"
     if now.summary.latency.p50 is not None:
         sent += f", median {1000 * now.summary.latency.p50:.0f} ms"
@@ -99,7 +99,7 @@ def count(now: Snapshot, before: Mapping[str, int]) -> str:
 
 
 def limits(counters: Mapping[str, int], breaker: Breaker) -> str:
-    """Whether a limit is reached, by Envoy's own word: the gauges `cx_open` and `rq_pending_open` are 1 then."""
+    """Whether a limit is reached, by Envoy's own gauges: `cx_open` and `rq_pending_open` are 1 then."""
     active = counters.get("upstream_cx_active", 0)
     idle = max(0, active - counters.get("upstream_rq_active", 0))
     words = [
@@ -109,7 +109,7 @@ def limits(counters: Mapping[str, int], breaker: Breaker) -> str:
             breaker.waiting,
             counters.get("circuit_breakers.default.rq_pending_open", 0),
         ),
-        f"{counters.get('upstream_rq_pending_overflow', 0):,} refused since this Envoy began",
+        f"{counters.get('upstream_rq_pending_overflow', 0):,} refused since this Envoy started",
     ]
     return " · ".join(words)
 
@@ -121,24 +121,24 @@ def _limit(now: str, limit: int, reached: int) -> str:
 
 
 def endpoints(standings: tuple[Standing, ...]) -> str:
-    """`httpbin 10.244.0.6: in, 120 requests, 0 errors`, one after the other."""
+    """`httpbin 10.244.0.6: in use, 120 requests, 0 errors`, one after the other."""
     words = [
-        f"{html.escape(each.name)}: {'<b>put out</b>' if each.endpoint.ejected else 'in'}, "
+        f"{html.escape(each.name)}: {'<b>ejected</b>' if each.endpoint.ejected else 'in use'}, "
         f"{each.endpoint.requests:,} requests, {each.endpoint.errors:,} errors"
         for each in standings
     ]
     if standings and all(each.endpoint.ejected for each in standings):
-        words.append("<b>nobody is left</b>")
+        words.append("<b>none is left</b>")
     return " · ".join(words) or "no endpoint is known"
 
 
 def kept(counters: Mapping[str, int], before: Mapping[str, int], breaker: Breaker) -> str:
-    """Ejections that Envoy did not make, and those that it ignores: the percentage and the panic threshold are counted."""
+    """Ejections that Envoy did not make, and those that it ignores: maxEjectionPercent and the panic threshold."""
     words = []
     if prevented := counters.get("outlier_detection.ejections_overflow", 0):
         most = dict(breaker.others).get("maxEjectionPercent", "10")
         words.append(f"{prevented:,} ejections were not made: maxEjectionPercent {most} allows no more")
     panic = "lb_healthy_panic"
     if before and counters.get(panic, 0) > before.get(panic, 0):
-        words.append(f"<b>panic</b>: fewer than minHealthPercent {breaker.floor or 0} are in, so those that are put out get requests too")
+        words.append(f"<b>panic</b>: fewer than minHealthPercent {breaker.floor or 0} are in use, so ejected ones get requests too")
     return " · ".join(words)

@@ -1,6 +1,6 @@
-"""What a panel shows at one moment, read off its widgets: for films, and for stills.
+"""The content of a panel at one moment, read from its widgets: for films and for stills.
 
-Nothing here knows any one panel: it walks the widgets. Buttons and empty lines show nothing that changes; they are left out.
+Works for any panel, by its tree of widgets. Buttons and empty lines are left out, since they show nothing that changes.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from meshcourse.widgets.playback import Scene
 
 
 def walk(widget: Any) -> Iterator[Any]:  # noqa: ANN401 - ipywidgets has no types
-    """The widgets inside a box, from the top left on; boxes themselves are left out."""
+    """The widgets inside a box, from the top left on, without the boxes themselves."""
     children = getattr(widget, "children", None)
     if not children or hasattr(widget, "to_plotly_json"):
         yield widget
@@ -23,17 +23,17 @@ def walk(widget: Any) -> Iterator[Any]:  # noqa: ANN401 - ipywidgets has no type
 
 
 def names(box: Any) -> dict[str, str]:  # noqa: ANN401 - ipywidgets has no types
-    """What each part is called, by its number; a figure and a line of words have no name."""
+    """The name of each part, by its number; a figure and a line of text have none."""
     return {str(number): str(getattr(widget, "description", "") or "") for number, widget in enumerate(walk(box)) if _shows(widget)}
 
 
 def scene(box: Any) -> Scene:  # noqa: ANN401 - ipywidgets has no types
-    """All that the box shows now."""
+    """Everything that the box shows now."""
     return Scene({str(number): _value(widget) for number, widget in enumerate(walk(box)) if _shows(widget)})
 
 
 def figure(widget: Any) -> playback.Json:  # noqa: ANN401 - plotly has no types
-    """A figure as plain JSON: data and layout, nothing live."""
+    """A figure as plain JSON: data and layout."""
     content = widget.to_plotly_json()
     traces = [{name: value for name, value in trace.items() if name != "uid"} for trace in content["data"]]
     return playback.plain({"data": traces, "layout": content["layout"]})

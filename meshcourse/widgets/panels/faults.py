@@ -1,6 +1,6 @@
-"""The fault panel: delay and abort by share, for everybody or by header, beside what the callers then see.
+"""The fault panel: delay and abort by share, for all requests or by header, beside what the callers then see.
 
-Half of the load carries the header and half does not, so that one look shows whom a fault hits. The same by calls: `set_faults`, `start`,
+Half of the load has the header and half does not, so that one look shows which callers a fault affects. For code: `set_faults`, `start`,
 `stop`, `wait_wanted`, `snapshot`.
 """
 
@@ -32,10 +32,10 @@ from meshcourse.widgets.panels.parts import Parts
 
 WINDOW: Final = 4.0
 PUSH: Final = 0.5
-"""Seconds that the mesh may take to follow a slider."""
+"""Seconds within which the mesh applies a slider's change."""
 ENOUGH: Final = 30
 STRAY: Final = 0.02
-"""A busy machine makes a request late now and then, with no fault at all."""
+"""Tolerance for requests that are late without a fault, on a busy machine."""
 RATE: Final = 20.0
 """Requests per second of each half."""
 EVERYBODY, CHOSEN_ONLY = "every request", f"only {mesh.HEADER[0]}: {mesh.HEADER[1]}"
@@ -76,7 +76,7 @@ class FaultPanel(LoadedPanel[Parts, Snapshot]):
         return faulting.outcome(result.version == faulting.ABORTED, result.service_time, self._faults.held.seconds)
 
     def _kept(self, found: Faults) -> Faults:
-        """Without a delay the object does not say how long one would be: the slider stays where it is."""
+        """Without a delay the object has no duration: the slider stays where it is."""
         return found if found.delay or self._controls is None else dataclasses.replace(found, seconds=self._faults.wish.seconds)
 
     def _build(self) -> Parts:
@@ -106,7 +106,7 @@ class FaultPanel(LoadedPanel[Parts, Snapshot]):
         )
         return Parts(box, alert, (self.abort, self.delay, self.seconds, self.who, *steering.inputs()))
 
-    # -- what a notebook or a test calls -----------------------------------------------------------------------------------------------
+    # -- for notebooks and tests --------------------------------------------------------------------------------------------------------
 
     def set_faults(self, **fields: float | bool) -> Faults:
         """Change `abort` or `delay` (per cent), `seconds`, or `chosen` (only requests with the header); wait until the API server has it.
@@ -117,19 +117,19 @@ class FaultPanel(LoadedPanel[Parts, Snapshot]):
         return self._wait(self._faults.set(dataclasses.replace(self._faults.held, **fields)), within=4 * PATIENCE)  # type: ignore[arg-type] # mypy does not know the fields
 
     def wait_wanted(self, within: float = 30.0) -> Snapshot:
-        """Wait until both groups' observed bands hold what is wanted of each fault, on requests sent under the present settings.
+        """Wait until both groups' observed bands include the wanted share of each fault, on requests sent under the present settings.
 
-        Raises PanelError, naming what differs, when that has not come about within `within` seconds.
+        Raises PanelError, naming what differs, when that is not so within `within` seconds.
         """
 
         def differing(now: Snapshot) -> list[str]:
             age = time.monotonic() - self._faults.changed
-            return ["the last change is too new"] if age < now.faults.seconds + PUSH + 1.0 else _differing(now)
+            return ["the last change is too recent"] if age < now.faults.seconds + PUSH + 1.0 else _differing(now)
 
         return self._until(
             lambda now: None if differing(now) else now,
             within,
-            what="The faults did not come to what is wanted",
+            what="The observed faults did not reach the wanted shares",
             why=lambda now: "; ".join(differing(now)),
         )
 
@@ -189,7 +189,7 @@ def _label(status: int, headers: Mapping[str, str], body: bytes) -> str:  # noqa
 
 
 def _differing(now: Snapshot) -> list[str]:
-    """What is not yet observed as wanted, in words."""
+    """Which wanted shares are not yet observed, as text."""
     found = []
     for group, summary in now.seen.items():
         for fault, percent in faulting.wanted(now.faults, group).items():

@@ -1,7 +1,7 @@
-"""The injection panel: choose labels, guess, and let the API server say whether a sidecar comes.
+"""The injection panel: choose labels, guess, and let the API server decide whether a sidecar is injected.
 
-A prediction reads the cluster's own webhooks; a proof is a dry-run create of a pod: istiod is asked, and nothing is stored. The trial
-namespaces are named after `prefix`. The same by calls: `choose`, `predict`, `guess`, `prove_all`, `snapshot`.
+A prediction reads the cluster's own webhooks; a proof is a dry-run create of a pod: istiod is called, and nothing is stored. The trial
+namespaces' names start with `prefix`. For code: `choose`, `predict`, `guess`, `prove_all`, `snapshot`.
 """
 
 from __future__ import annotations
@@ -37,15 +37,15 @@ PODS: Final[Mapping[str, Mapping[str, str]]] = {
     "sidecar.istio.io/inject=false": {webhooks.INJECT: "false"},
 }
 SUFFIXES: Final = dict(zip(NAMESPACES, ("plain", "enabled", "disabled", "revision"), strict=True))
-"""How the trial namespace of each label is called, after the prefix."""
+"""The trial namespace's name for each label, after the prefix."""
 GUESSES: Final = {"1/1, no sidecar": False, "2/2, with a sidecar": True}
 ALL: Final = 60.0
-"""Seconds within which all twelve proofs are through, on a slow machine too."""
+"""Seconds within which all twelve proofs are done, on a slow machine too."""
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The panel at one moment: where it looks, what has been proved, what was last said, and the error line."""
+    """The panel at one moment: its selected cell, the proofs, the last message, and the error line."""
 
     chosen: Place
     proofs: Mapping[Place, Proof]
@@ -54,7 +54,7 @@ class Snapshot:
 
 
 class InjectionPanel(Panel[Parts, Snapshot]):
-    """Making one does no I/O; its first use reads the webhooks."""
+    """Construction does no I/O; the first use reads the webhooks."""
 
     def __init__(self, connection: Connection, *, prefix: str, by: str) -> None:
         super().__init__(str(connection.kubeconfig), prefix)
@@ -70,7 +70,7 @@ class InjectionPanel(Panel[Parts, Snapshot]):
         self._webhooks = webhooks.read(self._connection)
         if not self._webhooks:
             raise errors.PanelError(
-                "Nobody injects sidecars in this cluster.",
+                "This cluster injects no sidecars.",
                 why="there is no injection webhook: Istio is not installed",
                 next="istioctl install --set profile=demo -y",
             )
@@ -84,16 +84,16 @@ class InjectionPanel(Panel[Parts, Snapshot]):
         self.said, self.table, self.alt, alert = (parts.words(name) for name in ("mc-said", "mc-table", "mc-alt", "mc-error"))
         for toggle in (self.namespace, self.pod):
             toggle.observe(self._moved, names="value")
-        self.said.value = _line("Choose a label for each, then say what a new pod will show under READY.")
+        self.said.value = _line("Choose a label for each, then guess what a new pod will show under READY.")
         self._draw()
         buttons = parts.row(ipywidgets.Label("your guess:"), *self.guesses.values(), self.all)
         box = parts.boxed("mc-injection-panel", self.namespace, self.pod, buttons, self.said, alert, self.table, self.alt)
         return Parts(box, alert, (self.namespace, self.pod, *self.guesses.values(), self.all))
 
-    # -- by calls ----------------------------------------------------------------------------------------------------------------------
+    # -- for code --------------------------------------------------------------------------------------------------------------------
 
     def choose(self, namespace: str, pod: str) -> Decision:
-        """Look at one place of the table, by the names on the buttons; returns the prediction. Raises PanelError for other names."""
+        """Select a cell of the table, by the names on the buttons; returns the prediction. Raises PanelError for unknown names."""
         self.open()
         for wanted, known in ((namespace, NAMESPACES), (pod, PODS)):
             if wanted not in known:
@@ -102,16 +102,16 @@ class InjectionPanel(Panel[Parts, Snapshot]):
         return self.predict()
 
     def predict(self) -> Decision:
-        """What the cluster's webhooks say to the chosen labels."""
+        """The decision of the cluster's webhooks for the chosen labels."""
         self.open()
         return self._predicted(self._chosen())
 
     def guess(self, *, sidecar: bool) -> Trial:
-        """Say what comes, and have it proved; returns what the API server answered."""
+        """Guess, and have it proved; returns what the API server answered."""
         return self._wait(self._judge(sidecar), within=ALL)
 
     def prove_all(self) -> Mapping[Place, Proof]:
-        """Prove all twelve places."""
+        """Prove all twelve cells."""
         self._wait(self._everything(), within=ALL)
         return dict(self._proofs)
 
@@ -128,7 +128,7 @@ class InjectionPanel(Panel[Parts, Snapshot]):
         verdict = "✔ You were right." if trial.injected is guessed else "✘ Not so."
         because = f"{decision.why} ({decision.webhook})" if decision.webhook else decision.why
         if trial.injected != decision.injected:
-            because = f"the webhooks' labels say otherwise ({decision.why}), and istiod decided differently"
+            because = f"the webhooks' selectors decide differently ({decision.why}) from istiod"
         self.said.value = _line(
             f"{verdict} {trial.ready}: {', '.join(trial.containers)}. Why: {because}.", f"$ {trial.command}", strong=verdict
         )
@@ -143,11 +143,11 @@ class InjectionPanel(Panel[Parts, Snapshot]):
         right = sum(self._guessed.values())
         guesses = f"your guesses: {right} of {len(self._guessed)} right" if self._guessed else "you have guessed none of them"
         told = f"{agreed} of {len(self._proofs)} follow the three sentences; {guesses}."
-        self.said.value = _line(f"{len(self._proofs)} pods asked for, none made. {told}")
+        self.said.value = _line(f"{len(self._proofs)} dry runs, no pod created. {told}")
         self._complain(None)
 
     async def _prove(self, place: Place) -> Trial:
-        """One dry-run create at a time, however often a button is pressed."""
+        """One dry run at a time, however often a button is pressed."""
         async with self._turn:
             trial = await asyncio.to_thread(self._attempt, place)
         self._proofs[place] = Proof(trial.ready, trial.injected, trial.injected == self._predicted(place).injected)

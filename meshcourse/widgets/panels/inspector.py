@@ -1,7 +1,7 @@
 """The inspector: send one request, and see which route the gateway took and why, and every proxy that it passed.
 
 The hosts to choose from are those of the namespace's VirtualServices. The routes are read from the running gateway just before the request
-leaves; where it then went is read from the proxies' access logs. One request is on its way at a time. The same by calls: `ask`, `snapshot`.
+is sent; its way is read from the proxies' access logs. One request at a time. For code: `ask`, `snapshot`.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ from meshcourse.widgets.panels.panel import Panel
 from meshcourse.widgets.panels.parts import Parts
 
 LONGEST: Final = 40.0
-"""Seconds within which a request is answered and its lines are found."""
+"""Seconds within which a request is answered and its log lines are found."""
 
 
 class InspectorPanel(Panel[Parts, Inspection | None]):
-    """Making one does no I/O."""
+    """Construction does no I/O."""
 
     def __init__(self, connection: Connection, *, namespace: str, path: str = "/") -> None:
         super().__init__(str(connection.kubeconfig), namespace)
@@ -63,7 +63,7 @@ class InspectorPanel(Panel[Parts, Inspection | None]):
             style=style,
             layout=wide,
         )
-        later = {"continuous_update": False}  # told when the box is left: what is told at each key may come after the click
+        later = {"continuous_update": False}  # sent when the field loses the focus: events for each key may arrive after the click
         self.path = ipywidgets.Text(value=self._path, description="path", style=style, layout=wide, **later)
         self.headers = ipywidgets.Textarea(
             placeholder="x-team: internal",
@@ -86,12 +86,12 @@ class InspectorPanel(Panel[Parts, Inspection | None]):
     async def _leave(self) -> None:
         await asyncio.to_thread(self._line.close)
 
-    # -- by calls ----------------------------------------------------------------------------------------------------------------------
+    # -- for code --------------------------------------------------------------------------------------------------------------------
 
     def ask(self, path: str = "", *, host: str = "", headers: Mapping[str, str] | None = None) -> Inspection:
-        """Send one request, as typed where nothing else is given, and wait until its lines are found.
+        """Send one request, with what was typed as the defaults, and wait until its log lines are found.
 
-        Raises TrafficError for what cannot be sent, MeshcourseError when the cluster cannot be asked.
+        Raises TrafficError for what cannot be sent, MeshcourseError when the cluster does not answer.
         """
         self.open()
         self.host.value, self.path.value = host or self.host.value, path or self.path.value
@@ -100,7 +100,7 @@ class InspectorPanel(Panel[Parts, Inspection | None]):
         return self._wait(self._ask_typed(), within=LONGEST)
 
     async def _snapshot(self) -> Inspection | None:
-        """What was found last."""
+        """The last result."""
         return self._found
 
     # -- on the background loop --------------------------------------------------------------------------------------------------------
@@ -120,7 +120,7 @@ class InspectorPanel(Panel[Parts, Inspection | None]):
 
     async def _ask(self, host: str, path: str, headers: Mapping[str, str]) -> Inspection:
         if set(path) & set(string.whitespace):
-            raise errors.TrafficError(f"{path!r} is no path.", why="it holds a space", next="write %20 for a space")
+            raise errors.TrafficError(f"{path!r} is not a path.", why="it holds a space", next="write %20 for a space")
         mark = f"meshcourse-{uuid.uuid4().hex}"
         target = Target(self._connection.ingress_url + path, host=host, headers={**headers, "User-Agent": mark})
         held = await asyncio.to_thread(self._line.routes)
@@ -145,18 +145,18 @@ class InspectorPanel(Panel[Parts, Inspection | None]):
         return route_matching.steps(held, asked, self._connection.gateway_port, entry)
 
     def _closed_port(self) -> bool:
-        """Whether the gateway's Envoy takes no connections where requests of this connection come in."""
+        """Whether the gateway's Envoy does not listen on the port for this connection's requests."""
         wanted = {table.removeprefix(config_dump.TABLE) for table in config_dump.tables(self._connection.gateway_port)}
         return not wanted & self._line.ports()
 
     async def _told(self, found: Inspection, held: list[dict[str, Any]], asked: Asked, passed: tuple[Hop, ...]) -> Inspection:
-        """The same by the gateway's log: which route it took, of which path (Envoy tidies paths up first), and where the request passed."""
+        """The result with the gateway's log: the route taken, for which path (Envoy normalises paths first), and the proxies passed."""
         if not passed:
             return found
         entry = passed[0].entry
         seen = dataclasses.replace(asked, path=entry["path"])
         steps = self._judged(held, seen, entry)
-        if not route_matching.fits(steps, entry):  # the rules changed while it was on its way: then those after it hold the route
+        if not route_matching.fits(steps, entry):  # the rules changed during the request: read them again
             steps = self._judged(await asyncio.to_thread(self._line.routes), seen, entry)
         if not route_matching.fits(steps, entry):
             return dataclasses.replace(found, hops=passed, moved=True)
@@ -171,7 +171,7 @@ class InspectorPanel(Panel[Parts, Inspection | None]):
         self.hops.value = picture.hops(found.hops, found.names) or parts.caption(missing)
 
 
-_OWN: Final = {"host": "it has a field of its own", "user-agent": "the inspector finds its request in the proxies' logs by it"}
+_OWN: Final = {"host": "there is a separate field for it", "user-agent": "the inspector finds its request in the proxies' logs by it"}
 
 
 def typed(text: str) -> dict[str, str]:
@@ -180,7 +180,7 @@ def typed(text: str) -> dict[str, str]:
     for line in filter(None, map(str.strip, text.splitlines())):
         name, colon, value = line.partition(":")
         if not colon or not name.strip() or " " in name.strip():
-            raise errors.TrafficError(f"{line!r} is no header.", why="a header is a name, a colon and a value", next="x-team: internal")
+            raise errors.TrafficError(f"{line!r} is not a header.", why="a header is a name, a colon and a value", next="x-team: internal")
         if why := _OWN.get(name.strip().lower()):
             raise errors.TrafficError(f"The inspector sets the header {name.strip()} itself.", why=why, next="lab.request sends any header")
         found[name.strip()] = value.strip()

@@ -1,4 +1,4 @@
-"""What panels that send load share: the buttons that start and stop it, the slider of its rate, and the same by calls."""
+"""Parts shared by panels that send load: the buttons that start and stop it, the slider of its rate, and the same for code."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from meshcourse.widgets.panels.panel import PATIENCE, C, Panel, S, Widget
 
 @dataclass(frozen=True)
 class Steering:
-    """The buttons, and the slider of the rate where a learner may turn it."""
+    """The buttons, and the slider of the rate where the panel has one."""
 
     start: Widget
     stop: Widget
     rate: Widget | None = None
 
     def inputs(self) -> tuple[Widget, ...]:
-        """Everything that a learner can move or press."""
+        """All widgets that a learner can move or press."""
         return (self.start, self.stop) if self.rate is None else (self.start, self.stop, self.rate)
 
 
@@ -35,7 +35,7 @@ def steering(tooltip: str, *, rate: int = 0, most: int = 0, css: str = "mc-") ->
 
 
 class LoadedPanel(Panel[C, S]):
-    """A panel that sends load, made by `_add_load`, with the buttons of `_steer`."""
+    """A panel that sends load: subclasses call `_add_load`, and `_steer` with the buttons."""
 
     def __init__(self, *key: str) -> None:
         super().__init__(*key)
@@ -44,7 +44,7 @@ class LoadedPanel(Panel[C, S]):
         self._sending = 0
 
     def _begins(self) -> None:
-        """Load begins: for what a subclass then forgets."""
+        """Called when load starts: a subclass clears its data."""
 
     def _add_load(self, target: Target, label: Labeller, *, window: float, **more: Any) -> Load:  # noqa: ANN401 - Load's
         made = Load(target, label, window=window, changed=self._show_running, failed=self._complain, **more)
@@ -65,7 +65,7 @@ class LoadedPanel(Panel[C, S]):
             load.dial.turn(rate)
 
     def start(self, rate: float | None = None) -> None:
-        """Send load until `stop`: `rate` requests per second, or what the panel's controls say. A call while load runs turns the rate."""
+        """Send load until `stop`: `rate` requests per second, or what the panel's controls say. A call while load runs changes the rate."""
         self.open()
         slider = None if self._steering is None else self._steering.rate
         if rate is not None and slider is not None:

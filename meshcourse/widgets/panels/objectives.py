@@ -1,7 +1,7 @@
-"""The board of service-level objectives: a given load, and live whether the release holds what it must.
+"""The objective panel: a given load, and live whether the release meets its service-level objectives.
 
-`labels` are those that the release's pods carry. The board changes nothing in the mesh: saving the release is the learner's work.
-The same by calls: `start`, `stop`, `wait_counted`, `wait_met`, `snapshot`.
+`labels` select the release's pods. The panel changes nothing in the mesh: saving the release is the learner's task. For code: `start`,
+`stop`, `wait_counted`, `wait_met`, `snapshot`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Final
 
 import ipywidgets
 
+from meshcourse.core import tables
 from meshcourse.kube.connection import Connection
 from meshcourse.measure import proxy_counters
 from meshcourse.measure.objectives import Mark, Objectives
@@ -30,13 +31,13 @@ from meshcourse.widgets.panels.loaded import LoadedPanel
 from meshcourse.widgets.panels.parts import Parts
 
 LOOK: Final = 1.0
-"""Seconds between looks at the pods' counters."""
+"""Seconds between reads of the pods' counters."""
 HEADER: Final = "x-version"
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The board at one moment."""
+    """The panel at one moment."""
 
     running: bool
     counts: Counts
@@ -47,7 +48,7 @@ class Snapshot:
 
 
 class ObjectivePanel(LoadedPanel[Parts, Snapshot]):
-    """A live board. `labels` are those that the release's pods carry, `host` is whom the load asks for."""
+    """A live panel. `labels` select the release's pods, `host` is the host of the load's requests."""
 
     def __init__(
         self,
@@ -74,7 +75,8 @@ class ObjectivePanel(LoadedPanel[Parts, Snapshot]):
         self._versions[found] += 1
         return found
 
-    # -- what it is made of --------------------------------------------------------------------------------------------------------------
+    # -- widgets
+    # -----------------------------------------------------------------------------------------------------------------------------
 
     def _build(self) -> Parts:
         steering = loaded.steering("Send the given load")
@@ -88,12 +90,13 @@ class ObjectivePanel(LoadedPanel[Parts, Snapshot]):
         rows = (heading, parts.row(*steering.inputs()), self.score, self.board, self.numbers, alert, self.figure, self.alt)
         return Parts(parts.boxed("mc-objective-panel", *rows), alert, steering.inputs())
 
-    # -- what a notebook or a test calls ---------------------------------------------------------------------------------------------------
+    # -- for notebooks and tests
+    # ------------------------------------------------------------------------------------------------------------
 
     def wait_counted(self, within: float = 30.0) -> Snapshot:
-        """Wait until the board judges over as many requests as the objectives ask for, load on the release included."""
+        """Wait until the panel judges over as many requests as the objectives need, with the release's load."""
         return self._come(
-            lambda now: now.score.whole and now.marks[-1].met is not None, within, "The board has not counted enough requests"
+            lambda now: now.score.whole and now.marks[-1].met is not None, within, "The panel has not counted enough requests"
         )
 
     def wait_met(self, *, held: float = 1.0, within: float = 60.0) -> Snapshot:
@@ -122,7 +125,7 @@ class ObjectivePanel(LoadedPanel[Parts, Snapshot]):
             await asyncio.to_thread(self._show, counts, summary, score)
 
     async def _arrived(self) -> None:
-        """Ask the release's sidecars what has arrived; what users have sent it is what v1 has not answered."""
+        """Ask the release's sidecars for arrivals; users' requests to the release are those that v1 has not answered."""
         asked = sum(self._versions.values()) - sum(
             count for name, count in self._versions.items() if name not in {"", self._wanted.version}
         )
@@ -154,11 +157,6 @@ class ObjectivePanel(LoadedPanel[Parts, Snapshot]):
 
 
 def table(marks: tuple[Mark, ...]) -> str:
-    """The objectives as rows: sign, title, what is seen, what is wanted."""
-    rows = "".join(
-        f"<tr><td>{picture.SIGNS[mark.met]}</td><td>{html.escape(mark.title)}</td><td>{html.escape(mark.seen)}</td>"
-        f"<td>{html.escape(mark.wanted)}</td></tr>"
-        for mark in marks
-    )
-    style = "border-spacing:14px 1px;margin-left:-14px;color:inherit;font-size:inherit;text-align:left"
-    return f'<table style="{style}"><tr><th></th><th>objective</th><th>now</th><th>wanted</th></tr>{rows}</table>'
+    """The objectives as rows: sign, title, observed, wanted."""
+    rows = [(picture.SIGNS[mark.met], mark.title, mark.seen, mark.wanted) for mark in marks]
+    return tables.markup(("", "objective", "now", "wanted"), rows, style=tables.SPACED)

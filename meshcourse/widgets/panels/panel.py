@@ -1,8 +1,8 @@
-"""What every live panel has in common: it is opened once, redraws on a beat, shows its errors, and ends with its kernel.
+"""What all live panels share: a panel is opened once, redraws at an interval, shows its errors, and ends with its kernel.
 
-A subclass has a key (which cluster and objects it is about) and says what it is made of (`_build`) and what it does on each beat. A second
-panel with the same key closes the first, so that a cell can be run again. Callbacks run in the kernel's thread and never wait: what takes
-time is handed to the background loop.
+A subclass has a key (its cluster and objects), makes its widgets in `_build` and redraws in `_beat`. A second panel with the same key
+closes the first, so that a cell can be run again. Callbacks run in the kernel's thread and never wait: slow work goes to the background
+loop.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Made(Protocol):
         ...
 
     def inputs(self) -> tuple[Widget, ...]:
-        """Everything that a learner can move or press."""
+        """All widgets that a learner can move or press."""
         ...
 
 
@@ -52,14 +52,14 @@ S = TypeVar("S")
 """What a panel's `snapshot` returns."""
 PATIENCE: Final = 10.0
 FOLLOW: Final = 2.0
-"""Seconds between looks at what the mesh holds: a learner's kubectl moves the sliders too."""
+"""Seconds between reads of the mesh: the sliders follow a learner's kubectl, too."""
 
 _open: dict[tuple[str, ...], Panel[Any, Any]] = {}
 _open_lock = threading.Lock()
 
 
 class Panel(Generic[C, S]):
-    """Making one does no I/O; the first use opens it. Subclasses say what it is made of and what it does on each beat."""
+    """Construction does no I/O; the first use opens the panel. Subclasses define the widgets and what each beat does."""
 
     every: ClassVar[float] = 0.25
     """Seconds between two beats."""
@@ -76,21 +76,21 @@ class Panel(Generic[C, S]):
         self._live: asyncio.Task[None] | None = None
         self._camera: Camera | None = None
 
-    # -- what a subclass is ------------------------------------------------------------------------------------------------------------
+    # -- for subclasses ----------------------------------------------------------------------------------------------------------------
 
     def _build(self) -> C:
-        """Read what the cluster holds and make the widgets. May block; raises MeshcourseError."""
+        """Read the cluster and make the widgets. May block; raises MeshcourseError."""
         raise NotImplementedError
 
     async def _beat(self) -> None:
-        """Redraw, and look at the mesh; on the background loop."""
+        """Redraw, and read the mesh; on the background loop."""
 
     async def _snapshot(self) -> S:
         """The panel now; on the background loop."""
         raise NotImplementedError
 
     def _setting(self, *, read: Callable[[], T], write: Callable[[T, T], T], show: Callable[[T], None], of: str = "setting") -> Setting[T]:
-        """A Setting that lives as long as the panel, shows its refusals in it and moves its sliders by `show`; for `__init__`."""
+        """A Setting with the panel's lifetime, which shows its errors in it and moves its sliders by `show`; for `__init__`."""
 
         def quietly(held: T) -> None:
             if self._controls is not None:
@@ -102,7 +102,7 @@ class Panel(Generic[C, S]):
         return made
 
     async def _leave(self) -> None:
-        """End what runs: loads, open connections."""
+        """Stop loads and close connections."""
 
     # -- life --------------------------------------------------------------------------------------------------------------------------
 
@@ -117,9 +117,9 @@ class Panel(Generic[C, S]):
                 return self
             self._controls = self._build()
             self._controls.box.add_class("mc-panel")
-            for widget in self._controls.inputs():  # its accessible name, for those who do not see the label beside it
+            for widget in self._controls.inputs():  # its accessible name, for screen readers, which do not read the label beside it
                 widget.tooltip = widget.tooltip or widget.description
-            self._show_error()  # what was said while there was no line for it
+            self._show_error()  # errors from before there was a line for them
             self._live = background.run(self._task(self._keep_live()), timeout=PATIENCE)
         with _open_lock:
             older, _open[self._key] = _open.get(self._key), self
@@ -128,7 +128,7 @@ class Panel(Generic[C, S]):
         return self
 
     def close(self) -> None:
-        """End what runs and leave the picture as it is. Safe to call twice."""
+        """Stop everything that runs and leave the picture as it is. Safe to call twice."""
         with self._lock:
             if self._closed:
                 return
@@ -137,7 +137,7 @@ class Panel(Generic[C, S]):
             if _open.get(self._key) is self:
                 del _open[self._key]
         if self._controls is not None:
-            # Never hold up the kernel's exit, whatever the cluster does.
+            # Never delay the kernel's exit, whatever the cluster does.
             for work in (self._end(self._live), self._leave()):
                 with contextlib.suppress(Exception):
                     background.run(work, timeout=PATIENCE)
@@ -148,7 +148,7 @@ class Panel(Generic[C, S]):
     # -- films ---------------------------------------------------------------------------------------------------------------------------
 
     def record(self, path: Path | str) -> None:
-        """Keep all that the panel shows from now on in a small file, until `end_recording` or `close`; `lab.replay(path)` shows it again.
+        """Save everything that the panel shows from now on to a small file, until `end_recording` or `close`; `lab.replay(path)` shows it.
 
         Raises TrafficError when the file cannot be written.
         """
@@ -161,7 +161,7 @@ class Panel(Generic[C, S]):
             before.close()
 
     def end_recording(self) -> None:
-        """The film is whole. Nothing happens when none is made."""
+        """End the film. Does nothing when none is being recorded."""
         self._take()
         with self._lock:
             camera, self._camera = self._camera, None
@@ -181,7 +181,7 @@ class Panel(Generic[C, S]):
 
     @property
     def widgets(self) -> C:
-        """The widgets, built if need be."""
+        """The widgets, built if necessary."""
         self.open()
         if self._controls is None:
             raise AssertionError
@@ -189,7 +189,7 @@ class Panel(Generic[C, S]):
 
     @property
     def box(self) -> Widget:
-        """The whole panel as a widget, built if need be."""
+        """The whole panel as a widget, built if necessary."""
         return self.widgets.box
 
     def snapshot(self) -> S:
@@ -198,7 +198,7 @@ class Panel(Generic[C, S]):
 
     @property
     def running(self) -> bool:
-        """Whether it sends requests now."""
+        """Whether it is sending requests."""
         return False
 
     def _ipython_display_(self) -> None:
@@ -219,7 +219,7 @@ class Panel(Generic[C, S]):
             await asyncio.gather(task, return_exceptions=True)
 
     async def _keep_live(self) -> None:
-        """Draw once in `every` seconds; where drawing takes nearly as long or longer, a quarter of that is left for other work."""
+        """Draw once in `every` seconds; when drawing takes that long, pause for a quarter of it, for other work."""
         due, follow = time.monotonic() + self.every, time.monotonic() + FOLLOW
         async with contextlib.AsyncExitStack() as stack:
             for hand in self._hands:
@@ -235,7 +235,7 @@ class Panel(Generic[C, S]):
                     await self._shown(asyncio.to_thread(self._take), of="the film")
 
     async def _follow(self) -> None:
-        """Look at what the mesh holds, and show it; not while a wish is on its way there."""
+        """Read the mesh and show it, unless a newer wish is being written."""
         for hand in self._hands:
             if isinstance(hand, Setting) and not hand.busy:
                 await hand.follow()
@@ -248,7 +248,7 @@ class Panel(Generic[C, S]):
 
     @contextlib.contextmanager
     def _quietly(self) -> Iterator[None]:
-        """Move widgets without taking it for the learner's doing: callbacks ask `_by_hand`."""
+        """Move widgets from code: in this block `_by_hand` is false for callbacks."""
         with self._lock:
             before, self._showing = self._showing, True
             try:
@@ -257,12 +257,12 @@ class Panel(Generic[C, S]):
                 self._showing = before
 
     def _by_hand(self) -> bool:
-        """Whether a callback is the learner's doing. What another thread shows `_quietly` is waited for: read what is wanted before."""
+        """Whether a callback is the learner's action. Waits for `_quietly` in other threads, so read the sliders first."""
         with self._lock:
             return not self._showing
 
     def _later(self, work: Coroutine[Any, Any, object]) -> None:
-        """Hand `work` to the background loop; its failure is shown in the panel."""
+        """Run `work` on the background loop; its failure is shown in the panel."""
         background.submit(self._shown(work))
 
     def _wait(self, work: Coroutine[Any, Any, T], *, within: float = PATIENCE) -> T:
@@ -275,9 +275,9 @@ class Panel(Generic[C, S]):
         return background.run(work, timeout=within)
 
     def _until(self, found: Callable[[S], T | None], within: float, *, what: str, why: Callable[[S], str], next: str = "") -> T:  # noqa: A002 - as errors have it
-        """Look at snapshots until `found` returns something, and return that.
+        """Poll snapshots until `found` returns something, and return that.
 
-        Raises PanelError, "`what` within so many seconds", when that has not come about; `why` says what the last snapshot holds instead.
+        Raises PanelError, "`what` within so many seconds", when that does not happen; `why` describes the last snapshot.
         """
         ends = time.monotonic() + within
         while True:
@@ -290,7 +290,7 @@ class Panel(Generic[C, S]):
             time.sleep(0.05)
 
     async def _shown(self, work: Coroutine[Any, Any, object], *, of: str = "") -> None:
-        """Await `work` and show its failure. What is done again and again has a name, `of`: its error goes when it next succeeds."""
+        """Await `work` and show its failure. Repeated work has a name, `of`: its error is cleared when it next succeeds."""
         try:
             await work
         except Exception as error:  # noqa: BLE001 - an error in a callback is shown in the widget
@@ -312,7 +312,7 @@ class Panel(Generic[C, S]):
         return "\n".join(dict.fromkeys(self._errors.values()))
 
     def _remark(self) -> str:
-        """What stands below the errors, without being one of the panel's own."""
+        """A note below the errors, which is no error of the panel's own."""
         return ""
 
     def _show_error(self) -> None:

@@ -1,6 +1,6 @@
-"""The parts that panels are made of: sliders, buttons, lines of words, rows, and the words that several panels say.
+"""The parts that panels are made of: sliders, buttons, lines of text, rows, and texts that several panels use.
 
-Every part has a description or a CSS class (`mc-start`, `mc-rate`, ...), by which a browser test finds it. No callback is wired here.
+Every part has a description or a CSS class (`mc-start`, `mc-rate`, ...), by which a browser test finds it. No callbacks here.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ Widget = Any  # ipywidgets has no types
 
 @dataclass(frozen=True)
 class Parts:
-    """The widgets of a panel that keeps no list of its own: the box, the line for errors, what can be moved or pressed."""
+    """The widgets of a simple panel: the box, the line for errors, and the inputs."""
 
     box: Widget
     error: Widget
     movable: tuple[Widget, ...]
 
     def inputs(self) -> tuple[Widget, ...]:
-        """Everything that a learner can move or press."""
+        """All widgets that a learner can move or press."""
         return self.movable
 
 
@@ -42,7 +42,7 @@ def boxed(name: str, *rows: Widget) -> Widget:
 
 
 def row(*widgets: Widget) -> Widget:
-    """Widgets side by side, below each other where there is no room."""
+    """Widgets side by side, wrapped where there is no room."""
     return ipywidgets.HBox(list(widgets), layout=ipywidgets.Layout(flex_flow="row wrap"))
 
 
@@ -79,7 +79,7 @@ def complaint(text: str) -> str:
 
 
 def remark(text: str) -> str:
-    """A line under the errors that is not read out each time it changes; nothing for an empty text."""
+    """A line under the errors that is not announced each time it changes; nothing for an empty text."""
     return f'<div style="border-left:4px solid {palette.GRID};padding-left:8px">{html.escape(text)}</div>' if text else ""
 
 
@@ -99,7 +99,7 @@ def slider(  # noqa: PLR0913 - a slider's looks
     width: str = "420px",
     words: str = "80px",
 ) -> Widget:
-    """A slider with the CSS classes `names`, of whole numbers where `step` is one. `live`: it tells each step of a drag."""
+    """A slider with the CSS classes `names`, of whole numbers where `step` is one. `live`: it sends each step of a drag."""
     made = (ipywidgets.IntSlider if isinstance(step, int) else ipywidgets.FloatSlider)(
         value=value,
         min=least,
@@ -118,13 +118,13 @@ def slider(  # noqa: PLR0913 - a slider's looks
 
 
 def aloud(text: str) -> str:
-    """The picture in words, for a screen reader: those who see the picture do not see them."""
+    """The picture as text, for screen readers; not visible."""
     hidden = "position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%);white-space:nowrap"
     return f'<span style="{hidden}">{html.escape(text)}</span>'
 
 
 def put(slider: Widget, value: float | None) -> str:
-    """Move a slider to what an object holds; None: nothing, and it stays. Returns in words what the slider cannot show exactly."""
+    """Move a slider to an object's value; None: it stays. Returns, as text, what the slider cannot show exactly."""
     if value is None:
         return ""
     slider.max = max(slider.max, math.ceil(value))
@@ -141,12 +141,12 @@ def button(text: str, name: str, *, tooltip: str = "", style: str = "") -> Widge
 
 
 def whole() -> Widget:
-    """The layout of a whole panel: as wide as the cell, never wider than a screen's reading width."""
+    """The layout of a whole panel: as wide as the cell, with a maximum for readability."""
     return ipywidgets.Layout(width="100%", max_width="1160px", overflow="hidden")
 
 
 def toggles(options: Sequence[str], text: str, name: str) -> Widget:
-    """Buttons of which one is down, on one line with what they choose where there is room."""
+    """Buttons of which one is selected, on one line with their label where there is room."""
     made = ipywidgets.ToggleButtons(
         options=list(options),
         description=text,

@@ -1,6 +1,6 @@
-"""A film of a panel, played: the same figures and words, with a slider for the moment, and no cluster.
+"""A film of a panel, played: the same figures and texts, with a slider for the moment, and no cluster.
 
-What the learner once moved is shown as words; nothing here reaches a mesh. The same by calls: `seek`, `play`, `stop`, `scene`.
+The inputs of the recorded panel are shown as text; nothing here changes a mesh. For code: `seek`, `play`, `stop`, `scene`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ STEP: Final = 0.25
 
 
 class Player(Panel[Parts, Scene]):
-    """Making one draws nothing; its first use shows the film's last moment."""
+    """Construction draws nothing; the first use shows the film's last moment."""
 
     every = STEP
 
@@ -58,22 +58,22 @@ class Player(Panel[Parts, Scene]):
     async def _snapshot(self) -> Scene:
         return self.scene()
 
-    # -- by calls ----------------------------------------------------------------------------------------------------------------------
+    # -- for code --------------------------------------------------------------------------------------------------------------------
 
     def seek(self, at: float) -> Scene:
-        """Show the moment `at` seconds after the beginning, and return it."""
+        """Show the moment `at` seconds after the start, and return it."""
         self.open()
         self._go(at)
         return self.scene()
 
     def play(self) -> None:
-        """Show the run from this moment on, from the beginning when it is over."""
+        """Play from this moment on, from the start when at the end."""
         self.open()
         self._from = 0.0 if self._at >= self.film.seconds else self._at
         self._since, self._playing = time.monotonic(), True
 
     def stop(self) -> None:
-        """Stay at this moment."""
+        """Pause at this moment."""
         self._playing = False
 
     def scene(self) -> Scene:
@@ -115,12 +115,12 @@ class Player(Panel[Parts, Scene]):
 
 
 def stepped(at: float) -> float:
-    """The slider's step at or after a moment. A value between two steps the browser rounds and sends back, as if a learner had moved it."""
+    """The slider's step at or after a moment: the browser rounds other values and sends them back, as if a learner had moved it."""
     return math.ceil(at / STEP) * STEP
 
 
 def update(live: Any, wanted: playback.Json) -> None:  # noqa: ANN401 - a live figure: plotly has no types
-    """Move a live figure on to a saved one of as many traces: one message to the browser."""
+    """Update a live figure to a saved one with as many traces: one message to the browser."""
     with live.batch_update():
         for trace, given in zip(live.data, wanted["data"], strict=True):
             trace.update(given)
@@ -128,5 +128,5 @@ def update(live: Any, wanted: playback.Json) -> None:  # noqa: ANN401 - a live f
 
 
 def words(name: str, value: playback.Json) -> str:
-    """A control's name and value; a line of words as it was."""
+    """A control's name and value; a line of text unchanged."""
     return f"{html.escape(name)}: <b>{html.escape(str(value))}</b>" if name else str(value or "")

@@ -1,6 +1,6 @@
 """The profile panel: choose two of Istio's installation profiles and see how they differ.
 
-No cluster is asked: istioctl renders a profile, which takes a second, on the background loop; each is kept. The same by calls: `choose`,
+Needs no cluster: istioctl renders a profile, which takes a second, on the background loop; results are cached. For code: `choose`,
 `snapshot`.
 """
 
@@ -21,12 +21,12 @@ from meshcourse.widgets.panels.panel import Panel
 from meshcourse.widgets.panels.parts import Parts
 
 EACH: Final = 60.0
-"""Seconds within which two profiles are generated, on a slow machine too."""
+"""Seconds within which two profiles are rendered, on a slow machine too."""
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The panel at one moment: which two it compares, how, and the error line."""
+    """The panel at one moment: the two profiles, their differences, and the error line."""
 
     chosen: tuple[str, str]
     rows: tuple[Row, ...]
@@ -34,7 +34,7 @@ class Snapshot:
 
 
 class ProfilePanel(Panel[Parts, Snapshot]):
-    """Making one does no I/O; its first use generates the first two profiles."""
+    """Construction does no I/O; the first use renders the first two profiles."""
 
     def __init__(self, connection: Connection, *, one: str = "default", other: str = "demo") -> None:
         super().__init__(str(connection.kubeconfig))
@@ -57,7 +57,7 @@ class ProfilePanel(Panel[Parts, Snapshot]):
         return Parts(box, alert, (self.one, self.other))
 
     def choose(self, one: str, other: str) -> tuple[Row, ...]:
-        """Compare two profiles and wait for it. Raises PanelError for a name that is not on the buttons, MeshError when istioctl fails."""
+        """Compare two profiles and wait for the result. Raises PanelError for an unknown name, MeshError when istioctl fails."""
         self.open()
         for name in (one, other):
             if name not in profiles.NAMES:
@@ -72,7 +72,7 @@ class ProfilePanel(Panel[Parts, Snapshot]):
     async def _snapshot(self) -> Snapshot:
         return Snapshot((str(self.one.value), str(self.other.value)), self._rows, self._error)
 
-    # -- generating and showing --------------------------------------------------------------------------------------------------------
+    # -- rendering and showing ---------------------------------------------------------------------------------------------------------
 
     def _moved(self) -> None:
         if self._by_hand():

@@ -1,7 +1,7 @@
-"""The retry panel: fault and attempts as sliders, beside what requests then go through.
+"""The retry panel: fault and attempts as sliders, beside the resulting success and load.
 
-It moves chapter 8's chain (front, middle, back). The fault is injected between middle and back; the gateway retries, and with *every hop*
-the sidecar of front as well. The same by calls: `set_retries`, `start`, `stop`, `wait_predicted`, `snapshot`.
+It changes chapter 8's chain (front, middle, back). The fault is injected between middle and back; the gateway retries, and with *every hop*
+the sidecar of front as well. For code: `set_retries`, `start`, `stop`, `wait_predicted`, `snapshot`.
 """
 
 from __future__ import annotations
@@ -35,22 +35,22 @@ from meshcourse.widgets.panels.panel import PATIENCE
 from meshcourse.widgets.panels.parts import Parts
 
 LOOK: Final = 1.0
-"""Seconds between looks at the proxies' counters."""
+"""Seconds between reads of the proxies' counters."""
 WINDOW: Final = 3.0
 PUSH: Final = 0.5
-"""Seconds that the mesh may take to follow a slider."""
+"""Seconds within which the mesh applies a slider's change."""
 GATEWAY, EVERY = "gateway only", "every hop"
-"""Who retries."""
+"""Which proxies retry."""
 MAX_RATE: Final = 200
 ENOUGH: Final = 30
 """Requests from which on the observed success is judged."""
-WHY_NOT_BACK: Final = "Arrivals at back are left out: what the fault aborts never gets there."
+WHY_NOT_BACK: Final = "Arrivals at back are left out: requests that the fault aborts never get there."
 _COUNTER: Final = "upstream_rq_total"
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The panel at one moment. `hops` is (front, middle) in requests for each one of a user's; None while too few were sent."""
+    """The panel at one moment. `hops` is (front, middle) in requests for each request of a user; None while too few were sent."""
 
     settings: Retrying
     running: bool
@@ -62,7 +62,7 @@ class Snapshot:
 
 
 class RetryPanel(LoadedPanel[Parts, Snapshot]):
-    """A live panel over a chain's fault and retries."""
+    """A live panel for a chain's fault and retries."""
 
     def __init__(
         self,
@@ -116,7 +116,8 @@ class RetryPanel(LoadedPanel[Parts, Snapshot]):
         )
         return Parts(box, alert, (self.fault, self.attempts, self.who, *steering.inputs()))
 
-    # -- what a notebook or a test calls ---------------------------------------------------------------------------------------------------
+    # -- for notebooks and tests
+    # ------------------------------------------------------------------------------------------------------------
 
     def set_retries(self, *, fault: float, attempts: int, everywhere: bool = False) -> Retrying:
         """Write fault (per cent) and attempts; wait until the API server holds them. Raises KubernetesError, also shown in the panel."""
@@ -125,15 +126,14 @@ class RetryPanel(LoadedPanel[Parts, Snapshot]):
         return self._wait(self._retrying.set(wanted), within=4 * PATIENCE)
 
     def wait_predicted(self, within: float = 20.0) -> Snapshot:
-        """Wait until the observed success's 95 % band holds what the formula says, and the hops are known; return that moment.
+        """Wait until the observed success's 95 % band includes the prediction, and the hops are known; returns that snapshot.
 
-        Only requests sent under the present settings count.
-        Raises PanelError when that has not come about within `within` seconds.
+        Only requests sent under the present settings count. Raises PanelError when that is not so within `within` seconds.
         """
         settings = self.snapshot().settings
         if settings.unlike:
             raise errors.PanelError(
-                "There is no formula for these rules.", why="; ".join(settings.unlike), next="panel.snapshot()    # what is observed"
+                "There is no prediction for these rules.", why="; ".join(settings.unlike), next="panel.snapshot()    # what is observed"
             )
 
         def come(now: Snapshot) -> Snapshot | None:
@@ -144,7 +144,7 @@ class RetryPanel(LoadedPanel[Parts, Snapshot]):
         return self._until(
             come,
             within,
-            what=f"Success did not come to {numbers.predicted(settings).success:.1%}",
+            what=f"The success did not reach {numbers.predicted(settings).success:.1%}",
             why=lambda now: f"observed {now.success}; hops {now.hops}; {self._load.last_fault or now.error or 'no request failed'}",
         )
 
@@ -161,14 +161,14 @@ class RetryPanel(LoadedPanel[Parts, Snapshot]):
             await asyncio.to_thread(self._draw, counts, summary)
 
     async def _count_hops(self) -> None:
-        """Read both hops' counters, and between them how many requests have been answered."""
+        """Read both hops' counters, and between them the number of answered requests."""
         front = await asyncio.to_thread(self._count, self._lines[0])
         counts, _ = self._load.look()
         middle = await asyncio.to_thread(self._count, self._lines[1])
         self._story.arrived(Arrivals(self._now(), counts.answered + counts.failed, front, middle))
 
     def _count(self, line: AdminLine) -> int:
-        """Envoy makes this counter at the first request."""
+        """The counter's value; Envoy creates it at the first request."""
         return line.counters(self._cluster).get(_COUNTER, 0)
 
     async def _snapshot(self) -> Snapshot:
@@ -201,7 +201,7 @@ class RetryPanel(LoadedPanel[Parts, Snapshot]):
         with self._quietly():
             note = parts.put(self.fault, settings.fault)
             parts.put(self.attempts, attempts)
-            if attempts:  # where nobody retries the rules do not say who would
+            if attempts:  # where no proxy retries the rules do not show which would
                 self.who.value = EVERY if settings.first else GATEWAY
         self.formula.value = formula(settings) + html.escape(note)
 
@@ -222,7 +222,7 @@ class RetryPanel(LoadedPanel[Parts, Snapshot]):
 
 
 def formula(settings: Retrying) -> str:
-    """`1 - 0.5^4 = 93.8 %`, in words, for the settings; what is nearly sure is not called sure."""
+    """`1 - 0.5^4 = 93.8 %`, with its explanation, for the settings; a value close to 1 is not rounded to 100 %."""
     if settings.unlike:
         return f"predicted: nothing, since {html.escape('; '.join(settings.unlike))}"
     fail, tries = settings.fault / 100, settings.gateway + 1

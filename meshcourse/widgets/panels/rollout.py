@@ -1,8 +1,8 @@
 """The rollout panel: the weight panel, moved by a rollout rule instead of by hand.
 
-It starts with all requests at the old version. One step after the other it writes the weight, waits until the mesh has it, watches what the
-new version answers, and goes on, or back to the old version. `halt` stops where it is. `deployment` is the Deployment of the new version: a
-switch takes its pods away, for a bad release. By calls, besides those of the weight panel: `begin`, `halt`, `back`, `wait_done`, `steps`.
+It starts with all requests at the old version. At each step it writes the weight, waits until the mesh has it, watches the new version's
+answers, and continues or rolls back. `halt` stops at the present weight. `deployment` is the Deployment of the new version, which a switch
+scales to 0 to simulate a bad release. For code, besides the weight panel's calls: `begin`, `halt`, `back`, `wait_done`, `steps`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ SINCE: Final = 3.0
 
 
 class RolloutPanel(WeightPanel):
-    """A weight panel that moves by itself."""
+    """A weight panel that moves automatically."""
 
     def __init__(
         self,
@@ -62,10 +62,10 @@ class RolloutPanel(WeightPanel):
                 why=f"the route has {', '.join(built.sliders)}",
                 next="name one of them",
             )
-        self.go = parts.button("Begin rollout", "mc-rollout", tooltip="step, watch, go on or go back", style="success")
-        self.stay = parts.button("Halt", "mc-halt", tooltip="stay at this weight")
+        self.go = parts.button("Begin rollout", "mc-rollout", tooltip="step, watch, continue or roll back", style="success")
+        self.stay = parts.button("Halt", "mc-halt", tooltip="stop at this weight")
         self.old = parts.button("Back to the old version", "mc-back", tooltip="end the rollout; all requests to the old version")
-        self.broken = ipywidgets.Checkbox(description=f"take the pods of {self._version} away", indent=False)
+        self.broken = ipywidgets.Checkbox(description=f"remove the pods of {self._version}", indent=False)
         self.broken.add_class("mc-break")
         self.broken.layout.width = "auto"
         self.go.on_click(lambda _: self._later(self._begin()))
@@ -90,14 +90,14 @@ class RolloutPanel(WeightPanel):
         await self._halt()
         await super()._leave()
 
-    # -- by calls ----------------------------------------------------------------------------------------------------------------------
+    # -- for code --------------------------------------------------------------------------------------------------------------------
 
     def begin(self) -> None:
         """Start the load, if none runs, and the rollout from its first step."""
         self._wait(self._begin())
 
     def halt(self) -> None:
-        """Stop the rollout where it is; the load runs on."""
+        """Stop the rollout at the present weight; the load continues."""
         self._wait(self._halt())
 
     def back(self) -> None:
@@ -106,11 +106,14 @@ class RolloutPanel(WeightPanel):
 
     @property
     def steps(self) -> tuple[Step, ...]:
-        """What has been tried so far; the last one may still be watched."""
+        """The steps so far; the last one may still be running."""
         return tuple(self._steps)
 
     def wait_done(self, within: float = 120.0) -> tuple[Step, ...]:
-        """Wait until it is promoted to the end or rolled back; the steps. Raises PanelError when it is not over within `within` seconds."""
+        """Wait until the rollout is promoted or rolled back; returns the steps.
+
+        Raises PanelError when it is not over in `within` seconds.
+        """
         return self._until(
             lambda _: self.steps if self._steps and (self._rolling is None or self._rolling.done()) else None,
             within,
@@ -126,7 +129,7 @@ class RolloutPanel(WeightPanel):
             self._pods.offer(0 if away else 1)
 
     def _read_pods(self) -> int | None:
-        """None where there is no Deployment to take pods away from."""
+        """None where there is no Deployment to scale to 0."""
         return replicas.read(self._connection, self._where[0], self._deployment) if self._deployment else None
 
     def _write_pods(self, _: int | None, wanted: int | None) -> int | None:
@@ -175,7 +178,7 @@ class RolloutPanel(WeightPanel):
             self._tell()
 
     async def _watch(self, weight: int) -> Step:
-        """Look at one weight until something can be said of it."""
+        """Watch one weight until there is a verdict."""
         began, number = time.monotonic(), len(self._steps)
         self._evidence = seen = Evidence(self._version, time.time())
         while True:
@@ -191,7 +194,7 @@ class RolloutPanel(WeightPanel):
         return len(self._steps) == len(self._plan.steps) and self._steps[-1].verdict is Verdict.PROMOTE
 
     def _watching(self) -> list[Evidence]:
-        """What hears of each request now. After the end there are two: the older one is judged, and the younger one takes its place."""
+        """The Evidence to which each result is added. After the end there are two: the older is judged, then the younger replaces it."""
         if self._evidence is not None:
             return [self._evidence]
         if not self._done():

@@ -1,7 +1,7 @@
-"""What the sliders of a panel ask of the mesh, and what the mesh holds: one object, read and written as a whole.
+"""A panel's wish for the mesh and what the mesh holds: one object, read and written as a whole.
 
-A wish is offered from any thread and never waits; the newest is written, one write at a time. After a refusal the refusal is shown and the
-sliders go back to what the mesh holds. A change by kubectl moves the sliders, unless a newer wish is on its way.
+A wish is offered from any thread without waiting; the newest is written, one write at a time. After a refusal the error is shown and the
+sliders go back to what the mesh holds. A change by kubectl moves the sliders, unless a newer wish is being written.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from meshcourse.widgets.latest_only import Latest
 
 T = TypeVar("T")
 _AWAY: Final = frozenset({0, HTTPStatus.NOT_FOUND})
-"""Status codes that say nothing of the wish: nobody answered, or the object is not there (any more, or yet)."""
+"""Status codes that do not refuse the wish: no answer, or the object does not exist (any more, or yet)."""
 
 
 class Complain(Protocol):
@@ -30,7 +30,7 @@ class Complain(Protocol):
 
 
 class Setting(Latest[T], Generic[T]):
-    """`read` and `write(held, wanted)` block and run in threads; `show` moves the sliders, which is not the learner's doing."""
+    """`read` and `write(held, wanted)` block and run in threads; `show` moves the sliders, which does not count as the learner's action."""
 
     def __init__(
         self, *, read: Callable[[], T], write: Callable[[T, T], T], show: Callable[[T], None], complain: Complain, of: str = "setting"
@@ -51,27 +51,27 @@ class Setting(Latest[T], Generic[T]):
 
     @property
     def held(self) -> T:
-        """What the mesh held when it was last asked."""
+        """What the mesh held when it was last read."""
         return self._known[0]
 
     @property
     def wish(self) -> T:
-        """The newest wish while it is on its way, else what the mesh holds: what the next move starts from."""
+        """The newest wish while it is being written, else what the mesh holds: the start for the next move."""
         return self._wish[0] if self._wish and self.busy else self.held
 
     def offer(self, value: T) -> None:
-        """Ask for `value`, forgetting what waits. Returns at once; callable from any thread."""
+        """Request `value`, which replaces a waiting wish. Returns at once; callable from any thread."""
         self._wish, self.changed = [value], time.monotonic()
         super().offer(value)
 
     async def set(self, wanted: T) -> T:
-        """Write `wanted` and return what the mesh then holds. A refusal is shown, the sliders go back, and it is raised."""
+        """Write `wanted` and return what the mesh then holds. After a refusal the error is shown, the sliders go back, and it is raised."""
         try:
             held = await asyncio.to_thread(self._write, self.held, wanted)
         except Exception as error:
             self._complain(error, of=self._of)
             self._away = isinstance(error, errors.KubernetesError) and error.code in _AWAY
-            with contextlib.suppress(Exception):  # a second failure must not hide the first
+            with contextlib.suppress(Exception):  # a second error must not hide the first
                 self._known = [await asyncio.to_thread(self._read)]
             self._written()
             raise
@@ -81,13 +81,13 @@ class Setting(Latest[T], Generic[T]):
         return held
 
     async def follow(self) -> None:
-        """Look at what the mesh holds, and show it. Raises what `read` raises."""
+        """Read the mesh and show it. Raises what `read` raises."""
         writes = self._writes
         held = await asyncio.to_thread(self._read)
-        if self._away:  # it is back: that it was not there is no news any more
+        if self._away:  # it exists again: clear the error
             self._away = False
             self._complain(None, of=self._of)
-        # What was written or wished for while we were reading is newer than what was read.
+        # A write or wish made during the read is newer than what was read.
         if writes == self._writes and not self.busy and held != self.held:
             self._known, self.changed = [held], time.monotonic()
             self._show(held)
@@ -98,5 +98,5 @@ class Setting(Latest[T], Generic[T]):
             self._show(self.held)
 
     async def _bring_about(self, wanted: T) -> None:
-        with contextlib.suppress(Exception):  # it is shown
+        with contextlib.suppress(Exception):  # the error is already shown
             await self.set(wanted)

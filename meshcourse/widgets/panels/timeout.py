@@ -1,7 +1,7 @@
-"""The timeout panel: how long a server takes and how long each hop waits, and where the time of one request goes.
+"""The timeout panel: how long a server takes, how long each hop waits, and where the time of one request goes.
 
-`{seconds}` in the URL of the page stands for the time that it is asked to take; `limits` are in the order of the way out, the first hop's
-first. The same by calls: `set_delay`, `set_timeout`, `send`, `start`, `stop`, `wait_journey`, `snapshot`.
+`{seconds}` in the page's URL stands for the delay that the server is asked for; `limits` are in the order of the request's way, the first
+hop's first. For code: `set_delay`, `set_timeout`, `send`, `start`, `stop`, `wait_journey`, `snapshot`.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ LONGEST: Final = 60.0
 
 @dataclass(frozen=True)
 class Limit:
-    """A timeout that a slider moves: the VirtualService that holds it, and what the slider is called."""
+    """A timeout that a slider moves: its VirtualService, and the slider's label."""
 
     virtual_service: str
     text: str
@@ -56,7 +56,7 @@ class Snapshot:
 
 
 class TimeoutPanel(Panel[Controls, Snapshot]):
-    """A live panel over the way of a request."""
+    """A live panel for a request's way."""
 
     every: ClassVar[float] = 0.4
 
@@ -82,10 +82,10 @@ class TimeoutPanel(Panel[Controls, Snapshot]):
         self._settled = False
         self._sending: asyncio.Task[None] | None = None
 
-    # -- what a notebook or a test calls -----------------------------------------------------------------------------------------------
+    # -- for notebooks and tests --------------------------------------------------------------------------------------------------------
 
     def set_delay(self, seconds: float) -> None:
-        """Ask the server to take so long, from the next request on."""
+        """Have the server take so long, from the next request on."""
         self.widgets.delay.value = seconds
 
     def set_timeout(self, virtual_service: str, seconds: float) -> float:
@@ -103,11 +103,11 @@ class TimeoutPanel(Panel[Controls, Snapshot]):
         self._wait(self._begin())
 
     def stop(self) -> None:
-        """Send no more."""
+        """Stop sending."""
         self._wait(self._end_sending())
 
     def wait_journey(self, number: int = 0, *, within: float = 15.0) -> Journey:
-        """Wait until all hops of a request are known (of the newest without a number), and return it. Raises PanelError when not."""
+        """Wait until all hops of a request are known (of the newest without a number), and return it. Raises PanelError otherwise."""
 
         def meant(now: Snapshot) -> Journey | None:
             return next((each for each in reversed(now.journeys) if each.number == number or not number), None)
@@ -120,7 +120,7 @@ class TimeoutPanel(Panel[Controls, Snapshot]):
         return self._until(
             lambda now: found if (found := meant(now)) is not None and len(found.hops) == len(self._places) else None,
             within,
-            what="The way of the request is not known",
+            what="The hops of the request are not known",
             why=why,
             next="panel.send()",
         )
@@ -130,14 +130,14 @@ class TimeoutPanel(Panel[Controls, Snapshot]):
         """Whether it keeps sending."""
         return self._sending is not None and not self._sending.done()
 
-    # -- what the base asks for --------------------------------------------------------------------------------------------------------
+    # -- required by Panel ---------------------------------------------------------------------------------------------------------------
 
     def _build(self) -> Controls:
         held = self._timeouts.load()
         built = timeout_controls.build(
             self._delay,
             [(limit.text, held[limit.virtual_service]) for limit in self._limits],
-            title=f"{self._host}: how long it takes, and who waits how long",
+            title=f"{self._host}: how long it takes, and how long each hop waits",
             figure=picture.figure((), self._places, self._worker),
         )
         for limit, slider in zip(self._limits, built.timeouts, strict=True):
@@ -157,7 +157,7 @@ class TimeoutPanel(Panel[Controls, Snapshot]):
     # -- sending -----------------------------------------------------------------------------------------------------------------------
 
     async def _settle(self) -> None:
-        """Wait until every Envoy holds the timeouts that the sliders show: a request that leaves before meets others."""
+        """Wait until every Envoy holds the timeouts on the sliders: an earlier request would meet others."""
         await self._timeouts.idle()
         if not self._settled:
             self._settled = True
@@ -174,7 +174,7 @@ class TimeoutPanel(Panel[Controls, Snapshot]):
         journey = Journey(number, asked, limits, result.status, result.latency)
         self._journeys = [*self._journeys, journey][-KEPT:]
         self._marks[number] = (mark, time.monotonic())
-        self._marks.pop(number - KEPT, None)  # its journey is shown no more
+        self._marks.pop(number - KEPT, None)  # its journey is no longer shown
         unanswered = errors.TrafficError("No answer came.", why=result.error, next="lab.wait()") if result.fault else None
         self._complain(unanswered, of="the last request")
         await asyncio.to_thread(self._draw)

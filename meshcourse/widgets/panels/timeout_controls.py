@@ -1,4 +1,4 @@
-"""The timeout panel's controls: which widgets there are, how they look and where they stand. No callback is wired here.
+"""The timeout panel's controls: its widgets, their style and their layout. No callbacks here.
 
 Each has a CSS class (`mc-delay`, `mc-timeout-0`, `mc-send`, ...), by which a browser test finds it.
 """
@@ -21,7 +21,7 @@ MOST: Final = 5.0
 
 @dataclass(frozen=True)
 class Controls:
-    """The widgets. `timeouts` are in the order of the way out: the first hop's first."""
+    """The widgets. `timeouts` are in the order of the request's way: the first hop's first."""
 
     box: Widget
     figure: Widget
@@ -35,7 +35,7 @@ class Controls:
     alt: Widget
 
     def inputs(self) -> tuple[Widget, ...]:
-        """Everything that a learner can move or press."""
+        """All widgets that a learner can move or press."""
         return (self.delay, *self.timeouts, self.send, self.repeat)
 
 
@@ -63,6 +63,6 @@ def build(delay: float, timeouts: Sequence[tuple[str, float]], *, title: str, fi
 
 
 def show(controls: Controls, timeouts: Sequence[float]) -> None:
-    """Let the sliders show what the rules say."""
+    """Show the rules' timeouts on the sliders."""
     for slider, note, seconds in zip(controls.timeouts, controls.notes, timeouts, strict=True):
         note.value = parts.caption("0: none, which is Istio's default" + parts.put(slider, seconds))

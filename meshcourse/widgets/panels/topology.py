@@ -1,8 +1,8 @@
-"""The topology panel: who calls whom in a namespace, drawn once a second from what every Envoy counts; and one workload close up.
+"""The topology panel: who calls whom in a namespace, drawn once a second from every Envoy's counters; and one workload in detail.
 
-Counting, load, redrawing and reading a workload run on the background loop, so no callback waits for the network. It looks while it is
-open: from its first use to `close()`, to another panel of the same namespace (the cell was run again), or to the end of the kernel.
-The same by calls: `start`, `stop`, `snapshot`, `wait_for`, `inspect`.
+Counting, load, redrawing and reading a workload run on the background loop, so no callback waits for the network. It reads from its first
+use until `close()`, another panel of the same namespace (the cell was run again), or the end of the kernel. For code: `start`, `stop`,
+`snapshot`, `wait_for`, `inspect`.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ from meshcourse.widgets.panels.loaded import LoadedPanel, Steering
 
 TICK: Final = 1.0
 WINDOW: Final = 5.0
-"""Seconds over which rates are taken."""
+"""Seconds over which rates are computed."""
 MAX_RATE: Final = 50
 LONGEST: Final = 60.0
 """Seconds within which a workload is read."""
 NODES: Final = "workloads"
-"""The trace of the picture that has a point for each workload."""
+"""The trace of the picture with a point for each workload."""
 NOBODY: Final = ("none", "")
-"""The choice before a workload was chosen."""
-HINT: Final = "Click a circle, or choose a workload in the list above: its pods, what its Envoy holds and its last calls stand here then."
+"""The list's entry before a workload is chosen."""
+HINT: Final = "Click a circle, or choose a workload in the list above: its pods, what its Envoy holds and its last calls appear here."
 
 
 @dataclass(frozen=True)
@@ -57,12 +57,12 @@ class Controls:
     node: Any
 
     def inputs(self) -> tuple[Any, ...]:
-        """Everything that a learner can move or press."""
+        """All widgets that a learner can move or press."""
         return (*self.steering.inputs(), self.workload, self.again)
 
 
 class TopologyPanel(LoadedPanel[Controls, Topology]):
-    """A live picture of one namespace. Making one does no I/O; the first use takes a sample and builds the widgets."""
+    """A live picture of one namespace. Construction does no I/O; the first use takes a sample and builds the widgets."""
 
     every = TICK
 
@@ -77,7 +77,7 @@ class TopologyPanel(LoadedPanel[Controls, Topology]):
         self._drawn: Topology | None = None
         self._looks = 0
 
-    # -- what a notebook or a test calls -------------------------------------------------------------------------------------------
+    # -- for notebooks and tests ----------------------------------------------------------------------------------------------------
 
     @property
     def error(self) -> str:
@@ -100,7 +100,7 @@ class TopologyPanel(LoadedPanel[Controls, Topology]):
         )
 
     def inspect(self, workload: str) -> Workload:
-        """A click on a node: its pods, what its Envoy holds, its last calls; shown below the picture, and returned, to be printed.
+        """The same as a click on a node: shows its pods, what its Envoy holds and its last calls below the picture, and returns them.
 
         Raises KubernetesError when there is no such workload or its Envoy does not answer.
         """
@@ -108,7 +108,7 @@ class TopologyPanel(LoadedPanel[Controls, Topology]):
         self._offer(workload)
         return self._wait(self._look(workload), within=LONGEST)
 
-    # -- what Panel asks for -------------------------------------------------------------------------------------------------------
+    # -- required by Panel -----------------------------------------------------------------------------------------------------------
 
     def _build(self) -> Controls:
         self._samples.append(proxy_counters.read(self._connection, self._namespace))
@@ -124,7 +124,7 @@ class TopologyPanel(LoadedPanel[Controls, Topology]):
         sample = await asyncio.to_thread(proxy_counters.read, self._connection, self._namespace)
         with self._lock:
             self._samples.append(sample)
-            # The oldest that stays is the newest of those that are a window old, unless there was a long gap after it.
+            # The oldest sample kept is the newest of those older than the window, unless there was a long gap after it.
             while len(self._samples) > 2 and (  # noqa: PLR2004 - two make a difference
                 self._samples[1].at <= sample.at - WINDOW or self._samples[0].at < sample.at - 2 * WINDOW
             ):
@@ -145,7 +145,7 @@ class TopologyPanel(LoadedPanel[Controls, Topology]):
             self._later(self._look_and_show(str(point["text"])))
 
     def _offer(self, chosen: str | None = None) -> None:
-        """Have the list hold the workloads that are drawn and `chosen` (None: as it is), which may have no pod any more."""
+        """Fill the list with the drawn workloads and `chosen` (None: the present choice), which may have no pod any more."""
         if self._controls is None or self._drawn is None:
             return
         shown = self._controls.workload
@@ -157,7 +157,7 @@ class TopologyPanel(LoadedPanel[Controls, Topology]):
             shown.value = chosen
 
     async def _look_and_show(self, workload: str) -> None:
-        """For callbacks: an error stands where the workload would."""
+        """For callbacks: an error is shown in place of the workload."""
         if not workload:
             self._looks += 1
             self._show_node(closeup.box(HINT))
@@ -213,7 +213,7 @@ def build(seen: Topology, url: str) -> Controls:
         layout=ipywidgets.Layout(width="320px", max_width="100%"),
     )
     workload.add_class("mc-topology-workload")
-    again = parts.button("Read again", "mc-topology-again", tooltip="Read the chosen workload once more")
+    again = parts.button("Read again", "mc-topology-again", tooltip="Read the chosen workload again")
     error, alt, node = parts.words("mc-error"), parts.words("mc-alt"), parts.words("mc-topology-node")
     alt.value, node.value = parts.aloud(picture.describe(seen)), closeup.box(HINT)
     figure = live_figure.made(picture.figure(seen))

@@ -1,4 +1,4 @@
-"""The weight panel's controls: which widgets there are, how they look and where they stand. No callback is wired here.
+"""The weight panel's controls: its widgets, their style and their layout. No callbacks here.
 
 Each has a CSS class (`mc-weight-v2`, `mc-observed-v2`, `mc-start`, ...), by which a browser test finds it.
 """
@@ -28,7 +28,7 @@ MAX_RATE: Final = 500
 
 @dataclass(frozen=True)
 class Controls:
-    """The widgets. `sliders`, `observed` and `presets`, which holds (button, weights), follow the route: `fill` makes them."""
+    """The widgets. `sliders`, `observed` and `presets`, which holds (button, weights), depend on the route: `fill` makes them."""
 
     box: Widget
     figure: Widget
@@ -45,16 +45,16 @@ class Controls:
     rows: Widget
     steps: Widget
     more: tuple[Widget, ...] = ()
-    """What a panel made of this one adds."""
+    """Widgets that a subclass's panel adds."""
 
     def inputs(self) -> tuple[Widget, ...]:
-        """Everything that a learner can move or press."""
+        """All widgets that a learner can move or press."""
         buttons = [button for button, _ in self.presets]
         return (self.route, *self.sliders.values(), *buttons, self.rollback, *self.steering.inputs(), *self.more)
 
 
 def build(title: str, view: View) -> Controls:
-    """All widgets, for a route that `fill` then names."""
+    """All widgets, for a route that `fill` sets later."""
     rollback = parts.button("Undo", "mc-rollback", tooltip="Back to the weights before the last change")
     steering = loaded.steering("Send requests at the chosen rate", rate=50, most=MAX_RATE)
     route = ipywidgets.Dropdown(description="route", tooltip="route", style={"description_width": "80px"})
@@ -70,7 +70,7 @@ def build(title: str, view: View) -> Controls:
 
 
 def fill(controls: Controls, names: Sequence[str]) -> None:
-    """A slider, a line and the buttons for each destination."""
+    """Make a slider, a line and the buttons for each destination."""
     width = f"{min(max(80, 9 * max(map(len, names), default=0)), 260)}px"
     controls.sliders.clear()
     controls.observed.clear()
@@ -84,13 +84,13 @@ def fill(controls: Controls, names: Sequence[str]) -> None:
 
 
 def written(split: Split) -> str:
-    """What the rule says, where it does not say it in per cent."""
+    """The weights as the rule has them, where they are not in per cent."""
     total = sum(split.weights.values())
     if total == weights.WHOLE or len(split.destinations) == 1:
         return ""
     said = ", ".join(f"{name} {weight}" for name, weight in split.weights.items())
     means = ", ".join(f"{name} {percent:.1f} %" for name, percent in split.percent.items())
-    return f"The rule says {said}. Weights are relative to their sum, {total}: {means}."
+    return f"The rule has {said}. Weights are relative to their sum, {total}: {means}."
 
 
 def seen(version: str, summary: Summary) -> str:

@@ -1,8 +1,8 @@
-"""The weight panel: sliders that move real traffic, beside what the traffic then does.
+"""The weight panel: sliders that move real traffic, beside the resulting traffic.
 
-A widget; and the same by calls, for papermill and tests: `set_weights`, `start`, `stop`, `wait_observed`, `snapshot`. Patches, load and
-redrawing run on the background loop, so no callback waits for the network. A panel ends with `close()`, when another is opened for the same
-route (the cell was run again), and when the kernel exits.
+For code, in papermill and tests: `set_weights`, `start`, `stop`, `wait_observed`, `snapshot`. Patches, load and redrawing run on the
+background loop, so no callback waits for the network. A panel ends with `close()`, when another is opened for the same route (the cell was
+run again), and when the kernel exits.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ from meshcourse.widgets.panels.weight_controls import Controls
 
 TICK: Final = 0.25
 LOOK: Final = 0.5
-"""Seconds between looks at what the gateway counts."""
+"""Seconds between reads of the gateway's counters."""
 PUSH: Final = 5.0
-"""Seconds within which the gateway's Envoy holds new weights; what has not come by then is counted all the same."""
+"""Seconds within which the gateway's Envoy should hold new weights; after that, counting starts anyway."""
 GESTURE: Final = 2.0
-"""Changes that follow each other faster are one drag: `Undo` returns to before all of it."""
+"""Changes within this many seconds are one drag: `Undo` reverts all of it."""
 ENOUGH: Final = 30
 """Answers from which on an observed share is judged."""
 
@@ -58,9 +58,9 @@ class Snapshot:
 
 
 class WeightPanel(LoadedPanel[Controls, Snapshot]):
-    """A live panel over one route's weights. Making one does no I/O; the first use reads the weights and builds the widgets.
+    """A live panel for one route's weights. Construction does no I/O; the first use reads the weights and builds the widgets.
 
-    Without `route` it takes the first that splits traffic; without `host` it asks for one that the VirtualService is for.
+    Without `route` it takes the first that splits traffic; without `host`, a host of the VirtualService.
     """
 
     every = TICK
@@ -92,7 +92,7 @@ class WeightPanel(LoadedPanel[Controls, Snapshot]):
         self._wished = self._counted = 0.0
         self._counting: asyncio.Task[None] | None = None
         self._ruling: Split | None = None
-        """The weights whose coming to the gateway's Envoy is awaited, or was last."""
+        """The newest weights that the gateway's Envoy should hold."""
         self._ruled: dict[str, float] = {}
         self._in_force = asyncio.Event()
         self._record: Path | None = None
@@ -115,7 +115,7 @@ class WeightPanel(LoadedPanel[Controls, Snapshot]):
         self._standing.hear(result, self._now())
 
     async def _beat(self) -> None:
-        """Redraw while there is something new."""
+        """Redraw when there is something new."""
         if self._load.fresh:
             if self._load.running and time.monotonic() - self._counted > LOOK and (self._counting is None or self._counting.done()):
                 self._counting = asyncio.create_task(self._shown(self._count(), of="the gateway"))
@@ -124,17 +124,17 @@ class WeightPanel(LoadedPanel[Controls, Snapshot]):
             await asyncio.to_thread(self._draw, found, self._trail.view(tuple(self._standing.single)))
 
     async def _count(self) -> None:
-        """Ask the gateway what it has sent where."""
+        """Read how many requests the gateway sent to each destination."""
         await self._came()
 
     async def _came(self) -> dict[str, Sent] | None:
-        """What the gateway has sent to each destination since it was asked last; None where it cannot be asked."""
+        """What the gateway has sent to each destination since it was last read; None where it cannot be read."""
         self._counted, told = time.monotonic(), self._standing.told
         if self._gateway is None:
             return None
         try:
             came = await asyncio.to_thread(self._gateway.sent, self._split.held)
-        except errors.MeshcourseError:  # the panel says so where it matters
+        except errors.MeshcourseError:  # the panel reports it where it matters
             return None
         self._standing.sent(told, {name: sent.requests for name, sent in came.items()})
         return came
@@ -145,7 +145,7 @@ class WeightPanel(LoadedPanel[Controls, Snapshot]):
         if self._gateway is not None:
             await asyncio.to_thread(self._gateway.close)
 
-    # -- what a notebook or a test calls -----------------------------------------------------------------------------------------------
+    # -- for notebooks and tests --------------------------------------------------------------------------------------------------------
 
     def set_weights(self, wanted: Mapping[str, int]) -> dict[str, int]:
         """Write these weights, in per cent, and wait until the API server holds them; the sliders follow.
@@ -156,23 +156,23 @@ class WeightPanel(LoadedPanel[Controls, Snapshot]):
         return self._wait(self._set(wanted), within=4 * PATIENCE)
 
     def start(self, rate: float | None = None, *, record: Path | str | None = None) -> None:
-        """Send `rate` requests per second (the rate slider's without it) until `stop`; `record` saves the run there.
+        """Send `rate` requests per second (default: the rate slider's) until `stop`; `record` saves the run there.
 
-        A call while load runs turns the rate.
+        A call while load runs changes the rate.
         """
         self._record = None if record is None else Path(record)
         super().start(rate)
 
     def replay(self, path: Path | str, *, speed: float = 1.0) -> None:
-        """Show a saved run again, as if its load ran now. Raises TrafficError for a file that is no run."""
+        """Show a saved run in place of load. Raises TrafficError for a file that is no run."""
         found = recording.load(Path(path))
         self._standing.restart()
         self._wait(self._load.replay(found, speed=speed))
 
     def wait_observed(self, version: str, share: float, within: float = 10.0) -> Share:
-        """Wait until the observed share's 95 % band holds `share` (0 to 1), on 30 answers or more, and return it.
+        """Wait until the observed share's 95 % band includes `share` (0 to 1), on 30 answers or more, and return it.
 
-        Raises PanelError when that has not come about within `within` seconds.
+        Raises PanelError when that is not so within `within` seconds.
         """
         if version not in self.widgets.sliders:
             raise errors.PanelError(
@@ -186,7 +186,7 @@ class WeightPanel(LoadedPanel[Controls, Snapshot]):
         return self._until(
             seen,
             within,
-            what=f"{version} did not come to {share:.0%} of the answers",
+            what=f"{version} did not reach {share:.0%} of the answers",
             why=lambda now: f"{version} observed {now.summary.share(version)}; {self._load.last_fault or now.error or 'no request failed'}",
         )
 
@@ -197,7 +197,7 @@ class WeightPanel(LoadedPanel[Controls, Snapshot]):
             if not self._by_hand():
                 return
             now = {each: int(slider.value) for each, slider in self.widgets.sliders.items()}
-            # The moved slider already shows its new value; the others still sum to what it had before.
+            # The moved slider already has its new value; the others still have the sum from before.
             self._ask(redistribution.moved(now, version, weight))
 
     def _ask(self, wanted: Mapping[str, int]) -> None:
@@ -235,7 +235,7 @@ class WeightPanel(LoadedPanel[Controls, Snapshot]):
         return meant
 
     def _write(self, held: Split, wanted: Split) -> Split:
-        """One patch for the newest wish; what was wished for before it is left out."""
+        """One patch for the newest wish; earlier waiting wishes are skipped."""
         found = route_weights.put(self._connection, wanted, wanted.weights)
         if time.monotonic() - self._wished > GESTURE and found != held:
             self._before = held
@@ -250,13 +250,13 @@ class WeightPanel(LoadedPanel[Controls, Snapshot]):
         await self._load.start(record)
 
     async def _await_rule(self, split: Split) -> None:
-        """The count begins anew when Envoy holds the new weights: what it sent before says nothing of them."""
+        """Start counting when Envoy holds the new weights: earlier requests do not count."""
         ends = time.monotonic() + PUSH
         while self._gateway is not None and split.listeners.patterns and self._ruling is split and time.monotonic() < ends:
             try:
                 if await asyncio.to_thread(self._gateway.hold, split):
                     break
-            except errors.MeshcourseError:  # nobody can say since when
+            except errors.MeshcourseError:  # the start is unknown
                 break
             await asyncio.sleep(0.03)
         if self._ruling is split:
@@ -265,7 +265,7 @@ class WeightPanel(LoadedPanel[Controls, Snapshot]):
             await self._count()
 
     async def _ask_for(self, host: str) -> None:
-        """Go on with requests for another host."""
+        """Continue with requests for another host."""
         running = self.running
         await self._stop()
         self._load.target = replace(self._load.target, host=host)
@@ -294,7 +294,7 @@ class WeightPanel(LoadedPanel[Controls, Snapshot]):
         self._show_split(self.widgets, held)
 
     def _show_split(self, built: Controls, held: Split) -> None:
-        """Follow the route: its destinations, its weights, and for which host a request meets it."""
+        """Follow the route: its destinations, its weights, and the host for which requests reach it."""
         if list(built.sliders) != list(held.weights):
             weight_controls.fill(built, list(held.weights))
             for version, slider in built.sliders.items():
@@ -320,13 +320,13 @@ class WeightPanel(LoadedPanel[Controls, Snapshot]):
             self._later(self._await_rule(held))
 
     def _unmet(self, held: Split, host: str) -> errors.PanelError | None:
-        """Why the panel's requests do not meet the route."""
+        """Why the panel's requests do not reach the route."""
         if self._gateway is None or (
             held.listeners.patterns and held.listeners.takes(host or self._load.target.address.rpartition(":")[0])
         ):
             return None
         why = held.listeners.why or f"The rule is for {', '.join(held.listeners.patterns)}; the panel asks for {host or 'no host'}."
-        return errors.PanelError(why, why="so the answers say nothing of these weights", next="lab.weight_panel(..., host=...)")
+        return errors.PanelError(why, why="so the answers do not depend on these weights", next="lab.weight_panel(..., host=...)")
 
     def _show_weights(self, built: Controls, shown: Split) -> None:
         for version, percent in redistribution.split(redistribution.WHOLE, shown.weights).items():
@@ -334,7 +334,7 @@ class WeightPanel(LoadedPanel[Controls, Snapshot]):
 
     def _show_rule(self, built: Controls) -> None:
         host = self._load.target.host
-        asked = f"The rule is for {host}: that is the host the requests ask for." if host and not self._host else ""
+        asked = f"The rule is for {host}: the panel's requests have this host." if host and not self._host else ""
         said = [each for each in (weight_controls.written(self._split.held), asked, self._standing.doubt) if each]
         built.rule.value = "<br>".join(map(parts.caption, said))
 

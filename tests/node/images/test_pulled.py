@@ -187,7 +187,7 @@ def test_an_archive_that_breaks_off_is_refused(tmp_path: Path) -> None:
 def test_silence_is_told_from_a_refusal(said: str, reached: bool) -> None:  # noqa: FBT001 - a table's column
     failure = crane.failure(said)
     assert failure.reached is reached
-    assert str(failure).startswith((said.splitlines() or ["crane said nothing"])[-1].removeprefix("Error: "))
+    assert str(failure).startswith((said.splitlines() or ["crane printed nothing"])[-1].removeprefix("Error: "))
     assert ("check its name and its tag" in str(failure)) is reached
 
 

@@ -1,4 +1,4 @@
-"""What stands in for Kubernetes' test image agnhost: `python3 -m apps.agnhost netexec --http-port=8080`.
+"""A stand-in for Kubernetes' test image agnhost: `python3 -m apps.agnhost netexec --http-port=8080`.
 
 It has pause, netexec (HTTP: /, /hostname, /echo?msg=, /header?key=, /healthz, /exit?code=, /shutdown; UDP: hostname, echo), serve-hostname
 and connect; any other subcommand ends with a message that names these. The real one: https://pkg.go.dev/k8s.io/kubernetes/test/images/agnhost.

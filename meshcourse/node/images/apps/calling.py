@@ -1,4 +1,4 @@
-"""Calls from one service to the next, with the headers that must travel along."""
+"""Calls from one service to the next, with the headers that must be forwarded."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-# A proxy cannot know which outgoing call belongs to which incoming request: the program has to carry these over. They are those
-# that Istio's sample propagates: request and trace identifiers of several systems, then what the application itself needs.
+# A proxy cannot know which outgoing call belongs to which incoming request: the program has to forward these. They are those that Istio's
+# sample propagates: request and trace identifiers of several systems, then what the application itself needs.
 PROPAGATED: Final = (
     "x-request-id",
     "x-ot-span-context",
@@ -36,24 +36,24 @@ PROPAGATED: Final = (
 
 
 def propagated(headers: Mapping[str, str]) -> dict[str, str]:
-    """Those of a request's headers that go on to the next service."""
+    """The headers of a request that are forwarded to the next service."""
     return {name: headers[name] for name in PROPAGATED if name in headers}
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a service said."""
+    """A service's answer."""
 
     status: int
     body: bytes
 
     def json(self) -> Any:  # noqa: ANN401 - whatever JSON can hold
-        """The body's content. Raises ValueError when it is no JSON."""
+        """The body as JSON. Raises ValueError when it is not JSON."""
         return json.loads(self.body)
 
 
 class NoAnswer(Exception):  # noqa: N818 - reads as the sentence it is
-    """Nobody answered in time."""
+    """No answer came in time."""
 
 
 @dataclass(frozen=True)
@@ -77,10 +77,9 @@ class Place:
 
 
 def get(url: str, headers: Mapping[str, str], seconds: float) -> Answer:
-    """Send one GET. `seconds` bounds the connecting and each wait for data.
+    """Send one GET. `seconds` limits the connecting and each wait for data.
 
-    Raises:
-        NoAnswer: refused, unknown host, too slow, or no HTTP.
+    Raises NoAnswer when refused, for an unknown host, when too slow, or when the answer is not HTTP.
     """
     place = urlsplit(url)
     connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=seconds)

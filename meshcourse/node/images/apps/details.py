@@ -1,4 +1,4 @@
-"""Bookinfo's details: what is known of a book, always the same. `python3 -m apps.details 9080`."""
+"""Bookinfo's details: the data of a book, always the same. `python3 -m apps.details 9080`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Istio's test application (testing/app): what was asked comes back as text. `python3 -m apps.echo --port 8080 --tcp 9090 --version v1`.
+"""Istio's test application (testing/app): returns the request as text. `python3 -m apps.echo --port 8080 --tcp 9090 --version v1`.
 
 HTTP on each --port, TCP on each --tcp, HTTPS on a port that --tls names as well. A port that --grpc or --xds-grpc-server names takes
 connections, so that probes pass, and answers nothing: this stand-in speaks no gRPC, and says so at its start. Other flags are ignored.
@@ -62,13 +62,13 @@ def app(version: str, port: int) -> App:
 
 
 def _status(request: Request) -> int:
-    """`?codes=503` asks for a status."""
+    """`?codes=503` selects a status."""
     wanted = request.query.get("codes", "200").partition(":")[0]
     return int(wanted) if wanted.isdigit() and 200 <= int(wanted) <= 599 else 200  # noqa: PLR2004 - HTTP's
 
 
 class _Silent(socketserver.BaseRequestHandler):
-    """Takes a connection and waits for its end."""
+    """Accepts a connection and waits for its end."""
 
     def handle(self) -> None:
         while self.request.recv(4096):
@@ -76,7 +76,7 @@ class _Silent(socketserver.BaseRequestHandler):
 
 
 def main(words: Sequence[str]) -> int:
-    """Serve for ever."""
+    """Serve until killed."""
     asked = flags(words)
     version = asked.values.get("version", "")
     secure = {*asked.ports.get("tls", ()), *asked.ports.get("mtls", ())}

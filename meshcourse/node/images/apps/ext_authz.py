@@ -28,7 +28,7 @@ FORBIDDEN, PERMISSION_DENIED = 403, 7
 
 
 def http(request: Request) -> Reply:
-    """The HTTP check: the request itself, as Envoy sends it on."""
+    """The HTTP check: Envoy sends the request itself."""
     allowed = request.headers.get(CHECK) == ALLOW
     headers = json.dumps(dict(request.headers))
     where = f"{request.method} {request.headers.get('host', '')}{request.path}"
@@ -83,7 +83,7 @@ def app(_: Mapping[str, str]) -> App:
 
 
 def main(words: Sequence[str]) -> int:
-    """Serve both for ever."""
+    """Serve both until killed."""
     parser = argparse.ArgumentParser(prog="extauthz", allow_abbrev=False)
     parser.add_argument("-http", "--http", type=int, default=8000)
     parser.add_argument("-grpc", "--grpc", type=int, default=9000)

@@ -56,7 +56,7 @@ def app(pause: Callable[[float], None] = time.sleep) -> App:
 
 
 def main(words: Sequence[str]) -> int:
-    """Serve for ever."""
+    """Serve until killed."""
     parser = argparse.ArgumentParser(prog="jwt-server", allow_abbrev=False)
     parser.add_argument("-http", "--http", type=int, default=8000)
     parser.add_argument("-https", "--https", type=int, default=8443)

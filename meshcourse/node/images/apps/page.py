@@ -23,7 +23,7 @@ blockquote{margin:0 0 1rem;padding:.2rem 1rem;border-left:4px solid #cbd5e1}smal
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one service said for this page: its HTTP status and its JSON."""
+    """One service's answer for this page: its HTTP status and its JSON."""
 
     status: int
     content: Mapping[str, Any]
@@ -44,7 +44,7 @@ def product(book: Mapping[str, Any], details: Outcome, reviews: Outcome, user: s
 
 
 def index(places: Sequence[tuple[str, str]], user: str) -> str:
-    """The first page: a link to the product page, and who is called where."""
+    """The first page: a link to the product page, and which service calls which."""
     rows = "".join(f"<tr><th>{escape(name)}</th><td>{escape(url)}</td></tr>" for name, url in places)
     text = '<h1>Hello! This is a simple bookstore application consisting of four services.</h1><p><a href="/productpage">The book</a></p>'
     return _whole(f"{text}<h2>Who is called where</h2><table>{rows}</table>", user)

@@ -53,7 +53,7 @@ class Productpage:
         return self._html(request)
 
     def get(self, service: str, number: str, request: Request) -> Outcome:
-        """Ask a service about a book, as often as its number of tries allows."""
+        """Ask a service about a book, with its number of tries."""
         headers = calling.propagated(request.headers)
         user = user_of(request)
         if user:
@@ -106,7 +106,7 @@ class Productpage:
 
 
 def user_of(request: Request) -> str:
-    """Who has signed in: the cookie `session`; "" for nobody. The name may hold nothing that could end a header's line."""
+    """The signed-in user: the cookie `session`; "" for none. The name may contain nothing that could end a header's line."""
     for part in request.headers.get("cookie", "").split(";"):
         name, _, value = part.strip().partition("=")
         if name == "session":
@@ -116,13 +116,13 @@ def user_of(request: Request) -> str:
 
 
 def login(request: Request) -> Reply:
-    """Sign in whoever the form names."""
+    """Sign in the user that the form names."""
     given = parse_qs(request.body.decode("utf-8", "replace")).get("username", [""])[0].strip()
     return _back(request, given)
 
 
 def _back(request: Request, user: str) -> Reply:
-    """Send the browser back to where it came from, with its session kept or dropped."""
+    """Redirect the browser to where it came from, with its session kept or dropped."""
     age = "" if user else "; Max-Age=0"
     cookie = f"session={quote(user, safe='')}; HttpOnly; Path=/; SameSite=Lax{age}"
     return Reply(302, headers=(("location", request.headers.get("referer") or "/productpage"), ("set-cookie", cookie)))

@@ -1,4 +1,4 @@
-"""Protocol Buffers, as far as a message of a few fields needs them: length-delimited fields and small numbers.
+"""Protocol Buffers, as far as small messages need them: length-delimited fields and small numbers.
 
 Source: https://protobuf.dev/programming-guides/encoding/
 """

@@ -24,7 +24,7 @@ AWAY: Final = {"v-unavailable": 60.0, "v-unhealthy": 900.0}
 
 
 def from_database(where: tuple[str, int], number: int) -> dict[str, int]:
-    """Ask our stand-in for a database (ratings_database.py). Raises OSError; ValueError for what a real database says."""
+    """Ask our stand-in for a database (ratings_database.py). Raises OSError; ValueError for a real database's answer."""
     with socket.create_connection(where, DATABASE_SECONDS) as connection, connection.makefile("rb") as lines:
         connection.sendall(f"ratings {number}\n".encode())
         stars: dict[str, int] = json.loads(lines.readline())
@@ -33,7 +33,7 @@ def from_database(where: tuple[str, int], number: int) -> dict[str, int]:
 
 @dataclass(frozen=True)
 class World:
-    """Chance and time, which tests replace."""
+    """Randomness and time, which tests replace."""
 
     die: Callable[[], float] = random.random
     now: Callable[[], float] = time.monotonic
@@ -87,7 +87,7 @@ class Ratings:
         return serving.as_json({"id": number, "ratings": given})
 
     def _away(self) -> bool:
-        """Odd periods since the start are the bad ones."""
+        """Odd periods since the start are the failing ones."""
         period = AWAY.get(self._version)
         return period is not None and int((self._world.now() - self._began) / period) % 2 == 1
 

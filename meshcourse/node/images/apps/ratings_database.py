@@ -1,6 +1,6 @@
-"""What stands in for Bookinfo's databases (mongodb, mysqldb): two stars, asked for by a line. `python3 -m apps.ratings_database 27017`.
+"""A stand-in for Bookinfo's databases (mongodb, mysqldb): two stars, by a line of text. `python3 -m apps.ratings_database 27017`.
 
-It speaks neither MongoDB's nor MySQL's protocol. To each line `ratings NUMBER` it answers one line of JSON; only our own ratings asks so.
+It speaks neither MongoDB's nor MySQL's protocol. It answers each line `ratings NUMBER` with one line of JSON; only our own ratings does so.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def server(port: int, host: str = "0.0.0.0") -> socketserver.BaseServer:  # noqa
 
 
 def main(words: Sequence[str]) -> int:
-    """Serve for ever."""
+    """Serve until killed."""
     port = int(words[0])
     serving.say(f"meshcourse's stand-in for Bookinfo's database listens on port {port}; it speaks no database's protocol")
     server(port).serve_forever()

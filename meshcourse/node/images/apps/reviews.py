@@ -29,7 +29,7 @@ def app(environment: Mapping[str, str]) -> App:
     ratings = Place.named("ratings", environment)
 
     def stars(number: str, headers: Mapping[str, str]) -> dict[str, int]:
-        """Who gave how many; empty when ratings does not answer well."""
+        """Stars by reviewer; empty when ratings does not answer well."""
         try:
             answer = calling.get(ratings.url(f"/ratings/{number}"), calling.propagated(headers), patience)
             given = answer.json()["ratings"] if answer.status == 200 else {}  # noqa: PLR2004 - HTTP's OK

@@ -96,7 +96,7 @@ class Server(socketserver.ThreadingTCPServer):
         return int(self.server_address[1])
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - as socketserver has it
-        """A client that went away is no error of ours."""
+        """Ignore errors of clients that have disconnected."""
         if not isinstance(sys.exc_info()[1], OSError):
             super().handle_error(request, client_address)
 
@@ -104,7 +104,7 @@ class Server(socketserver.ThreadingTCPServer):
 def _handler(app: App) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
-        # Head and body leave in one write, at once: two small ones would wait for each other's acknowledgement.
+        # Head and body are sent in one write: two small ones would wait for each other's acknowledgement.
         wbufsize = -1
         disable_nagle_algorithm = True
 
@@ -149,7 +149,7 @@ def _handler(app: App) -> type[BaseHTTPRequestHandler]:
 
 
 def run(app: App, words: Sequence[str], *, port: int) -> None:
-    """Serve for ever, on the port that the first of `words` gives, else on `port`."""
+    """Serve until killed, on the port that the first of `words` gives, else on `port`."""
     with Server(app, int(words[0]) if words else port) as server:
         say(f"listening on port {server.port}")
         server.serve_forever()

@@ -13,7 +13,7 @@ WORDS = 2
 
 
 def handler(prefix: str) -> type[socketserver.StreamRequestHandler]:
-    """What is done with a connection: lines are echoed until it ends."""
+    """The handler of a connection: lines are echoed until it ends."""
 
     class Echo(socketserver.StreamRequestHandler):
         def handle(self) -> None:
@@ -35,13 +35,13 @@ class Server(socketserver.ThreadingTCPServer):
     daemon_threads = True
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A client that went away is no error of ours."""
+        """Ignore errors of clients that have disconnected."""
         if not isinstance(sys.exc_info()[1], ConnectionError):
             super().handle_error(request, client_address)  # type: ignore[arg-type]  # socketserver's own types
 
 
 def main(words: Sequence[str]) -> int:
-    """Serve for ever."""
+    """Serve until killed."""
     if len(words) != WORDS:
         serving.say("usage: tcp-echo PORT[,PORT...] PREFIX")
         return 1

@@ -1,4 +1,4 @@
-"""A stand-in for Tomcat: a web server on port 8080 that says it is no Tomcat, and can be slow. `python3 -m apps.tomcat 8080`."""
+"""A stand-in for Tomcat: a web server on port 8080 that says it is not Tomcat, and can be slow. `python3 -m apps.tomcat 8080`."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def app(environment: Mapping[str, str], pause: Callable[[float], None] = time.sl
 
 
 def seconds(text: str) -> float | None:
-    """The number that `text` is, or None when it is none, or none to wait for."""
+    """The number in `text`, or None when it is not a number, or not a valid delay."""
     try:
         number = float(text)
     except ValueError:
@@ -44,7 +44,7 @@ def seconds(text: str) -> float | None:
 
 
 def file(root: Path, path: str) -> Reply:
-    """A file below `root`; index.html for a folder; 404 in Tomcat's words for what is not there or is hidden from the web."""
+    """A file below `root`; index.html for a folder; 404 in Tomcat's words for a missing or hidden file."""
     found = (root / path.lstrip("/")).resolve()
     if found.is_dir():
         found /= "index.html"

@@ -1,4 +1,4 @@
-"""lab.traces: every trace of Istio in the cluster, grouped so that before and after can be compared."""
+"""lab.remnants: every object of Istio in the cluster, grouped so that before and after can be compared."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from dataclasses import dataclass
 from typing import Final
 
 from meshcourse.lab import session
-from meshcourse.mesh.install import remnants as found_traces
-from meshcourse.mesh.install.remnants import Thing, Traces
+from meshcourse.mesh.install import remnants as installed
+from meshcourse.mesh.install.remnants import Remnants, Thing
 
 _LONGEST: Final = 96
 
 
 @dataclass(frozen=True)
 class Listing:
-    """Traces as text; one line for each kind, with how many and which."""
+    """Remnants as text; one line for each kind, with their number and names."""
 
-    traces: Traces
+    remnants: Remnants
 
     def __repr__(self) -> str:
-        found = self.traces
+        found = self.remnants
         lines = ["in namespace istio-system" if found.namespace else "namespace istio-system: gone", *_kinds(found.system)]
         lines += ["for the whole cluster", *(_kinds(found.wide) or ["  nothing"])]
         lines += ["in other namespaces", *(_kinds(found.elsewhere, places=True) or ["  nothing"])]
@@ -30,9 +30,9 @@ class Listing:
         return "\n".join(lines)
 
 
-def traces() -> Listing:
-    """What is there of Istio now. Raises KubernetesError when the cluster does not answer."""
-    return Listing(found_traces.find(session.current().connection))
+def remnants() -> Listing:
+    """Istio's objects in the cluster now. Raises KubernetesError when the cluster does not answer."""
+    return Listing(installed.find(session.current().connection))
 
 
 def _kinds(things: Iterable[Thing], *, places: bool = False) -> list[str]:
