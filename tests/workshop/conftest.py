@@ -54,7 +54,7 @@ def proxy() -> str:
         pytest.skip(f"{error.what} {error.why}")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Command]:
     """The command line with a state folder of its own; whatever it started is ended."""
     folder = tmp_path_factory.mktemp("workshop")
@@ -68,7 +68,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Command]:
     run("down", "--yes")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def classroom(place: Command, proxy: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Class]:
     names = tmp_path_factory.mktemp("names") / "class.txt"
     names.write_text("\n".join(NAMES), encoding="utf-8")
