@@ -1,4 +1,4 @@
-"""Measurements that make bench reports; none of them is a timed test. They drive a browser with the tests' own helpers.
+"""The measurements of `make bench`; none of them is a timed test. They control a browser with the tests' own functions.
 
 Ctrl-C and SIGTERM end each of them after its clean-up, without a traceback.
 """

@@ -1,4 +1,4 @@
-"""Measure what the README claims: `make bench`, or `python -m bench`."""
+"""Measure the README's figures: `make bench`, or `python -m bench`."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ NAMESPACE = "bench"
 LOAD = ("fortio", "load", "-quiet", "-json", "-", "-c", "8", "-qps", "0", "-t", "10s", "http://istio-ingressgateway.istio-system/")
 STARTS = 3
 SLIDER_NEEDS = ("01", "02", "03", "04", "05")
-"""The numbers of the chapter's manifests up to its first working canary."""
+"""Numbers of the chapter's manifests up to its first working canary."""
 VIRTUAL_SERVICE = "web"
 THROUGH_THE_GATEWAY = 3000
-"""Requests per second, on two cores that do all of it."""
+"""Requests per second, with everything on two cores."""
 AT_REST = 10
-"""Readings of memory, one a second, that must agree to be called at rest."""
+"""Readings of memory, one a second, that must agree to count as at rest."""
 RATES = ("10", "100", "500")
 """Requests per second, to see how a panel's cost grows; the long run has 200."""
 
 
 Line = dict[str, Any]
-"""One measurement: `benchmark`, `ok`, and whatever it found."""
+"""One measurement: `benchmark`, `ok`, and its figures."""
 
 
 def main() -> int:
@@ -64,7 +64,7 @@ def main() -> int:
 
 
 def table(lines: Iterable[Line]) -> Table:
-    """All of them for a person: a name, whether the goal was met, the figures."""
+    """All figures as a table: name, whether the goal was met, the values."""
     made = Table(box=box.SIMPLE, title=f"{os.cpu_count()} cores")
     for heading in ("benchmark", "goal", "figures"):
         made.add_column(heading)
@@ -120,7 +120,7 @@ def _cluster() -> Iterator[Line]:
     for rate in RATES:
         yield _script("soak", *words, "--rate", rate, "--seconds", "30")
     yield _script("soak", *words)
-    kubectl("delete", "deployments,gateways,virtualservices", "--all")  # what follows brings its own
+    kubectl("delete", "deployments,gateways,virtualservices", "--all")  # the following measurements start their own cluster
     yield _script("topology", *words[:4])
     yield _script("paint", "--name", name)
     yield _figure("down", _seconds(lambda: clusters.down(name)), 2.0, "s")
@@ -161,7 +161,7 @@ def _figure(name: str, value: float, at_most: float, unit: str, **more: object) 
 
 
 def _memory_at_rest(pid: int) -> int:
-    """Of ten readings, one a second and within 1 % of each other, the highest: what a machine has to give while its learner reads."""
+    """The highest of ten readings, one a second and within 1 % of each other: the memory needed while the learner is reading."""
     readings: deque[int] = deque(maxlen=AT_REST)
     for _ in range(6 * AT_REST):
         readings.append(proportional_memory(pid))
@@ -172,13 +172,13 @@ def _memory_at_rest(pid: int) -> int:
 
 
 def proportional_memory(pid: int) -> int:
-    """Bytes of PSS of a process and all below it: shared pages are counted once, in parts (proc_pid_smaps_rollup)."""
+    """Bytes of PSS of a process and all below it: shared pages count in proportion (proc_pid_smaps_rollup)."""
     total, waiting = 0, [pid]
     while waiting:
         each = waiting.pop()
         try:
             lines = Path(f"/proc/{each}/smaps_rollup").read_text(encoding="ascii").splitlines()
-            # Each thread has children of its own: pilot-agent, say, starts Envoy from any of them.
+            # Each thread has its own children: pilot-agent starts Envoy from any of them.
             for thread in Path(f"/proc/{each}/task").iterdir():
                 waiting += [int(word) for word in (thread / "children").read_text(encoding="ascii").split()]
         except OSError:

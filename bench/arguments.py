@@ -1,4 +1,4 @@
-"""What a benchmark of a running cluster is told on its command line."""
+"""Command line options of benchmarks on a running cluster."""
 
 from __future__ import annotations
 
@@ -28,5 +28,5 @@ def of_a_route(module: str | None, *, rate: float) -> argparse.ArgumentParser:
 
 
 def connection(options: argparse.Namespace) -> Connection:
-    """The cluster that the options name, with kubectl at hand."""
+    """The cluster that the options name, with kubectl on PATH."""
     return Connection(options.kubeconfig, options.url.rstrip("/"), {"PATH": search_path(os.environ["PATH"])})

@@ -1,4 +1,4 @@
-"""Learners who share one cluster, all at work at once (minutes; no part of `make bench`): `python -m bench.classroom --learners 30`."""
+"""Learners who share one cluster, all working at once (minutes; not part of `make bench`): `python -m bench.classroom --learners 30`."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ LIMIT = 400.0
 
 @dataclass
 class Host:
-    """The shared cluster, and what its administrator does."""
+    """The shared cluster, and its administrator's commands."""
 
     cluster: clusters.Cluster
     environment: Mapping[str, str]
 
     def kubectl(self, *words: str, text: str | None = None) -> str:
-        """What kubectl prints."""
+        """The output of kubectl."""
         done = subprocess.run(
             ["kubectl", *words], env=self.environment, input=text, capture_output=True, text=True, timeout=LIMIT, check=False
         )
@@ -60,7 +60,7 @@ class Host:
         return done.stdout
 
     def prepare(self) -> None:
-        """Rights for accounts, and the policies that keep learners apart; waits until the API server acts by them."""
+        """Rights for accounts, and the policies that separate learners; waits until the API server applies them."""
         self.kubectl("create", "namespace", ACCOUNTS)
         self.kubectl("apply", "-f", str(rbac.FILE), "-f", str(learners.FILE))
         self.kubectl("apply", "-f", "-", text=FENCE)
@@ -74,7 +74,7 @@ class Host:
         self.kubectl("label", "namespace", ACCOUNTS, f"{settings.PORT_LABEL}-")
 
     def account(self, name: str, path: Path) -> Path:
-        """A kubeconfig of a new ServiceAccount's."""
+        """A kubeconfig for a new ServiceAccount."""
         self.kubectl("-n", ACCOUNTS, "create", "serviceaccount", name)
         content = json.loads(self.kubectl("config", "view", "--raw", "--flatten", "--minify", "-o", "json"))
         content["users"][0]["user"] = {"token": self.kubectl("-n", ACCOUNTS, "create", "token", name, "--duration=3h").strip()}
@@ -82,7 +82,7 @@ class Host:
         return path
 
     def content(self) -> set[str]:
-        """Everything that a learner could leave: namespaces, objects in them, the gateway's ports."""
+        """Everything that a learner could leave behind: namespaces, objects in them, the gateway's ports."""
         lists = [
             self.kubectl("get", "namespaces", "--no-headers", "-o", "custom-columns=:.metadata.name,:.metadata.labels"),
             self.kubectl("get", WHAT, "-A", "--no-headers", "-o", "custom-columns=:.kind,:.metadata.namespace,:.metadata.name"),
@@ -90,20 +90,20 @@ class Host:
         return {*(" ".join(line.split()) for text in lists for line in text.splitlines()), *self.gateway_ports()}
 
     def gateway_ports(self) -> set[str]:
-        """On which ports the ingress gateway's Envoy listens."""
+        """The ports on which the ingress gateway's Envoy listens."""
         words = ["istioctl", "proxy-config", "listeners", "deploy/istio-ingressgateway.istio-system", "-o", "json"]
         listed = json.loads(subprocess.run(words, env=self.environment, capture_output=True, text=True, timeout=60, check=True).stdout)
         return {f"listener {each['address']['socketAddress']['portValue']}" for each in listed}
 
     def pushes(self) -> tuple[float, int]:
-        """(seconds in all, proxies told) of istiod's own histogram pilot_proxy_convergence_time."""
+        """(total seconds, number of pushes) in istiod's own histogram pilot_proxy_convergence_time."""
         (pod,) = self.kubectl("-n", "istio-system", "get", "pods", "-l", "app=istiod", "-o", "name").split()
         page = self.kubectl("get", "--raw", f"/api/v1/namespaces/istio-system/pods/{pod.partition('/')[2]}:15014/proxy/metrics")
         found = dict(re.findall(r"^pilot_proxy_convergence_time_(sum|count) (\S+)$", page, re.MULTILINE))
         return float(found["sum"]), int(float(found["count"]))
 
     def memory(self) -> dict[str, float]:
-        """MB of PSS by program, and of the whole."""
+        """MB of PSS by program, and in total."""
         found: collections.Counter[str] = collections.Counter()
         for each in tree(self.cluster.pid):
             with contextlib.suppress(OSError, psutil.Error):
@@ -125,16 +125,16 @@ class Desk:
 
     @property
     def name(self) -> str:
-        """Of the learner and of the cluster in the own state folder."""
+        """The learner's name, which is also the cluster's in their state folder."""
         return f"l{self.number:02}"
 
     @property
     def environment(self) -> dict[str, str]:
-        """Of commands and of the kernel."""
+        """For commands and for the kernel."""
         return {**os.environ, "MESHCOURSE_STATE": str(self.folder), "MESHCOURSE_CLUSTER": self.name, "PYTHONPATH": str(ROOT)}
 
     def meshcourse(self, *words: str) -> float:
-        """Type a command; seconds that it took."""
+        """Run a command; returns its duration in seconds."""
         began = time.monotonic()
         command = [sys.executable, "-m", "meshcourse.cli.main", *words, "--name", self.name]
         done = subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=LIMIT, check=False)
@@ -143,11 +143,11 @@ class Desk:
         return time.monotonic() - began
 
     def attach(self) -> float:
-        """`up`; seconds that it took."""
+        """`up`; returns its duration in seconds."""
         return self.meshcourse("up", "--backend", "existing", "--kubeconfig", str(self.kubeconfig), "--learner", self.name, "--yes")
 
     def ask(self, word: str, **given: object) -> dict[str, Any]:
-        """What the kernel answers to one word; the first starts it. The answer's `seconds` are counted here."""
+        """The kernel's answer to one command; the first starts it. The answer's `seconds` are measured here."""
         began = time.monotonic()
         if self.kernel is None:
             words = [sys.executable, "-m", "bench.classroom", "--desk", self.name]
@@ -170,7 +170,7 @@ class Desk:
         return {**json.loads(line), "seconds": time.monotonic() - began}
 
     def leave(self) -> float:
-        """`down`, the kernel ended before."""
+        """`down`, after ending the kernel."""
         self.close()
         return self.meshcourse("down")
 
@@ -183,7 +183,7 @@ class Desk:
 
 
 def desk(name: str) -> None:
-    """A learner's kernel: words come as JSON lines, answers go the same way; what lab prints goes to stderr."""
+    """A learner's kernel: commands come as JSON lines, answers go the same way; what lab prints goes to stderr."""
 
     def start() -> dict[str, object]:
         lab.chapter("05-canary")
@@ -245,14 +245,14 @@ def measure(options: argparse.Namespace) -> dict[str, object]:
 
 
 def lesson(host: Host, desks: list[Desk], rate: float, seconds: float) -> dict[str, Any]:
-    """Attach, work, leave: the first and the last alone, the others at once, when their kernels keep this one machine busy."""
+    """Attach, work, leave: the first and the last alone, the others at once, when their kernels use all of this machine."""
     found: dict[str, Any] = {}
     wrong: list[str] = []
     before, found["memory_mb_empty"] = host.content(), host.memory()
     with ThreadPoolExecutor(len(desks)) as everybody:
 
         def all_do(what: str, work: Callable[[Desk], Any], among: Iterable[Desk] = desks) -> list[Any]:
-            """Do it at once; each one's seconds are kept, and how much of a core the cluster took."""
+            """Run it for all at once; records each one's duration, and how much of a core the cluster used."""
             told, used, began = host.pushes(), tree_seconds(host.cluster.pid), time.monotonic()
             answers = list(everybody.map(work, among))
             wall = time.monotonic() - began
@@ -303,7 +303,7 @@ def lesson(host: Host, desks: list[Desk], rate: float, seconds: float) -> dict[s
         loads("load_after", shares)
         all_do("down_one", Desk.leave, last)
         all_do("down", Desk.leave, [*first, *rest])
-    with contextlib.suppress(TimeoutError):  # the gateway hears of the last one's leaving a moment later
+    with contextlib.suppress(TimeoutError):  # the gateway is updated a moment after the last one has left
         wait_until(lambda: host.content() == before)
     now_there = host.content()
     wrong.extend(f"left: {each}" for each in sorted(now_there - before))
@@ -316,7 +316,7 @@ def lesson(host: Host, desks: list[Desk], rate: float, seconds: float) -> dict[s
 
 
 def judged(name: str, answer: Mapping[str, Any], v2: int) -> Iterator[str]:
-    """What is wrong with what one learner saw."""
+    """What is wrong with one learner's answers."""
     seen = collections.Counter(answer["seen"])
     yield from (f"{name} saw {page!r}" for page in seen if not page.endswith(f" of {name}"))
     yield from (f"{name} had {count} x {failure}" for failure, count in answer["failures"].items())
@@ -337,7 +337,7 @@ def tree(pid: int) -> list[psutil.Process]:
 
 
 def tree_seconds(pid: int) -> float:
-    """What they have had of a core's time, with that of their children who ended."""
+    """Their processor time in seconds, including children that have ended."""
     total = 0.0
     for each in tree(pid):
         with contextlib.suppress(psutil.Error):
@@ -347,7 +347,7 @@ def tree_seconds(pid: int) -> float:
 
 
 def wait_until(holds: Callable[[], bool], within: float = 60.0) -> None:
-    """Look until it holds. Raises TimeoutError."""
+    """Poll until the condition holds. Raises TimeoutError."""
     ends = time.monotonic() + within
     while not holds():
         if time.monotonic() > ends:
@@ -361,7 +361,7 @@ def say(line: str) -> None:
 
 
 def main() -> int:
-    """Measure and print, or be a learner's kernel."""
+    """Measure and print, or run a learner's kernel."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--learners", type=int, default=30, help="3 or more: the first and the last come alone")
     parser.add_argument("--rate", type=float, default=5.0, help="requests per second of each")

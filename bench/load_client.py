@@ -1,6 +1,6 @@
-"""How many requests per second the load client makes on one core: closed loop, 8 connections, against nginx in a process of its own.
+"""How many requests per second the load client sends on one core: closed loop, 8 connections, against nginx in a separate process.
 
-The client is bound to one core and nginx, where there is another, to another. The figure is the median of three rounds.
+The client is bound to one core and nginx, if possible, to another. The figure is the median of three rounds.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def nginx(home: Path, core: int) -> Iterator[str]:
 
 
 async def once(url: str, seconds: float) -> dict[str, float]:
-    """One round: requests per second, by the wall and by the core's time, and latency in milliseconds."""
+    """One round: requests per second, by wall clock and by processor time, and latency in milliseconds."""
     latencies: list[float] = []
 
     def receive(result: Result) -> None:

@@ -1,9 +1,9 @@
-"""How soon a figure's change is seen: from the kernel, where a live panel has made it, to the painted frame in the browser.
+"""How soon a figure's change is visible: from the kernel, where a live panel has made it, to the painted frame in the browser.
 
-It ends in a task that the page posts from the first animation frame after plotly has drawn: by then that frame is painted (HTML standard,
-"update the rendering"). What is missing to light is the screen, at 60 frames a second up to 17 ms. Both clocks are this machine's. They are
-compared before and after by asking the page for its time: the time of the answer lies between the asking and the hearing, and half of that,
-the error of every figure here, is given as `clock_error_ms`. Ticks that the browser left out for newer ones are counted, not timed.
+The measurement ends in a task that the page posts from the first animation frame after plotly has drawn: by then that frame is painted
+(HTML standard, "update the rendering"). The screen itself is not included, at 60 frames a second up to 17 ms. Both clocks are this
+machine's. They are compared before and after by reading the page's time: it lies between request and answer, and half of that interval, the
+error of every figure here, is reported as `clock_error_ms`. Ticks that the browser skipped for newer ones are counted, not timed.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ WATCH: Final = """figure => {
 
 
 def measure(options: argparse.Namespace) -> dict[str, object]:
-    """Open the panel, let it run, and put both sides' times together."""
+    """Open the panel, let it run, and match both sides' times."""
     executable = browsing.chromium()
     if executable is None:
         raise SystemExit("There is no Chromium on PATH.\nNext: sudo apt install chromium")
@@ -89,13 +89,13 @@ def measure(options: argparse.Namespace) -> dict[str, object]:
 
 
 def _clock(page: Any) -> tuple[float, float]:  # noqa: ANN401 - Playwright's
-    """(seconds by which the page's clock is ahead of ours, the error of that): the best of 50 questions."""
+    """(seconds by which the page's clock is ahead of ours, the error of that): the best of 50 readings."""
     found = []
     for _ in range(50):
         asked = time.time()
         there = float(page.evaluate(NOW))
-        heard = time.time()
-        found.append((there - (asked + heard) / 2, (heard - asked) / 2))
+        answered = time.time()
+        found.append((there - (asked + answered) / 2, (answered - asked) / 2))
     return min(found, key=lambda each: each[1])
 
 

@@ -1,4 +1,4 @@
-"""How soon traffic follows a moved weight: from the write to the first answer of the version that had no weight before.
+"""How soon traffic follows a changed weight: from the write to the first answer of the version that had no weight before.
 
 The write itself is part of the time.
 """
@@ -24,11 +24,11 @@ from meshcourse.traffic.targets import Target
 MUST_REACH: Final = 0.25
 HISTOGRAMS: Final = ("pilot_debounce_time", "pilot_proxy_convergence_time")
 SETTLED: Final = 0.4
-"""Seconds of answers from the new version alone after which the next move begins; longer than istiod's debouncing."""
+"""Seconds of answers from the new version alone before the next change; longer than istiod's debouncing."""
 
 
 class Flips:
-    """Moves all weight to and fro, and times each move by the load that runs meanwhile."""
+    """Moves all weight back and forth, and times each change by the load that runs meanwhile."""
 
     def __init__(self, connection: Connection, namespace: str, name: str, route: str | None) -> None:
         self._route = (connection, namespace, name)
@@ -39,7 +39,7 @@ class Flips:
         self.failed = 0
 
     def receive(self, result: Result) -> None:
-        """Hears of every answer."""
+        """Called with every answer."""
         if not result.ok:
             self.failed += 1
         elif result.version == self._wanted:
@@ -48,7 +48,7 @@ class Flips:
             self._other = time.monotonic()
 
     async def move(self, weights_now: dict[str, int]) -> tuple[float, float]:
-        """(seconds from the write's beginning to the first answer, seconds that the write took)."""
+        """(seconds from the write's start to the first answer, seconds of the write)."""
         self._wanted = next(version for version, weight in weights_now.items() if weight == 100)  # noqa: PLR2004 - per cent
         self._came.clear()
         began = time.monotonic()
@@ -66,13 +66,13 @@ class Flips:
         return time.monotonic()
 
     async def _settled(self) -> None:
-        """Wait until the other version has been silent for long enough."""
+        """Wait until the other version has not answered for long enough."""
         while (left := self._other + SETTLED - time.monotonic()) > 0:  # noqa: ASYNC110 - answers that still come move the end
             await asyncio.sleep(left)
 
 
 async def measure(options: argparse.Namespace) -> dict[str, object]:
-    """All moves."""
+    """Measure all changes."""
     namespace, name = options.virtual_service
     connection = arguments.connection(options)
     before = weights.read(connection, namespace, name, options.route)
@@ -107,7 +107,7 @@ async def measure(options: argparse.Namespace) -> dict[str, object]:
 
 
 def _histograms(connection: Connection) -> dict[str, tuple[float, float]]:
-    """The (sum in seconds, count) so far, by histogram, of istiod's /metrics (port 15014; istio.io: istiod metrics)."""
+    """The (sum in seconds, count) so far, by histogram, in istiod's /metrics (port 15014; istio.io: istiod metrics)."""
     call = connection.core().connect_get_namespaced_service_proxy_with_path
     page = str(call("istiod:http-monitoring", "istio-system", "metrics"))
     return {name: (_total(page, f"{name}_sum"), _total(page, f"{name}_count")) for name in HISTOGRAMS}
@@ -120,7 +120,7 @@ def _total(page: str, name: str) -> float:
 def _parts(
     times: list[tuple[float, float]], before: dict[str, tuple[float, float]], after: dict[str, tuple[float, float]]
 ) -> dict[str, float]:
-    """Where the mean move's time went, in milliseconds. istiod counts its convergence from the end of debouncing (it came to 1 ms)."""
+    """The parts of the mean change's time, in milliseconds. istiod counts its convergence from the end of debouncing (about 1 ms)."""
     debounce, push = ((after[name][0] - before[name][0]) / max(1.0, after[name][1] - before[name][1]) for name in HISTOGRAMS)
     seen, written = (statistics.fmean(each) for each in zip(*times, strict=True))
     parts = {"seen": seen, "api": written, "debounce": debounce, "push": push, "rest": seen - written - debounce - push}

@@ -1,9 +1,9 @@
-"""A weight panel that runs for minutes: whether its memory stays flat, and how much of a core its kernel takes.
+"""A weight panel that runs for minutes: whether its memory stays constant, and how much of a core its kernel takes.
 
-A kernel with a live panel is this process: its load, its window, its figure four times a second. The figure's messages are made and
-counted, and no browser takes them. CPU is this process's own time by the clock on the wall, so that other work on the machine does not
-count as ours; memory is its resident set, read each second, and it is flat when the last quarter's median is not above the second's by more
-than 5 %.
+The kernel with the live panel is this process: its load, its window, its figure four times a second. The figure's messages are made and
+counted, and no browser receives them. CPU is this process's own time divided by wall-clock time, so that other work on the machine does not
+count; memory is its resident set, read each second, and counts as constant when the last quarter's median is at most 5 % above the
+second's.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def measure(options: argparse.Namespace) -> dict[str, object]:
     here, memory = psutil.Process(), list[int]()
     with WeightPanel(connection, namespace=namespace, virtual_service=name, route=options.route) as panel:
         panel.start(rate=options.rate)
-        time.sleep(min(5.0, options.seconds / 10))  # imports and first connections are not the run
+        time.sleep(min(5.0, options.seconds / 10))  # imports and first connections do not count
         began, used, ticks = time.monotonic(), processor_seconds(here), panel.widgets.figure.tick
         while time.monotonic() - began < options.seconds:
             time.sleep(1.0)
@@ -57,7 +57,7 @@ def measure(options: argparse.Namespace) -> dict[str, object]:
 
 
 def processor_seconds(process: psutil.Process) -> float:
-    """What the process has had of a core's time since it began."""
+    """The process's processor time in seconds since its start."""
     times = process.cpu_times()
     return float(times.user + times.system)
 

@@ -1,7 +1,7 @@
-"""How the topology panel grows with the mesh: 3, 10 and 30 small services, each with a sidecar, that call each other.
+"""How the topology panel's cost grows with the mesh: 3, 10 and 30 small services, each with a sidecar, that call each other.
 
-Refreshes are timed one by one while that load runs; a kernel is this process, with no browser, as in soak.py, and it sends the load too. It
-makes a namespace of its own and deletes it.
+Refreshes are timed one by one while that load runs; the kernel is this process, without a browser, as in soak.py, and it sends the load
+too. It creates and deletes its own namespace.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ HOST: Final = "tree.example.com"
 RATE: Final = 2.0
 """Requests per second at the gateway."""
 MOST_REFRESH: Final = TICK
-"""Seconds: a panel that is to be drawn each second has no more."""
+"""Seconds: the limit for a panel that is drawn each second."""
 _WAY_IN: Final = f"""
 apiVersion: networking.istio.io/v1
 kind: Gateway
@@ -89,7 +89,7 @@ _QUIET: Final = ("server", "-grpc-port", "disabled", "-tcp-port", "disabled", "-
 
 
 def tree(services: int) -> str:
-    """The manifests of so many services, the way in included."""
+    """The manifests of so many services, with the gateway's rules."""
     return "---".join([_WAY_IN, *(_service(number, services) for number in range(services))])
 
 
@@ -143,7 +143,7 @@ def _size(connection: Connection, services: int, options: argparse.Namespace) ->
 
 
 async def _refreshes(connection: Connection, rounds: int) -> list[tuple[float, float, float]]:
-    """(seconds to ask all proxies, to make the model, to make the figure and its message) for each round, with load on all edges."""
+    """(seconds to read all proxies, to make the model, to make the figure and its message) for each round, with load on all edges."""
     target = Target(f"{connection.ingress_url}/", host=HOST)
     found = []
     async with Sender(target) as sender:
@@ -166,7 +166,7 @@ async def _refreshes(connection: Connection, rounds: int) -> list[tuple[float, f
 
 
 def _panel(connection: Connection, services: int, seconds: float) -> dict[str, float]:
-    """A live panel's share of a core and its pictures per second, from the moment at which it shows every service being called."""
+    """A live panel's share of a core and its pictures per second, from the moment when it shows calls to every service."""
     here = psutil.Process()
     with TopologyPanel(connection, namespace=NAMESPACE, headers={"Host": HOST}) as panel:
         panel.start(rate=RATE)

@@ -44,7 +44,7 @@ CELLS = ".jp-NotebookPanel:not(.lm-mod-hidden) .jp-CodeCell"
 WIDE, NARROW = {"width": 1400, "height": 1400}, {"width": 700, "height": 1400}
 LIMIT = 90_000
 CROWDED = (Path(__file__).parent / "browser" / "crowded.js").read_text(encoding="utf-8")
-"""What is wrong with how a panel looks: an expression in the page."""
+"""What is wrong with a panel's appearance: an expression in the page."""
 EXPOSED = json.dumps({name: {"expose_app_in_browser": True} for name in ("LabApp", "JupyterNotebookApp")})
 # A cell that is run before the page is connected to an idle kernel is lost, or asks which kernel to take. JupyterLab first shows the tab
 # that was open before, and only then the notebook of the URL.
@@ -76,7 +76,7 @@ def opened(executable: str, last: Path | None = None) -> Iterator[Any]:
 
 @contextlib.contextmanager
 def serving(cluster: RealCluster, folder: Path, log: Path, more: Mapping[str, str] | None = None) -> Iterator[str]:
-    """What `meshcourse lab` prints, serving copies of the course in that folder, without the tabs and settings of whoever tests."""
+    """The URL that `meshcourse lab` prints, serving copies of the course in that folder, without the user's own tabs and settings."""
     own = {"JUPYTER_CONFIG_DIR": str(log.parent / "jupyter")}
     words = [sys.executable, "-m", "meshcourse.cli.main", "lab", "--name", cluster.name, "--folder", str(folder)]
     with log.open("wb") as output:
@@ -113,15 +113,15 @@ class Desk:
     folder: Path
     artifacts: Path
     namespaces: list[str] = field(default_factory=list)
-    """What a test made, and what goes after it."""
+    """What a test made, deleted after it."""
     front: str = "lab"
 
     def command(self, name: str, **arguments: Any) -> None:
-        """Have one of the application's own commands run; it may take its time."""
+        """Run one of the application's own commands; it may be slow to load."""
         self.page.evaluate("([name, given]) => { void window.jupyterapp.commands.execute(name, given) }", [name, arguments])
 
     def take(self, *namespaces: str) -> None:
-        """Have namespaces that go after the test. The test before may have had the same, and namespaces take their time to go."""
+        """Create namespaces for the test. The test before may have had the same, and deleting them takes time."""
         self.namespaces.extend(namespaces)
         for name in namespaces:
             self.cluster.kubectl("wait", "--for=delete", f"namespace/{name}", "--timeout=90s", timeout=100, check=False)
@@ -166,12 +166,12 @@ class Desk:
         return self.page.locator(CELLS).nth(cell).locator(".mc-panel")
 
     def at(self, cell: int, command: str) -> None:
-        """Have one of the notebook's commands run for a cell."""
+        """Run one of the notebook's commands for a cell."""
         self.page.evaluate("cell => { window.jupyterapp.shell.currentWidget.content.activeCellIndex = cell }", cell)
         self.command(command)
 
     def run(self) -> None:
-        """Run all cells. While the page puts itself together the command may be lost: then once more."""
+        """Run all cells. While the page is loading the command may be lost: then again."""
         here = "window.jupyterapp.shell.currentWidget.node"
         begun = f"() => [...{here}.querySelectorAll('.jp-InputArea-prompt')].some(each => /\\[(\\*|\\d+)\\]/.test(each.textContent))"
         for _ in range(9):
@@ -182,7 +182,7 @@ class Desk:
                 return
 
     def restart(self) -> None:
-        """Restart the notebook's kernel as a person does, and wait until the old one has gone, with all that it started."""
+        """Restart the notebook's kernel as a person does, and wait until the old one has ended, with all that it started."""
         notebook = "window.jupyterapp.shell.currentWidget"
         name = f"kernel-{self.page.evaluate(f'() => {notebook}.sessionContext.session.kernel.id')}.json"
         (kernel,) = [each for each in psutil.process_iter(["cmdline"]) if any(name in word for word in each.info["cmdline"] or ())]
@@ -202,14 +202,14 @@ class Desk:
         self.page.wait_for_function(CONNECTED, arg=path, timeout=LIMIT)
 
     def callers(self) -> int:
-        """How many connections to the gateway's door are open: those of load clients, whichever process has them."""
-        door = urlsplit(self.cluster.ingress_url).port
+        """How many connections to the gateway's port are open: those of load clients, in any process."""
+        port = urlsplit(self.cluster.ingress_url).port
         return sum(
-            bool(each.raddr) and each.raddr.port == door for each in psutil.net_connections("tcp") if each.status == psutil.CONN_ESTABLISHED
+            bool(each.raddr) and each.raddr.port == port for each in psutil.net_connections("tcp") if each.status == psutil.CONN_ESTABLISHED
         )
 
     def looks(self, panel: Any, name: str) -> None:
-        """Keep pictures in both themes and in a narrow window; say what is wrong in any of them."""
+        """Take pictures in both themes and in a narrow window; returns what is wrong in any of them."""
         wrong = []
         for look, theme, size in (
             ("light", "JupyterLab Light", WIDE),

@@ -1,4 +1,4 @@
-"""How well one colour stands out on another, by WCAG 2.1. Shared by tests of pictures and figures."""
+"""The contrast between two colours, by WCAG 2.1. Shared by tests of pictures and figures."""
 
 from __future__ import annotations
 

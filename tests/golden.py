@@ -1,4 +1,4 @@
-"""What was made, beside the file that somebody reviewed. After a wanted change: MESHCOURSE_GOLDEN=write pytest, then read the diff."""
+"""Compares output with a file that a person has reviewed. After a wanted change: MESHCOURSE_GOLDEN=write pytest, then read the diff."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""What a person without a mouse does to a panel in a page, and what its figure then holds.
-
-Each waits for what it needs, and fails by itself.
-"""
+"""Operates a panel by keyboard, and reads its figure. Each function waits for what it needs, and fails by itself."""
 
 from __future__ import annotations
 
@@ -26,7 +23,7 @@ def trace(panel: Any, name: str, *, number: int = 0) -> dict[str, Any]:
 
 
 def until(page: Any, condition: Callable[[], Any], what: str, seconds: float = 60.0) -> Any:
-    """Look until it holds."""
+    """Poll until it holds."""
     for _ in range(round(seconds * 5)):
         if found := condition():
             return found
@@ -35,7 +32,7 @@ def until(page: Any, condition: Callable[[], Any], what: str, seconds: float = 6
 
 
 def focus(panel: Any, part: str) -> None:
-    """Take the focus to a part of the panel as a person without a mouse does: from its cell on by Tab."""
+    """Move the focus to a part of the panel by Tab, from its cell on."""
     wanted, keyboard = panel.locator(part).first, panel.page.keyboard
     until(panel.page, wanted.is_enabled, f"{part} that can be used")
     panel.evaluate("panel => panel.closest('.jp-Cell').focus()")

@@ -1,4 +1,4 @@
-"""A running cluster, and short ways to ask it: for tests, and for the benchmark that drives a browser as they do."""
+"""A running cluster with helper calls: for tests, and for the benchmark that controls a browser as they do."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ rules:
 - {apiGroups: [""], resources: [resourcequotas], verbs: [get, create, patch]}
 - {apiGroups: [networking.k8s.io], resources: [networkpolicies], verbs: [get, create, patch]}
 """
-"""What a learner of a shared cluster may have besides the README's rights: the whole of mesh/tenancy.yaml."""
+"""A shared cluster's learner's rights besides those in docs/existing.md: for all of mesh/tenancy.yaml."""
 
 
 @dataclass(frozen=True)
 class RealCluster:
-    """The session's cluster, and short ways to ask it."""
+    """The session's cluster, with helper calls."""
 
     name: str
     home: Path
@@ -53,7 +53,7 @@ class RealCluster:
         return done
 
     def kubectl(self, *words: str, stdin: str | None = None, timeout: float = 60, check: bool = True) -> str:
-        """What kubectl prints."""
+        """The output of kubectl."""
         return self.run("kubectl", *words, stdin=stdin, timeout=timeout, check=check).stdout
 
     def get(self, *words: str) -> dict[str, Any]:

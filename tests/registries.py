@@ -23,19 +23,22 @@ from meshcourse.node.images.host_python import loader
 
 @dataclass
 class Registry:
-    """Where it answers, and how it is filled."""
+    """Its address, and how it is filled."""
 
     host: str
     process: subprocess.Popen[str]
 
     def crane(self, *words: str) -> str:
-        """What crane prints."""
+        """The output of crane."""
         return subprocess.run([str(CRANE.found()), *words], check=True, capture_output=True, text=True).stdout.strip()
 
 
 @contextlib.contextmanager
 def serving(folder: Path) -> Iterator[Registry]:
-    """The registry, with caches and state of meshcourse below `folder`. No other is reached: nobody listens on the proxy's port."""
+    """The registry, with meshcourse's caches and state below `folder`.
+
+    No other registry is reached: nothing listens on the proxy's port.
+    """
     try:
         crane = CRANE.ensure()
     except EngineError as error:
@@ -81,7 +84,7 @@ class Layer:
         self._tar.addfile(member, io.BytesIO(content))
 
     def programs(self, parts: Mapping[str, Path]) -> None:
-        """Files of this machine, to be executed."""
+        """Executable files of this machine."""
         for name, path in parts.items():
             self.add(name, path.read_bytes(), mode=0o755)
 
@@ -90,7 +93,7 @@ class Layer:
         self.add(name, type=tarfile.SYMTYPE, linkname=to)
 
     def write(self, path: Path) -> str:
-        """The archive, whole, and where it lies, as crane wants it."""
+        """The whole archive's path, as crane wants it."""
         self._tar.close()
         path.write_bytes(self._packed.getvalue())
         return str(path)

@@ -1,4 +1,4 @@
-"""Waiting for a condition, in the tests of everything that happens by itself."""
+"""Waiting for a condition, in tests of asynchronous changes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 
 def until(condition: Callable[[], object], within: float = 30.0) -> float:
-    """Wait until `condition` holds, and say how many seconds that took; after `within` seconds the test fails."""
+    """Wait until `condition` holds; returns the seconds. After `within` seconds the test fails."""
     began = time.monotonic()
     while not condition():
         if time.monotonic() - began > within:

@@ -36,7 +36,7 @@ NARROW: Final = {"width": 900, "height": 1000}
 NOTEBOOK: Final = "window.jupyterapp.shell.currentWidget"
 STARTS: Final = re.compile(r"Start load|Send one request|Begin rollout|Prove all|Push five|Compare|Ask", re.IGNORECASE)
 QUIET: Final = ("favicon", "net::ERR_ABORTED", "Failed to load resource: the server responded with a status of 404")
-"""Console errors that no learner meets: they come of the browser itself."""
+"""Console errors that no learner sees: they come from the browser itself."""
 STATE: Final = f"""index => {{
     const model = {NOTEBOOK}.content.widgets[index].model;
     return {{type: model.type, count: model.executionCount ?? null, state: model.executionState ?? 'idle',
@@ -60,7 +60,7 @@ CLIPPED: Final = """node => [...node.querySelectorAll('.jp-OutputArea-output, .j
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-    """Something that a learner would stumble over; `cell` is its index in the notebook."""
+    """A problem that a learner would meet; `cell` is its index in the notebook."""
 
     chapter: str
     cell: int
@@ -86,7 +86,7 @@ class Walk:
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
-        """Whatever the page complains of while this lasts is a finding."""
+        """Every error on the page during this block is a finding."""
 
         def said(message: Any) -> None:
             if message.type == "error" and not any(each in message.text for each in QUIET):
@@ -141,7 +141,7 @@ class Walk:
         self.look(index)
 
     def judge(self, found: dict[str, Any]) -> None:
-        """Errors, words on stderr and warnings among a cell's outputs."""
+        """Errors, text on stderr and warnings among a cell's outputs."""
         for output in found["outputs"]:
             text = "".join(output.get("text", ""))
             if output["output_type"] == "error":
@@ -156,7 +156,7 @@ class Walk:
                     self.find("says", line)
 
     def look(self, index: int) -> None:
-        """Use and look at a panel, if the cell shows one; find what is cut off in any output."""
+        """Use and check a panel, if the cell shows one; find what is cut off in any output."""
         node = self.desk.page.evaluate_handle(f"index => {NOTEBOOK}.content.widgets[index].node", index).as_element()
         if node is None or not node.is_visible():
             return
@@ -205,7 +205,7 @@ class Walk:
             self.find("panel", panel.inner_text())
 
     def reload(self) -> None:
-        """Reload the page, as a learner does when something looks odd: what was there must be there, or say what to do."""
+        """Reload the page, as a learner does when something looks odd: its content must be there again, or a text that says what to do."""
         page = self.desk.page
         self.desk.command("docmanager:save")
         page.wait_for_timeout(1500)
@@ -223,7 +223,7 @@ class Walk:
         self.run(first)
 
     def terminal(self, namespace: str) -> None:
-        """A new terminal acts on the chapter, and its prompt says so."""
+        """A new terminal uses the chapter's namespace, and its prompt shows it."""
         page = self.desk.page
         self.desk.command("terminal:create-new")
         page.locator(".jp-Terminal .xterm-screen").last.wait_for(timeout=20_000)

@@ -1,4 +1,4 @@
-"""The container images that the course's chapters name, for whoever must have them before a lesson begins."""
+"""The container images that the course's chapters name, for backends that load them before a lesson."""
 
 from __future__ import annotations
 

@@ -30,7 +30,9 @@ _INJECTED: Final = "injected-parameters"
 _PAGE_LINK: Final = re.compile(r'href="([\w./-]*?)(\w+)\.(?:ipynb|md)(#[^"]*)?"')
 """A link to another notebook, or to the words."""
 _FOLD: Final = ("meshcourse-fold-begins", "meshcourse-fold-ends")
-_LIVE: Final = '<p class="live">Here stands a live panel. It needs a kernel and a cluster; the picture is of a run by machine.</p>'
+_LIVE: Final = (
+    '<p class="live">A live panel is here in the notebook. It needs a kernel and a cluster; the picture is from an automatic run.</p>'
+)
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,7 @@ def prepared(cells: Sequence[Json]) -> Iterator[Json]:
         if notebooks.PARAMETERS in tags or _INJECTED in tags or "lab.parametrise(" in _text(cell["source"]):
             continue
         made = _plain(cell)
-        if panel is not None and notebooks.HEADLESS in tags:  # its stills stand where the panel was
+        if panel is not None and notebooks.HEADLESS in tags:  # its stills are in place of the panel
             panel["outputs"] += [output for output in made["outputs"] if output["output_type"] == "display_data"]
             continue
         if panel is not None:
@@ -150,7 +152,7 @@ def _folded(cell: Json) -> Iterator[Json]:
 
 
 def _joined(outputs: Sequence[Json]) -> Iterator[Json]:
-    """Streams that follow each other become one: papermill keeps each print by itself."""
+    """Merge consecutive streams: papermill keeps each print separately."""
     kept: Json | None = None
     for output in outputs:
         if kept and output["output_type"] == "stream" and output["name"] == kept["name"]:

@@ -30,7 +30,7 @@ class Variant(enum.Enum):
 
     @property
     def verdict(self) -> Verdict:
-        """What every check must say."""
+        """The required verdict of every check."""
         return Verdict.PASSED if self is Variant.SOLVED else Verdict.NOT_ATTEMPTED
 
 
@@ -46,14 +46,14 @@ class Reading:
 
 
 def read(notebook: JsonMapping, variant: Variant) -> Reading:
-    """What `notebook` says, executed as `variant`."""
+    """The transcript of `notebook`, executed as `variant`."""
     code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
     start = next((cell for cell in code if "lab.chapter(" in source(cell)), None)
     checks = [(cell, found[1]) for cell in code if (found := _CHECK.search(source(cell)))]
     verdicts = {number: _verdict(cell) for cell, number in checks}
     first = duration(start) if start else 0.0
     complaints = [
-        f"exercise {number}: {said or 'its check said nothing'}, where {variant.verdict.value!r} is wanted"
+        f"exercise {number}: {said or 'its check printed nothing'}, where {variant.verdict.value!r} is wanted"
         for number, said in verdicts.items()
         if said != variant.verdict.value
     ]

@@ -16,7 +16,7 @@ from meshcourse.core.errors import ClusterError
 
 @dataclass(frozen=True)
 class Pair:
-    """Kubernetes by its minor version, Istio by its whole one. `note` says what is odd about it, or nothing."""
+    """Kubernetes by its minor version, Istio by its full one. `note` is a remark on the pair, or empty."""
 
     kubernetes: str
     istio: str
@@ -33,7 +33,7 @@ PRESETS: Final = (
     Pair("1.28", "1.18.2", "the guide's newer track; Istio's own table ends at Kubernetes 1.27 for 1.18"),
     Pair("1.23", "1.13.1"),
 )
-"""Today's pair, and the two tracks of the guide that this course grew out of."""
+"""Today's pair, and the two tracks of the guide that this course is based on."""
 
 IMAGES: Final = {
     "1.36": "kindest/node:v1.36.4@sha256:099e049362a1526b2db71494e1947aae99bd16290d7c895f2b7ea312e3cbfaed",
@@ -66,7 +66,7 @@ SUPPORTED: Final = {
 
 
 def choose(kubernetes: str = "", istio: str = "") -> Pair:
-    """The pair for what was asked; an empty word takes what goes with the other. Raises ClusterError for one that is not supported."""
+    """The pair for the given versions; an empty one is chosen to fit the other. Raises ClusterError for an unsupported pair."""
     kubernetes, istio = minor(kubernetes), whole(istio)
     if not istio:
         known = next((each for each in PRESETS if each.kubernetes == kubernetes), None)
@@ -102,7 +102,7 @@ def _supported(kubernetes: str, istio: str) -> Pair:
 
 
 def nearest(kubernetes: str, istio: str) -> Pair:
-    """A pair that works: this Istio on another Kubernetes that there is a node image for, else the preset of this Kubernetes."""
+    """A supported pair: this Istio on another Kubernetes with a node image, else the preset of this Kubernetes."""
     preset = next((each for each in PRESETS if each.istio == istio), None)
     supported = SUPPORTED.get(minor(istio), range(0))
     able = [each for each in IMAGES if _number(each) in supported]
@@ -124,7 +124,7 @@ def _first(istio: str) -> str:
 
 
 def whole(istio: str) -> str:
-    """A version with its patch level: that of the preset when only 1.x was said, else .0."""
+    """A version with its patch level: the preset's when only 1.x was given, else .0."""
     istio = istio.removeprefix("v")
     if not istio or istio.count(".") > 1:
         return istio

@@ -1,6 +1,6 @@
-"""Docker or Podman: which of them kind shall use, whether it answers, and what this machine lacks for kind's nodes.
+"""Docker or Podman: which of them kind uses, whether it answers, and what this machine lacks for kind's nodes.
 
-Nothing is started. inotify's limits are kind's own advice: below them pods fail with "too many open files" (kind.sigs.k8s.io, Known
+Nothing is started. The minimums for inotify are kind's own advice: below them pods fail with "too many open files" (kind.sigs.k8s.io, Known
 Issues).
 """
 
@@ -36,7 +36,7 @@ class Engine:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What kind must be told."""
+        """Environment variables for kind."""
         return {} if self.name == "docker" else {PROVIDER: self.name}
 
 
@@ -52,12 +52,12 @@ def find(given: Mapping[str, str] = os.environ) -> Engine:
         why.append(f"{name}: {complaint}")
     next_step = "sudo systemctl start docker" if "installed" not in why[0] else "sudo apt install docker.io    # or podman"
     if "permission denied" in why[0]:
-        next_step = "sudo usermod -aG docker $USER    # then log in anew"
+        next_step = "sudo usermod -aG docker $USER    # then log in again"
     raise MissingPrerequisite("No container engine answers.", why=f"{WHY}; {'; '.join(why)}", next=next_step)
 
 
 def has(engine: Engine, image: str) -> bool:
-    """Whether the engine has the image. Raises ClusterError when it cannot be asked."""
+    """Whether the engine has the image. Raises ClusterError when it does not answer."""
     try:
         programs.run([engine.program, "image", "inspect", image], {}, timeout=_PATIENCE)
     except ClusterError:
@@ -66,7 +66,7 @@ def has(engine: Engine, image: str) -> bool:
 
 
 def _asked(program: str) -> str:
-    """What is wrong with the engine, or nothing."""
+    """What is wrong with the engine; empty when nothing is."""
     try:
         done = subprocess.run([program, "info"], capture_output=True, text=True, errors="replace", timeout=_PATIENCE, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
@@ -75,7 +75,7 @@ def _asked(program: str) -> str:
 
 
 def complaint(output: str, errors: str) -> str:
-    r"""The reason among what a failed `info` prints. Docker 20.10 has it on its output, and only "errors pretty printing info" beside it.
+    r"""The reason in the output of a failed `info`. Docker 20.10 has it on stdout, and only "errors pretty printing info" on stderr.
 
     >>> complaint("Client:\nServer:\nERROR: permission denied\n", "errors pretty printing info\n")
     'permission denied'

@@ -40,7 +40,7 @@ def runs(home: Path) -> bool:
 
 
 def start(home: Path, port: int, inner: int = settings.HTTP_PORT) -> None:
-    """Forward `port` to the gateway's port `inner`, unless that runs already. Returns at once: without Istio the port leads nowhere yet."""
+    """Forward `port` to the gateway's port `inner`, unless that runs already. Returns at once: without Istio nothing answers there yet."""
     if runs(home):
         return
     for pid, ended in list(_children.items()):
@@ -72,7 +72,7 @@ def stop(home: Path) -> bool:
     number = signal.SIGTERM
     while runs(home):
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(pid, number)  # it has its own session, and the lock shows that some of it lives: the number is not reused
+            os.killpg(pid, number)  # it has its own session, and the lock shows that a process of it runs: the number is not reused
         if time.monotonic() > ends:
             raise ClusterError(f"Process {pid} does not end.", why="it forwards a port to the cluster", next=f"kill -9 -{pid}")
         number = signal.SIGKILL if time.monotonic() > ends - STOPS_WITHIN / 2 else number
@@ -84,7 +84,7 @@ def stop(home: Path) -> bool:
 
 
 def keep(kubectl: str, home: Path, port: int, lock: int, inner: int) -> None:
-    """Run `kubectl port-forward` again whenever it ends: at once if it worked, after longer and longer pauses if it failed.
+    """Run `kubectl port-forward` again whenever it ends: at once if it worked, after growing pauses if it failed.
 
     The gateway's Service has port 80; a learner's own port is open in its pod only.
     """

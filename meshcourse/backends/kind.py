@@ -1,7 +1,7 @@
 """The backend for a kind cluster: nodes are containers of Docker or Podman, so it runs any image, and old versions of Kubernetes and Istio.
 
-Everything real is done by the programs `kind`, `docker` or `podman`, and by istioctl: the engine's, or that of the pair's release, fetched
-from where Istio publishes it. Images are public ones, or made on this machine (`images="made"`).
+The work is done by the programs `kind`, `docker` or `podman`, and by istioctl: the engine's, or that of the pair's release, downloaded from
+Istio's releases. Images are public ones, or made on this machine (`images="made"`).
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _RESTARTS_WITHIN: Final = 180.0
 
 
 def takes(port: int, engine: Engine) -> bool:
-    """Whether the engine could listen on `port` of 127.0.0.1. Docker's daemon is root, so a refusal to us says nothing of it."""
+    """Whether the engine could listen on `port` of 127.0.0.1. Docker's daemon is root, so a permission error here does not count."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -63,7 +63,7 @@ class Kind:
     images: str = ""
     course: tuple[str, ...] = field(default=(), compare=False, repr=False)
     free: Callable[[int, Engine], bool] = field(default=takes, compare=False, repr=False)
-    """Whether a port of this machine can be had."""
+    """Whether a port of this machine is free."""
 
     def up(self, report: Report) -> Status:
         """Create it, find it, or start its stopped nodes. Raises ClusterError, EngineError, MissingPrerequisite."""
@@ -126,7 +126,7 @@ class Kind:
         return True
 
     def status(self) -> Status:
-        """What was made, and the state of its nodes' containers. Raises ClusterError when it was not made here."""
+        """The cluster, and the state of its nodes' containers. Raises ClusterError when it was not made here."""
         record = self._record()
         return Status(
             record.name,
@@ -141,7 +141,7 @@ class Kind:
         )
 
     def stopped(self) -> bool:
-        """Whether a node of it does not run, or is gone; False when the engine does not answer. Raises ClusterError."""
+        """Whether a node of it is stopped or deleted; False when the engine does not answer. Raises ClusterError."""
         try:
             nodes = kind_nodes.of(containers.find(), self.name)
         except MissingPrerequisite:
@@ -153,7 +153,7 @@ class Kind:
         return self._record().kubeconfig
 
     def ingress_url(self) -> str:
-        """Where the NodePort of the ingress gateway is mapped to. Raises ClusterError when it was not made here."""
+        """The address to which the ingress gateway's NodePort is mapped. Raises ClusterError when it was not made here."""
         return self._record().ingress_url
 
     def environment(self) -> Mapping[str, str]:
@@ -189,7 +189,7 @@ class Kind:
         return programs.run([kind, "get", "clusters"], engine.environment).split()
 
     def _pair(self, record: Record | None) -> compatibility.Pair:
-        """The versions: what was asked for, or what the cluster has. Raises ClusterError when it has others."""
+        """The versions: the requested ones, or the cluster's. Raises ClusterError when the two differ."""
         asked = (compatibility.minor(self.kubernetes), compatibility.whole(self.istio))
         same = record is not None and asked[0] in {"", record.kubernetes} and asked[1] in {"", record.istio}
         pair = compatibility.choose(record.kubernetes, record.istio) if record and same else compatibility.choose(*asked)
@@ -201,7 +201,7 @@ class Kind:
         return pair
 
     def _images(self, record: Record | None) -> str:
-        """Where images come from: what was asked for, or what the cluster has. Raises ClusterError when the two differ."""
+        """The source of images: the requested one, or the cluster's. Raises ClusterError when the two differ."""
         images = self.images or (record.images if record else "")
         if record and images != record.images:
             raise ClusterError(
@@ -218,7 +218,7 @@ class Kind:
         return images
 
     def _create(self, kind: Path, engine: Engine, pair: compatibility.Pair, image: str, report: Report) -> None:
-        """Create the cluster; what a failure or Ctrl-C leaves half-made is deleted."""
+        """Create the cluster; after a failure or Ctrl-C an incomplete one is deleted."""
         home = paths.cluster(self.name)
         try:
             content = adapted(yaml.safe_load(config_file().read_text(encoding="utf-8")), lambda port: self.free(port, engine), report)
@@ -242,9 +242,9 @@ class Kind:
             ) from error
 
     def _apply_policies(self, pair: compatibility.Pair, images: str) -> None:
-        """Apply those of the embedded cluster's policies that fit: the gateway's NodePort; with made images, what adapts to upstream Envoy.
+        """Apply the embedded cluster's policies that fit: the gateway's NodePort; with made images, the adaptations to upstream Envoy.
 
-        Older versions of Kubernetes than 1.36 do not serve such policies.
+        Versions of Kubernetes before 1.36 do not serve such policies.
         """
         if pair.kubernetes != made.KUBERNETES:
             return
@@ -263,14 +263,14 @@ class Kind:
 
 
 def policies(images: str) -> list[dict[str, Any]]:
-    """The API server's policies for a cluster with these images: the gateway's NodePorts, and with made ones what upstream Envoy needs."""
+    """The API server's policies for a cluster with these images: the gateway's NodePorts, and with made ones those for upstream Envoy."""
     values = {"INGRESS_NODE_PORT": str(settings.INGRESS_NODE_PORT), "HTTPS_NODE_PORT": str(settings.HTTPS_NODE_PORT)}
     ports = [each for each in manifests.read("addons", values) if "AdmissionPolicy" in each["kind"]]
     return [*ports, *(manifests.read("adaptations", values) if images == settings.MADE else [])]
 
 
 def program(report: Report) -> Path:
-    """Kind: the one on PATH, unless it is older than the node images ask for; then one that is built. Raises EngineError."""
+    """Kind: the one on PATH, unless it is older than the node images need; then one that is built. Raises EngineError."""
     found = KIND.ensure()
     said = programs.run([found, "version"], {}, timeout=60.0)
     if (version := re.search(r"v(\d+)\.(\d+)", said)) and (int(version[1]), int(version[2])) < _OLDEST:
@@ -298,7 +298,7 @@ def config_file() -> Path:
 
 
 def adapted(config: dict[str, Any], free: Callable[[int], bool], report: Report) -> dict[str, Any]:
-    """`config` without those port mappings that this machine cannot have; the lessons' own port must be there. Raises ClusterError."""
+    """`config` without the port mappings that are in use on this machine; the lessons' own port must be free. Raises ClusterError."""
     for node in config["nodes"]:
         kept = []
         for mapping in node.get("extraPortMappings", ()):

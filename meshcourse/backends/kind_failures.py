@@ -1,4 +1,4 @@
-"""What kind's and the engine's words about a failure mean, and what to type next. Pure."""
+"""What the error messages of kind and the engine mean, and what to type next. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Final
 _NOISE: Final = re.compile(r"[IW]\d{4} |\s|[\w./@-]+\.(?:\(\*\w+\)\.)?\w+$")
 """kubeadm's own log and Go's stacks, which kind prints after its error."""
 _LINES: Final = 14
-"""So many lines of a long story are shown; the whole is in the container's log."""
+"""Lines of a long message that are shown; the container's log has all of it."""
 _SIGNS: Final[Sequence[tuple[str, str]]] = (
     ("address already in use", "ss -ltnp    # who has the port?"),
     ("port is already allocated", "docker ps    # which container has the port?"),
@@ -29,12 +29,12 @@ _SIGNS: Final[Sequence[tuple[str, str]]] = (
 
 
 def advice(words: str) -> str:
-    """What to type next after kind's own words about a failure."""
+    """What to type next after kind's error message."""
     return next((command for sign, command in _SIGNS if sign in words.lower()), "kind export logs    # and read kubelet.log there")
 
 
 def reason(words: str) -> str:
-    r"""Kind's own words from its error on: before it stand warnings, and one line for each step that went well.
+    r"""Kind's output from its error on, without the warnings and the finished steps before it.
 
     >>> reason("WARNING: cgroup v1 is deprecated\nCreating cluster ...\nERROR: failed to create cluster: port is taken")
     'ERROR: failed to create cluster: port is taken'

@@ -1,6 +1,6 @@
-"""Images for kind clusters: fetched beforehand, carried in a file, put into the nodes.
+"""Images for kind clusters: pulled beforehand, carried in a file, loaded into the nodes.
 
-What Istio's own images are called is asked of its istioctl: names change.
+istioctl gives the names of Istio's own images, which change between versions.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ def of_istio(istioctl: str) -> tuple[str, ...]:
 
 
 def known(engine: Engine, image: str) -> str:
-    """The name by which the engine has `image`: with its digest as it was pulled, without as it was loaded from a file; or nothing."""
+    """The engine's name of `image`: with its digest as it was pulled, without as it was loaded from a file; empty when it lacks it."""
     return next((name for name in dict.fromkeys((image, plain(image))) if containers.has(engine, name)), "")
 
 
 def give(cluster: str, images: Sequence[str], report: Report) -> None:
-    """Put those of `images` that the engine has into the cluster's nodes. Raises ClusterError."""
+    """Load those of `images` that the engine has into the cluster's nodes. Raises ClusterError."""
     engine = containers.find()
     if here := [name for image in images if (name := known(engine, image))]:
         report(f"kind load docker-image, {len(here)} images that {engine.name} has")
@@ -38,7 +38,7 @@ def give(cluster: str, images: Sequence[str], report: Report) -> None:
 
 
 def pull(images: Sequence[str], report: Report) -> None:
-    """Fetch those that the engine has not. Raises ClusterError with the engine's words; what was fetched stays."""
+    """Pull those that the engine lacks. Raises ClusterError with the engine's message; pulled ones stay."""
     engine = containers.find()
     for image in images:
         if not known(engine, image):
@@ -52,7 +52,7 @@ def pull(images: Sequence[str], report: Report) -> None:
 
 
 def save(images: Sequence[str], file: Path) -> None:
-    """Put `images` into one archive. Raises ClusterError."""
+    """Write `images` into one archive. Raises ClusterError."""
     engine = containers.find()
     for image in images:
         if plain(image) != image and not containers.has(engine, plain(image)):  # pulled by its digest, it has no tag
@@ -63,7 +63,7 @@ def save(images: Sequence[str], file: Path) -> None:
 
 
 def restore(file: Path) -> None:
-    """Put an archive's images into the engine. Raises ClusterError."""
+    """Load an archive's images into the engine. Raises ClusterError."""
     programs.run([containers.find().program, "load", "--input", str(file)], {}, timeout=_LIMIT)
 
 

@@ -1,4 +1,4 @@
-"""The nodes of a kind cluster, which are containers: what state they are in, starting those that have stopped, files inside them."""
+"""The nodes of a kind cluster, which are containers: their state, starting stopped ones, and files inside them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _FIRST: Final = "control-plane"
 
 @dataclass(frozen=True)
 class Node:
-    """One container: its `state` in the engine's word (running, exited, paused, ...), and its `address` in kind's network."""
+    """One container: its `state` in the engine's term (running, exited, paused, ...), and its `address` in kind's network."""
 
     name: str
     state: str
@@ -40,7 +40,7 @@ def labelled(engine: Engine, label: str) -> tuple[Node, ...]:
 
 
 def start(engine: Engine, nodes: Sequence[Node]) -> bool:
-    """Start those that have stopped and let paused ones go on; False when all run already. Raises ClusterError."""
+    """Start stopped nodes and resume paused ones; False when all run already. Raises ClusterError."""
     stopped = [node for node in nodes if node.state != RUNNING]
     for node in stopped:
         programs.run([engine.program, "unpause" if node.state == "paused" else "start", node.name], {}, timeout=_PATIENCE)
@@ -54,7 +54,7 @@ def write(engine: Engine, node: str, path: str, text: str) -> None:
 
 
 def wait_until_ready(kubeconfig: str, within: float) -> None:
-    """Wait until the API server answers that it is ready. Raises ClusterError when it does not within so many seconds."""
+    """Wait until the API server reports that it is ready. Raises ClusterError when it does not within so many seconds."""
     words: list[str | Path] = [programs.kubectl(), "--kubeconfig", kubeconfig, "--request-timeout=5s", "get", "--raw", "/readyz"]
     until = time.monotonic() + within
     while True:
@@ -82,6 +82,6 @@ def _containers(engine: Engine, label: str) -> tuple[Node, ...]:
 
 
 def _address(container: dict[str, Any]) -> str:
-    """Docker and Podman both name the address by network."""
+    """Docker and Podman both list addresses by network."""
     networks = container.get("NetworkSettings", {}).get("Networks") or {}
     return str(networks.get(NETWORK, {}).get("IPAddress", ""))

@@ -1,7 +1,7 @@
 """The registry beside a kind cluster with `--images made`: crane's own, in a container of the nodes' network, with the made images.
 
 It reads the blobs where `images make` keeps them. A node asks it first for images of every registry, so `latest` and `imagePullPolicy:
-Always` work without any other, and what it does not have is pulled from where its name says.
+Always` work without any other; images that it lacks are pulled from the registry in their name.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _ANSWERS_WITHIN: Final = 30.0
 
 
 def load(engine: Engine, image: Stored, report: Report) -> None:
-    """Give the engine a made image, unless it has it. Raises ClusterError."""
+    """Load a made image into the engine, unless it has it. Raises ClusterError."""
     reference = image.references[0]
     if containers.has(engine, reference):
         return
@@ -59,7 +59,7 @@ def serve(engine: Engine, cluster: str, images: Made, report: Report) -> None:
 
 
 def remove(engine: Engine, cluster: str) -> None:
-    """Take the cluster's registry away, if it has one. Raises ClusterError."""
+    """Remove the cluster's registry, if it has one. Raises ClusterError."""
     for container in kind_nodes.labelled(engine, f"{LABEL}={cluster}"):
         programs.run([engine.program, "rm", "--force", "--volumes", container.name], {}, timeout=60.0)
 

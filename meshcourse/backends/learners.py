@@ -1,6 +1,6 @@
 """Several learners on one cluster: each has a name, with which their namespaces begin, and a port of the shared ingress gateway.
 
-The policies in learners.yaml, which an administrator applies, hold each learner to their own port; lab.chapter tests them first.
+The policies in learners.yaml, which an administrator applies, limit each learner to their own port; lab.chapter tests them first.
 """
 
 from __future__ import annotations

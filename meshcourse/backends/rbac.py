@@ -1,6 +1,6 @@
-"""Ask the API server, right by right, whether a kubeconfig may do what the course does, before anything is changed.
+"""Check each right with the API server: whether a kubeconfig may do what the course does, before anything is changed.
 
-The list is rbac.yaml: two roles that can be applied unchanged; docs/existing.md shows them, and a test keeps the two the same.
+The list is rbac.yaml: two roles that can be applied unchanged; docs/existing.md shows them, and a test compares the two.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from meshcourse.kube.connection import Connection
 FILE: Final = Path(__file__).with_name("rbac.yaml")
 PATIENCE: Final = 15.0
 AT_ONCE: Final = 8
-"""How many questions are asked at a time: a remote API server needs time for each."""
+"""How many requests are sent at a time: a remote API server needs time for each."""
 
 
 @dataclass(frozen=True, order=True)
@@ -47,7 +47,7 @@ class Right:
 
 
 ADMINISTRATOR: Final = Right("*", "*", "*")
-"""What installing Istio needs: it makes roles, webhooks and kinds for the whole cluster."""
+"""What installing Istio needs: it creates roles, webhooks and kinds for the whole cluster."""
 
 
 def needed(path: Path = FILE) -> tuple[Right, ...]:
@@ -62,7 +62,7 @@ def needed(path: Path = FILE) -> tuple[Right, ...]:
 
 
 def missing(connection: Connection, asked: Iterable[Right]) -> tuple[Right, ...]:
-    """Those of `asked` that the API server would refuse. Raises KubernetesError when it does not say."""
+    """Those of `asked` that the API server would refuse. Raises KubernetesError when it does not answer."""
     review = connection.authorization().create_self_subject_access_review
 
     def refused(right: Right) -> bool:

@@ -32,7 +32,7 @@ def of(backend: str) -> tuple[Check, ...]:
 
 
 def machine() -> tuple[Check, ...]:
-    """What the operating system must offer. Nothing is changed."""
+    """What the operating system must provide. Nothing is changed."""
     return prerequisites.check()
 
 

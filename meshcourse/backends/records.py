@@ -81,7 +81,7 @@ def every() -> tuple[Record, ...]:
 
 
 def write(record: Record) -> Record:
-    """Keep `record` and return it. Raises ClusterError when the folder cannot be written."""
+    """Save `record` and return it. Raises ClusterError when the folder cannot be written."""
     path = _path(record.name)
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -93,12 +93,12 @@ def write(record: Record) -> Record:
 
 
 def forget(record: Record) -> None:
-    """Delete the cluster's folder but for its logs."""
+    """Delete the cluster's folder except its logs."""
     clear(record.home)
 
 
 def clear(home: Path) -> None:
-    """Delete what is in a cluster's folder but for its logs, and the folder itself when nothing is left."""
+    """Delete the contents of a cluster's folder except its logs, and the folder itself when nothing is left."""
     for path in home.iterdir():
         if path.name != "logs":
             shutil.rmtree(path) if path.is_dir() else path.unlink()

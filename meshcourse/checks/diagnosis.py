@@ -32,8 +32,8 @@ _MANY_TRIES: Final = 10
 _FLAGS: Final[Mapping[str, tuple[str, str]]] = {
     "NC": ("no cluster: the route leads to a Service, port or subset that Envoy does not know", "compare `destination:` with the Service"),
     "UH": (
-        "no healthy upstream: every pod that the route leads to is away or put out",
-        "`kubectl get pods`; `outlierDetection` in a DestinationRule puts pods out as well",
+        "no healthy upstream: every pod that the route leads to is missing or ejected",
+        "`kubectl get pods`; `outlierDetection` in a DestinationRule ejects pods as well",
     ),
     "UF": (
         "the connection to the pod failed",
@@ -156,7 +156,7 @@ def _not_found(view: ClusterView, route: Route) -> tuple[str, str]:
     if line is not None and line["code_details"] == "via_upstream":
         place = line["upstream_cluster"]
         return (
-            f"the application itself said 404: the request for {line['path']} reached {place}",
+            f"the application itself answered 404: the request for {line['path']} reached {place}",
             "404 with `via_upstream` is the application's: is the destination right, and is the path left as it was (no `rewrite`)?",
         )
     last = (route.rule.get("spec", {}).get("http") or [{}])[-1]
@@ -221,7 +221,7 @@ def _no_answer_in_time(view: ClusterView, route: Route) -> tuple[str, str]:
             "no answer within 10 s",
             "the rule delays requests by `fault: delay`: is `fixedDelay` as long as it should be (500ms, not 500s)?",
         )
-    return "no answer within 10 s", "somebody on the way waits without a timeout: which pod is it? `kubectl get pods` and its log say more"
+    return "no answer within 10 s", "a pod on the way waits without a timeout: which one is it? `kubectl get pods` and its log say more"
 
 
 def _gateway_runs(view: ClusterView) -> bool:

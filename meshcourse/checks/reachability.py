@@ -170,7 +170,7 @@ def _shadowed(found: Json, rival: Json, host: str) -> Outcome:
     return outcome.not_yet(
         seen=f"{kind} {other['name']}{where} is for {host} too, is older, and comes before {kind} {name}",
         expected=f"{kind} {name} alone decides for {host}",
-        hint=f"kubectl -n {other['namespace']} delete {kind.lower()} {other['name']}    # or take {host} out of it",
+        hint=f"kubectl -n {other['namespace']} delete {kind.lower()} {other['name']}    # or remove {host} from it",
     )
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from meshcourse.backends.kind import Kind
 
 app = typer.Typer(
-    help="""List the images that pods can use. Beside each stands what really runs on the embedded node.
+    help="""List the images that pods can use. Beside each is the program that really runs on the embedded node.
 
     \b
     meshcourse images
@@ -146,7 +146,7 @@ def load(
         raise ClusterError(f"There is no archive {file}.", next=f"meshcourse images pull --save {file}    # where there is a network")
     if (images := made.restore(file)) is not None:
         here = made.find(course_images.of_chapters())
-        older = "" if here else "; they were made by another version of meshcourse, so `meshcourse images make` would make them anew"
+        older = "" if here else "; they were made by another version of meshcourse, so `meshcourse images make` would make them again"
         display.done(f"{len(images.every)} made images are here{older}")
         return
     kind_images.restore(file)

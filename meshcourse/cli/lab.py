@@ -1,4 +1,4 @@
-"""`meshcourse lab`: the notebooks in JupyterLab, with kubectl and istioctl at hand."""
+"""`meshcourse lab`: the notebooks in JupyterLab, with kubectl and istioctl on PATH."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def lab(
     token = secrets.token_hex(16)
     # JupyterLab takes seconds to start, Istio too: they start side by side.
     known = records.find(name)
-    theirs = known is not None and known.backend == records.EXISTING  # no Istio is put into a cluster of somebody else's without a question
+    theirs = known is not None and known.backend == records.EXISTING  # Istio is never installed in an existing cluster without a question
     environment = dict(lookup.find(name).environment())
     environment[terminal.VARIABLE] = str(terminal.file(name))
     terminal.follow({**environment, "NAMESPACE": "default"}, into=environment[terminal.VARIABLE])

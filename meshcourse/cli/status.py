@@ -80,7 +80,7 @@ def _rejected(connection: Connection) -> tuple[str, ...]:
     try:
         return istiod.rejecting(connection)
     except MeshcourseError as error:
-        return (f"whether an Envoy rejects its configuration cannot be told: {error.what}",)
+        return (f"whether an Envoy rejects its configuration is unknown: {error.what}",)
 
 
 def _istio(found: Installation) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Asking once for the objects of every CRD as soon as it is served."""
+"""Lists the objects of every CRD once, as soon as it is served."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 async def warm_up(api: Api) -> None:
     """Follow the CRDs until cancelled.
 
-    The API server makes a CRD's store at its first request, and until that has been filled it answers a watch with 429, again in
-    a second. istiod, which starts half a second after Istio's CRDs, would spend that second not ready.
+    The API server creates a CRD's cache at its first request, and until that is filled it answers a watch with 429, retry after a second.
+    istiod, which starts half a second after Istio's CRDs, would not be ready for that second.
     """
     asked: set[str] = set()
     async for _, found in api.list_and_watch("/apis/apiextensions.k8s.io/v1/customresourcedefinitions"):

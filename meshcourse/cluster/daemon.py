@@ -41,7 +41,7 @@ _log = logging.getLogger(__name__)
 
 
 class Report:
-    """The pipe to whoever started the daemon; it may be gone already, which does not matter."""
+    """The pipe to the process that started the daemon, which may have ended already; that does not matter."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor

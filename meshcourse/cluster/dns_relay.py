@@ -1,8 +1,8 @@
-"""DNS of a cluster with a way out: names of the cluster are asked of CoreDNS, all others of the host's own resolver.
+"""DNS of a cluster with egress: names of the cluster are resolved by CoreDNS, all others by the host's own resolver.
 
-The engine's CoreDNS knows the cluster only (its plugin `forward` is not built in). With `--egress` the Service kube-dns leads to this
-relay on the node, and a Service of its own leads to CoreDNS (`services`). A question is not changed, nor is its answer, but for one thing:
-pods have no IPv6, so a question for an outside name's IPv6 address gets an empty answer at once.
+The engine's CoreDNS knows the cluster only (its plugin `forward` is not built in). With `--egress` the Service kube-dns points to this
+relay on the node, and a separate Service points to CoreDNS (`services`). Queries and answers are not changed, with one exception: pods have
+no IPv6, so a query for an outside name's IPv6 address gets an empty answer at once.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _OF_CLUSTER: Final = (components.CLUSTER_DOMAIN, "in-addr.arpa", "ip6.arpa")
 
 
 def services(kube_dns: dict[str, Any]) -> list[dict[str, Any]]:
-    """The Service kube-dns led to the node, and what takes its place before CoreDNS."""
+    """The Service kube-dns pointed to the node, and its replacement for CoreDNS."""
     spec = {**kube_dns["spec"]}
     selector, cluster_ip = spec.pop("selector"), spec.pop("clusterIP")
     metadata = kube_dns["metadata"]
@@ -92,19 +92,19 @@ def is_of_cluster(name: str) -> bool:
 
 
 def empty(question: bytes) -> bytes:
-    """The answer that a name has no record of the type: the question itself, as an answer without error."""
+    """The answer that a name has no record of the type: the query itself, as an answer without error."""
     return question[:2] + bytes([question[2] | 0x80, 0x80]) + question[4:6] + bytes(6) + question[_HEADER:]
 
 
 class Relay:
-    """Answers questions, by UDP and TCP. Use `serving`."""
+    """Answers queries, by UDP and TCP. Use `serving`."""
 
     def __init__(self, sockets: HostSockets) -> None:
         self._sockets = sockets
 
     @contextlib.asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:
-        """Answer on the node's address until it is left."""
+        """Answer on the node's address inside this block."""
         where = (components.NODE_IP, PORT)
         transport, questions = await asyncio.get_running_loop().create_datagram_endpoint(lambda: _Questions(self), where)
         server = await asyncio.start_server(self._converse, *where)
@@ -116,7 +116,7 @@ class Relay:
             questions.cancel()
 
     async def answer(self, question: bytes, *, tcp: bool) -> bytes:
-        """Ask whoever knows. Raises OSError when nobody answers in time."""
+        """Query the host's name servers. Raises OSError when none answers in time."""
         name, kind = asked(question)
         of_cluster = is_of_cluster(name)
         if kind == _AAAA and not of_cluster:
@@ -147,7 +147,7 @@ class Relay:
 
 
 class _Questions(asyncio.DatagramProtocol):
-    """Questions by UDP; one that nobody answers stays without an answer, and whoever asked asks again."""
+    """Queries by UDP; one without an answer is dropped, and the client repeats it."""
 
     def __init__(self, relay: Relay) -> None:
         self._relay = relay
@@ -163,7 +163,7 @@ class _Questions(asyncio.DatagramProtocol):
         task.add_done_callback(self._tasks.discard)
 
     def cancel(self) -> None:
-        """Answer no more."""
+        """Stop answering."""
         for task in self._tasks:
             task.cancel()
 
@@ -184,7 +184,7 @@ def _inside(*, tcp: bool) -> socket.socket:
 
 
 def _hosts_resolver() -> str:
-    """The host's first name server, read anew: a laptop changes its network."""
+    """The host's first name server, read each time: a laptop changes its network."""
     found = resolvers(Path("/etc/resolv.conf").read_text(encoding="utf-8", errors="replace"))
     if not found:
         raise OSError(0, "/etc/resolv.conf names no server with an IPv4 address")

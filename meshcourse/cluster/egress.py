@@ -1,4 +1,4 @@
-"""The way out (`meshcourse up --egress`): what pods send to addresses outside the cluster goes on from the host's own network.
+"""Egress (`meshcourse up --egress`): connections of pods to addresses outside the cluster continue from the host's own network.
 
 Inside, iptables turns each TCP connection that leaves the cluster's addresses to a port of the node; there it is accepted, its original
 destination is read, and the same is connected to by a socket of the host's network (host_sockets.py). Names are dns_relay.py's.
@@ -40,7 +40,7 @@ def rules() -> list[list[str]]:
 
 @contextlib.asynccontextmanager
 async def opened(sockets: HostSockets) -> AsyncIterator[None]:
-    """The way out, until it is left. Raises ClusterError."""
+    """Egress inside this block. Raises ClusterError."""
     iptables = shutil.which("iptables") or "iptables"
     for words in rules():
         done = await asyncio.create_subprocess_exec(iptables, "-w", *words, stderr=asyncio.subprocess.PIPE)
@@ -53,7 +53,7 @@ async def opened(sockets: HostSockets) -> AsyncIterator[None]:
         where = original_destination(accepted.get_extra_info("socket"))
         return sockets.tcp(), where
 
-    # Where REDIRECT leads depends on the pod that sends: an address of its own link.
+    # The target of REDIRECT depends on the pod that sends: an address of its own link.
     listener = gateway_ports.listen_inside("0.0.0.0", PORT)  # noqa: S104 - of a network that ends at the node
     server = await gateway_ports.forward_each(listener, out)
     try:
@@ -64,7 +64,7 @@ async def opened(sockets: HostSockets) -> AsyncIterator[None]:
 
 
 def original_destination(connection: socket.socket) -> tuple[str, int]:
-    """Where a connection was going before iptables turned it here. Raises OSError for one that was sent here itself."""
+    """A connection's target before iptables redirected it here. Raises OSError for one that was sent here itself."""
     port, packed = struct.unpack("!2xH4s8x", connection.getsockopt(socket.SOL_IP, _SO_ORIGINAL_DST, 16))
     address = socket.inet_ntoa(packed)
     if any(ipaddress.ip_address(address) in ipaddress.ip_network(each) for each in INSIDE):

@@ -46,7 +46,7 @@ def listen(port: int, purpose: str, option: str) -> socket.socket:
 
 
 Way = Callable[[asyncio.Transport], tuple[socket.socket, tuple[str, int]]]
-"""Where an accepted connection goes on: a non-blocking socket that is not connected yet, and what to connect it to. May raise OSError."""
+"""The target of an accepted connection: a non-blocking socket that is not connected yet, and its address. May raise OSError."""
 
 
 def listen_inside(address: str, port: int) -> socket.socket:
@@ -75,7 +75,7 @@ class _Half(asyncio.Protocol):
         self.transport: asyncio.Transport | None = None
         self.other = other
         self.ended = False
-        """Whether this side has said that it sends no more."""
+        """Whether this side has ended its half of the connection."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)  # noqa: S101 - asyncio gives TCP protocols nothing else

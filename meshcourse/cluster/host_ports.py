@@ -5,7 +5,7 @@
 
 A load balancer's address is one of 127.0.0.0/8, so that no two Services and no two clusters share a port. Where the host does not allow it
 (an ordinary user may not listen on port 80), the Service gets an address that answers inside the cluster, and an event names its NodePort.
-A port that another program holds is said in an event, and tried again every few seconds.
+A port in use by another program causes an event, and is tried again every few seconds.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ _log = logging.getLogger(__name__)
 
 LOOPBACK: Final = "127.0.0.1"
 AGAIN_SECONDS: Final = 5.0
-_ADDRESSES: Final = 16  # so many are tried when a port is taken: more often than that, a program holds it on all addresses
+_ADDRESSES: Final = 16  # as many are tried when a port is in use: if all fail, a program has it on all addresses
 _INSIDE: Final = "172.18.0.{}"
 _FIRST_INSIDE: Final = 100
 
 
 @dataclass(frozen=True)
 class Promise:
-    """One port of the host: `port` on `address` leads to `target` inside. `name` is the Service port's, or its number."""
+    """One port of the host: `port` on `address` forwards to `target` inside. `name` is the Service port's, or its number."""
 
     name: str
     address: str
@@ -50,7 +50,7 @@ class Promise:
 
 @dataclass(frozen=True)
 class OpenPort:
-    """What is known of one promise; `why` is empty where it answers."""
+    """The state of one port; `why` is empty where it answers."""
 
     namespace: str
     service: str
@@ -65,7 +65,7 @@ class OpenPort:
 
 
 def wanted(service: Json, address: str, node_ip: str) -> Iterator[Promise]:
-    """What a Service promises to the host: its NodePorts, and its own ports on `address` when it has one."""
+    """The host's ports for a Service: its NodePorts, and its own ports on `address` when it has one."""
     spec = service["spec"]
     if spec.get("type") not in {"NodePort", "LoadBalancer"}:
         return
@@ -97,7 +97,7 @@ def addresses(cluster: str) -> Iterator[str]:
 
 @dataclass
 class _Kept:
-    """A Service that is followed, the address that it balances on, and what is open for it."""
+    """A Service that is followed, its load balancer's address, and its open ports."""
 
     service: Json
     address: str = ""
@@ -108,7 +108,7 @@ class _Kept:
 
 
 class HostPorts:
-    """Keeps the promises of all Services. `reserved` are NodePorts that the host has open already."""
+    """Opens the ports of all Services. `reserved` are NodePorts that the host has open already."""
 
     def __init__(  # noqa: PLR0913 - what it works with
         self,
@@ -127,7 +127,7 @@ class HostPorts:
         self._reserved = reserved
         self._changed = changed
         self._kept: dict[str, _Kept] = {}
-        self._told: list[OpenPort] = []
+        self._last_listed: list[OpenPort] = []
         self._one_at_a_time = asyncio.Lock()
 
     async def run(self) -> None:
@@ -202,7 +202,7 @@ class HostPorts:
         self._events.record(kept.service, "Warning", "LoadBalancerInside", message)
 
     async def _settle(self, kept: _Kept) -> None:
-        """Close what is promised no more, open what is new."""
+        """Close ports that are no longer wanted, open new ones."""
         promised = set(wanted(kept.service, kept.address, self._node_ip))
         for promise in kept.servers.keys() - promised:
             kept.servers.pop(promise).close()
@@ -221,7 +221,7 @@ class HostPorts:
                     self._events.record(kept.service, "Warning", "HostPortNotOpened", text)
 
     async def _write_status(self, kept: _Kept) -> None:
-        """Say where the Service is balanced. kube-proxy routes to an address inside (VIP) itself, and leaves the host's alone (Proxy)."""
+        """Write the Service's address. kube-proxy routes to an address inside (VIP) itself, and ignores the host's (Proxy)."""
         entry = {"ip": kept.address or kept.inside, "ipMode": "Proxy" if kept.address else "VIP"}
         kept.written = (kept.service.get("status", {}).get("loadBalancer") or {}).get("ingress") == [entry]
         if not kept.written:
@@ -237,7 +237,7 @@ class HostPorts:
                 server.close()
 
     def _tell(self) -> None:
-        told = [
+        listed = [
             OpenPort(
                 kept.service["metadata"]["namespace"],
                 kept.service["metadata"]["name"],
@@ -249,7 +249,7 @@ class HostPorts:
             for kept in self._kept.values()
             for each in wanted(kept.service, kept.address, self._node_ip)
         ]
-        told.sort(key=lambda each: (each.namespace, each.service, each.address, each.port))
-        if told != self._told:
-            self._told = told
-            self._changed(told)
+        listed.sort(key=lambda each: (each.namespace, each.service, each.address, each.port))
+        if listed != self._last_listed:
+            self._last_listed = listed
+            self._changed(listed)

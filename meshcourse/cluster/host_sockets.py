@@ -1,8 +1,8 @@
-"""Sockets of the host's network, for a process that has left it: a socket keeps the network namespace that it was made in.
+"""Sockets of the host's network, for a process that has left it: a socket keeps the network namespace that it was created in.
 
 `serve` runs in a small process that stays in the host's network (the daemon forks it before it enters the cluster's namespaces); inside,
-`HostSockets` asks it for one socket at a time over a Unix socket, and gets it as a file descriptor (SCM_RIGHTS). An answer takes a fraction
-of a millisecond, so asking blocks. The process ends when the last process inside has closed its end.
+`HostSockets` requests one socket at a time over a Unix socket, and gets it as a file descriptor (SCM_RIGHTS). An answer takes a fraction of
+a millisecond, so requests block. The process ends when the last process inside has closed its end.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def pair() -> tuple[socket.socket, socket.socket]:
 
 
 def serve(end: socket.socket) -> NoReturn:
-    """Make the sockets that are asked for on `end` until it closes; then the process ends."""
+    """Create the sockets that are requested on `end` until it closes; then the process ends."""
     with contextlib.suppress(OSError):
         while question := end.recv(_LONGEST):
             made = None
@@ -53,7 +53,7 @@ def _make(kind: str, address: str = "", port: int = 0) -> socket.socket:
 
 
 class HostSockets:
-    """The side inside. All sockets come non-blocking; each method raises OSError with the host's reason."""
+    """The side inside. All sockets are non-blocking; each method raises OSError with the host's reason."""
 
     def __init__(self, end: socket.socket) -> None:
         end.settimeout(_ANSWERS_WITHIN)
@@ -78,7 +78,8 @@ class HostSockets:
             said = json.loads(answer) if answer else {"errno": 0, "words": "the process that makes the host's sockets has ended"}
             raise OSError(said["errno"], said["words"])
         made = socket.socket(fileno=descriptors[0])
-        # A pod that held it would keep its port taken after the Service has gone. MSG_CMSG_CLOEXEC would not do: recv_fds drops the flags.
+        # A pod that inherited it would keep its port in use after the Service is deleted. MSG_CMSG_CLOEXEC is not enough: recv_fds drops
+        # the flags.
         made.set_inheritable(False)
         made.setblocking(False)  # noqa: FBT003 - positional only
         return made

@@ -20,7 +20,7 @@ FIX: Final = f"sudo sysctl -w {SETTING}={ENOUGH}"
 
 
 def limit(file: Path = LIMIT) -> int | None:
-    """Instances that one user may have; None where the kernel does not say."""
+    """Instances that one user may have; None where the kernel does not report it."""
     try:
         return int(file.read_text(encoding="ascii"))
     except (OSError, ValueError):
@@ -33,7 +33,7 @@ def sidecars(allowed: int) -> int:
 
 
 def enlarge(file: Path = LIMIT) -> str:
-    """Raise a low limit until the next boot, and say so; empty when it is high enough or may not be changed."""
+    """Raise a low limit until the next boot, and return a line about it; empty when it is high enough or may not be changed."""
     allowed = limit(file)
     if allowed is None or allowed >= ENOUGH:
         return ""

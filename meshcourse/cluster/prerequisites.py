@@ -32,7 +32,7 @@ OTHER_WAYS = (
 
 @dataclass(frozen=True)
 class Check:
-    """One line of the doctor: what was looked for, whether it is there, what was found; `fix` is the command that fixes it."""
+    """One line of the doctor: what was checked, whether it is there, what was found; `fix` is the command that fixes it."""
 
     name: str
     ok: bool
@@ -61,7 +61,7 @@ class Facts:
 
 
 def facts() -> Facts:
-    """Look at this machine; takes some milliseconds."""
+    """Inspect this machine; takes some milliseconds."""
     search = os.environ.get("PATH", "") + SYSTEM_PATH
     existing = paths.state()
     while not existing.exists():
@@ -138,7 +138,7 @@ def _image(found: Facts, program: str) -> Check:
 
 
 def _inotify(found: Facts) -> list[Check]:
-    """A low limit bounds how many sidecars run, not whether a cluster does."""
+    """A low limit restricts how many sidecars run, not whether a cluster does."""
     if found.inotify_instances is None:
         return []
     room = f"{found.inotify_instances} instances: enough for {inotify.sidecars(found.inotify_instances)} sidecars"
@@ -183,5 +183,5 @@ def _namespaces(found: Facts) -> Check:
 
 
 def check() -> tuple[Check, ...]:
-    """Look and judge."""
+    """Inspect and judge."""
     return judge(facts())

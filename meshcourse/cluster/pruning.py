@@ -1,7 +1,7 @@
 """Delete pulled images in a process that is allowed to: `python -m meshcourse.cluster.pruning`, started by `prune`.
 
-A process of its own, because an ordinary user can delete files of an image's other owners only as root of a user namespace, and one is
-entered without threads.
+It is a separate process, because an ordinary user can delete files of an image's other owners only as root of a user namespace, and a
+process with threads cannot enter one.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from meshcourse.node.pulling import store
 
 
 def prune() -> tuple[int, int]:
-    """Delete the pulled images that no running cluster stands on; returns the bytes freed and the images kept. Raises ClusterError."""
+    """Delete the pulled images that no running cluster uses; returns the bytes freed and the images kept. Raises ClusterError."""
     done = subprocess.run([sys.executable, "-m", "meshcourse.cluster.pruning"], capture_output=True, text=True, check=False)
     if done.returncode:
         raise ClusterError("The pulled images could not be deleted.", why=done.stderr.strip(), next="meshcourse doctor")

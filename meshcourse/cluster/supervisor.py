@@ -1,6 +1,6 @@
-"""Keeps the control plane's programs running: starts them, restarts them with back-off, keeps their logs, knows their health.
+"""Keeps the control plane's programs running: starts them, restarts them with back-off, writes their logs, knows their state.
 
-A log that has grown past 20 MB is moved aside when its program starts again.
+A log that has grown past 20 MB is renamed when its program starts again.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ FIRST_BACK_OFF, LONGEST_BACK_OFF, STEADY = 0.5, 30.0, 60.0
 
 @dataclass(frozen=True)
 class Health:
-    """How a component is: `state` is running, waiting (for its next start) or stopped; `since` is Unix time in seconds.
+    """A component's status: `state` is running, waiting (for its next start) or stopped; `since` is Unix time in seconds.
 
-    `pid` is of the cluster's own numbering.
+    `pid` is in the cluster's own PID namespace.
     """
 
     name: str
@@ -53,7 +53,7 @@ def back_off(restarts: int) -> float:
 
 
 class Supervisor:
-    """Runs components until it is left."""
+    """Runs components inside its block."""
 
     def __init__(self, logs: Path, environment: Mapping[str, str], changed: Callable[[], None]) -> None:
         self._logs = logs

@@ -1,4 +1,4 @@
-"""What JSON objects are called in annotations."""
+"""Type aliases for JSON objects."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -9,12 +9,12 @@ import platformdirs
 
 
 def cache() -> Path:
-    """What can be made again: the engine's programs, pulled images."""
+    """Files that can be made again: the engine's programs, pulled images."""
     return Path(os.environ.get("MESHCOURSE_CACHE") or platformdirs.user_cache_path("meshcourse"))
 
 
 def state() -> Path:
-    """What belongs to running clusters and to the learner: kubeconfigs, logs, progress."""
+    """Files of running clusters and of the learner: kubeconfigs, logs, progress."""
     return Path(os.environ.get("MESHCOURSE_STATE") or platformdirs.user_state_path("meshcourse"))
 
 

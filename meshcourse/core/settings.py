@@ -30,9 +30,9 @@ IMAGE_SOURCES: Final = (TABLE, REGISTRY, ISTIOS_OWN)
 registries for Istio too, with Istio's own Envoy instead of the upstream one."""
 
 CLUSTER_VARIABLE: Final = "MESHCOURSE_CLUSTER"
-"""Which cluster lessons and commands mean, by its name."""
+"""The name of the cluster that lessons and commands use."""
 URL_VARIABLE: Final = "MESHCOURSE_INGRESS_URL"
-"""Set beside KUBECONFIG it names any cluster at all."""
+"""Together with KUBECONFIG it names any cluster."""
 OWNER_LABEL: Final = "meshcourse.dev/made-for"
 """Label of everything that the course made or labelled in an existing cluster. Its value names the owner: `down` finds it by that."""
 OWNER_VARIABLE: Final = "MESHCOURSE_OWNER"

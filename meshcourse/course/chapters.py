@@ -17,14 +17,14 @@ class Chapter:
     key: str
     title: str
     namespace: str
-    """Where its objects live."""
+    """Its namespace."""
     profile: str = "demo"
     """The Istio profile that it needs; empty: it installs Istio itself."""
     injected: bool = True
     """Whether its namespace has the label istio-injection=enabled from the start."""
     minutes: int = 40
     objects: tuple[str, ...] = ()
-    """What its exercises ask for, as `kind/name`: lab.clean_up deletes it where the namespace itself stays."""
+    """The objects of its exercises, as `kind/name`: lab.clean_up deletes them where the namespace itself stays."""
     more_namespaces: tuple[str, ...] = ()
     """Further namespaces that its cells make: lab.clean_up deletes those that the chapter created."""
     alone: str = ""

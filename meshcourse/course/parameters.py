@@ -1,4 +1,4 @@
-"""The parameter of a notebook that a machine executes: which backend it runs on. A learner's notebook has no parameters."""
+"""The parameter of an automatically executed notebook: its backend. A learner's notebook has no parameters."""
 
 from __future__ import annotations
 

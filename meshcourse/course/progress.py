@@ -115,7 +115,10 @@ def progress() -> Overview:
 
 
 def named(word: str, overview: Overview) -> tuple[Row, str]:
-    """What `word` names: a chapter (5, 05-canary, 05_canary) and "", or an exercise (5.1) and its chapter. Raises CourseError otherwise."""
+    """The chapter and exercise that `word` names: a chapter (5, 05-canary, 05_canary) and "", or an exercise (5.1).
+
+    Raises CourseError otherwise.
+    """
     key = word.strip().replace("_", "-").removesuffix(".ipynb")
     for row in overview.rows:
         if word in row.exercises:

@@ -70,7 +70,7 @@ class Rect:
         return abs(self.x - other.x) < (self.w + other.w) / 2 + gap and abs(self.y - other.y) < (self.h + other.h) / 2 + gap
 
     def holds(self, point: Point, gap: float = 0.0) -> bool:
-        """Whether `point` lies inside, or nearer than `gap`."""
+        """Whether `point` is inside, or nearer than `gap`."""
         return abs(point[0] - self.x) < self.w / 2 + gap and abs(point[1] - self.y) < self.h / 2 + gap
 
 
@@ -83,7 +83,7 @@ def around(rects: Iterable[Rect], *, left: float = 0, top: float = 0, right: flo
 
 
 def inside(point: Point, corners: Sequence[Point]) -> bool:
-    """Whether `point` lies in the convex polygon `corners`, given clockwise on the screen."""
+    """Whether `point` is in the convex polygon `corners`, given clockwise on the screen."""
     return all(
         (b[0] - a[0]) * (point[1] - a[1]) - (b[1] - a[1]) * (point[0] - a[0]) >= 0
         for a, b in zip(corners, [*corners[1:], corners[0]], strict=True)
@@ -125,7 +125,7 @@ class Curve:
         return Curve(a, mixed, b)
 
     def clipped(self, leaving: Sequence[Point], entering: Sequence[Point]) -> Curve | None:
-        """The piece between two convex outlines; None when nothing lies between them."""
+        """The segment between two convex outlines; None when they touch or overlap."""
         steps = [each / 200 for each in range(201)]
         out = max((t for t in steps if inside(self.point(t), leaving)), default=0.0)
         back = min((t for t in steps if t > out and inside(self.point(t), entering)), default=1.0)

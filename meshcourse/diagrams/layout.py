@@ -234,7 +234,7 @@ def _refuse_overlaps(picture: Picture, boxes: Mapping[str, Rect], frames: Mappin
         for name, rect in named:
             remark = name.startswith("note") and geometry.around([frame, rect]) == frame  # a note may lie in a frame
             if name not in inner[group] and frame.meets(rect, 2) and not remark:
-                raise DiagramError(f"{name} lies in the frame of group {group} and does not belong to it; move it (`at`)")
+                raise DiagramError(f"{name} is inside the frame of group {group} and does not belong to it; move it (`at`)")
     for one, other in itertools.combinations(frames, 2):
         nested = inner[one] <= inner[other] or inner[other] <= inner[one]
         if not nested and frames[one].meets(frames[other], 4):

@@ -22,7 +22,7 @@ BOOTSTRAP: Final = "envoy_bootstrap.json"
 """Istio's template for Envoy's bootstrap; the proxyv2 image has it beside pilot-agent."""
 
 BOOTSTRAP_IN_ISTIO: Final = "tools/packaging/common/envoy_bootstrap.json"
-"""Where that template lies in the module istio.io/istio."""
+"""The path of that template in the module istio.io/istio."""
 
 MANIFEST: Final = "manifest.json"
 

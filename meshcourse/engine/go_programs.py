@@ -29,13 +29,13 @@ class GoProgram:
     home: str
 
     def found(self) -> Path | None:
-        """Where it is, or None when it would have to be built."""
+        """Its path, or None when it would have to be built."""
         on_path = shutil.which(self.name)
         ours = self.built()
         return Path(on_path) if on_path else ours if ours.is_file() else None
 
     def built(self) -> Path:
-        """Where `ensure` puts it, built or not."""
+        """The path that `ensure` builds it to, whether it exists or not."""
         return paths.cache() / self.name / self.version / self.name
 
     def ensure(self) -> Path:

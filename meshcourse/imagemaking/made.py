@@ -77,7 +77,9 @@ def kept() -> Made:
         return _read((store().folder / NOTE).read_bytes())
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise ClusterError(
-            "The images that were made on this machine are gone.", why=str(error), next="meshcourse images make    # then the same again"
+            "The images that were made on this machine no longer exist.",
+            why=str(error),
+            next="meshcourse images make    # then the same again",
         ) from error
 
 

@@ -73,7 +73,7 @@ def rehearse(connection: Connection, manifest: str | Path, *, namespace: str | N
 
 
 def delete(connection: Connection, manifest: str | Path, *, namespace: str | None = None) -> tuple[str, ...]:
-    """Delete every object of `manifest` that is there and wait until it is gone; returns kubectl's lines. Raises as `apply`."""
+    """Delete every existing object of `manifest` and wait until it is deleted; returns kubectl's lines. Raises as `apply`."""
     text, source = (manifest.read_text(encoding="utf-8"), str(manifest)) if isinstance(manifest, Path) else (manifest, "the manifest")
     if not manifests.parse(text, source=source):
         return ()

@@ -39,7 +39,7 @@ class Diagnosis:
     def verdict(self) -> str:
         """The last line."""
         missing = [check.name for check in self.checks if not check.ok]
-        return f"missing: {', '.join(missing)}" if missing else "everything is there"
+        return f"missing: {', '.join(missing)}" if missing else "nothing is missing"
 
     def lines(self) -> tuple[tuple[str, str, str], ...]:
         """(mark, name, found) of each check."""

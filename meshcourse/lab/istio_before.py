@@ -43,8 +43,8 @@ def restore(begun: Session, before: str, *, report: Report) -> str:
     now = installation.status(begun.connection)
     if before == "installed" and (now is None or not {name for name, _, _ in now.deployments} >= WHOLE):
         report(f"$ istioctl install --set profile={settings.DEFAULT_PROFILE} -y")
-        return f"Istio was here before this chapter, and is here again: {installation.install(begun.connection)}"
+        return f"Istio was installed before this chapter, and is installed again: {installation.install(begun.connection)}"
     if before == "absent" and now is not None:
         installation.uninstall(begun.connection)
-        return "Istio was not here before this chapter, and is gone again"
+        return "Istio was not installed before this chapter, and is uninstalled again"
     return ""

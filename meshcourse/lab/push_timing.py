@@ -51,7 +51,7 @@ def push_time(manifest: str, *workloads: str) -> Timed:
     if len(found) != 1 or found[0]["kind"] != "VirtualService":
         raise errors.CourseError(
             f"{manifest} cannot be timed.",
-            why=f"it holds {', '.join(str(each['kind']) for each in found) or 'nothing'}, and one VirtualService is needed",
+            why=f"it contains {', '.join(str(each['kind']) for each in found) or 'nothing'}, and one VirtualService is needed",
             next='lab.push_time("manifests/01_components/02-greeting.yaml")',
         )
     push = pushes.measure(begun.connection, found[0], begun.namespace, places(*workloads))

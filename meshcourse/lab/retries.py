@@ -57,7 +57,7 @@ class Attempts:
             last += f"; {self.tries:.2f} tries per request"
         elif self.tries:
             last += f"; {self.tries:.2f} tries per request among the {self.n - untold:,} that the service answered\n"
-            last += f"  {untold:,} got their answer from a proxy, which does not say how often it tried: perhaps most often of all"
+            last += f"  {untold:,} got their answer from a proxy, which does not report its tries: possibly the most of all"
         return "\n".join([f"{self.n:,} requests in {self.seconds:.1f} s, the slowest took {self.slowest:.2f} s", *lines, last])
 
 

@@ -40,9 +40,9 @@ def apply(connection: Connection, manifest: str | Path, *, namespace: str, into:
         resources.rehearse(connection, manifest, namespace=namespace)
         lines = resources.apply(connection, manifest, namespace=namespace)
     except errors.MeshcourseError as error:
-        told = refusals.explained(error, text)
-        into.note(Submission(now, named, refused=" ".join(f"{told.what} {told.why}".split()), hint=told.next))
-        raise told from error
+        explained = refusals.explained(error, text)
+        into.note(Submission(now, named, refused=" ".join(f"{explained.what} {explained.why}".split()), hint=explained.next))
+        raise explained from error
     if lines:
         into.note(Submission(now, named))
     return lines

@@ -30,7 +30,7 @@ MEANING: Final = {
     "bytes_sent": "size of the answer's body",
     "duration": "milliseconds from the first byte in to the last byte out",
     "upstream_time": "milliseconds of it that the upstream took",
-    "forwarded_for": "X-Forwarded-For: whom the request was forwarded for",
+    "forwarded_for": "X-Forwarded-For: the client that the request was forwarded for",
     "user_agent": "the client's program",
     "request_id": "X-Request-ID, the same in every proxy that the request passed",
     "authority": "the Host header",

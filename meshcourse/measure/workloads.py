@@ -92,7 +92,7 @@ class Workload:
                 "Nothing of it can be read in this namespace."
             )
         where = f"{self.name} in {self.namespace}"
-        return f"{where}, by the Envoy of {self.proxy}" if self.proxy else f"{where} has no sidecar: no Envoy can be asked"
+        return f"{where}, by the Envoy of {self.proxy}" if self.proxy else f"{where} has no sidecar, so there is no Envoy to read"
 
     def parts(self) -> tuple[Part, ...]:
         """The tables."""

@@ -40,8 +40,8 @@ class Proxy:
     @property
     def complaint(self) -> str:
         """`web-1 in namespace shop rejects its listeners: ...`; empty when it rejects nothing."""
-        said = "; ".join(f"{kind}: {message}" for kind, message in sorted((self.rejected or {}).items()))
-        return f"the Envoy of pod {self.pod} in namespace {self.namespace} rejects its {said}" if said else ""
+        messages = "; ".join(f"{kind}: {message}" for kind, message in sorted((self.rejected or {}).items()))
+        return f"the Envoy of pod {self.pod} in namespace {self.namespace} rejects its {messages}" if messages else ""
 
 
 @dataclass(frozen=True)

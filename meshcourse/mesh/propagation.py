@@ -93,8 +93,8 @@ class _Watch:
             ]
             if not late:
                 missing = [*(name for names in rejected.values() for name in names), *self._endpoints(every)]
-                told = {line.partition(":")[0] for line in unheld}
-                unshown = [] if rejected else [(name, why) for name, why in self._unshown(every) if name not in told]
+                reported = {line.partition(":")[0] for line in unheld}
+                unshown = [] if rejected else [(name, why) for name, why in self._unshown(every) if name not in reported]
                 missing += [name for name, _ in unshown] if waited < GRACE else []
                 unheld += [f"{name}: {why}" for name, why in unshown] if waited >= GRACE else []
             complete = None if missing else complete or now
@@ -206,15 +206,15 @@ class _Watch:
             line = self._lines.to(*behind[0])
             wanted = described.ports(self._found.connection, world.gateways[where], behind[0])
             if shut := wanted - line.ports():
-                said = f"the Envoy of {behind[0][1]} does not listen on port {', '.join(sorted(shut))}"
-                yield f"Gateway {where[1]}", said + described.secrets(self._found.connection, world.gateways[where], behind[0])
+                why = f"the Envoy of {behind[0][1]} does not listen on port {', '.join(sorted(shut))}"
+                yield f"Gateway {where[1]}", why + described.secrets(self._found.connection, world.gateways[where], behind[0])
         for item in world.own:
             if not item.get("spec", {}).get("http") or not item["spec"].get("hosts"):
                 continue  # rules for TCP and TLS leave no name in Envoy's routes
             name = bindings.name_of(item)[1]
             for where, behind in bindings.held_by(item, world).items():
                 if not config_dump.read(self._lines.to(*behind[0]).routes(), world.namespace, name):
-                    yield f"VirtualService {name}", f"the Envoy of {behind[0][1]} has no route of it for Gateway {where[1]}; {ASK}"
+                    yield f"VirtualService {name}", f"the Envoy of {behind[0][1]} has no route from it for Gateway {where[1]}; {ASK}"
             if bindings.for_sidecars(item):
                 yield from ((f"VirtualService {name}", why) for why in self._in_no_sidecar(item, every))
 
@@ -229,7 +229,7 @@ class _Watch:
         yield (
             f"VirtualService {older_one}, which is older, has its host: sidecars read that one"
             if older_one
-            else (f"no sidecar of this namespace has a route of it; {ASK}")
+            else (f"no sidecar of this namespace has a route from it; {ASK}")
         )
 
 

@@ -47,17 +47,17 @@ def _of_another_type(found: re.Match[str], text: str) -> str:
     if wanted == "string" and value in {"true", "false"}:
         written = re.search(rf"{re.escape(field)}:\s*(?P<word>{_BARE})\b", text, re.IGNORECASE)
         word = written["word"] if written else value
-        return f"YAML takes a bare {word} for true or false, and `{field}` wants text: write it in quotes, `{field}: '{word}'`"
+        return f"YAML reads a bare {word} as true or false, and `{field}` needs text: write it in quotes, `{field}: '{word}'`"
     if wanted == "string" and re.fullmatch(r"-?[\d.]+(?:e[+-]?\d+)?", value):
         if _DURATIONS.search(field):
             return f"a time needs a unit: `{field}: {value}s` for seconds, or `ms`, `m`, `h`"
-        return f"`{field}` wants text, and {value} is a number: write it in quotes, `{field}: '{value}'`"
+        return f"`{field}` needs text, and {value} is a number: write it in quotes, `{field}: '{value}'`"
     if field == "percentage":
         return "a percentage is written `percentage: {value: 10}`"
     number = re.search(rf"\b{re.escape(field)}:\s*['\"]?(?P<number>-?\d+)", text)
     return {
-        "numeric": f"`{field}` wants a number alone, without quotes, unit or %: `{field}: {number['number'] if number else 1}`",
-        "list": f"`{field}` is a list: each entry stands on a line of its own and begins with `- `, or all stand in brackets, `[...]`",
+        "numeric": f"`{field}` needs a number alone, without quotes, unit or %: `{field}: {number['number'] if number else 1}`",
+        "list": f"`{field}` is a list: each entry is on a line of its own and begins with `- `, or all are in brackets, `[...]`",
         "map": f"`{field}` has fields of its own: `{field}: {{...}}`, or indented lines below it",
     }.get(wanted, "")
 
@@ -90,7 +90,7 @@ _CURES: Final[tuple[tuple[str, str | Callable[[re.Match[str], str], str]], ...]]
     ),
     (
         r"(?:expected alphabetic or numeric character, but found|undefined alias)",
-        "YAML takes a bare `*` for a reference: write it in quotes, '*'",
+        "YAML reads a bare `*` as a reference: write it in quotes, '*'",
     ),
     (r"cannot start any token", "a value that begins with %, @, ` or a tab must be in quotes"),
     (r"mapping values are not allowed here", "a line is indented too far, or a text with `: ` in it needs quotes"),
@@ -98,9 +98,9 @@ _CURES: Final[tuple[tuple[str, str | Callable[[re.Match[str], str], str]], ...]]
         r"(?:invalid duration|must be a valid duration|duration must be|time: (?:unknown unit|invalid duration|missing unit))",
         "a time is a number with a unit: `500ms`, `2s`, `1m`; it must be at least 1ms",
     ),
-    (r"namespaces? \"[\w-]+\" not found", "the namespace is gone: run the chapter's first cell again"),
-    (r"percentage \S+ is neither|must be (?:in range|between) 0.*100", "a percentage lies between 0 and 100"),
-    (r"HTTP status \S+ is not in range", "an injected status lies between 200 and 599"),
+    (r"namespaces? \"[\w-]+\" not found", "the namespace was deleted: run the chapter's first cell again"),
+    (r"percentage \S+ is neither|must be (?:in range|between) 0.*100", "a percentage is between 0 and 100"),
+    (r"HTTP status \S+ is not in range", "an injected status is between 200 and 599"),
     (r"weight -\d+ < 0", "a weight is 0 or more"),
     (r"attempts cannot be negative", "`attempts` is 0 or more; 0 means no retries"),
     (

@@ -1,7 +1,7 @@
 """The load that a panel starts and stops, and its results of the last seconds.
 
-At most one run at a time, of real load or of a saved run. `sort` may give a result another label, by its latency for example; `heard` is
-called with each result. `changed` is called on the background loop when load starts and ends, `failed` with the error that ended it too
+At most one run at a time, of real load or of a saved run. `sort` may give a result another label, by its latency for example; `on_result`
+is called with each result. `changed` is called on the background loop when load starts and ends, `failed` with the error that ended it too
 early.
 """
 
@@ -35,7 +35,7 @@ class Load:
         failed: Callable[[Exception], None],
         shape: Pacing | None = None,
         sort: Callable[[Result], str] | None = None,
-        heard: Callable[[Result], None] | None = None,
+        on_result: Callable[[Result], None] | None = None,
     ) -> None:
         self.target = target
         self.dial = pacing.Dial(50)
@@ -44,7 +44,7 @@ class Load:
         self._fault_at = time.localtime()
         self._label = label
         self._sort = sort
-        self._heard = heard
+        self._on_result = on_result
         self._window = Window(window)
         self._changed = changed
         self._failed = failed
@@ -132,8 +132,8 @@ class Load:
         if self._sort is not None:
             result = dataclasses.replace(result, version=self._sort(result))
         self._window.add(result, at=asyncio.get_running_loop().time())
-        if self._heard is not None:
-            self._heard(result)
+        if self._on_result is not None:
+            self._on_result(result)
         if not result.ok:
             self._fault_at = time.localtime(result.ended)
             self.last_fault = result.error or f"{self.target.url} answered {result.status}"

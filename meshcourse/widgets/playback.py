@@ -158,7 +158,7 @@ def load(path: Path) -> Film:
     head, *lines = recording.objects(path)
     if head.get("format") == recording.FORMAT:
         raise errors.TrafficError(
-            f"{path} holds requests, not a film of a panel.", why="panel.start(record=...) made it", next=f"panel.replay({str(path)!r})"
+            f"{path} contains requests, not a film of a panel.", why="panel.start(record=...) made it", next=f"panel.replay({str(path)!r})"
         )
     if head.get("format") != FORMAT:
         raise recording.broken(path, 1, f'a film begins with a line that holds "format":"{FORMAT}"')

@@ -48,22 +48,22 @@ def rewrite(response: Response) -> None:
         response.body = _ADDRESS.sub(rb"\1" + link.encode(), response.body)
         headers["Content-Length"] = str(len(response.body))
     if to := headers.get("Location", ""):
-        headers["Location"] = below(to, link)
+        headers["Location"] = path_of(to)
     if cookies := headers.get_list("Set-Cookie"):
         del headers["Set-Cookie"]
         for cookie in cookies:
             headers.add("Set-Cookie", re.sub(r"(;\s*path=)/", rf"\g<1>{link}", cookie, flags=re.IGNORECASE))
 
 
-def below(address: str, link: str) -> str:
-    """`address` of the gateway as the browser must ask for it.
+def path_of(address: str) -> str:
+    """A redirection to this gateway as a path, before which jupyter-server-proxy puts the learner's; others stay as they are.
 
-    >>> below("/productpage", "/class/user/ada/gateway/")
-    '/class/user/ada/gateway/productpage'
-    >>> below("http://127.0.0.1:31718/productpage?u=1", "/class/user/ada/gateway/")
-    '/class/user/ada/gateway/productpage?u=1'
+    >>> path_of("http://127.0.0.1:31718/productpage?u=1")
+    '/productpage?u=1'
+    >>> path_of("https://istio.io/")
+    'https://istio.io/'
     """
     parts = urlsplit(address)
-    if parts.hostname not in {None, "127.0.0.1", "localhost"} or not parts.path.startswith("/"):
+    if parts.hostname not in {"127.0.0.1", "localhost"}:
         return address
-    return link + parts.path.lstrip("/") + (f"?{parts.query}" if parts.query else "")
+    return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")

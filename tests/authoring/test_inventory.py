@@ -1,4 +1,4 @@
-"""What a chapter could leave behind is seen, and is gone before the next one."""
+"""What a chapter could leave behind is found, and is removed before the next one."""
 
 from __future__ import annotations
 

@@ -154,7 +154,7 @@ BOXES = [{"id": "a", "at": [0, 0], "text": "A"}, {"id": "b", "at": [1, 0], "text
         ({"groups": [{"id": "g", "title": "G", "around": ["z"]}]}, "boxes, and groups above it"),
         ({"boxes": [*BOXES[:2], {"id": "c", "at": [0, 0], "text": "C"}]}, "overlap"),
         ({"boxes": BOXES, "arrows": [{"from": "a", "to": "c"}]}, "runs through box b; give it a `bend`"),
-        ({"boxes": BOXES, "groups": [{"id": "g", "title": "G", "around": ["a", "c"]}]}, "box b lies in the frame of group g"),
+        ({"boxes": BOXES, "groups": [{"id": "g", "title": "G", "around": ["a", "c"]}]}, "box b is inside the frame of group g"),
         ({"arrows": [{"from": "a", "to": "b", "along": 0, "label": "on the border"}]}, "has no place"),
     ],
 )

@@ -1,4 +1,4 @@
-"""What a rehearsal lays out and keeps, and when it executes again. That it executes chapters is shown in tests/notebooks."""
+"""What a rehearsal plans and keeps, and when it executes again. tests/notebooks tests the execution itself."""
 
 from __future__ import annotations
 

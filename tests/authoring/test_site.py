@@ -1,4 +1,4 @@
-"""The site: pages that need nothing from elsewhere, links that lead somewhere, and what no page can show put in other words."""
+"""The site: pages that load nothing from other servers, links that work, and a text in place of what no page can show."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_cells_for_machines_are_left_out(page: str) -> None:
 
 def test_panel_is_its_still_in_its_own_place(page: str) -> None:
     assert "VBox" not in page
-    parts = [page.index(text) for text in ("weight_panel", "a live panel", "v2: 50", 'class="meshcourse-figure"', "after the panel")]
+    parts = [page.index(text) for text in ("weight_panel", "A live panel", "v2: 50", 'class="meshcourse-figure"', "after the panel")]
     assert parts == sorted(parts)
 
 

@@ -1,4 +1,4 @@
-"""Reading an executed notebook: verdicts, times, and each thing that a reader should not have to see."""
+"""Reading an executed notebook: verdicts, times, and each output that a reader should not see."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_each_variant_wants_its_own_verdict() -> None:
 
 
 def test_check_that_says_nothing_is_noticed() -> None:
-    assert "said nothing" in read(cell('lab.check("5.1")')).complaints[0]
+    assert "printed nothing" in read(cell('lab.check("5.1")')).complaints[0]
 
 
 def test_stderr_warning_and_failure_are_noticed_and_name_their_cell() -> None:

@@ -1,4 +1,4 @@
-"""What is taken away: by label and annotation, and nothing that somebody else made."""
+"""What is removed: objects with the label and annotation, and nothing that others made."""
 
 from __future__ import annotations
 

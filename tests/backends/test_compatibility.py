@@ -1,4 +1,4 @@
-"""Which versions go together: presets, Istio's own table, and the way out of a pair that it does not have."""
+"""Which versions go together: presets, Istio's own table, and the error for an unsupported pair."""
 
 from __future__ import annotations
 

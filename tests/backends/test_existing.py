@@ -1,4 +1,4 @@
-"""A cluster of somebody else's: asked before touched, judged by its own API server, left as it was found."""
+"""An existing cluster: asked before it is changed, checked by its own API server, restored afterwards."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_down_takes_away_what_lessons_made_and_nothing_else(existing: Existing, 
 
 
 def answer(url: str, path: str = "/") -> int:
-    """The gateway's status code, waited for: what is forwarded begins again after a refused connection."""
+    """The gateway's status code, waited for: the port-forward restarts after a refused connection."""
     ends = time.monotonic() + LIMIT
     while True:
         try:

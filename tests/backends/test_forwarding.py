@@ -1,4 +1,4 @@
-"""The process that forwards a port: one for a folder, whoever starts it and however many at once."""
+"""The process that forwards a port: one per folder, whoever starts it and however many at once."""
 
 from __future__ import annotations
 

@@ -94,7 +94,7 @@ def test_a_way_is_a_word_or_a_url() -> None:
 
 @pytest.fixture
 def gateway() -> Iterator[tuple[int, set[str]]]:
-    """A server with Istio's status page; the set holds what it must not answer with 200."""
+    """A server with Istio's status page; the paths in the set get another status than 200."""
     unready: set[str] = set()
 
     class Status(http.server.BaseHTTPRequestHandler):

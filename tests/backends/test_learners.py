@@ -1,4 +1,4 @@
-"""Learners who share one cluster: a port for each, and nothing of one's that the other could meet."""
+"""Learners who share one cluster: a port for each, and no learner's objects affect another's."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ class Desk:
         return self.backend.learner
 
     def cells(self, script: str, *, ok: bool = True) -> str:
-        """What cells print after the first one, in a kernel of their own."""
+        """The output of cells after the first one, in a kernel of their own."""
         environment = {**os.environ, **self.backend.environment()}
         words = [sys.executable, "-c", script]
         done = subprocess.run(words, cwd=NOTEBOOKS, env=environment, capture_output=True, text=True, timeout=180, check=False)
@@ -117,7 +117,7 @@ class Desk:
 
 @pytest.fixture(scope="module")
 def desks(cluster: Any, learner: Callable[..., Path]) -> Iterator[tuple[Desk, Desk]]:
-    """Ada has the rights that lessons need, bob those for the whole fence; nothing of the cluster but a kubeconfig."""
+    """Ada has the rights that lessons need, bob those for all of tenancy.yaml; both have only a kubeconfig."""
     made = tuple(Desk(Existing(name, str(learner(name)), learner=name)) for name in ("ada", "bob"))
     cluster.apply("default", MORE)
     for desk in made:
@@ -130,7 +130,7 @@ def desks(cluster: Any, learner: Callable[..., Path]) -> Iterator[tuple[Desk, De
 
 @pytest.fixture
 def policies(cluster: Any) -> Iterator[None]:
-    """As an administrator applies them. The API server acts by them a moment later."""
+    """As an administrator applies them. The API server enforces them a moment later."""
     cluster.kubectl("apply", "-f", str(learners.FILE))
     cluster.kubectl("create", "namespace", "watched")
     cluster.kubectl("label", "namespace", "watched", f"{settings.PORT_LABEL}=20000")

@@ -1,4 +1,4 @@
-"""The list of rights: one file, shown by docs/existing.md, and read back as questions to the API server."""
+"""The list of rights: one file, shown by docs/existing.md, and read back as requests to the API server."""
 
 from __future__ import annotations
 

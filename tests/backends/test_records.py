@@ -1,4 +1,4 @@
-"""What a name stands for is kept on disk, for its owner's eyes only."""
+"""The record of a cluster's name is kept on disk, readable by its owner only."""
 
 from __future__ import annotations
 

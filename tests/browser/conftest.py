@@ -1,4 +1,4 @@
-"""A real Chromium and a real JupyterLab, for every test that looks at the course as a learner does."""
+"""A real Chromium and a real JupyterLab, for every test that uses the course as a learner does."""
 
 from __future__ import annotations
 

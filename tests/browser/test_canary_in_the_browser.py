@@ -64,13 +64,13 @@ def of_panel(page: Any, part: str) -> Any:
 
 
 def observed(page: Any) -> tuple[float, int]:
-    """The share of v2 in percent, and on how many answers it rests."""
+    """The share of v2 in percent, and the number of answers behind it."""
     found = OBSERVED.search(of_panel(page, ".mc-observed-v2").inner_text())
     return (float(found[1]), int(found[2].replace(",", ""))) if found else (0.0, 0)
 
 
 def wait_for_share(page: Any, low: float, high: float, seconds: float) -> tuple[float, int]:
-    """Look until at least 100 answers give v2 a share from `low` to `high` percent."""
+    """Poll until at least 100 answers give v2 a share from `low` to `high` percent."""
     ends = time.monotonic() + seconds
     while time.monotonic() < ends:
         share, n = observed(page)
@@ -81,7 +81,7 @@ def wait_for_share(page: Any, low: float, high: float, seconds: float) -> tuple[
 
 
 def drag(page: Any, version: str, weight: int) -> None:
-    """Take the slider's handle with the mouse and move it to `weight`."""
+    """Drag the slider's handle with the mouse to `weight`."""
     slider = of_panel(page, f".mc-weight-{version}")
     slider.scroll_into_view_if_needed()
     handle, track = slider.locator(".noUi-handle").bounding_box(), slider.locator(".noUi-base").bounding_box()

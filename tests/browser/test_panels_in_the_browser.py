@@ -22,7 +22,7 @@ from operating import click, data, focus, moves_on, press, push, readout, tick, 
 pytestmark = [pytest.mark.browser, pytest.mark.cluster, pytest.mark.slow]
 ALL = os.environ.get("MESHCOURSE_ALL_PANELS") == "1"
 DEAD = ".jupyter-widgets-disconnected"
-"""What no kernel answers for any more; ipywidgets shows a broken chain there."""
+"""What a page without a kernel shows: ipywidgets shows a broken chain there."""
 AT_LEISURE = pytest.mark.skipif(not ALL, reason="most of a minute each: set MESHCOURSE_ALL_PANELS=1 after a change of this panel")
 
 
@@ -41,7 +41,7 @@ def shared_desk(cluster: Any, page: Any, artifacts: Path, tmp_path_factory: pyte
 
 @pytest.fixture
 def desk(shared_desk: Desk, request: pytest.FixtureRequest) -> Iterator[Desk]:
-    """Each test's namespaces go with it: a Gateway that takes every host would take the next one's requests."""
+    """Each test's namespaces are deleted after it: a Gateway for every host would receive the next one's requests."""
     yield dataclasses.replace(shared_desk, front=request.param)
     while shared_desk.namespaces:
         namespace = shared_desk.namespaces.pop()
@@ -119,7 +119,7 @@ def test_rollout(desk: Desk) -> None:
 
 @opened_by()
 def test_player(desk: Desk) -> None:
-    """A film made by the panel of another test's kind, without a mesh behind it."""
+    """A film of the same kind of panel as in another test, without a mesh."""
     namespace = desk.apply("05-canary", "01", "02", "03", "04", "05")
     desk.ready(namespace, "web-v1", "web-v2")
     film = "panel = lab.weight_panel(); panel.start(); panel.record('run.film'); panel.wait_observed('v2', 0.1); panel.close()"

@@ -1,4 +1,4 @@
-"""Hints of chapter 9 that hang on what is written, not on which call was seen first."""
+"""Hints of chapter 9 that depend on the policy's text, not on which call was seen first."""
 
 from __future__ import annotations
 

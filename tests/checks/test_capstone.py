@@ -1,4 +1,4 @@
-"""How sure the capstone's verdict is, and when it says that the machine is too busy to tell."""
+"""How certain the capstone's verdict is, and when the machine is too busy to judge."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_the_three_objectives_that_ask_chance_together_cry_wolf_once_in_ten_thou
 
 
 def test_the_solution_lies_well_inside_and_each_missing_cure_well_outside() -> None:
-    """v2's good pods fail 5 % and are slow for 15 %; a slow try is given up. Half of the requests go to v2."""
+    """v2's good pods fail 5 % and are slow for 15 %; a slow try is cut off. Half of the requests go to v2."""
     a_try = 0.05 + 0.15
     assert 0.5 * a_try**4 < capstone.surely(600, 6), "with three retries and a limit"
     assert 0.5 * a_try**2 < capstone.surely(600, 30), "two slow tries in a row come to 500 ms"

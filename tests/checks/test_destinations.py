@@ -1,4 +1,4 @@
-"""Destinations that lead nowhere, by objects alone."""
+"""Wrong destinations, found from objects alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What all exercises share: trouble of the cluster's is never the learner's, and the learner's is never the cluster's."""
+"""What all exercises share: an error of the cluster is never the learner's, and the learner's is never the cluster's."""
 
 from __future__ import annotations
 

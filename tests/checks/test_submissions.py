@@ -1,4 +1,4 @@
-"""Which answer was judged: an answer that was refused is never passed over without a word."""
+"""Which answer was judged: a refused answer is always mentioned."""
 
 from __future__ import annotations
 

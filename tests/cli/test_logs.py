@@ -1,4 +1,4 @@
-"""`meshcourse logs`: the tail, and what comes, also after the file was rotated."""
+"""`meshcourse logs`: the last lines, and new ones, also after the file was rotated."""
 
 from __future__ import annotations
 

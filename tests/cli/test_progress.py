@@ -16,7 +16,7 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture
 def record(tmp_path: Path) -> Path:
-    """5.1 has passed; the file lies where the fixture `meshcourse` keeps its state."""
+    """5.1 has passed; the file is where the fixture `meshcourse` keeps its state."""
     path = tmp_path / "state" / "progress.json"
     passed.note_opened("05-canary", path)
     passed.note_passed("5.1", path)

@@ -1,4 +1,4 @@
-"""JupyterLab's terminals: real shells on a pseudo-terminal, with start-up files of the learner's that reset PATH, as a login shell's do."""
+"""JupyterLab's terminals: real shells on a pseudo-terminal, with the learner's start-up files, which reset PATH as a login shell's do."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CODES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[()][A-Z0-9]|\x1b\][^\x07]*\x07|
 
 
 class Screen:
-    """What a terminal has shown, and the keys that go to it."""
+    """A terminal's output, and its input."""
 
     def __init__(self, child: ptyprocess.PtyProcessUnicode) -> None:
         self.child, self.text = child, ""
@@ -56,7 +56,7 @@ Opened = Callable[[str], contextlib.AbstractContextManager[Screen]]
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    """A home whose start-up files begin PATH anew, as Debian's /etc/profile does for a login shell."""
+    """A home whose start-up files reset PATH, as Debian's /etc/profile does for a login shell."""
     home = tmp_path / "home"
     (home / ".config" / "fish").mkdir(parents=True)
     for name in (".bash_profile", ".bashrc", ".profile", ".zprofile", ".zshrc"):
@@ -67,7 +67,7 @@ def home(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
-    """What a chapter's first cell hands to terminals."""
+    """What a chapter's first cell passes to terminals."""
     return {
         "PATH": programs.search_path(BARE),
         "KUBECONFIG": str(tmp_path / "bookinfo.kubeconfig"),

@@ -1,4 +1,4 @@
-"""Help that teaches, and errors in three parts."""
+"""Help texts, and errors in three parts."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ def test_down_is_no_error_when_nothing_runs(meshcourse: Run) -> None:
 
 @pytest.fixture
 def silent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, ...]:
-    """The names of two clusters in use whose API server nobody runs."""
+    """The names of two clusters in use whose API servers do not run."""
     monkeypatch.setenv("MESHCOURSE_STATE", str(tmp_path / "state"))
     entry = {"name": "gone", "cluster": {"server": "https://127.0.0.1:1"}, "user": {}, "context": {"cluster": "gone", "user": "gone"}}
     content = {"clusters": [entry], "users": [entry], "contexts": [entry], "current-context": "gone"}

@@ -1,4 +1,4 @@
-"""The way out: off by default; with `--egress` pods reach what this machine reaches, here a namespace with one web and one name server."""
+"""Egress: off by default; with `--egress` pods reach what this machine reaches, here a namespace with a web server and a name server."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_without_the_option_there_is_no_way_out(cluster: Any, namespace: str, wa
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[Callable[..., subprocess.CompletedProcess[str]]]:
-    """Run a program in the network namespace of the outside world, with a cluster that has a way out into it."""
+    """Run a program in the network namespace of the outside world, with a cluster that has egress to it."""
     words = ["unshare", "--net", "--mount", sys.executable, str(OUTSIDE), str(tmp_path)]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as outside:
         assert outside.stdin is not None

@@ -163,7 +163,7 @@ class OrdinaryUser:
 
 
 class Heard:
-    """Notes what the API server and the events are told."""
+    """Records what is sent to the API server and the events."""
 
     def __init__(self) -> None:
         self.statuses: list[dict[str, Any]] = []

@@ -1,4 +1,4 @@
-"""The limit on inotify instances: how many sidecars it is enough for, and what root does about it."""
+"""The limit on inotify instances: for how many sidecars it suffices, and what root does about it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The guard, init and node processes: what is left when each of them is killed. The answer must be: nothing."""
+"""The guard, init and node processes: no process may remain when any of them is killed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The supervisor, with a program that comes and goes."""
+"""The supervisor, with a program that starts and ends."""
 
 from __future__ import annotations
 

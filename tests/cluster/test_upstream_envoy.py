@@ -1,4 +1,4 @@
-"""What would bring Istio's own filters to upstream Envoy is taken out, or refused with the reason; everything else passes."""
+"""Settings that would add Istio's own filters to upstream Envoy are removed, or refused with the reason; everything else passes."""
 
 from __future__ import annotations
 

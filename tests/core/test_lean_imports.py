@@ -29,5 +29,5 @@ def test_widgets_come_without_it_and_nothing_else_misses_it() -> None:
 
 
 def test_without_us_it_is_imported() -> None:
-    """Else the test above proves nothing."""
+    """Otherwise the test above proves nothing."""
     assert python(sys.executable, "-c", f"import sys, nbformat; print('{lean_imports.SLOW}' in sys.modules)") == "True"

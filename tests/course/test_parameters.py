@@ -1,4 +1,4 @@
-"""The backend of a run by machine: chosen once, refused when it makes no sense."""
+"""The backend of an automatic run: chosen once, refused when it is invalid."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from meshcourse.course import parameters
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the tests set goes with them."""
+    """Removes what the tests set."""
     for name in ("KUBECONFIG", "MESHCOURSE_INGRESS_URL"):
         monkeypatch.setenv(name, "")
 

@@ -1,4 +1,4 @@
-"""What a learner has passed: kept, kept once, and never lost to a second kernel, a broken file or a kill."""
+"""A learner's passed exercises: stored once, and never lost to a second kernel, a broken file or a kill."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_forgetting_takes_away_what_is_named_and_no_more(path: Path) -> None:
 
 
 def test_two_kernels_at_once_lose_no_mark(path: Path) -> None:
-    """Processes of their own, eight marks each, all into the same file."""
+    """Separate processes, eight marks each, all into the same file."""
     code = "import sys; from pathlib import Path; from meshcourse.course import passed\n"
     code += "for n in range(8): passed.note_passed(f'{sys.argv[1]}.{n}', Path(sys.argv[2]))"
 

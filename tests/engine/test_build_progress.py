@@ -1,4 +1,4 @@
-"""What the progress bar says, from what go prints."""
+"""The progress bar's text, from go's output."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ def by_pip() -> list[str]:
 
 
 def requirements(listed: list[str], content: dict[str, Any]) -> set[str]:
-    """What pip would be asked for, in the end: a checkout with extras stands for the lists of pyproject.toml."""
+    """What pip would install, in the end: a checkout with extras stands for the lists of pyproject.toml."""
     wanted: set[str] = set()
     for line in listed:
         own = re.fullmatch(r"(?:--editable|-e) \.(?:\[(?P<extras>[\w,]+)\])?", line)

@@ -1,4 +1,4 @@
-"""Fetching istioctl: checked, resumed, never taken half, from a real HTTP server on this machine."""
+"""Downloading istioctl: checked, resumed, never incomplete, from a real HTTP server on this machine."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def packed() -> bytes:
 
 @dataclass
 class Mirror:
-    """A server of releases: `breaks` answers end after a third; without `ranges` it always begins anew."""
+    """A server of releases: `breaks` answers end after a third; without `ranges` it always starts over."""
 
     content: bytes
     digest: str

@@ -1,4 +1,4 @@
-"""Layers and images: the same content gives the same bytes, and every engine's format says the same."""
+"""Layers and images: the same content gives the same bytes, and every engine's format agrees."""
 
 from __future__ import annotations
 

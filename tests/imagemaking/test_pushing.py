@@ -1,4 +1,4 @@
-"""Images given to a registry, crane's own: by crane, and by their names alone where it has the blobs."""
+"""Images pushed to crane's registry: by crane, or only by name where it has the blobs."""
 
 from __future__ import annotations
 

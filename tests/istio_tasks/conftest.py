@@ -145,7 +145,7 @@ def _bookinfo(cluster: Any, opened: Callable[[str], Terminal]) -> Iterator[Termi
 
 @pytest.fixture
 def bookinfo(_bookinfo: Terminal) -> Iterator[Terminal]:
-    """The bookstore with its gateway and subsets, in a namespace of its own; what a task adds is taken away."""
+    """The bookstore with its gateway and subsets, in its own namespace; objects that a task adds are deleted."""
     yield _bookinfo
     _bookinfo.type("kubectl get virtualservice -o name | grep -v /bookinfo$ | xargs -r kubectl delete", check=False)
     _bookinfo.type("kubectl delete authorizationpolicy,peerauthentication,requestauthentication,telemetry,envoyfilter --all", check=False)

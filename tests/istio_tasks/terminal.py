@@ -38,7 +38,7 @@ class Terminal:
         return done.stdout
 
     def shows(self, script: str, expected: str | Callable[[str], object], within: float = 40) -> None:
-        """Type it until it prints what the page documents, as a person tries again while a rule is on its way."""
+        """Repeat it until it prints what the page documents, as a person does while a rule is being pushed."""
         last = ""
 
         def look() -> bool:

@@ -207,7 +207,7 @@ EOF""")
 
 @pytest.fixture
 def authorizer(cluster: Any, foo: Terminal) -> Iterator[Terminal]:
-    """The sample's authorizer, made known to Istio as the page has it; the mesh config is put back afterwards."""
+    """The sample's authorizer, registered with Istio as on the page; the mesh config is restored afterwards."""
     before = cluster.get("-n", "istio-system", "configmap", "istio")["data"]["mesh"]
     host = f"ext-authz.{foo.namespace}.svc.cluster.local"
     more = (

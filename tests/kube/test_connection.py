@@ -1,4 +1,4 @@
-"""A Connection that cannot be used says so, with the next command."""
+"""A Connection that cannot be used gives an error with the next command."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Broken YAML is refused before anything is sent, and the message points at the place."""
+"""Invalid YAML is refused before anything is sent, and the message has the line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Manifests applied to a real API server with Istio's real webhook: what is refused, and how that reads."""
+"""Manifests applied to a real API server with Istio's real webhook: what is refused, and with which message."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""lab.answer: what counts as an answer, and what a check is told."""
+"""lab.answer: what counts as an answer, and what a check gets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Shell cells in a real kernel: a failure is told without a Python traceback, and shell lines in a Python cell get their hint."""
+"""Shell cells in a real kernel: a failure is shown without a Python traceback, and shell lines in a Python cell get their hint."""
 
 from __future__ import annotations
 

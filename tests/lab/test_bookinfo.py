@@ -1,4 +1,4 @@
-"""What lab.page, lab.stars and lab.follow show, from what came back; and signing in against the course's own productpage."""
+"""What lab.page, lab.stars and lab.follow show for given answers; and signing in to the course's own productpage."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""lab.wait, lab.access_log and the others on workloads that cannot answer: what they say at once."""
+"""lab.wait, lab.access_log and the others for workloads without pods or a sidecar: their immediate messages."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ CALLS: dict[str, Callable[[str], object]] = {
 def test_workload_that_cannot_be_asked_is_said_with_a_way_out(begun: Any, call: str) -> None:
     where = begun.namespace
     for name, what, why, following in (
-        ("bare", "Deployment bare has no sidecar", "its pods say sidecar.istio.io/inject: false", "take that out of the pod's template"),
+        ("bare", "Deployment bare has no sidecar", "its pods say sidecar.istio.io/inject: false", "remove that from the pod's template"),
         ("none", "Deployment none has no pod", "it is scaled to 0 replicas", f"kubectl -n {where} scale deployment/none --replicas=1"),
         ("absent", "There is no Deployment absent", "there are bare, none", f"kubectl -n {where} get deployments"),
     ):

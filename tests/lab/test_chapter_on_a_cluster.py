@@ -132,7 +132,7 @@ def test_sidecar_from_before_istio_system_is_known_by_its_age(cluster: Any, cont
 
 
 def test_half_an_installation_is_finished_by_the_first_cell(cluster: Any, kernel: Kernel) -> None:
-    """As an `istioctl install` leaves it that was interrupted between two objects."""
+    """The state after an `istioctl install` that was interrupted between two objects."""
     kernel("")
     for gone in ("serviceaccount/istio-ingressgateway-service-account", "rolebinding/istiod"):
         cluster.kubectl("-n", "istio-system", "delete", gone)

@@ -1,4 +1,4 @@
-"""lab.doctor: what it says of this machine, of a cluster that does not answer, and of what is missing."""
+"""lab.doctor: its findings for this machine, for a cluster that does not answer, and for what is missing."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_missing_program_is_named_with_why_and_the_command_that_brings_it() -> N
 def test_nothing_missing_is_said_in_one_line_and_the_home_folder_is_not_told() -> None:
     found = Diagnosis("embedded", (THERE,))
     assert found.ok
-    assert repr(found).splitlines()[-1] == "everything is there"
+    assert repr(found).splitlines()[-1] == "nothing is missing"
     assert "~/state" in repr(found)
     assert str(Path.home()) not in repr(found)
 

@@ -1,4 +1,4 @@
-"""The words: each link in a notebook leads to one, and whoever misspells one is told which are like it."""
+"""The glossary: each link in a notebook leads to an entry, and for a misspelt word similar ones are shown."""
 
 from __future__ import annotations
 

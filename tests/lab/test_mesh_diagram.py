@@ -1,4 +1,4 @@
-"""The map of the mesh: who called whom, and a picture of it whatever runs."""
+"""The map of the mesh: which component called which, and a picture for any set of components."""
 
 from __future__ import annotations
 

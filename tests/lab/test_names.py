@@ -1,4 +1,4 @@
-"""Texts name only what there is: every `lab.x` in docstrings, messages and pages is a call of lab or one of its modules."""
+"""Texts name only what exists: every `lab.x` in docstrings, messages and pages is a call of lab or one of its modules."""
 
 from __future__ import annotations
 

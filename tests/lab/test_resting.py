@@ -1,4 +1,4 @@
-"""Checks that count what arrives, while a panel sends load of its own."""
+"""Checks that count arriving requests, while a panel sends load of its own."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CHECKS = Path(chapters.__file__).parent
 
 @pytest.fixture
 def board() -> Iterator[ObjectivePanel]:
-    """The capstone's board before a door that nobody opens: its load runs all the same."""
+    """The capstone's panel with a port that nothing listens on: its load runs nevertheless."""
     made = ObjectivePanel(Connection(Path("absent"), "http://127.0.0.1:9"), namespace="capstone", host="shop.example.com", labels={})
     panels._made.append(made)
     yield made

@@ -1,4 +1,4 @@
-"""What lab.chapter leaves in the environment, and what calls say before it has run."""
+"""What lab.chapter sets in the environment, and the error of calls before it has run."""
 
 from __future__ import annotations
 

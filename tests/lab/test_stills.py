@@ -1,4 +1,4 @@
-"""A panel that stays: its words, its controls' values, its figure, nothing live."""
+"""A panel as a still: its text, its controls' values, its figure, nothing live."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The admin line's reading of Envoy's pages (pure), and the line itself on a real proxy."""
+"""Parsing Envoy's admin pages (pure), and the connection itself to a real proxy."""
 
 from __future__ import annotations
 

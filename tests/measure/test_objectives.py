@@ -1,4 +1,4 @@
-"""Objectives judged from windows and from results: the borders, and what nobody can know."""
+"""Objectives judged from windows and from results: the limits, and unknown values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""istiod's orders timed: the routes of one VirtualService in Envoy's dump, and a real push."""
+"""Timing istiod's pushes: the routes of one VirtualService in Envoy's dump, and a real push."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The arithmetic of retries, against summing and throwing dice."""
+"""The arithmetic of retries, compared with sums and with simulation."""
 
 from __future__ import annotations
 

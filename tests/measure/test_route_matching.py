@@ -1,4 +1,4 @@
-"""Which route Envoy takes, and why it passes the others over: tables of routes and requests."""
+"""Which route Envoy takes, and why not the others: tables of routes and requests."""
 
 from __future__ import annotations
 

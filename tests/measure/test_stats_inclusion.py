@@ -1,4 +1,4 @@
-"""Which sidecars count calls, by the configuration that they were made with."""
+"""Which sidecars count calls, by the configuration that they were created with."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Graphs from counters: what a caller saw, what was shared out, what came from outside. And the reading of Envoy's text."""
+"""Graphs from counters: what a caller counted, what was divided, what came from outside. And parsing Envoy's text."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def test_calls_to_a_service_are_shared_out_by_what_its_versions_received() -> No
 
 
 def test_a_subset_that_is_one_workload_is_seen_by_its_caller() -> None:
-    """Only the caller knows of a call that it gave up: the callee answered it well."""
+    """Only the caller knows of a call that it cancelled: the callee answered it well."""
     out = {to("reviews", "v2"): Calls({200: 8, 504: 2}, 0, {50.0: 10, math.inf: 10})}
     after = sample(5.0, member("page", "v1", calls(10), out), member("reviews", "v1", Calls()), member("reviews", "v2", calls(10)))
     flow = topology.between(START, after).edge("page-v1", "reviews-v2")
@@ -138,7 +138,7 @@ def test_edges_that_are_quiet_now_stay_with_a_rate_of_nothing() -> None:
 
 
 def test_callers_counters_that_began_anew_do_not_make_its_calls_come_from_outside() -> None:
-    """A new DestinationRule makes Envoy forget: what its callee counted before must not be taken for somebody else's calls."""
+    """A new DestinationRule resets Envoy's counters: what its callee counted before must not count as calls of others."""
     callee = member("reviews", "v1", calls(100))
     before = sample(0.0, member("page", "v1", calls(100), {to("reviews"): calls(100)}), callee)
     after = sample(5.0, member("page", "v1", calls(100), {to("reviews"): calls(0)}), callee)

@@ -67,7 +67,7 @@ def test_percentiles_are_by_nearest_rank(values: list[float], share: float, want
 
 
 def test_the_window_agrees_with_counting_anew() -> None:
-    """Property: after any mixture of additions and looks, the running counts are those of the results still inside."""
+    """Property: after any mixture of additions and reads, the running counts are those of the results still inside."""
     chance = random.Random(7)  # noqa: S311 - a property's examples
     window, kept, now = windows.Window(3.0), [], 0.0
     for _ in range(3000):

@@ -1,4 +1,4 @@
-"""What is read off an Envoy's own pages about the Services of one namespace, and how a workload prints."""
+"""What is read from an Envoy's own pages about the Services of one namespace, and how a workload prints."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A line to a proxy's admin interface says what istioctl says."""
+"""A connection to a proxy's admin API gives the same as istioctl."""
 
 from __future__ import annotations
 

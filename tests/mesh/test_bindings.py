@@ -1,4 +1,4 @@
-"""Which Gateways a VirtualService names, and whether its hosts and theirs meet."""
+"""Which Gateways a VirtualService names, and whether its hosts and theirs overlap."""
 
 from __future__ import annotations
 

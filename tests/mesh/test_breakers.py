@@ -1,4 +1,4 @@
-"""Breakers, timeouts and replicas: read from objects, written back without touching the rest."""
+"""Breakers, timeouts and replicas: read from objects, written back without changing the rest."""
 
 from __future__ import annotations
 

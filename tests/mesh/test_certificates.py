@@ -46,6 +46,6 @@ def test_a_certificate_without_names_has_none() -> None:
 
 @pytest.mark.parametrize("content", [{}, {"dynamicActiveSecrets": [{"name": "default", "secret": {}}]}], ids=["none", "warming"])
 def test_a_proxy_without_a_certificate_is_named(content: dict[str, Any]) -> None:
-    with pytest.raises(MeshError, match="deployment/web holds no certificate") as caught:
+    with pytest.raises(MeshError, match="deployment/web has no certificate") as caught:
         certificates.parse(content, "deployment/web")
     assert "proxy-config secret" in caught.value.next

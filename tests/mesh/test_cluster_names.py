@@ -1,4 +1,4 @@
-"""Names of Envoy's clusters, taken apart and put together again."""
+"""Names of Envoy's clusters, parsed and printed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Half an installation is told from a whole one, by what its Deployments need."""
+"""An incomplete installation is distinguished from a complete one, by what its Deployments need."""
 
 from __future__ import annotations
 

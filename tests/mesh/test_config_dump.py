@@ -1,4 +1,4 @@
-"""Envoy's routes in words. The JSON has the shape that `istioctl proxy-config routes -o json` prints."""
+"""Envoy's routes as text. The JSON has the shape that `istioctl proxy-config routes -o json` prints."""
 
 from __future__ import annotations
 

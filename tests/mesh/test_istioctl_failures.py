@@ -1,4 +1,4 @@
-"""What is said when istioctl fails: its own words without its drawing, and the command most likely to help."""
+"""The error when istioctl fails: its own message without its logo, and the command most likely to help."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a webhook changed in a pod, in lines that a person can read."""
+"""What a webhook changed in a pod, as lines of text."""
 
 from __future__ import annotations
 

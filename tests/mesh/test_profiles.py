@@ -1,4 +1,4 @@
-"""Installation profiles as istioctl makes them, and how they differ."""
+"""Installation profiles as istioctl renders them, and how they differ."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pods made anew behind a Service that a gateway sends to: whoever has waited gets answers."""
+"""Pods recreated behind a Service that a gateway sends to: after lab.wait, requests are answered."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ def web(cluster: Any) -> Iterator[str]:
 
 @pytest.fixture
 def applied(cluster: Any, web: str) -> Iterator[Any]:
-    """Apply objects, wait, and give what was said; they are deleted afterwards."""
+    """Apply objects, wait, and return the messages; the objects are deleted afterwards."""
     made: list[dict[str, Any]] = []
 
     def apply(*items: dict[str, Any]) -> Arrival:

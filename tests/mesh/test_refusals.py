@@ -1,4 +1,4 @@
-"""What the API server, Istio's webhook and YAML say, as they said it to real manifests, and what a learner is told to do."""
+"""Messages of the API server, Istio's webhook and the YAML parser for real manifests, and the correction shown to a learner."""
 
 from __future__ import annotations
 

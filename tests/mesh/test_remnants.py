@@ -1,4 +1,4 @@
-"""What counts as a remnant of Istio, and what is Kubernetes' own or somebody else's."""
+"""What counts as a remnant of Istio, and what belongs to Kubernetes or to the user."""
 
 from __future__ import annotations
 

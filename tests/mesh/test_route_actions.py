@@ -1,4 +1,4 @@
-"""What a route does with a request, in words: read from the Envoy that holds it."""
+"""What a route does with a request, as text: read from the Envoy that holds it."""
 
 from __future__ import annotations
 

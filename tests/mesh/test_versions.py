@@ -1,4 +1,4 @@
-"""What differs between the Istios of the course's tracks: told where it matters, and translated where it can be."""
+"""How the course's Istio versions differ: shown where it matters, and translated where possible."""
 
 from __future__ import annotations
 

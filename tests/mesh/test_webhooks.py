@@ -1,4 +1,4 @@
-"""Who gets a sidecar: label selectors as the API server reads them, and the webhooks of the running istiod."""
+"""Which pods get a sidecar: label selectors as the API server evaluates them, and the webhooks of the running istiod."""
 
 from __future__ import annotations
 

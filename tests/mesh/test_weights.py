@@ -83,7 +83,7 @@ def test_what_is_not_there_is_named(cluster: Any, web: str) -> None:
 
 
 def test_istios_refusal_keeps_its_status(cluster: Any, web: str) -> None:
-    """A validating policy of the test's own stands for any admission check; the API server's Status comes through whole."""
+    """A validating policy of the test stands for any admission check; the API server's Status is passed on unchanged."""
     policy = json.dumps(
         {
             "apiVersion": "admissionregistration.k8s.io/v1",
@@ -127,7 +127,7 @@ def test_istios_refusal_keeps_its_status(cluster: Any, web: str) -> None:
 
 
 def first_refusal(cluster: Any, web: str) -> KubernetesError:
-    """The API server takes a moment to act on a new policy."""
+    """The API server takes a moment to apply a new policy."""
     for turn in range(600):
         try:
             weights.write(cluster.connection, web, "web", {"v1": 100 - turn % 50, "v2": turn % 50})

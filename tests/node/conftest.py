@@ -12,7 +12,7 @@ Kubectl = Callable[..., str]
 
 @pytest.fixture
 def kubectl(cluster: Any, namespace: str) -> Kubectl:
-    """kubectl in the test's namespace; raises with what kubectl said when it fails."""
+    """kubectl in the test's namespace; raises with kubectl's output when it fails."""
 
     def run(*words: str, stdin: str | None = None, timeout: float = 60) -> str:
         command = ["kubectl", "--kubeconfig", str(cluster.kubeconfig), "--namespace", namespace, *words]
@@ -54,7 +54,7 @@ def get(kubectl: Kubectl) -> Callable[..., Any]:
 
 @pytest.fixture
 def reasons(get: Callable[..., Any]) -> Callable[[str], dict[str, str]]:
-    """Give the events of an object: reason -> the last message."""
+    """The events of an object: reason -> the last message."""
 
     def read(name: str) -> dict[str, str]:
         found = get("events", f"--field-selector=involvedObject.name={name}")["items"]

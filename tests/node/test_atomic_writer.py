@@ -1,4 +1,4 @@
-"""Files of a volume: swapped at once, with the modes and owners that were asked for."""
+"""Files of a volume: swapped at once, with the wanted modes and owners."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from meshcourse.node.volume.atomic_writer import File
 
 
 def shown(folder: Path) -> dict[str, str]:
-    """Give what a program sees in the folder."""
+    """What a program sees in the folder."""
     visible = [path for path in folder.iterdir() if not path.name.startswith("..")]
     files = [inner for path in visible for inner in ([path] if path.is_file() else sorted(path.resolve().rglob("*"))) if inner.is_file()]
     data = (folder / "..data").resolve()

@@ -1,4 +1,4 @@
-"""A container's variables: expansion, order of sources, service links, and what is missing, in kubelet's words."""
+"""A container's variables: expansion, order of sources, service links, and missing values, in kubelet's words."""
 
 from __future__ import annotations
 

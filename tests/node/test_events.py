@@ -1,4 +1,4 @@
-"""Events: repeats are counted, near repeats combined, floods cut."""
+"""Events: repeats are counted, similar ones combined, floods limited."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the node holds of the API server: objects followed through lost connections, tokens, events."""
+"""What the node knows from the API server: objects followed through lost connections, tokens, events."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.cluster
 
 
 class Relay:
-    """A way to the API server that can be cut."""
+    """A proxy to the API server that can be cut."""
 
     def __init__(self, host: str, port: int) -> None:
         self._there = host, port
@@ -193,7 +193,7 @@ async def test_a_token_is_good_for_its_audience_while_its_pod_lives(api: Api, ku
 
 
 async def reviewed(api: Api, token: tokens.Token, audience: str) -> str | None:
-    """Give the user that the API server takes the token for."""
+    """The user of the token, by the API server."""
     review = {"spec": {"token": token.text, "audiences": [audience]}}
     answer = await api.post("/apis/authentication.k8s.io/v1/tokenreviews", review)
     name: str | None = answer["status"].get("user", {}).get("username")

@@ -1,4 +1,4 @@
-"""Hooks that ask over HTTP: any answer will do, silence will not."""
+"""Hooks by HTTP: any answer is a success, no answer is a failure."""
 
 from __future__ import annotations
 

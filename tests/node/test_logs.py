@@ -1,4 +1,4 @@
-"""Container logs: what a process wrote comes back whole, from the end, since a time, and while it grows."""
+"""Container logs: a process's output is read whole, from the end, since a time, and while it grows."""
 
 from __future__ import annotations
 

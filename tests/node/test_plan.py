@@ -1,4 +1,4 @@
-"""What a container is to be is read off its manifest, with nothing running."""
+"""A run's plan is computed from the manifest, with nothing running."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pods on the real API server: what starts, in which order, as whom, and what their status says."""
+"""Pods on the real API server: what starts, in which order, as which user, and with which status."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Probes: when they are made, how they are counted, and what each kind finds at real servers."""
+"""Probes: when they are made, how they are counted, and the results of each kind with real servers."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_only_equal_results_in_a_row_make_a_verdict(successes: int, failures: in
 
 
 def moments(*, delay: float, period: float, early: bool, lasting: float = 0.0, until: float = 40.0) -> tuple[list[float], list[float]]:
-    """Give the counted and the early attempts of a probe that fails `lasting` seconds after each attempt began."""
+    """The counted and the early attempts of a probe that fails `lasting` seconds after each attempt began."""
     now, previous = 0.0, None
     counted: list[float] = []
     others: list[float] = []
@@ -102,7 +102,7 @@ def test_an_attempt_that_outlasts_its_period_drops_the_ones_that_it_covers() -> 
 
 @pytest.fixture
 async def server() -> AsyncIterator[Callable[..., Awaitable[int]]]:
-    """Serve handlers by path; gives the port."""
+    """Serve handlers by path; yields the port."""
     runners: list[web.AppRunner] = []
 
     async def serve(tls: ssl.SSLContext | None = None, **handlers: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> int:
@@ -299,7 +299,7 @@ def test_grpc_health_statuses(message: bytes, status: str | None) -> None:
 
 
 class Watched:
-    """A prober with what it told; its exec probe runs the commands it is given by a file's existence."""
+    """A prober with its events; whether its exec probe succeeds depends on a file."""
 
     def __init__(self, container: Json) -> None:
         self.told: list[str] = []

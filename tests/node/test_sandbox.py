@@ -1,4 +1,4 @@
-"""A container that cannot be made."""
+"""A container that cannot be created."""
 
 from __future__ import annotations
 

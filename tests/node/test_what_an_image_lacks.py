@@ -1,4 +1,4 @@
-"""A program that a container lacks is said, with what stands in for the image; and a container whose program never ran is never ready."""
+"""The error names a program that a container lacks, and the image's stand-in; a container whose program never ran is never ready."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Get = Callable[..., Any]
 
 
 def objects(text: str) -> Iterator[dict[str, Any]]:
-    """The JSON objects that stand one after another; the last may be cut off."""
+    """A sequence of JSON objects; the last may be cut off."""
     decoder, at = json.JSONDecoder(), 0
     with contextlib.suppress(json.JSONDecodeError):
         while rest := text[at:].lstrip():

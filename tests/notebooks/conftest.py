@@ -1,4 +1,4 @@
-"""Chapters executed as a learner, or a machine, would: two at a time, on the session's cluster and one beside it."""
+"""Chapters executed for a learner or automatically: two at a time, on the session's cluster and one beside it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def pytest_report_header() -> str:
 
 
 def asked_for(request: pytest.FixtureRequest) -> list[tuple[str, Variant]]:
-    """What the tests that will run ask for, in their order: all of it is begun at once."""
+    """What the selected tests need, in their order: all of it is started at once."""
     wanted = [getattr(item, "callspec", None) for item in request.session.items]
     return [(spec.params["stem"], spec.params["variant"]) for spec in wanted if spec and {"stem", "variant"} <= set(spec.params)]
 
@@ -43,7 +43,7 @@ def asked_for(request: pytest.FixtureRequest) -> list[tuple[str, Variant]]:
 def performed(
     request: pytest.FixtureRequest, cluster: Any, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[[str, Variant], Run]]:
-    """Wait for a chapter's run; every chapter is run once for each variant, whoever asks."""
+    """Wait for a chapter's run; every chapter is run once for each variant, for all tests."""
     wanted, out, started = asked_for(request), tmp_path_factory.mktemp("executed"), time.monotonic()
     with contextlib.ExitStack() as ends:
         others = ends.enter_context(clusters.new(1, lambda _: None)) if len(wanted) > 1 else ()

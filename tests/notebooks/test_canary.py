@@ -1,4 +1,4 @@
-"""Chapter 5, executed: each step shows what the text says of it."""
+"""Chapter 5, executed: each step shows what the text says about it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Chapter 2 leaves a cluster as it found it, on a cluster of its own: Istio comes and goes in it."""
+"""Chapter 2 leaves a cluster as it found it, on a cluster of its own, where Istio is installed and uninstalled."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ def test_the_cluster_is_left_as_it_was_found(bare: LiveClusterView) -> None:
     assert judged(bare, "2.1").verdict is Verdict.NOT_ATTEMPTED
     istio_before.remember(begun)  # a second run of the first cell must not forget how it was
     assert istio_before.recalled(begun) == "absent"
-    assert "gone again" in istio_before.restore(begun, "absent", report=lambda _: None)
+    assert "uninstalled again" in istio_before.restore(begun, "absent", report=lambda _: None)
     assert installation.status(bare.connection) is None
     assert istio_before.recalled(begun) == ""
     assert istio_before.restore(begun, "absent", report=lambda _: None) == ""
-    assert "here again" in istio_before.restore(begun, "installed", report=lambda _: None)
+    assert "installed again" in istio_before.restore(begun, "installed", report=lambda _: None)
     assert installation.status(bare.connection) is not None
     assert istio_before.restore(begun, "installed", report=lambda _: None) == ""

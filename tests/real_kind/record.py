@@ -26,7 +26,7 @@ DIGEST = f"sha256:{'0' * 64}"
 
 
 class Recorder:
-    """Runs commands and keeps what they print, with this machine's own paths taken out."""
+    """Runs commands and records their output, without this machine's own paths."""
 
     def __init__(self, program: str, folder: Path) -> None:
         self.program, self.folder = program, folder
@@ -47,7 +47,7 @@ class Recorder:
         return re.sub(r"\x1b\[[0-9;]*m", "", re.sub(r"\b[\d.]{7,15}:53\b", "192.0.2.53:53", text))
 
     def write(self, name: str) -> None:
-        """Keep all under `name`."""
+        """Record all under `name`."""
         TARGET.mkdir(exist_ok=True)
         (TARGET / f"{name}.json").write_text(json.dumps(self.kept, indent=1) + "\n", encoding="utf-8")
         sys.stdout.write(f"{name}: {len(self.kept)} recordings\n")

@@ -1,4 +1,4 @@
-"""What every backend promises, held by a real kind cluster."""
+"""The contract of every backend, tested on a real kind cluster."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from .conftest import Run
 
 @pytest.fixture
 def attached(cluster: Kind, cli: Run) -> Iterator[Run]:
-    """Attach a name to the cluster; every one is taken off again at the end."""
+    """Attach a name to the cluster; every one is detached again at the end."""
     names: list[str] = []
 
     def attach(name: str, *words: str) -> None:

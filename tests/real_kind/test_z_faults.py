@@ -1,4 +1,4 @@
-"""What goes wrong with a real engine, and what is left afterwards."""
+"""Faults of a real container engine, and what remains afterwards."""
 
 from __future__ import annotations
 

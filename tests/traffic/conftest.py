@@ -15,7 +15,7 @@ class Server:
     url: str
     requests: list[web.BaseRequest] = field(default_factory=list)
     gate: asyncio.Event = field(default_factory=asyncio.Event)
-    """Opened by a test, it lets the answers of /slow go."""
+    """Set by a test, it releases the answers of /slow."""
     came: asyncio.Condition = field(default_factory=asyncio.Condition)
     connections: Callable[[], int] = lambda: 0
 

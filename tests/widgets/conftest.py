@@ -24,7 +24,7 @@ class Canary:
     namespace: str
 
     def reset(self) -> None:
-        """Back to 90/10, known to the gateway."""
+        """Restore 90/10, and wait until the gateway has it."""
         resources.apply(self.connection, MANIFESTS / "04-virtualservice-90-10.yaml", namespace=self.namespace)
         found = propagation.wait(self.connection, self.namespace)
         assert not found.missing, found

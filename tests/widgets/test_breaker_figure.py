@@ -1,4 +1,4 @@
-"""The breaker's golden figures, and the sums behind them."""
+"""The breaker's golden figures, and the computations behind them."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_envoys_rates_are_the_rise_of_its_counters_and_need_two_seconds() -> Non
 
 
 def test_a_counter_that_began_anew_is_not_a_fall() -> None:
-    """A changed DestinationRule: Envoy's counters by status start from 0, those of the breaker go on."""
+    """A changed DestinationRule: Envoy's counters by status start from 0, those of the breaker continue."""
     before, after = counted(1000, refused=50, broken=7), {**counted(0, refused=53), "upstream_rq_2xx": 4, "upstream_rq_5xx": 3}
     assert breaker.risen(before, after) == {
         breaker.ANSWERED: 4,

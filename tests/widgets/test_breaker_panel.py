@@ -1,4 +1,4 @@
-"""The breaker panel on a real mesh: what the sliders ask is what Envoy then does."""
+"""The breaker panel on a real mesh: Envoy does what the sliders set."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def made(cluster: Any, namespace: str, rule: str = "httpbin") -> BreakerPanel:
 
 
 def overflow(panel: BreakerPanel) -> list[int]:
-    """Envoy's counter, or nothing: a panel shows none until its Envoy, asked in vain, answers again."""
+    """Envoy's counter, or nothing: a panel shows none while its Envoy does not answer."""
     return [value for name, value in panel.snapshot().counters.items() if name == "upstream_rq_pending_overflow"]
 
 

@@ -1,4 +1,4 @@
-"""What a browser learns of a figure: all of it in the first message, and all of it again with each change."""
+"""What a browser gets of a figure: all of it in the first message, and all of it again with each change."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The board's picture and its score."""
+"""The objective panel's picture and its score."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What all panels have in common, without a cluster: whose error is shown how long, and whose doing a change is."""
+"""What all panels share, without a cluster: how long an error is shown, and which changes are the learner's."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from meshcourse.widgets.panels.parts import Parts
 
 
 class Trial(Panel[Parts, None]):
-    """A slider and a line for errors; its beat fails while `failing`, its look at the mesh while `lost`."""
+    """A slider and a line for errors; its beat fails while `failing`, its read of the mesh while `lost`."""
 
     every = 0.02
     failing = lost = False

@@ -1,4 +1,4 @@
-"""Films: what a panel showed, kept in a file and shown again."""
+"""Films: what a panel showed, saved in a file and replayed."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ RUNS: dict[str, tuple[Any, list[Any]]] = {
 
 
 def shot(path: Path, picture: Any, views: list[Any]) -> tuple[Any, list[Any]]:
-    """A film of a figure and a line of words; the box, and every scene as it was."""
+    """A film of a figure and a line of text; the box, and every scene as it was."""
     live, line = live_figure.made(picture.figure(views[0])), ipywidgets.HTML()
     slider = ipywidgets.IntSlider(description="requests/s", value=5)
     box = ipywidgets.VBox([ipywidgets.HBox([slider, ipywidgets.Button(description="Start")]), line, live])
@@ -127,7 +127,7 @@ def test_any_change_leads_from_the_old_to_the_new(seed: int) -> None:
 
 
 def test_a_film_is_played_twice_and_back_and_shows_the_same(tmp_path: Path) -> None:
-    """What a frame brings anew, a later frame changes; the frame itself must not change with it."""
+    """A later frame changes what a frame added; the frame itself must not change with it."""
     scenes = [playback.Scene({"0": shapes}) for shapes in ([], [{"x": 1}], [{"x": 2}], [{"x": 2}, {"x": 5}], [{"x": 3}, {"x": 5}])]
     camera = Camera(tmp_path / "run", "Trial", {"0": ""})
     for second, scene in enumerate(scenes):
@@ -142,7 +142,7 @@ def test_a_film_is_played_twice_and_back_and_shows_the_same(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("line", "why"),
     [
-        ('{"format":"meshcourse-run"}', "holds requests"),
+        ('{"format":"meshcourse-run"}', "contains requests"),
         ('{"format":"other"}', "Line 1"),
         ('{"format":"meshcourse-film","version":9}', "version 9"),
         ('{"format":"meshcourse-film","version":1}', "first scene"),

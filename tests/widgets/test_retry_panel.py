@@ -1,4 +1,4 @@
-"""The retry panel on the real mesh: its sliders change what requests go through, and what is counted is what the formula says."""
+"""The retry panel on the real mesh: its sliders change the faults and retries, and the counts agree with the formula."""
 
 from __future__ import annotations
 

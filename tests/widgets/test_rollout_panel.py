@@ -55,30 +55,30 @@ def answer(status: int = 200, version: str = "", started: float = 1.0) -> Result
 def told(*results: Result) -> Evidence:
     made = Evidence("v2", since=0.5)
     for each in results:
-        made.hear(each)
+        made.add(each)
     return made
 
 
 def test_a_failing_tenth_is_a_whole_failure_of_the_version_that_has_a_tenth() -> None:
     """Nine in a hundred requests fail: all of those that went to v2, whose pods are gone."""
     seen = told(*[answer(version="v1")] * 91, *[answer(503)] * 9)
-    seen.sent(seen.heard, requests=0, errors=0, others=0)
+    seen.sent(seen.failures, requests=0, errors=0, others=0)
     assert (seen.failed.count, seen.failed.n) == (9, 9)
 
 
 def test_failures_of_the_old_version_are_not_the_new_ones() -> None:
     seen = told(*[answer(503)] * 9, *[answer(version="v2")] * 20)
-    seen.sent(seen.heard, requests=20, errors=0, others=9)
+    seen.sent(seen.failures, requests=20, errors=0, others=9)
     assert (seen.failed.count, seen.failed.n) == (0, 20)
 
 
 def test_a_failure_that_the_gateway_has_not_counted_yet_waits() -> None:
     seen = told(*[answer(version="v2")] * 20)
-    heard = seen.heard
-    seen.hear(answer(500))
-    seen.sent(heard, requests=20, errors=0, others=0)
+    before = seen.failures
+    seen.add(answer(500))
+    seen.sent(before, requests=20, errors=0, others=0)
     assert seen.failed.count == 0
-    seen.sent(seen.heard, requests=1, errors=1, others=0)
+    seen.sent(seen.failures, requests=1, errors=1, others=0)
     assert (seen.failed.count, seen.failed.n) == (1, 21)
 
 

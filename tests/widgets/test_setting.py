@@ -1,4 +1,4 @@
-"""What sliders ask of the mesh: a wish, a refusal, a change by kubectl; and all five panels that move an object, refused for real."""
+"""A panel's wishes to the mesh: accepted, refused, changed by kubectl; and all five panels that change an object, with a real refusal."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MANIFESTS = Path(__file__).parents[2] / "notebooks" / "manifests"
 
 
 class Held:
-    """One number in the place of an object in the API server; `refusal` is what a write or a read meets."""
+    """One number in place of an object in the API server; `refusal` is the error of a write or a read."""
 
     def __init__(self) -> None:
         self.number = 5
@@ -168,7 +168,7 @@ OBJECTS = (
 
 @pytest.fixture(scope="module")
 def onlooker(cluster: Any, learner: Callable[..., Path]) -> Iterator[tuple[Connection, str]]:
-    """The objects of all five panels, and a connection that may read them and nothing more."""
+    """The objects of all five panels, and a connection with the right to read them only."""
     namespace = f"t-{uuid.uuid4().hex[:8]}"
     cluster.kubectl("create", "namespace", namespace)
     for file in OBJECTS:

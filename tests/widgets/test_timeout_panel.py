@@ -1,4 +1,4 @@
-"""The timeout panel on a real mesh: nginx, told of tomcat as the chapter tells it, and a request through three pods."""
+"""The timeout panel on a real mesh: nginx in front of tomcat as in the chapter, and a request through three pods."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The topology panel on a real Bookinfo: its edges are the calls that really happen, it follows rules, errors and its own load."""
+"""The topology panel on a real Bookinfo: its edges are the real calls, and it follows rules, errors and its own load."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two panels in one kernel: both live, each with its own load, and the end of one is not the end of the other."""
+"""Two panels in one kernel: both live, each with its own load, and closing one does not close the other."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The weight panel over the rules that people bring: what is observed is what the mesh does, or the panel says that it cannot tell."""
+"""The weight panel with various rules: the observed shares are the mesh's, or the panel says that they are unknown."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_subsets_of_any_name_are_observed(given: Any) -> None:
 
 @pytest.mark.cluster
 def test_a_subset_whose_pods_call_themselves_by_the_other_name_is_not_mistaken(target: Any, given: Any) -> None:
-    """Subset v1 leads to the pods that answer v2, and the other way round: by their answers, the shares would be the wrong way round."""
+    """Subset v1 has the pods that answer v2, and the reverse: counted by their answers, the shares would be swapped."""
     subsets = [{"name": "v1", "labels": {"version": "v2"}}, {"name": "v2", "labels": {"version": "v1"}}]
     patch = json.dumps({"spec": {"subsets": subsets}})
     before = json.dumps({"spec": {"subsets": target.cluster.get("-n", target.namespace, "destinationrule", "web")["spec"]["subsets"]}})
@@ -241,40 +241,40 @@ def test_the_share_jumps_when_the_rule_is_in_force_and_its_band_narrows(given: A
     assert any(trace.name == "v2 answers" and trace.x for trace in panel.widgets.figure.data)
 
 
-def heard(standing: Standing, version: str, number: int, started: float = 1.0) -> None:
+def answers(standing: Standing, version: str, number: int, started: float = 1.0) -> None:
     for _ in range(number):
-        standing.hear(Result(started, started, 0.01, 200, version), at=0.0)
+        standing.add(Result(started, started, 0.01, 200, version), at=0.0)
 
 
 def test_answers_are_believed_until_they_claim_more_than_the_gateway_sent() -> None:
     standing = Standing(("v1", "v2"))
-    heard(standing, "v1", 90)
-    heard(standing, "v2", 10)
-    standing.sent(standing.told, {"v1": 91, "v2": 10})
+    answers(standing, "v1", 90)
+    answers(standing, "v2", 10)
+    standing.sent(standing.by_answers, {"v1": 91, "v2": 10})
     assert (standing.source, standing.counts) == (ANSWERS, {"v1": 90, "v2": 10})
-    heard(standing, "v2", 20)
-    standing.sent(standing.told, {"v1": 20})
+    answers(standing, "v2", 20)
+    standing.sent(standing.by_answers, {"v1": 20})
     assert (standing.source, standing.counts) == (GATEWAY, {"v1": 111, "v2": 10})
 
 
 def test_answers_that_name_no_destination_are_said_to_be_such_however_many_came() -> None:
     standing = Standing(("web-primary", "web-canary"))
-    heard(standing, "v1", 80)
-    standing.sent(standing.told, {"web-primary": 80, "web-canary": 20})
+    answers(standing, "v1", 80)
+    standing.sent(standing.by_answers, {"web-primary": 80, "web-canary": 20})
     assert (standing.source, standing.counts) == (GATEWAY, {"web-primary": 80, "web-canary": 20})
     assert "The answers name v1, not these destinations" in standing.doubt
 
 
 def test_without_a_gateway_to_ask_it_says_that_nothing_can_be_observed() -> None:
     standing = Standing(("stable", "canary"))
-    heard(standing, "v1", 30)
+    answers(standing, "v1", 30)
     assert standing.counts == {}
-    assert "cannot be observed" in standing.doubt
+    assert "are unknown" in standing.doubt
 
 
 def test_what_was_sent_before_the_rule_does_not_count() -> None:
     standing = Standing(("v1", "v2"))
     standing.begin(2.0)
-    heard(standing, "v1", 5, started=1.9)
-    heard(standing, "v2", 5, started=2.1)
+    answers(standing, "v1", 5, started=1.9)
+    answers(standing, "v2", 5, started=2.1)
     assert standing.counts == {"v2": 5}

@@ -1,4 +1,4 @@
-"""One workload as HTML: nothing that a cluster says becomes markup, and every table has its command."""
+"""One workload as HTML: no text from a cluster becomes markup, and every table has its command."""
 
 from __future__ import annotations
 

@@ -131,6 +131,9 @@ def test_the_gateways_page_comes_through_the_hub(pair: Pair) -> None:
     until(lambda: ada.session.get(f"{ada.server}gateway/productpage", timeout=30).ok, 60)
     page = ada.session.get(f"{ada.server}gateway/productpage", timeout=30).text
     assert f'action="/class/user/{ada.account}/gateway/login"' in page
+    page = ada.session.post(f"{ada.server}gateway/login", data={"username": "jason", "passwd": ""}, timeout=30)
+    assert page.url == f"{ada.server}gateway/productpage"
+    assert "jason (" in page.text
 
 
 def test_the_board_shows_an_outcome_within_two_seconds_and_its_message_arrives(classroom: Any, pair: Pair, instructor: HubUser) -> None:

@@ -60,7 +60,7 @@ def solution(number: str) -> str:
 
 
 def changed(text: str, changes: dict[str, str]) -> str:
-    """`text` with each replacement made once; a text that is not there is a mistake in the file."""
+    """`text` with each replacement made once; a missing text is a mistake in the file."""
     for old, new in changes.items():
         if old not in text:
             message = f"the solution does not hold {old!r}"

@@ -27,7 +27,7 @@ GOAL = 0.95
 
 @dataclass(frozen=True)
 class Tried:
-    """One answer and what came of it; `trouble` is what kept it from being tried."""
+    """One answer and its result; `trouble` is why it could not be tried."""
 
     answer: Answer
     found: Outcome | None
@@ -44,7 +44,7 @@ class Tried:
 
     @property
     def meant(self) -> bool:
-        """Whether the card says what it should."""
+        """Whether the card has the expected text."""
         words = f"{self.found.note} {self.found.seen} {self.found.hint}" if self.found else ""
         return bool(self.found and self.found.verdict is self.answer.verdict and self.answer.hint in words)
 

@@ -1,4 +1,4 @@
-"""Where answers are tried: each chapter's objects in a namespace of its own, put back after every answer."""
+"""Where answers are tried: each chapter's objects in a namespace of its own, restored after every answer."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ MANIFESTS = Path(__file__).parents[2] / "notebooks" / "manifests"
 
 @dataclass(frozen=True)
 class Setting:
-    """What a chapter's exercises find: manifests by their numbers, Deployments to wait for, and commands that come last."""
+    """What a chapter's exercises need: manifests by their numbers, Deployments to wait for, and commands that come last."""
 
     files: tuple[str, ...]
     ready: tuple[str, ...]
@@ -134,7 +134,7 @@ class Stage:
         return True
 
     def again(self, answer: Answer) -> None:
-        """Take away what an answer brought, and put back what it changed."""
+        """Delete the objects of an answer, and restore those that it changed."""
         given.answer(answer.number, ...)
         own = self._own()
         named = {each for text in answer.manifests for each in submissions.submissions.objects(text)}
@@ -161,7 +161,7 @@ class Stage:
 
 @contextlib.contextmanager
 def opened(connection: Connection, chapter: int) -> Iterator[Stage]:
-    """A chapter's stage, taken down at the end; chapter 2 gets a cluster of its own."""
+    """A chapter's stage, deleted at the end; chapter 2 gets a cluster of its own."""
     with contextlib.ExitStack() as ends:
         if chapter == BARE:
             cluster = Embedded(f"bare-{os.getpid()}", ingress_port=0)
@@ -184,7 +184,7 @@ class BareStage(Stage):
         self._maps()
 
     def end(self) -> None:
-        """The cluster goes, and all with it."""
+        """Stops the cluster."""
 
     def judged(self, answer: Answer) -> Outcome:
         if answer.number == "2.1":

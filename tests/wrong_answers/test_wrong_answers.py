@@ -1,4 +1,4 @@
-"""A tenth of the answers, right and wrong, another one each day, judged on the session's cluster; `make wrong-answers` tries all."""
+"""A tenth of the answers, right and wrong, a different one each day, judged on the session's cluster; `make wrong-answers` tries all."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LEAST = 10
 
 @pytest.fixture(scope="session")
 def stage(cluster: Any) -> Iterator[Callable[[int], stages.Stage]]:
-    """A chapter's stage; the one before it is taken down when another chapter's is asked for."""
+    """A chapter's stage; the one before it is deleted when another chapter's is needed."""
     opened: dict[int, tuple[stages.Stage, contextlib.ExitStack]] = {}
 
     def of(chapter: int) -> stages.Stage:

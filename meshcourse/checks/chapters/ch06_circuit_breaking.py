@@ -163,17 +163,17 @@ def put_out_the_broken_one(view: ClusterView) -> Outcome:
     now = endpoints(view, "orders")
     out, others = ({each.address for each in now if each.ejected and (each.address in broken) is of} for of in (True, False))
     if out != broken or others:
-        states = ", ".join(f"{each.address} {'put out' if each.ejected else 'in'}" for each in now)
+        states = ", ".join(f"{each.address} {'ejected' if each.ejected else 'in use'}" for each in now)
         return outcome.not_yet(
             seen=f"{first}; then {states}",
-            expected=f"{', '.join(sorted(broken))}, the broken pod, is put out, and no other",
-            hint="look at `istioctl proxy-config endpoints deploy/fortio-deploy`: who has failed, and who is put out?",
+            expected=f"{', '.join(sorted(broken))}, the broken pod, is ejected, and no other",
+            hint="look at `istioctl proxy-config endpoints deploy/fortio-deploy`: which pod has failed, and which is ejected?",
         )
     rest = fortio(view, url, connections=1, n=40)
     if rest.good != rest.n:
         hint = "was the broken pod let in again in between? It stays out for 30 s. Run the check once more"
         return outcome.not_yet(seen=f"with the broken pod out, {rest}", expected="all are answered", hint=hint)
-    return outcome.passed(f"first {first}; with {', '.join(sorted(broken))} put out, {rest}")
+    return outcome.passed(f"first {first}; with {', '.join(sorted(broken))} ejected, {rest}")
 
 
 def _addresses(view: ClusterView, selector: str) -> set[str]:
@@ -194,7 +194,7 @@ def _orders_hint(outlier: Mapping[str, Any] | None) -> str:
         return wrong
     percent = int(outlier.get("maxEjectionPercent", 10))
     if percent == 10:  # noqa: PLR2004 - Envoy's own choice
-        return "10 % of 2 pods is not one whole pod, so nobody may be put out: set `maxEjectionPercent`"
+        return "10 % of 2 pods is not one whole pod, so no pod may be ejected: set `maxEjectionPercent`"
     if percent != HALF:
         return f"at most half of the pods may be out at the same time, and `maxEjectionPercent` is {percent}"
     return ""
@@ -248,19 +248,19 @@ def better_the_ejected_than_nobody(view: ClusterView) -> Outcome:
     now, before = endpoints(view, "tickets"), counter(view, "tickets", "lb_healthy_panic")
     if not now or not all(each.ejected for each in now):
         return outcome.not_yet(
-            seen=f"after six errors ({bad}) {sum(each.ejected for each in now)} of {len(now)} pods are put out",
+            seen=f"after six errors ({bad}) {sum(each.ejected for each in now)} of {len(now)} pods are ejected",
             expected="two errors in a row put a pod out, and all of them may be out",
-            hint="look at `istioctl proxy-config endpoints deploy/fortio-deploy`: who has failed, and who is put out?",
+            hint="look at `istioctl proxy-config endpoints deploy/fortio-deploy`: which pod has failed, and which is ejected?",
         )
     good = fortio(view, f"{url}/get", connections=1, n=20)
     panics = counter(view, "tickets", "lb_healthy_panic") - before
     if good.good != good.n:
         return outcome.not_yet(
-            seen=f"all pods are put out, and {good}",
-            expected="with fewer than half of the pods left, callers try those that were put out: all are answered",
+            seen=f"all pods are ejected, and {good}",
+            expected="with fewer than half of the pods left, callers try the ejected ones: all are answered",
             hint="`minHealthPercent` is the share of pods below which Envoy ignores the ejections",
         )
-    return outcome.passed(f"{len(now)} of {len(now)} pods put out, and yet {good}; Envoy chose among the ejected {panics} times")
+    return outcome.passed(f"{len(now)} of {len(now)} pods ejected, and yet {good}; Envoy chose among the ejected {panics} times")
 
 
 def _tickets_hint(outlier: Mapping[str, Any] | None, share: float) -> str:
@@ -305,7 +305,7 @@ EXERCISES: Final = (
         "6.3",
         "Better the ejected than nobody",
         (
-            "Two fields decide about the extreme: how many pods may be put out at most, and from when on ejections are ignored.",
+            "Two fields decide about the extreme: how many pods may be ejected at most, and from when on ejections are ignored.",
             "Section 9 used the second one: `minHealthPercent`.",
             "`outlierDetection: {consecutive5xxErrors: 2, baseEjectionTime: 1m, maxEjectionPercent: 100, minHealthPercent: 50}`",
         ),

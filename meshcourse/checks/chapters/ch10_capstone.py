@@ -274,7 +274,7 @@ def _success_hint(retries: Json, outlier: Json, tries: float | None) -> str:
     if retries.get("perTryTimeout") and limit < SHORTEST_TRY:
         return f"`perTryTimeout: {retries['perTryTimeout']}` ends tries that would be good: v2's good answers take well under 100 ms"
     if outlier and tries is not None and tries < HARDLY_ANY:
-        return "retries find nobody to go to (UH): do too few consecutive errors put out the two good pods as well?"
+        return "retries find no pod (UH): do too few consecutive errors eject the two good pods as well?"
     return "more tries are needed, or time for them: `attempts: 3`, and a `timeout` of the route that leaves room for all of them"
 
 
@@ -286,7 +286,7 @@ def _load_hint(outlier: Json) -> str:
         )
     if int(outlier.get("maxEjectionPercent") or 10) < 34:  # noqa: PLR2004 - one pod of three
         return "`maxEjectionPercent` is 10 unless you say more, and 10 % of three pods is no pod: one of three needs 34"
-    return "the broken pod is not put out, or comes back too soon: `consecutive5xxErrors: 7`, `interval: 1s`, `baseEjectionTime: 3m`"
+    return "the broken pod is not ejected, or comes back too soon: `consecutive5xxErrors: 7`, `interval: 1s`, `baseEjectionTime: 3m`"
 
 
 def _retries(virtual_service: Json) -> dict[str, Any]:

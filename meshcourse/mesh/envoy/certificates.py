@@ -60,7 +60,7 @@ def parse(content: Mapping[str, Any], workload: str) -> Identity:
         if chain:
             return described(chain[0], len(chain))
     raise errors.MeshError(
-        f"The proxy of {workload} holds no certificate of its own.",
+        f"The proxy of {workload} has no certificate of its own.",
         why="istiod signs one when the pod starts; it may not be ready yet",
         next=f"istioctl proxy-config secret {workload}",
     )

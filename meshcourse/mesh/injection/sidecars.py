@@ -64,12 +64,12 @@ def without(pod: Any, what: str, namespace_labels: dict[str, str]) -> errors.Kub
     if what.startswith("pod "):
         again = f"kubectl -n {namespace} delete {what}    # its controller creates a new one; otherwise apply it again"
     if marks.get(INJECT) == "false":
-        why, following = f"its pods say {INJECT}: false", f"take that out of the pod's template; then {again}"
+        why, following = f"its pods say {INJECT}: false", f"remove that from the pod's template; then {again}"
     elif namespace_labels.get("istio-injection") == "enabled" or "istio.io/rev" in namespace_labels:
         why, following = "its pods were created before the namespace got its label for sidecars, or while istiod did not run", again
     else:
         why = f"namespace {namespace} has no label that asks for sidecars"
         following = f"kubectl label namespace {namespace} istio-injection=enabled; {again}"
     return errors.KubernetesError(
-        f"{what[0].upper()}{what[1:]} has no sidecar in namespace {namespace}: no Envoy can be asked.", why=why, next=following
+        f"{what[0].upper()}{what[1:]} has no sidecar in namespace {namespace}: there is no Envoy to read.", why=why, next=following
     )

@@ -171,7 +171,7 @@ def put(connection: Connection, split: Split, weights: Mapping[str, int]) -> Spl
             raise errors.MeshError(
                 f"Route {split.key} of VirtualService {split.virtual_service} has other destinations now.",
                 why=f"they are {', '.join(names(destinations))}; nothing was written",
-                next="move one of the sliders that are there now",
+                next="move one of the new sliders",
             )
         try:
             changed = rule.patch(patch(number, destinations, weights, split.virtual_service), "new weights")

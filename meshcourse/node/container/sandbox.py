@@ -202,7 +202,7 @@ async def start(spec: Spec, host: Host) -> Running:
     if not text:
         try:
             said = b"".join([chunk async for _, chunk in process.outputs()]).decode(errors="replace").strip()
-            why = f"{said or 'bubblewrap said nothing'} (exit code {await process.wait()})"
+            why = f"{said or 'bubblewrap printed nothing'} (exit code {await process.wait()})"
             raise ClusterError(f"container {spec.key} could not be made", why=why)
         finally:
             process.close()

@@ -46,10 +46,10 @@ def failure(said: str) -> PullFailed:
     return PullFailed(words, reached=False) if _NOT_REACHED.search(words) else PullFailed(f"{words}; {_REFUSED}", reached=True)
 
 
-async def pull(reference: str, told: Callable[[int], None]) -> str:
+async def pull(reference: str, on_progress: Callable[[int], None]) -> str:
     """Pull the image of `reference` (a repository with a tag or a digest); returns its digest.
 
-    `told` is called with the bytes unpacked so far. Raises PullFailed, with nothing changed.
+    `on_progress` is called with the bytes unpacked so far. Raises PullFailed, with nothing changed.
     """
     repository, _, digest = reference.partition("@")
     if not digest:
@@ -58,7 +58,7 @@ async def pull(reference: str, told: Callable[[int], None]) -> str:
     if not store.is_digest(digest):
         raise PullFailed(f'"{digest}" is no sha256 digest', reached=True)
     if store.find(digest) is None:
-        await _bring(f"{repository}@{digest}", digest, told)
+        await _bring(f"{repository}@{digest}", digest, on_progress)
     store.name(reference, digest)
     return digest
 
@@ -72,19 +72,19 @@ async def meaning(reference: str) -> str:
         raise PullFailed(f"no answer within {ANSWERS_WITHIN:.0f} s", reached=False) from None
 
 
-async def _bring(pinned: str, digest: str, told: Callable[[int], None]) -> None:
+async def _bring(pinned: str, digest: str, on_progress: Callable[[int], None]) -> None:
     """Unpack one digest, unless another process has done so while its lock was awaited."""
     lock = await asyncio.to_thread(store.hold, digest, alone=True)
     try:
         if store.find(digest) is None:
             config = json.loads(await _crane("config", "--platform", binaries.target(), "--", pinned))
             root = await asyncio.to_thread(store.begin, digest)
-            store.complete(digest, config, await _unpack(pinned, str(root), told))
+            store.complete(digest, config, await _unpack(pinned, str(root), on_progress))
     finally:
         os.close(lock)
 
 
-async def _unpack(pinned: str, root: str, told: Callable[[int], None]) -> int:
+async def _unpack(pinned: str, root: str, on_progress: Callable[[int], None]) -> int:
     """Have crane write the files of all layers as one archive, and unpack it as it arrives; returns their bytes."""
     archive, entry = os.pipe()
     try:
@@ -96,7 +96,7 @@ async def _unpack(pinned: str, root: str, told: Callable[[int], None]) -> int:
         os.close(archive)
         os.close(entry)
     try:
-        size, said, why = await asyncio.gather(_last_number(unpacking, told), _text(crane.stderr), _text(unpacking.stderr))
+        size, said, why = await asyncio.gather(_last_number(unpacking, on_progress), _text(crane.stderr), _text(unpacking.stderr))
         exported, unpacked = await crane.wait(), await unpacking.wait()
         if exported > 0:  # the archive ended too early; below 0, it was not read to its end
             raise failure(said)
@@ -108,12 +108,12 @@ async def _unpack(pinned: str, root: str, told: Callable[[int], None]) -> int:
         await _end(crane, unpacking)
 
 
-async def _last_number(process: Process, told: Callable[[int], None]) -> int:
+async def _last_number(process: Process, on_progress: Callable[[int], None]) -> int:
     number = 0
     if process.stdout is not None:
         async for line in process.stdout:
             number = int(line)
-            told(number)
+            on_progress(number)
     return number
 
 

@@ -81,13 +81,13 @@ class Puller:
         if self._writer is not None:
             self._writer.close()
 
-    async def pull(self, reference: str, told: Callable[[int], None]) -> str:
-        """Pull an image; returns its digest. `told` is called with the bytes unpacked so far. Raises crane.PullFailed."""
+    async def pull(self, reference: str, on_progress: Callable[[int], None]) -> str:
+        """Pull an image; returns its digest. `on_progress` is called with the bytes unpacked so far. Raises crane.PullFailed."""
         if self._writer is None or self._reading is None or self._reading.done():
             raise crane.PullFailed(_ENDED, reached=False)
         number = next(self._numbers)
         answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self._waiting[number] = answer, told
+        self._waiting[number] = answer, on_progress
         try:
             self._writer.write(json.dumps({"id": number, "reference": reference}).encode() + b"\n")
             return await answer
@@ -103,11 +103,11 @@ class Puller:
                 answer.set_exception(crane.PullFailed(_ENDED, reached=False))
 
     def _take(self, id: int, **said: Any) -> None:  # noqa: A002, ANN401 - a line of JSON
-        answer, told = self._waiting.get(id, (None, None))
-        if answer is None or told is None or answer.done():
+        answer, on_progress = self._waiting.get(id, (None, None))
+        if answer is None or on_progress is None or answer.done():
             return
         if "bytes" in said:
-            told(said["bytes"])
+            on_progress(said["bytes"])
         elif "digest" in said:
             answer.set_result(said["digest"])
         else:

@@ -99,7 +99,7 @@ class Report:
                 _log.info("%s: %s; again in %.1f s", self._path, error.what, pause)
                 await asyncio.sleep(pause)
                 self._due.set()
-            except Exception:  # noqa: BLE001 - no failure may stop what is told of a pod
+            except Exception:  # noqa: BLE001 - no failure may stop a pod's status patches
                 _log.exception("%s: not written; again in %.1f s", self._path, _LONGEST_PAUSE)
                 await asyncio.sleep(_LONGEST_PAUSE)
                 self._due.set()

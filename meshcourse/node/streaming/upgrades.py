@@ -71,7 +71,7 @@ class _Received:
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self.reader = asyncio.StreamReader(limit=_WAITING_BYTES)
-        self.reader.set_transport(transport)  # pauses it while nobody reads
+        self.reader.set_transport(transport)  # pauses it while there is no reader
 
     def feed_data(self, data: bytes) -> tuple[bool, bytes]:
         self.reader.feed_data(data)

@@ -111,8 +111,8 @@ def _decided(found: Inspection) -> str:
         return f"The gateway has no route for this Host header: {_by_itself(found)}."
     if found.taken is None:
         unsure = next((step.why for step in found.steps if step.verdict is Verdict.CANNOT_TELL), "")
-        told = f"Which route matches is unknown until the gateway's log is read: {unsure}."
-        return told if unsure else f"None of the gateway's routes matches: {_by_itself(found)}."
+        unknown = f"Which route matches is unknown until the gateway's log is read: {unsure}."
+        return unknown if unsure else f"None of the gateway's routes matches: {_by_itself(found)}."
     number = found.steps.index(found.taken) + 1
     name = f", {found.taken.name}," if found.taken.name else ""
     first = "is the first whose conditions are met" if not found.taken.why else "was taken, by the gateway's log"

@@ -135,9 +135,9 @@ def tries(settings: Retrying, summary: Summary | None) -> tuple[Bar, ...]:
     """How many tries requests took at the gateway, in per cent, beside the formula's."""
     inner = 1.0 - retries.success(settings.fault / 100, settings.first)
     foreseen = {} if settings.unlike else retries.last_tries(inner, settings.gateway)
-    told = {} if summary is None else {int(label): count for label, count in summary.versions.items() if label.isdigit()}
-    n = sum(told.values())
+    observed = {} if summary is None else {int(label): count for label, count in summary.versions.items() if label.isdigit()}
+    n = sum(observed.values())
     return tuple(
-        Bar(str(number), 100.0 * told.get(number, 0) / n if n else None, 100.0 * foreseen[number] if number in foreseen else None)
+        Bar(str(number), 100.0 * observed.get(number, 0) / n if n else None, 100.0 * foreseen[number] if number in foreseen else None)
         for number in range(1, MOST + 2)
     )

@@ -63,7 +63,7 @@ class Evidence:
         self._named: list[float] = []
         self._every: list[float] = []
 
-    def hear(self, result: Result) -> None:
+    def add(self, result: Result) -> None:
         """Add a result of the load."""
         if result.started < self._since:
             return
@@ -75,13 +75,13 @@ class Evidence:
             self._every.append(result.latency)
 
     @property
-    def heard(self) -> int:
+    def failures(self) -> int:
         """How many failures the load has seen so far; the gateway is read after that, so that its counts include all of them."""
         return self._failed
 
-    def sent(self, heard: int, requests: int, errors: int, others: int) -> None:
+    def sent(self, failures: int, requests: int, errors: int, others: int) -> None:
         """Add what the gateway sent since it was last read: `requests` to the version, `errors` of them failed, `others` of the rest."""
-        self._asked, self._known = True, heard
+        self._asked, self._known = True, failures
         self._sent += requests
         self._errors += errors
         self._others += others

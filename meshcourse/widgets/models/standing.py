@@ -30,7 +30,7 @@ class Standing:
         self.single: deque[tuple[float, str]] = deque(maxlen=SHOWN)
         """(time, destination) of the last answers that name a destination."""
         self._from = 0.0
-        self._told: Counter[str] = Counter()
+        self._answers: Counter[str] = Counter()
         self._sent: Counter[str] = Counter()
         self._asked = False
         self._strange = False
@@ -50,41 +50,41 @@ class Standing:
     def begin(self, since: float) -> None:
         """A new rule is in force from `since` on, in seconds since the epoch: earlier requests do not count."""
         self._from, self.answered, self._asked = since, 0, False
-        self._told.clear()
+        self._answers.clear()
         self._sent.clear()
 
-    def hear(self, result: Result, at: float) -> None:
+    def add(self, result: Result, at: float) -> None:
         """Add an answer that came `at`."""
         if result.started < self._from or not result.status:
             return
         self.answered += 1
         if result.version:
-            self._told[result.version] += 1
+            self._answers[result.version] += 1
             if result.version in self.names:
                 self.single.append((at, result.version))
 
     @property
-    def told(self) -> dict[str, int]:
+    def by_answers(self) -> dict[str, int]:
         """Counts by the answers so far."""
-        return dict(self._told)
+        return dict(self._answers)
 
-    def sent(self, told: Mapping[str, int], came: Mapping[str, int]) -> None:
-        """The gateway has sent `came` since it was last read; before that, the counts by the answers were `told`."""
+    def sent(self, answered: Mapping[str, int], came: Mapping[str, int]) -> None:
+        """The gateway has sent `came` since it was last read; before that, the counts by the answers were `answered`."""
         self._asked = True
         self._sent.update(came)
-        more = (told.get(name, 0) > self._sent[name] + STRAY for name in self.names if self._told[name] >= told.get(name, 0))
+        more = (answered.get(name, 0) > self._sent[name] + STRAY for name in self.names if self._answers[name] >= answered.get(name, 0))
         self._strange |= any(more)
 
     @property
     def source(self) -> str:
         """Which source counts."""
-        unnamed = self.answered >= ENOUGH and not (self._told and set(self._told) <= set(self.names))
+        unnamed = self.answered >= ENOUGH and not (self._answers and set(self._answers) <= set(self.names))
         return GATEWAY if self._strange or unnamed else ANSWERS
 
     @property
     def counts(self) -> dict[str, int]:
         """How often each destination answered, or was sent a request; empty while unknown."""
-        found = self._told if self.source == ANSWERS else self._sent
+        found = self._answers if self.source == ANSWERS else self._sent
         return {name: found[name] for name in self.names if found[name]}
 
     @property
@@ -94,10 +94,10 @@ class Standing:
             return ""
         if self._strange:
             return "The answers name other destinations than the gateway sent the requests to: the counts are what its Envoy sent to each."
-        said = f"The answers name {', '.join(sorted(self._told))}" if self._told else "The answers name no version"
+        named = f"The answers name {', '.join(sorted(self._answers))}" if self._answers else "The answers name no version"
         if not self._asked:
-            return f"{said}: whose they are cannot be observed, since the gateway's Envoy could not be asked."
+            return f"{named}: their destinations are unknown, since the gateway's Envoy did not answer."
         if self.answered > ENOUGH and not any(self._sent.values()):
             why = f"None of the {self.answered:,} answers came from these destinations, by the gateway's count"
             return f"{why}: another route takes the requests. lab.inspector_panel() shows which."
-        return f"{said}, not these destinations: the counts are what the gateway's Envoy sent to each, for all clients."
+        return f"{named}, not these destinations: the counts are what the gateway's Envoy sent to each, for all clients."

@@ -83,8 +83,8 @@ def show(controls: Controls, held: Breaker) -> None:
     for name, _, _, _, note in _SLIDERS:
         value = getattr(held, name)
         controls.notes[name].value = parts.caption(note + parts.put(controls.sliders[name], value))
-    said = ", ".join(f"{name} {value}" for name, value in held.others)
-    controls.rule.value = parts.caption(f"Also in the rule, without a slider: {said}.") if said else ""
+    values = ", ".join(f"{name} {value}" for name, value in held.others)
+    controls.rule.value = parts.caption(f"Also in the rule, without a slider: {values}.") if values else ""
 
 
 def count(now: Snapshot, before: Mapping[str, int]) -> str:

@@ -142,8 +142,8 @@ class InjectionPanel(Panel[Parts, Snapshot]):
         agreed = sum(proof.as_predicted for proof in self._proofs.values())
         right = sum(self._guessed.values())
         guesses = f"your guesses: {right} of {len(self._guessed)} right" if self._guessed else "you have guessed none of them"
-        told = f"{agreed} of {len(self._proofs)} follow the three sentences; {guesses}."
-        self.said.value = _line(f"{len(self._proofs)} dry runs, no pod created. {told}")
+        summary = f"{agreed} of {len(self._proofs)} follow the three sentences; {guesses}."
+        self.said.value = _line(f"{len(self._proofs)} dry runs, no pod created. {summary}")
         self._complain(None)
 
     async def _prove(self, place: Place) -> Trial:

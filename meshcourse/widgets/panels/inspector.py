@@ -120,7 +120,7 @@ class InspectorPanel(Panel[Parts, Inspection | None]):
 
     async def _ask(self, host: str, path: str, headers: Mapping[str, str]) -> Inspection:
         if set(path) & set(string.whitespace):
-            raise errors.TrafficError(f"{path!r} is not a path.", why="it holds a space", next="write %20 for a space")
+            raise errors.TrafficError(f"{path!r} is not a path.", why="it contains a space", next="write %20 for a space")
         mark = f"meshcourse-{uuid.uuid4().hex}"
         target = Target(self._connection.ingress_url + path, host=host, headers={**headers, "User-Agent": mark})
         held = await asyncio.to_thread(self._line.routes)

@@ -62,7 +62,7 @@ class PushPanel(Panel[Parts, Snapshot]):
         self.ten.on_click(lambda _: self._later(self._push_at_once(AT_ONCE)))
         self.said, self.alt, alert = parts.words("mc-said"), parts.words("mc-alt"), parts.words("mc-error")
         self.figure = live_figure.made(picture.figure(self._view()))
-        self._tell("Each change sets a header in every answer of the Service.")
+        self._show_text("Each change sets a header in every answer of the Service.")
         box = parts.boxed("mc-push-panel", parts.row(self.one, self.five, self.ten), self.said, alert, self.figure, self.alt)
         return Parts(box, alert, (self.one, self.five, self.ten))
 
@@ -91,7 +91,7 @@ class PushPanel(Panel[Parts, Snapshot]):
             for proxy, seconds in push.arrivals.items():
                 self._arrivals[proxy].append(None if seconds is None else 1000 * seconds)
             self._complain(self._refusal(push))
-            self._tell(f"Stored: {HEADER}: {self._header}. The API server took {1000 * push.stored:.0f} ms to store it.")
+            self._show_text(f"Stored: {HEADER}: {self._header}. The API server took {1000 * push.stored:.0f} ms to store it.")
 
     def _refusal(self, push: Push) -> errors.PanelError | None:
         """The error when an Envoy rejects what istiod sends: it may hold this change and not others."""
@@ -104,7 +104,7 @@ class PushPanel(Panel[Parts, Snapshot]):
             found = await asyncio.to_thread(self._burst, number)
         self._complain(None)
         seen = ", ".join(f"{proxy} {'no change' if steps is None else f'{steps} ×'}" for proxy, steps in found.steps.items())  # noqa: RUF001 - times
-        self._tell(f"{number} changes, stored in {1000 * found.stored:.0f} ms. Updates of each proxy: {seen}. istiod waits for more.")
+        self._show_text(f"{number} changes, stored in {1000 * found.stored:.0f} ms. Updates of each proxy: {seen}. istiod waits for more.")
         return found.steps
 
     def _burst(self, number: int) -> Burst:
@@ -144,7 +144,7 @@ class PushPanel(Panel[Parts, Snapshot]):
     def _view(self) -> View:
         return View({proxy: tuple(found) for proxy, found in self._arrivals.items()})
 
-    def _tell(self, text: str) -> None:
+    def _show_text(self, text: str) -> None:
         self.said.value = html.escape(text)
         picture.update(self.figure, self._view())
         self.alt.value = parts.aloud(picture.describe(self._view()))

@@ -75,7 +75,7 @@ class RolloutPanel(WeightPanel):
         self.log, self.state = parts.words("mc-rollout-log"), parts.words("mc-rollout-state")
         with self._quietly():
             self._show_pods(self._pods.load())
-        self._tell()
+        self._show_state()
         heading, *rest = built.box.children
         buttons = parts.row(self.go, self.stay, self.old, self.broken)
         built.box.children = (heading, buttons, self.state, self.log, *rest)
@@ -84,7 +84,7 @@ class RolloutPanel(WeightPanel):
 
     async def _beat(self) -> None:
         await super()._beat()
-        self._tell()
+        self._show_state()
 
     async def _leave(self) -> None:
         await self._halt()
@@ -175,7 +175,7 @@ class RolloutPanel(WeightPanel):
         finally:
             self.go.disabled = self._closed
             self._evidence = None
-            self._tell()
+            self._show_state()
 
     async def _watch(self, weight: int) -> Step:
         """Watch one weight until there is a verdict."""
@@ -185,7 +185,7 @@ class RolloutPanel(WeightPanel):
             await asyncio.sleep(LOOK)
             step = rollout.judged(self._plan, weight, seen.failed, seen.latency, time.monotonic() - began)
             self._steps[number:] = [step]
-            self._tell()
+            self._show_state()
             if step.verdict is not Verdict.WATCH:
                 return step
 
@@ -204,21 +204,21 @@ class RolloutPanel(WeightPanel):
             self._since = [*self._since, (now, Evidence(self._version, time.time()))][-2:]
         return [each for _, each in self._since]
 
-    def _hear(self, result: Result) -> None:
-        super()._hear(result)
+    def _add_result(self, result: Result) -> None:
+        super()._add_result(result)
         for each in self._watching():
-            each.hear(result)
+            each.add(result)
 
     async def _count(self) -> None:
-        heard = [(each, each.heard) for each in self._watching()]
+        counted = [(each, each.failures) for each in self._watching()]
         came = await self._came()
         if came is not None:
             ours = came.get(self._version, Sent())
             others = sum(sent.errors for name, sent in came.items() if name != self._version)
-            for each, failures in heard:
+            for each, failures in counted:
                 each.sent(failures, ours.requests, ours.errors, others)
 
-    def _tell(self) -> None:
+    def _show_state(self) -> None:
         since = self._since[0][1].failed if self._since else None
         self.log.value = picture.table(self._plan, self._steps)
         warning = picture.fails(self._plan, since)

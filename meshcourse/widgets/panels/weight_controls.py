@@ -88,9 +88,9 @@ def written(split: Split) -> str:
     total = sum(split.weights.values())
     if total == weights.WHOLE or len(split.destinations) == 1:
         return ""
-    said = ", ".join(f"{name} {weight}" for name, weight in split.weights.items())
+    listed = ", ".join(f"{name} {weight}" for name, weight in split.weights.items())
     means = ", ".join(f"{name} {percent:.1f} %" for name, percent in split.percent.items())
-    return f"The rule has {said}. Weights are relative to their sum, {total}: {means}."
+    return f"The rule has {listed}. Weights are relative to their sum, {total}: {means}."
 
 
 def seen(version: str, summary: Summary) -> str:

@@ -84,7 +84,7 @@ class WeightPanel(LoadedPanel[Controls, Snapshot]):
         self._gateway = Destinations(connection) if url.startswith(connection.ingress_url) else None
         label = labelling.only(labelling.body(labels) if isinstance(labels, str) else labels)
         target = Target(url, headers=headers or {}, host=host)
-        self._load = self._add_load(target, label, window=window, heard=self._hear)
+        self._load = self._add_load(target, label, window=window, on_result=self._add_result)
         self._split = self._setting(read=self._read, write=self._write, show=self._show)
         self._standing = Standing(())
         self._routes: tuple[str, ...] = ()
@@ -111,8 +111,8 @@ class WeightPanel(LoadedPanel[Controls, Snapshot]):
         self._show_split(built, held)
         return built
 
-    def _hear(self, result: Result) -> None:
-        self._standing.hear(result, self._now())
+    def _add_result(self, result: Result) -> None:
+        self._standing.add(result, self._now())
 
     async def _beat(self) -> None:
         """Redraw when there is something new."""
@@ -129,14 +129,14 @@ class WeightPanel(LoadedPanel[Controls, Snapshot]):
 
     async def _came(self) -> dict[str, Sent] | None:
         """What the gateway has sent to each destination since it was last read; None where it cannot be read."""
-        self._counted, told = time.monotonic(), self._standing.told
+        self._counted, answered = time.monotonic(), self._standing.by_answers
         if self._gateway is None:
             return None
         try:
             came = await asyncio.to_thread(self._gateway.sent, self._split.held)
         except errors.MeshcourseError:  # the panel reports it where it matters
             return None
-        self._standing.sent(told, {name: sent.requests for name, sent in came.items()})
+        self._standing.sent(answered, {name: sent.requests for name, sent in came.items()})
         return came
 
     async def _leave(self) -> None:
@@ -335,8 +335,8 @@ class WeightPanel(LoadedPanel[Controls, Snapshot]):
     def _show_rule(self, built: Controls) -> None:
         host = self._load.target.host
         asked = f"The rule is for {host}: the panel's requests have this host." if host and not self._host else ""
-        said = [each for each in (weight_controls.written(self._split.held), asked, self._standing.doubt) if each]
-        built.rule.value = "<br>".join(map(parts.caption, said))
+        notes = [each for each in (weight_controls.written(self._split.held), asked, self._standing.doubt) if each]
+        built.rule.value = "<br>".join(map(parts.caption, notes))
 
     def _begins(self) -> None:
         self._trail.add(Tick(self._now(), self._split.held.percent, None))

@@ -1,4 +1,4 @@
-"""Bookinfo, helloworld and tomcat in pods: every result that Istio's documentation promises of them comes out."""
+"""Bookinfo, helloworld and tomcat in pods: every result that Istio's documentation describes for them."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Shop:
         return said
 
     def get(self, url: str, *words: str) -> tuple[str, float]:
-        """What curl prints, and the seconds that it took."""
+        """curl's output, and its duration in seconds."""
         printed = self.kubectl("exec", "client", "-c", "client", "--", "curl", "-s", "-w", "\n%{time_total}", *words, url)
         text, _, seconds = printed.rpartition("\n")
         return text, float(seconds)
@@ -52,7 +52,7 @@ class Shop:
         return str(first.get("rating", {}).get("color", "none"))
 
     def until_page(self, fits: Callable[[str], bool], *words: str) -> tuple[str, float]:
-        """The first page that fits, and the seconds that it took."""
+        """The first page that matches, and its duration in seconds."""
         found: list[tuple[str, float]] = []
 
         def look() -> bool:
@@ -63,7 +63,7 @@ class Shop:
         return found[-1]
 
     def until(self, condition: Callable[[], bool], what: str, seconds: float = 20) -> None:
-        """Wait for istiod's push to be seen in answers."""
+        """Wait until istiod's push is visible in answers."""
         ends = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < ends, what

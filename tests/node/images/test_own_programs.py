@@ -1,4 +1,4 @@
-"""The programs of our own images, on loopback: interfaces, headers that travel, patience, error texts, signing in."""
+"""The programs of our own images, on loopback: interfaces, forwarded headers, timeouts, error texts, signing in."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def ask(
 
 
 def where(**ports: int) -> dict[str, str]:
-    """Environment variables that say where services are."""
+    """Environment variables with the services' addresses."""
     return {f"{name.upper()}_{what}": value for name, port in ports.items() for what, value in place(port)}
 
 
@@ -58,14 +58,14 @@ def place(port: int) -> tuple[tuple[str, str], tuple[str, str]]:
 
 
 def closed() -> int:
-    """A port on which nobody listens."""
+    """A port on which nothing listens."""
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         return int(one.getsockname()[1])
 
 
 class Recorder:
-    """A service that says `reply` and remembers what it was asked."""
+    """A service that answers `reply` and records its requests."""
 
     def __init__(self, reply: Reply | Callable[[], Reply]) -> None:
         self.requests: list[Request] = []
@@ -78,7 +78,7 @@ class Recorder:
 
 @pytest.fixture
 def shop() -> Iterator[Callable[..., int]]:
-    """All of Bookinfo on loopback; gives productpage's port. Any service can be replaced by a program of the test's."""
+    """All of Bookinfo on loopback; yields productpage's port. Any service can be replaced by a program of the test's."""
     with ExitStack() as stack:
 
         def open_shop(version: Mapping[str, str] | None = None, **replaced: App) -> int:
@@ -167,7 +167,7 @@ def test_reviews_without_ratings_say_so(reply: Reply | None) -> None:
 
 
 def slowly(seconds: float) -> App:
-    """A service that answers when nobody waits for it any more."""
+    """A service that answers when its caller no longer waits."""
     over = threading.Event()
 
     def answer(_: Request) -> Reply:

@@ -1,4 +1,4 @@
-"""What is known of a pulled image without a cluster: its config, its accounts, its links, its unpacking, and what crane's words mean."""
+"""A pulled image without a cluster: its config, its accounts, its links, its unpacking, and the meaning of crane's output."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from meshcourse.node.container import runs
 from meshcourse.node.images.passwd import Accounts, inside
 from meshcourse.node.pulling import crane, store, unpacking
 from meshcourse.node.spec import security_context
-from meshcourse.node.status.statuses import Identity
+from meshcourse.node.spec.security_context import LinuxUser
 
 DIGEST = "sha256:" + "5" * 64
 
@@ -73,16 +73,16 @@ def accounts(tmp_path: Path) -> Accounts:
 @pytest.mark.parametrize(
     ("user", "context", "identity"),
     [
-        ("ada", {}, Identity(1000, 1001, (1234,))),
-        ("ada:analysts", {}, Identity(1000, 1234, (1234,))),
-        ("1000", {}, Identity(1000, 1001, (1234,))),
-        ("1000:5", {}, Identity(1000, 5, (1234,))),
-        ("77", {}, Identity(77, 0)),
-        ("ada", {"runAsUser": 77}, Identity(77, 0)),
-        ("", {"runAsUser": 1000, "runAsGroup": 3, "supplementalGroupsPolicy": "Strict"}, Identity(1000, 3)),
+        ("ada", {}, LinuxUser(1000, 1001, (1234,))),
+        ("ada:analysts", {}, LinuxUser(1000, 1234, (1234,))),
+        ("1000", {}, LinuxUser(1000, 1001, (1234,))),
+        ("1000:5", {}, LinuxUser(1000, 5, (1234,))),
+        ("77", {}, LinuxUser(77, 0)),
+        ("ada", {"runAsUser": 77}, LinuxUser(77, 0)),
+        ("", {"runAsUser": 1000, "runAsGroup": 3, "supplementalGroupsPolicy": "Strict"}, LinuxUser(1000, 3)),
     ],
 )
-def test_names_are_those_of_the_image(tmp_path: Path, user: str, context: dict[str, int], identity: Identity) -> None:
+def test_names_are_those_of_the_image(tmp_path: Path, user: str, context: dict[str, int], identity: LinuxUser) -> None:
     pod = {"metadata": {"name": "p", "namespace": "n", "uid": "u"}, "spec": {"securityContext": context}}
     assert security_context.security(pod, {"name": "c"}, user, accounts(tmp_path)).identity == identity
 

@@ -61,7 +61,7 @@ def layer() -> Layer:
 
 
 class Stalling(socketserver.ThreadingTCPServer):
-    """A way to a registry on which no more than so many bytes come through: what a broken line looks like."""
+    """A proxy to a registry that passes on only so many bytes, like a broken connection."""
 
     daemon_threads = True
 

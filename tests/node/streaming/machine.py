@@ -1,4 +1,4 @@
-"""A Runtime of programs on this machine, behind the real Server with real TLS: what the tests of streaming talk to."""
+"""A Runtime of programs on this machine, behind the real Server with real TLS, for the tests of streaming."""
 
 from __future__ import annotations
 

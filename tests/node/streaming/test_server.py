@@ -1,4 +1,4 @@
-"""Logs, exec, attach and port-forward of the kubelet API, spoken to as kube-apiserver does."""
+"""Logs, exec, attach and port-forward of the kubelet API, called as kube-apiserver does."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Conversation:
                 self.received[message[0]] += message[1:]
 
     async def end(self) -> dict[str, Any]:
-        """Read to the end, and give the Status."""
+        """Read to the end, and return the Status."""
         async with asyncio.timeout(30):
             async for message in self.socket:
                 self.received[message.data[0]] += message.data[1:]
@@ -88,7 +88,7 @@ async def test_only_a_client_with_a_certificate_is_served(kubelet: Kubelet, tmp_
 
 
 async def test_only_the_api_servers_own_certificate_is_let_in(tmp_path: Path) -> None:
-    """Others that the same authority has issued are not: the authorizers of the API server would be passed by."""
+    """Other certificates of the same authority are not accepted: they would bypass the API server's authorizers."""
     authority = Authority(tmp_path)
     ca = authority.create().certificate
     kubelet = authority.issue(Identity("kubelet", "system:node:n", hosts=("127.0.0.1",)))
@@ -268,7 +268,7 @@ async def test_a_client_that_leaves_ends_its_program_and_its_children(kubelet: K
 
 
 async def attached(kubelet: Kubelet, script: str, *, tty: bool = False) -> tuple[Process, asyncio.Task[bytes]]:
-    """A container's main process, and the task that stands for its log."""
+    """A container's main process, and the task that writes its log."""
     process = await Process.start(["sh", "-c", script], stdin=True, tty=tty)
     kubelet.machine.process = process
     outputs = process.outputs()

@@ -1,4 +1,4 @@
-"""SPDY/3.1: frames as the draft draws them, and port-forward and exec over them as an older kubectl speaks."""
+"""SPDY/3.1: frames as in the draft, and port-forward and exec over them as an older kubectl sends them."""
 
 from __future__ import annotations
 
@@ -224,7 +224,7 @@ async def test_a_stream_that_makes_no_sense_is_reset(kubelet: Kubelet, headers: 
 
 
 async def test_exec_over_raw_spdy(kubelet: Kubelet) -> None:
-    """What kubectl before 1.30 does: POST with `Upgrade: SPDY/3.1`, then frames on the naked connection."""
+    """What kubectl before 1.30 does: POST with `Upgrade: SPDY/3.1`, then frames on the bare connection."""
     tls = kubelet.tls
     host, port = kubelet.url.removeprefix("https://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port), ssl=tls)

@@ -33,7 +33,7 @@ def pod(name: str, **container: Any) -> str:
 
 @pytest.fixture
 def shell(cluster: Any, namespace: str, wait_for: Callable[..., str]) -> None:
-    """A pod `shell` to enter."""
+    """A pod `shell` for exec."""
     cluster.apply(namespace, pod("shell", command=["sh", "-c", "echo started; exec sleep 3600"]))
     wait_for(namespace, "pod/shell")
 
@@ -58,7 +58,7 @@ async def until(outputs: Outputs, wanted: bytes) -> bytes:
 
 @asynccontextmanager
 async def terminal(environment: Mapping[str, str], *words: str) -> AsyncIterator[tuple[Process, Outputs]]:
-    """A kubectl that believes that a user sits in front of it."""
+    """A kubectl that detects a terminal."""
     process = await Process.start(["kubectl", *words], env=environment, tty=True, stdin=True)
     try:
         yield process, process.outputs()
@@ -205,7 +205,7 @@ def test_logs_of_a_container_that_cannot_start_say_why(cluster: Any, namespace: 
 
 @contextmanager
 def forwarding(environment: Mapping[str, str], namespace: str, target: str) -> Iterator[int]:
-    """Give the local port of a running kubectl port-forward."""
+    """The local port of a running kubectl port-forward."""
     words = ["kubectl", "port-forward", "-n", namespace, *target.split()]
     with subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, text=True) as process:
         try:
