@@ -248,7 +248,7 @@ def plan(learners: Learners = 30, on: Where = On.EMBEDDED) -> None:
         ("", "needed", "this machine"),
         [
             ("memory", f"{found.memory / 1e9:.0f} GB", f"{found.has_memory / 1e9:.1f} GB free"),
-            ("all started after", f"{found.all_started:.0f} s, {max(2, found.cores)} at a time", f"{found.cores} cores"),
+            ("places that start at once", str(found.at_once), ""),
         ],
     )
     display.console.print(_memory(found), soft_wrap=True)

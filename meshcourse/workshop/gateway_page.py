@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 from typing import Final, Protocol
@@ -32,6 +33,7 @@ class Response(Protocol):
     body: bytes
 
 
+@functools.cache
 def port() -> int:
     """Where the gateway answers on this machine."""
     try:
@@ -48,22 +50,22 @@ def rewrite(response: Response) -> None:
         response.body = _ADDRESS.sub(rb"\1" + link.encode(), response.body)
         headers["Content-Length"] = str(len(response.body))
     if to := headers.get("Location", ""):
-        headers["Location"] = path_of(to)
+        headers["Location"] = path_of(to, port())
     if cookies := headers.get_list("Set-Cookie"):
         del headers["Set-Cookie"]
         for cookie in cookies:
             headers.add("Set-Cookie", re.sub(r"(;\s*path=)/", rf"\g<1>{link}", cookie, flags=re.IGNORECASE))
 
 
-def path_of(address: str) -> str:
-    """A redirection to this gateway as a path, before which jupyter-server-proxy puts the learner's; others stay as they are.
+def path_of(address: str, port: int) -> str:
+    """A redirection to the gateway on `port` as a path, before which jupyter-server-proxy puts the learner's; others stay as they are.
 
-    >>> path_of("http://127.0.0.1:31718/productpage?u=1")
+    >>> path_of("http://127.0.0.1:31718/productpage?u=1", 31718)
     '/productpage?u=1'
-    >>> path_of("https://istio.io/")
-    'https://istio.io/'
+    >>> path_of("http://127.0.0.1:8000/user/ada/gateway/", 31718)
+    'http://127.0.0.1:8000/user/ada/gateway/'
     """
     parts = urlsplit(address)
-    if parts.hostname not in {"127.0.0.1", "localhost"}:
+    if parts.hostname not in {"127.0.0.1", "localhost"} or parts.port != port:
         return address
     return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")

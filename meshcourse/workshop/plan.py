@@ -1,4 +1,4 @@
-"""Which machine a workshop needs, from figures that were measured. They say what they are of, and nothing is made up between them."""
+"""How much memory a workshop needs, from figures that were measured; how long starts take is not computed: nobody has measured thirty."""
 
 from __future__ import annotations
 
@@ -14,19 +14,17 @@ GB: Final = 1e9
 
 @dataclass(frozen=True)
 class Figures:
-    """Measured with two learners and more on two cores: bytes at rest, and seconds of one core."""
+    """Bytes (Pss) measured on two cores with two learners."""
 
     hub: float
     """Hub, proxy and board."""
     learner: float
-    """A place with its notebook open, and the chapter's pods."""
-    start: float
-    """From the log-in to the notebook, when nobody else starts."""
-    rate: float = 0.0
+    """A learner's JupyterLab with a notebook's kernel and, where it is theirs, the cluster with Istio and Bookinfo."""
 
 
-EMBEDDED: Final = Figures(hub=0.3 * GB, learner=1.6 * GB, start=16.0)
-EXISTING: Final = Figures(hub=0.3 * GB, learner=0.4 * GB, start=8.0)
+EMBEDDED: Final = Figures(hub=0.3 * GB, learner=1.5 * GB)
+EXISTING: Final = Figures(hub=0.3 * GB, learner=0.4 * GB)
+"""JupyterLab and a kernel, rounded up; what the pods take on the shared cluster is in docs/classroom.md."""
 
 
 @dataclass(frozen=True)
@@ -35,9 +33,9 @@ class Need:
 
     learners: int
     memory: float
-    all_started: float
     has_memory: float
-    cores: int
+    at_once: int
+    """How many places start at the same time."""
 
     @property
     def fits(self) -> bool:
@@ -51,10 +49,9 @@ class Need:
 
 
 def need(learners: int, on: str, *, cores: int, has_memory: float) -> Need:
-    """For `learners` on a machine with that many cores and bytes free: starts go `max(2, cores)` at a time and share the cores."""
+    """For `learners` on a machine with that many cores and bytes free."""
     figures = EXISTING if on == record.EXISTING else EMBEDDED
-    rounds = -(-learners // max(2, cores))
-    return Need(learners, figures.hub + learners * figures.learner, rounds * figures.start, has_memory, cores)
+    return Need(learners, figures.hub + learners * figures.learner, has_memory, max(2, cores))
 
 
 def here(learners: int, on: str) -> Need:

@@ -145,11 +145,15 @@ def stop(report: Report) -> bool:
     deadline = time.monotonic() + ENDS_WITHIN
     while files.is_locked(keeper) and time.monotonic() < deadline:
         time.sleep(0.05)
+    if files.is_locked(keeper):  # a hub that does not listen
+        with contextlib.suppress(ValueError, OSError):
+            os.killpg(int(keeper.read_text(encoding="ascii")), signal.SIGKILL)
     _end_process_of(record.folder() / "proxy.pid", PROXY)
     standing = rooms()
     for account in standing:
         report(f"{account}'s JupyterLab and cluster end")
         room.end(record.folder() / "rooms" / f"{account}.lock")
+    deadline = time.monotonic() + ENDS_WITHIN
     while rooms() and time.monotonic() < deadline:
         time.sleep(0.05)
     if left := rooms():

@@ -67,7 +67,7 @@ def adapted(name: str, content: bytes, link: str) -> bytes:
         there = link.encode() + found[2]
         return b"[" + (there if found[1].startswith(address) else found[1]) + b"](" + there + b")"
 
-    return re.sub(rb"\[([^\]]*)\]\(" + re.escape(address) + rb"/?([^)\s]*)\)", linked, content)
+    return re.sub(rb"\[([^\[\]]*)\]\(" + re.escape(address) + rb"/?([^)\s]*)\)", linked, content)
 
 
 def say(text: str) -> None:

@@ -129,9 +129,9 @@ def test_the_gateways_page_comes_through_the_hub(pair: Pair) -> None:
     said = ada.run(f"from meshcourse import lab\nlab.chapter('04-bookinfo'){files}")
     assert "the ingress gateway is at http://127.0.0.1:31718" in said
     until(lambda: ada.session.get(f"{ada.server}gateway/productpage", timeout=30).ok, 60)
-    page = ada.session.get(f"{ada.server}gateway/productpage", timeout=30).text
-    assert f'action="/class/user/{ada.account}/gateway/login"' in page
-    page = ada.session.post(f"{ada.server}gateway/login", data={"username": "jason", "passwd": ""}, timeout=30)
+    page = ada.session.get(f"{ada.server}gateway/productpage", timeout=30)
+    assert f'action="/class/user/{ada.account}/gateway/login"' in page.text
+    page = ada.session.post(f"{ada.server}gateway/login", data={"username": "jason"}, headers={"Referer": page.url}, timeout=60)
     assert page.url == f"{ada.server}gateway/productpage"
     assert "jason (" in page.text
 
