@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from meshcourse.node.api import Api
 
 ROOT = Path("/run/meshcourse")
+NODE = ROOT / "node"
 ROOT_USER = "system:masters"
 API_STARTS_WITHIN = 60.0
 NODE_READY_WITHIN = 30.0
@@ -242,7 +243,7 @@ def _objects(options: Options, outside: Outside) -> list[dict[str, Any]]:
 @contextlib.asynccontextmanager
 async def _reached_from_outside(options: Options, outside: Outside, api: Api) -> AsyncIterator[None]:
     """The ways between this machine and the cluster: the API server's port, the Services' ports, and the way out where it is wanted."""
-    from meshcourse.cluster import crds, egress, host_ports  # noqa: PLC0415 - not in the guard
+    from meshcourse.cluster import crds, egress, host_ports, volume_provisioner  # noqa: PLC0415 - not in the guard
     from meshcourse.node.events import Events  # noqa: PLC0415
 
     def write_ports(ports: list[host_ports.OpenPort]) -> None:
@@ -261,7 +262,8 @@ async def _reached_from_outside(options: Options, outside: Outside, api: Api) ->
         ports = host_ports.HostPorts(
             api, events, sockets, cluster=options.name, reserved=outside.reserved, changed=write_ports, node_ip=components.NODE_IP
         )
-        for work in (ports.run(), crds.warm_up(api)):
+        volumes = volume_provisioner.Provisioner(api, NODE / "files")
+        for work in (ports.run(), crds.warm_up(api), volumes.run()):
             stack.callback(asyncio.create_task(work).cancel)
         yield
 
@@ -276,6 +278,14 @@ def _write_credentials(layout: components.Layout, options: Options, api_port: in
     authority.issue(Identity("kube-apiserver", "kube-apiserver", hosts=components.API_NAMES))
     authority.issue(Identity("kubelet", f"system:node:{layout.node}", ("system:nodes",), hosts=(layout.node, components.NODE_IP)))
     authority.issue(Identity("kube-apiserver-kubelet-client", "kube-apiserver-kubelet-client", (ROOT_USER,)))
+    # Of authorities of their own: nobody whom the cluster's signs may read the store, or speak for somebody else.
+    etcd = Authority(layout.pki / "etcd", "meshcourse-etcd-ca")
+    etcd.create()
+    etcd.issue(Identity("server", "etcd", hosts=("localhost", "127.0.0.1"), also_client=True))
+    etcd.issue(Identity("kube-apiserver", "kube-apiserver"))
+    front_proxy = Authority(layout.pki / "front-proxy", "meshcourse-front-proxy-ca")
+    front_proxy.create()
+    front_proxy.issue(Identity(components.FRONT_PROXY, components.FRONT_PROXY))
     server = f"https://{components.NODE_IP}:{components.API_PORT}"
     for name in ("kube-controller-manager", "kube-scheduler", "kube-proxy"):
         pair = authority.issue(Identity(name, f"system:{name}"))
@@ -295,7 +305,7 @@ def _node_config(options: Options, layout: components.Layout, server: str, pulle
         pod_cidr=components.POD_CIDR,
         cluster_dns=components.CLUSTER_DNS,
         cluster_domain=components.CLUSTER_DOMAIN,
-        root=ROOT / "node",
+        root=NODE,
         kubelet_port=components.KUBELET_PORT,
         server=server,
         ca=layout.pki / "ca.crt",

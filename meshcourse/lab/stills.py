@@ -12,12 +12,15 @@ import IPython.display
 
 from meshcourse.core.json_types import Json
 from meshcourse.widgets.panels import capture
+from meshcourse.widgets.panels.panel import Panel
 
 PLOTLY: Final = "application/vnd.plotly.v1+json"
 
 
 def still(panel: Any) -> None:  # noqa: ANN401 - any panel
     """Show `panel` as it is now, without live parts."""
+    if isinstance(panel, Panel):
+        panel.redrawn()
     for bundle in bundles(panel.box if hasattr(panel, "box") else panel.widgets.box):
         IPython.display.display(bundle, raw=True)  # type: ignore[no-untyped-call]
 

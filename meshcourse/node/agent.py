@@ -10,8 +10,10 @@ import asyncio
 import contextlib
 import logging
 import shutil
+import time
 from typing import TYPE_CHECKING, Self
 
+from meshcourse.node import clock
 from meshcourse.node.api import Api, client_tls
 from meshcourse.node.back_off import back_off
 from meshcourse.node.container import rootfs
@@ -19,12 +21,18 @@ from meshcourse.node.container.spec import Host
 from meshcourse.node.events import Events
 from meshcourse.node.network import Network
 from meshcourse.node.object_cache import Objects
-from meshcourse.node.pod.worker import Node, Pod
+from meshcourse.node.pod.offers import Node
+from meshcourse.node.pod.worker import Pod
+from meshcourse.node.port_mappings import PortMappings
+from meshcourse.node.process import usage
 from meshcourse.node.pulling.pull_policy import Supply
 from meshcourse.node.pulling.puller import Puller
 from meshcourse.node.registration import NodeConfig, Registration
+from meshcourse.node.streaming import authorization
+from meshcourse.node.streaming.resource_metrics import ContainerUse, NodeUse
 from meshcourse.node.streaming.runtime import LogSource
 from meshcourse.node.streaming.server import Server, server_tls
+from meshcourse.node.volume import node_files
 
 if TYPE_CHECKING:
     from meshcourse.core.json_types import Json
@@ -48,6 +56,7 @@ class Agent:
         self._network = Network(config.ip, config.pod_cidr)
         self._pods: dict[str, Pod] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._started_at = clock.now()
 
     @property
     def ready(self) -> asyncio.Event:
@@ -71,19 +80,23 @@ class Agent:
             stack.push_async_callback(self._end_all)
             registering = asyncio.create_task(self._registration.run(), name="registration")
             stack.push_async_callback(_cancel, registering)
-            await stack.enter_async_context(Server(self, config.ip, config.kubelet_port, tls))
+            allowed = authorization.reviewer(self._api, config.name)
+            await stack.enter_async_context(Server(self, config.ip, config.kubelet_port, tls, allowed))
             objects = await stack.enter_async_context(Objects(self._api))
             puller = await stack.enter_async_context(Puller(config.puller)) if config.puller else None
             supply = Supply(puller, istio_is_pulled=config.istio_is_pulled)
             events = await stack.enter_async_context(Events(self._api, "kubelet", config.name))
             node = Node(
+                name=config.name,
                 api=self._api,
                 objects=objects,
                 events=events,
                 network=self._network,
+                ports=PortMappings(),
                 host=host,
                 ip=config.ip,
                 root=config.root,
+                files=config.root / "files",
                 layers=config.root / "layers",
                 cluster_dns=config.cluster_dns,
                 cluster_domain=config.cluster_domain,
@@ -124,6 +137,24 @@ class Agent:
         if netns is None:
             raise LookupError(f'pod "{pod}" has no network')
         return await self._network.connect(netns, port)
+
+    async def use(self) -> NodeUse:
+        """What the node and its containers use of the machine now."""
+        moment, used = time.time(), await asyncio.to_thread(usage.read)
+        containers = tuple(
+            ContainerUse(
+                pod.manifest["metadata"]["namespace"],
+                pod.manifest["metadata"]["name"],
+                pod.uid,
+                container.name,
+                container.instance.started_at,
+                used.get(container.instance.running.mounts, usage.Use()),
+            )
+            for pod in list(self._pods.values())
+            for container in pod.containers
+            if container.instance is not None and container.instance.running is not None and not container.instance.exited.is_set()
+        )
+        return NodeUse(self._config.name, moment, self._started_at, used[""], containers)
 
     def pods(self) -> list[Json]:
         """All pods on this node, as the API server sent them."""
@@ -194,6 +225,8 @@ class Agent:
         shutil.rmtree(self._config.root / "pods", ignore_errors=True)
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
+        shutil.rmtree(self._config.root / "files", ignore_errors=True)
+        node_files.prepare(self._config.root / "files", self._config.name, self._config.ip)
         rootfs.prepare_base(folder, host)
         if self._config.puller:
             rootfs.prepare_entry(folder, host)

@@ -113,8 +113,7 @@ def test_a_change_by_kubectl_moves_the_sliders(panel: BreakerPanel, cluster: Any
 @pytest.mark.cluster
 def test_a_slider_moves_only_when_the_learner_or_the_rule_moves_it(panel: BreakerPanel, cluster: Any, breaking_namespace: str) -> None:
     sliders = panel.widgets.sliders
-    kept = '{"spec":{"trafficPolicy":{"outlierDetection":{"consecutive5xxErrors":0,"consecutiveGatewayErrors":3,"maxEjectionPercent":34}}}}'
-    cluster.kubectl("-n", breaking_namespace, "patch", "destinationrule", "httpbin", "--type=merge", "-p", kept)
+    cluster.kubectl("-n", breaking_namespace, "patch", "destinationrule", "httpbin", "--type=merge", "-p", KEPT)
     until(lambda: "consecutiveGatewayErrors 3" in panel.widgets.rule.value)
     seconds = sliders["seconds"].value
     sliders["errors"].value = 0
@@ -138,6 +137,10 @@ def test_a_slider_moves_only_when_the_learner_or_the_rule_moves_it(panel: Breake
     assert panel.snapshot().breaker.connections == 1024
 
 
+KEPT = (
+    '{"spec":{"trafficPolicy":{"outlierDetection":{"consecutive5xxErrors":0,"consecutiveGatewayErrors":3,"interval":"1s",'
+    '"maxEjectionPercent":34}}}}'
+)
 MANY = '{"spec":{"trafficPolicy":{"connectionPool":{"tcp":{"maxConnections":1024}}}}}'
 
 

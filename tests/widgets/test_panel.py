@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Iterator
 
@@ -19,6 +20,7 @@ class Trial(Panel[Parts, None]):
 
     every = 0.02
     failing = lost = False
+    known = drawn = 0
 
     def _build(self) -> Parts:
         self.slider, self.alert, self.moves = ipywidgets.IntSlider(), ipywidgets.HTML(), list[int]()
@@ -28,6 +30,9 @@ class Trial(Panel[Parts, None]):
     async def _beat(self) -> None:
         if self.failing:
             raise MeshError("The mesh is away.", why="a test", next="wait")
+        known = self.known
+        await asyncio.sleep(0.01)
+        self.drawn = known
 
     async def _follow(self) -> None:
         if self.lost:
@@ -54,6 +59,12 @@ def test_what_is_done_again_and_again_takes_its_own_error_back_when_it_succeeds(
     panel.lost = False
     until(lambda: "The route is gone." not in panel.alert.value)
     assert "That was refused." in panel.alert.value, "a callback's error stays until the learner's next deed"
+
+
+def test_redrawn_waits_for_what_was_so_when_it_was_called(panel: Trial) -> None:
+    for panel.known in range(1, 30):
+        panel.redrawn()
+        assert panel.drawn == panel.known
 
 
 def test_a_move_while_another_thread_shows_something_counts(panel: Trial) -> None:

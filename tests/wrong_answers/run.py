@@ -1,17 +1,20 @@
 """`make wrong-answers`: all wrong answers, or those of some exercises (`5.1 8`), judged on a real mesh, and the figures.
 
-On the cluster that MESHCOURSE_CLUSTER names, else on one that is started for it. Ends with 1 when a wrong answer passes, when a right one
-does not, or when fewer than 95 % of the hints are those that were meant.
+On the cluster that MESHCOURSE_CLUSTER names, else on one that is started for it; several chapters at a time, each in a process of its own,
+but chapter 1 before all others: it counts every Envoy of the mesh. Ends with 1 when a wrong answer passes, when a right one does not, or
+when fewer than 95 % of the hints are those that were meant.
 """
 
 from __future__ import annotations
 
 import argparse
+import concurrent.futures
 import contextlib
+import multiprocessing
 import os
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from wrong_answers import answers, stages
@@ -20,9 +23,12 @@ from wrong_answers.answers import Answer
 from meshcourse.authoring import clusters
 from meshcourse.checks import display
 from meshcourse.checks.outcome import Outcome
-from meshcourse.kube.connection import Connection
 
 GOAL = 0.95
+JOBS = 4
+"""Chapters at a time: a check waits more than it computes."""
+ALONE = 1
+"""The chapter that shares its cluster with no other: it counts every Envoy. Chapter 2, which has one of its own, may run beside it."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +73,11 @@ def tried(stage: stages.Stage, answer: Answer) -> Tried:
 def _chosen(numbers: list[str]) -> list[Answer]:
     every = [*answers.right(), *answers.wrong()]
     wanted = [each for each in every if not numbers or each.number in numbers or str(each.chapter) in numbers]
-    return sorted(wanted, key=lambda each: tuple(map(int, each.number.split("."))))
+    return sorted(wanted, key=_place)
+
+
+def _place(answer: Answer) -> tuple[int, ...]:
+    return tuple(map(int, answer.number.split(".")))
 
 
 def show(all_tried: Iterable[Tried]) -> int:
@@ -91,16 +101,32 @@ def show(all_tried: Iterable[Tried]) -> int:
     return int(bool(passed) or share < GOAL or not all(each.passed for each in right))
 
 
-def _all(connection: Connection, chosen: list[Answer]) -> Iterable[Tried]:
-    for chapter in dict.fromkeys(each.chapter for each in chosen):
-        with stages.opened(connection, chapter) as stage:
-            for answer in (each for each in chosen if each.chapter == chapter):
-                result = tried(stage, answer)
-                mark = "✔" if result.meant else "✘"
-                print(f"{mark} {answer} ({result.seconds:.1f} s)", flush=True)
-                if mark == "✘" or result.trouble:
-                    print(f"    meant: {answer.verdict.value}: {answer.hint}\n    {result.card}\n    {result.trouble}", flush=True)
-                yield result
+def _chapter(cluster: str, chapter: int, chosen: list[Answer]) -> list[Tried]:
+    """One chapter's answers, one after the other; for a process of its own."""
+    with stages.opened(clusters.running(cluster).connection, chapter) as stage:
+        return [_told(tried(stage, answer)) for answer in chosen]
+
+
+def _told(result: Tried) -> Tried:
+    lines = [f"{'✔' if result.meant else '✘'} {result.answer} ({result.seconds:.1f} s)"]
+    if not result.meant or result.trouble:
+        lines += [f"    meant: {result.answer.verdict.value}: {result.answer.hint}", f"    {result.card}", f"    {result.trouble}"]
+    print("\n".join(lines), flush=True)
+    return result
+
+
+def _all(cluster: str, chosen: list[Answer], jobs: int) -> Iterator[Tried]:
+    """Chapters with many answers first, so that no long one is left for the end."""
+    parts = [[each for each in chosen if each.chapter == chapter] for chapter in dict.fromkeys(each.chapter for each in chosen)]
+    parts.sort(key=lambda part: (part[0].chapter != ALONE, part[0].chapter != stages.BARE, -len(part)))
+    with concurrent.futures.ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
+        begun: list[concurrent.futures.Future[list[Tried]]] = []
+        for part in parts:
+            if part[0].chapter not in {ALONE, stages.BARE}:
+                concurrent.futures.wait(begun[:1] if parts[0][0].chapter == ALONE else ())
+            begun.append(pool.submit(_chapter, cluster, part[0].chapter, part))
+        for done in begun:
+            yield from done.result()
 
 
 def main() -> int:
@@ -109,13 +135,13 @@ def main() -> int:
     parser.add_argument("numbers", nargs="*", help="exercises or chapters, such as 5.1 or 8; all without")
     parser.add_argument("--right", action="store_true", help="the right answers alone")
     parser.add_argument("--tenth", type=int, help="a tenth of all answers, 0 to 9, as `make test` tries them")
+    parser.add_argument("--jobs", type=int, default=JOBS, help="chapters at a time")
     given = parser.parse_args()
     chosen = [each for each in _chosen(given.numbers) if not given.right or each.verdict.value == "passed"]
     chosen = [each for each in chosen if given.tenth is None or each in answers.tenth(given.tenth)]
-    named = os.environ.get("MESHCOURSE_CLUSTER")
     with contextlib.ExitStack() as ends:
-        place = clusters.running(named) if named else ends.enter_context(clusters.new(1, print))[0]
-        return show(list(_all(place.connection, chosen)))
+        named = os.environ.get("MESHCOURSE_CLUSTER") or ends.enter_context(clusters.new(1, print))[0].environment["MESHCOURSE_CLUSTER"]
+        return show(sorted(_all(named, chosen, given.jobs), key=lambda each: _place(each.answer)))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import time
 import uuid
 from typing import Final
 
-from meshcourse.checks import diagnosis, outcome, reachability
+from meshcourse.checks import diagnosis, outcome, reachability, unasked
 from meshcourse.checks.diagnosis import Route
 from meshcourse.checks.exercises import ClusterView, Exercise
 from meshcourse.checks.outcome import Outcome
@@ -39,30 +39,35 @@ def a_door_and_a_rule(view: ClusterView) -> Outcome:
     found = reachability.service(view, "hello", host=HELLO, gateway="hello")
     if isinstance(found, Outcome):
         return found
+    more = unasked.found(found)
+    if more:
+        return more
     route = Route(found, HELLO)
-    for path in ("/get", "/", "/headers"):
+    mark = uuid.uuid4().hex
+    for path in ("/get", "/", f"/headers?{mark}"):
         got = view.send(FEW, host=HELLO, path=path)
-        lost = diagnosis.failed(view, route, got, which=f"for the path {path}", expected=expected)
+        which = f"for the path {path.partition('?')[0]}"
+        lost = diagnosis.failed(view, route, got, which=which, expected=expected)
         if lost:
             return lost
         if not diagnosis.all_of(got, _GOOD):
             hint = "all requests go to `destination: {host: web}`, without faults, redirects or rewrites"
-            return outcome.not_yet(seen=f"for the path {path}, {diagnosis.seen(got)}", expected=expected, hint=hint)
-    other = _by_another(view)
+            return outcome.not_yet(seen=f"{which}, {diagnosis.seen(got)}", expected=expected, hint=hint)
+    other = _by_another(view, mark)
     if other:
         hint = "`destination: host:` is the Service that answers, here web"
         return outcome.not_yet(seen=f"the requests were answered by {other}", expected=expected, hint=hint)
     return outcome.passed(f"{3 * FEW} of {3 * FEW} requests for {HELLO} were answered by web")
 
 
-def _by_another(view: ClusterView) -> str:
-    """The Service to which the gateway sent the newest requests, if it is not web."""
+def _by_another(view: ClusterView, mark: str) -> str:
+    """The Service to which the gateway sent the marked requests, if it is not web."""
+    web = f"web.{view.namespace}.svc.cluster.local"
     ends = time.monotonic() + LATE
     while True:
-        lines = view.log(diagnosis.INGRESS, containing=HELLO, namespace=_SYSTEM)
-        places = [line["upstream_cluster"].split("|")[-1].partition(".")[0] for line in lines if line.code == _GOOD]
+        places = {line["upstream_cluster"].split("|")[-1] for line in view.log(diagnosis.INGRESS, containing=mark, namespace=_SYSTEM)}
         if places or time.monotonic() > ends:
-            return "" if not places or places[-1] == "web" else places[-1]
+            return next(iter(places - {web}), "")
         time.sleep(0.2)
 
 

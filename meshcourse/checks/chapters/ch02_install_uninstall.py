@@ -14,6 +14,7 @@ from meshcourse.mesh.install import installation, remnants
 
 LEFT: Final = ("istio-ca-root-cert", "istio-ca-crl")
 WANTED: Final = {"istiod", installation.INGRESS}
+DNS: Final = "k8s-app=kube-dns"
 LOG: Final = "/dev/stdout"
 _FEW: Final = 4
 _PASSED_OVER: Final = {"kube-public", "kube-node-lease", "local-path-storage"}
@@ -51,7 +52,14 @@ def leave_no_trace(view: ClusterView) -> Outcome:
 
 
 def _too_much(view: ClusterView) -> Outcome | None:
-    """Deleted config maps that pods need: they were not istiod's."""
+    """What is gone and was not istiod's: the chapter's namespace, the cluster's DNS, config maps that pods need."""
+    stays = "what is not Istio's stays"
+    if view.object("namespace", view.namespace) is None:
+        hint = "its config maps were meant, not itself: run the chapter's first cell, and sections 1 and 2"
+        return outcome.not_yet(seen=f"namespace {view.namespace} is gone, with all that was in it", expected=stays, hint=hint)
+    if view.object("service", "kube-dns", namespace="kube-system") and not view.objects("pods", selector=DNS, namespace="kube-system"):
+        hint = "meshcourse down, then meshcourse up: without DNS nothing in the cluster finds anything"
+        return outcome.not_yet(seen="the pods of the cluster's DNS are gone: they were not Istio's", expected=stays, hint=hint)
     there = {(each["metadata"]["namespace"], each["metadata"]["name"]) for each in view.objects("configmaps", namespace="*")}
     gone = sorted({need for pod in view.objects("pods", namespace="*") for need in _needs(pod)} - there)
     if not gone:
@@ -66,7 +74,7 @@ def _too_much(view: ClusterView) -> Outcome | None:
         )
     return outcome.not_yet(
         seen=f"istiod's config maps are gone, and so is `{name}` in {namespace}{more}: a running pod needs it, and it was not istiod's",
-        expected="what is not Istio's stays",
+        expected=stays,
         hint=hint,
     )
 
@@ -93,6 +101,8 @@ def a_choice_of_your_own(view: ClusterView) -> Outcome:
     log = _access_log(view)
     if installation.EGRESS in ready:
         hint = "the profile demo has an egress gateway; default has none. `istioctl install` takes away what the new choice has not"
+    elif view.object("service", installation.EGRESS, namespace=installation.NAMESPACE) is not None:
+        hint = f"{installation.EGRESS} has lost its Deployment, and its Service is still there: take the whole gateway away by istioctl"
     elif installation.INGRESS not in ready:
         hint = "the profile minimal has no ingress gateway; default has one"
     elif stopped:

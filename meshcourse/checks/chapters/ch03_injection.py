@@ -9,6 +9,7 @@ from meshcourse.checks import outcome
 from meshcourse.checks.exercises import ClusterView, Exercise
 from meshcourse.checks.outcome import Outcome
 from meshcourse.core.json_types import Json
+from meshcourse.mesh.injection import dry_run
 
 GUESTS: Final = "injection-guests"
 LABEL: Final = "istio-injection"
@@ -53,13 +54,14 @@ def leave_one_out(view: ClusterView) -> Outcome:
 
 
 def _webhook_gone(view: ClusterView, expected: str) -> Outcome | None:
-    """An Outcome when no pod at all would get a sidecar any more."""
-    found = view.objects("mutatingwebhookconfigurations")
-    hooks = [hook for each in found if "istio-sidecar-injector" in each["metadata"]["name"] for hook in each.get("webhooks") or ()]
-    if hooks:
+    """A complaint when no pod at all would get a sidecar any more: one that asks for nothing is tried, on paper."""
+    if dry_run.attempt(view.connection, view.namespace, {}).injected:
         return None
+    found = view.objects("mutatingwebhookconfigurations")
+    there = any("istio-sidecar-injector" in each["metadata"]["name"] and each.get("webhooks") for each in found)
+    seen = "the webhook istio-sidecar-injector does nothing" if there else "there is no webhook istio-sidecar-injector"
     return outcome.not_yet(
-        seen="there is no webhook istio-sidecar-injector: no pod of the whole cluster gets a sidecar any more",
+        seen=f"{seen}: no new pod of this namespace gets a sidecar any more",
         expected=expected,
         hint="bring it back (istioctl install --set profile=demo -y); the pod itself says no, by a label",
     )
@@ -122,6 +124,9 @@ def _others(view: ClusterView, expected: str) -> Outcome | None:
         if deployment is None:
             hint = "kubectl apply -f manifests/03_injection/05-guests.yaml"
             return outcome.not_yet(seen=f"Deployment {name} is gone", expected=f"{expected}; the other two stay as they were", hint=hint)
+        if not deployment["spec"].get("replicas", 1):
+            hint = f"kubectl -n {GUESTS} scale deployment {name} --replicas=1"
+            return outcome.not_yet(seen=f"{name} has no pod any more", expected=f"{expected}; the other two stay as they were", hint=hint)
         if INJECT in _labels(deployment["spec"]["template"]):
             hint = f"guest alone was to be changed: take the label out of {name} again, by kubectl -n {GUESTS} edit deployment {name}"
             return outcome.not_yet(seen=f"{name} asks for a sidecar too, by a label", expected=expected, hint=hint)
@@ -224,7 +229,8 @@ def _containers(pod: Json) -> list[Any]:
 
 
 def _has_sidecar(pod: Json) -> bool:
-    return any(each["name"] == SIDECAR for each in _containers(pod))
+    """Whether one of its containers is Istio's proxy; one that is only called so is started otherwise."""
+    return any(each["name"] == SIDECAR and "sidecar" in (each.get("args") or ()) for each in _containers(pod))
 
 
 def _count(pod: Json) -> int:

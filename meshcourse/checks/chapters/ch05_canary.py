@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from meshcourse.checks import diagnosis, outcome, reachability
+from meshcourse.checks import diagnosis, outcome, reachability, unasked
 from meshcourse.checks.diagnosis import Route
 from meshcourse.checks.exercises import ClusterView, Exercise
 from meshcourse.checks.outcome import Outcome
@@ -31,6 +31,9 @@ def ship_to_a_fifth_and_the_team(view: ClusterView) -> Outcome:
     found = reachability.service(view, "shop", host=SHOP, gateway="web")
     if isinstance(found, Outcome):
         return found
+    more = unasked.found(found, headers=("x-team",), splits=True)
+    if more:
+        return more
     route = Route(found, SHOP)
     team = view.ask(FEW, host=SHOP, headers=_TEAM)
     lost = diagnosis.failed(view, route, _codes(team), which="with x-team: internal", expected=_ANSWERED)
@@ -47,7 +50,7 @@ def ship_to_a_fifth_and_the_team(view: ClusterView) -> Outcome:
         return outcome.not_yet(seen=f"with no header, {everyone}", expected=expected, hint=_split_hint(everyone), bound=str(trial))
     if team.of("v2") != team.n:
         return outcome.not_yet(seen=f"with x-team: internal, {team}", expected="v2 answers all of them", hint=_team_hint(team))
-    for value in ("partner", "internals", "not internal"):
+    for value in ("partner", "internals", "not internal", "Internal"):
         others = view.ask(OTHERS, host=SHOP, headers={"x-team": value})
         if others.of("v2") in {0, OTHERS} or others.failures:
             return outcome.not_yet(seen=f"with x-team: {value}, {others}", expected="v2 answers 20 %, as for everyone", hint=_OTHERS_HINT)
@@ -138,6 +141,12 @@ _VISITORS: Final[tuple[tuple[str, Mapping[str, str], str, str], ...]] = (
         "v2",
         "the way out is for `x-version: {exact: v1}`, not for every value of that header",
     ),
+    (
+        "with beta=yes and the header x-version: v10",
+        {"cookie": "beta=yes", "x-version": "v10"},
+        "v2",
+        "the way out is for `x-version: {exact: v1}`, not for every value that begins so",
+    ),
     ("with the header x-version: v2 and no cookie", {"x-version": "v2"}, "v1", "nobody gets v2 but who has the cookie"),
 )
 
@@ -147,6 +156,9 @@ def beta_testers_with_a_way_out(view: ClusterView) -> Outcome:
     found = reachability.service(view, "club", host=CLUB, gateway="web")
     if isinstance(found, Outcome):
         return found
+    more = unasked.found(found, headers=("x-version", "cookie"))
+    if more:
+        return more
     for who, headers, version, hint in _VISITORS:
         got = view.ask(EACH, host=CLUB, headers=headers)
         lost = diagnosis.failed(view, Route(found, CLUB), _codes(got), which=who, expected=_ANSWERED)

@@ -30,6 +30,7 @@ LEAST_SECONDS: Final = 30
 HALF: Final = 50
 TWICE: Final = 2
 A_MINUTE: Final = 60
+PODS: Final = 2
 _CODE: Final = re.compile(r"^Code +(-?\d+) : (\d+)", re.MULTILINE)
 
 
@@ -161,6 +162,9 @@ def put_out_the_broken_one(view: ClusterView) -> Outcome:
     broken, url = _addresses(view, "app=httpbin,version=faulty"), f"http://orders:{PORT}/get"
     first = fortio(view, url, connections=1, n=60)
     now = endpoints(view, "orders")
+    if len(now) != PODS:
+        hint = "the pods stay as they are: kubectl scale deployment httpbin httpbin-faulty --replicas=1"
+        return outcome.not_yet(seen=f"orders has {len(now)} pods", expected=f"{PODS}: the good one and the broken one", hint=hint)
     out, others = ({each.address for each in now if each.ejected and (each.address in broken) is of} for of in (True, False))
     if out != broken or others:
         states = ", ".join(f"{each.address} {'ejected' if each.ejected else 'in use'}" for each in now)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from meshcourse.checks import diagnosis, outcome, reachability
+from meshcourse.checks import diagnosis, outcome, reachability, unasked
 from meshcourse.checks.diagnosis import Route, all_of, seen
 from meshcourse.checks.exercises import ClusterView
 from meshcourse.checks.outcome import Outcome
@@ -37,8 +37,8 @@ def chaos_for_those_who_ask(view: ClusterView) -> Outcome:
     found = reachability.service(view, "chaos", host=CHAOS, gateway="door")
     if isinstance(found, Outcome):
         return found
-    route = Route(found, CHAOS)
-    return _aborted(view, route) or _delayed(view, route) or _everybody(view, route)
+    route, more = Route(found, CHAOS), unasked.found(found, headers=("x-chaos",), faults=True)
+    return more or _aborted(view, route) or _delayed(view, route) or _everybody(view, route)
 
 
 def _ask(view: ClusterView, n: int, chaos: str = "", *, path: str = "/get", at_once: int = 8) -> tuple[Result, ...]:
@@ -150,6 +150,7 @@ def _others(view: ClusterView, route: Route) -> Outcome | None:
     """Requests with another value of the header, or for other paths, count with all others."""
     for which, headers, path in (
         ("with x-chaos: abort-later", {"x-chaos": "abort-later"}, "/get"),
+        ("with x-chaos: not-abort", {"x-chaos": "not-abort"}, "/get"),
         ("with x-chaos: delayed", {"x-chaos": "delayed"}, "/get"),
         *((f"for the path {path}", {}, path) for path in _OTHER_PATHS),
     ):

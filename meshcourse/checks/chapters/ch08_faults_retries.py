@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Final
 
-from meshcourse.checks import destinations, diagnosis, outcome, reachability
+from meshcourse.checks import destinations, diagnosis, outcome, reachability, unasked
 from meshcourse.checks.chapters.ch08_faults import chaos_for_those_who_ask
 from meshcourse.checks.diagnosis import Route, all_of, seen
 from meshcourse.checks.exercises import ClusterView, Exercise
@@ -42,6 +42,9 @@ def enough_tries_and_not_more(view: ClusterView) -> Outcome:
     found = reachability.service(view, "patient", host=PATIENT, gateway=DOOR)
     if isinstance(found, Outcome):
         return found
+    more = unasked.found(found)
+    if more:
+        return more
     route = Route(found, PATIENT)
     tries: dict[str, float] = {}
     for path in (BROKEN, "/status/503"):
@@ -134,6 +137,9 @@ def calm_the_storm(view: ClusterView) -> Outcome:
     tries = {hop: (_arrived(view, hop) - before[hop]) / PROBES for hop in before}
     if tries["back"] == STORM:
         return outcome.not_attempted(f"one request that fails still becomes {STORM} at back")
+    more = unasked.found(route.rule)
+    if more:
+        return more
     expected = "back's own answer, 503, each time"
     astray = diagnosis.failed(view, route, got, which="/status/503 through the chain", expected=expected, allowed={str(ABORTED)})
     if astray:

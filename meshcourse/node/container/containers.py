@@ -35,11 +35,16 @@ _CONFIG_AGAIN_LONGEST = 10.0
 
 
 def specs_of(pod: Json) -> Iterator[tuple[ContainerKind, Json]]:
-    """The pod's containers in their order, init containers first; an init container that always restarts is a sidecar."""
+    """Give the pod's containers in their order, init containers first; one of those that restarts always is a sidecar.
+
+    Ephemeral ones come last: somebody adds them to look at a pod that runs (kubectl debug).
+    """
     for spec in pod["spec"].get("initContainers") or []:
         yield "sidecar" if spec.get("restartPolicy") == "Always" else "init", spec
     for spec in pod["spec"]["containers"]:
         yield "main", spec
+    for spec in pod["spec"].get("ephemeralContainers") or []:
+        yield "ephemeral", spec
 
 
 class Container:
@@ -87,7 +92,7 @@ class Container:
             await self._until_ended(instance)
             code = instance.terminated.exit_code if instance.terminated is not None else 0
             again = instance.restart or restart_policy.wanted(self._pod, self.spec, init=self.kind != "main", exit_code=code)
-            if self._stopping.is_set() or not again:
+            if self._stopping.is_set() or not again or self.kind == "ephemeral":
                 self._record(finished=True)
                 return
             await self._back_off(shared, backoff)

@@ -74,6 +74,7 @@ class Panel(Generic[C, S]):
         self._began = time.monotonic()
         self._controls: C | None = None
         self._live: asyncio.Task[None] | None = None
+        self._beats = 0
         self._camera: Camera | None = None
 
     # -- for subclasses ----------------------------------------------------------------------------------------------------------------
@@ -196,6 +197,13 @@ class Panel(Generic[C, S]):
         """The panel now."""
         return self._wait(self._snapshot())
 
+    def redrawn(self) -> None:
+        """Wait until it shows what is so now: what it shows may be as old as its last beat."""
+        self.open()
+        wanted, ends = self._beats + 2, time.monotonic() + PATIENCE  # the beat that runs now may have looked before
+        while self._beats < wanted and not self._closed and time.monotonic() < ends:
+            time.sleep(0.05)
+
     @property
     def running(self) -> bool:
         """Whether it is sending requests."""
@@ -228,6 +236,7 @@ class Panel(Generic[C, S]):
                 await asyncio.sleep(max(due - time.monotonic(), self.every / 4))
                 due = time.monotonic() + self.every
                 await self._shown(self._beat(), of="the beat")
+                self._beats += 1
                 if time.monotonic() > follow:
                     follow = time.monotonic() + FOLLOW
                     await self._shown(self._follow(), of="what the mesh holds")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from meshcourse.checks.chapters import ch09_beyond as chapter
+from meshcourse.checks.chapters import ch09_authorization as chapter
 
 
 def test_two_entries_are_told_whichever_call_gives_them_away() -> None:
