@@ -1,4 +1,4 @@
-"""Volumes for PersistentVolumeClaims of the StorageClass `standard`: folders among the node's files (addons/storage-class.yaml).
+"""Volumes for PersistentVolumeClaims of the StorageClass `standard`: folders among a node's files (addons/storage-class.yaml).
 
 As a provisioner of any cluster: once the scheduler has chosen a node for the first pod of a claim, it makes a folder and a PersistentVolume
 for the claim; when the claim is deleted, it deletes both. They lie in memory and go with the cluster. The capacity is not enforced.
@@ -67,11 +67,11 @@ def given_up(volume: Json) -> bool:
 
 
 class Provisioner:
-    """Makes and deletes the volumes; `files` is the root of the node's files."""
+    """Makes and deletes the volumes; `nodes` is the folder with one for each node, by name."""
 
-    def __init__(self, api: Api, files: Path) -> None:
+    def __init__(self, api: Api, nodes: Path) -> None:
         self._api = api
-        self._files = files
+        self._nodes = nodes
 
     async def run(self) -> None:
         """Follow claims and volumes until cancelled."""
@@ -85,7 +85,7 @@ class Provisioner:
                 for each in what if kind == "SYNC" else [what] if kind != "DELETED" else []:
                     try:
                         await take(each)
-                    except (ApiError, OSError, KeyError) as error:
+                    except (ApiError, OSError, LookupError) as error:
                         _log.warning("%s %s: %s", path, each["metadata"]["name"], error)
 
     async def _claim(self, claim: Json) -> None:
@@ -113,4 +113,5 @@ class Provisioner:
 
     def _folder(self, volume: Json) -> Path:
         """Where a volume lies; its name is of our making, whatever its path says by now."""
-        return self._files / FOLDER.lstrip("/") / str(volume["metadata"]["name"])
+        node = volume["spec"]["nodeAffinity"]["required"]["nodeSelectorTerms"][0]["matchExpressions"][0]["values"][0]
+        return self._nodes / Path(node).name / "files" / FOLDER.lstrip("/") / str(volume["metadata"]["name"])

@@ -17,7 +17,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from pyroute2 import IPRoute
 
@@ -103,6 +103,14 @@ def prepare_node(node_ip: str, service_cidr: str) -> None:
         route.addr("add", index=lo, address=node_ip, prefixlen=32)
         route.route("add", dst=service_cidr, oif=lo, prefsrc=node_ip)
     write_sysctl("net/ipv4/ip_forward", "1")
+    # Whoever calls a pod that has gone is told so at once, each time: by default a router tells it once a second.
+    write_sysctl("net/ipv4/icmp_ratelimit", "0")
+
+
+def change_address(change: Literal["add", "del"], node_ip: str) -> None:
+    """Give the node's own namespace the address of one more node, or take it away; a pod with a veth pair keeps its node's."""
+    with IPRoute() as route:
+        route.addr(change, index=route.link_lookup(ifname="lo")[0], address=node_ip, prefixlen=32)
 
 
 def write_sysctl(name: str, value: str) -> None:

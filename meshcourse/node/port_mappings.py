@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from meshcourse.node.network import host_side, write_sysctl
@@ -60,9 +60,10 @@ def rules(mapping: Mapping, pod_ip: str) -> list[list[str]]:
 
 
 class PortMappings:
-    """The node's ports that pods have."""
+    """The node's ports that pods have. `address` is the node's own where it is one of several, else all addresses are."""
 
-    def __init__(self) -> None:
+    def __init__(self, address: str = "") -> None:
+        self._address = address
         self._taken: dict[str, tuple[Mapping, ...]] = {}
         self._open: dict[str, list[list[str]]] = {}
         self._has_chain = False
@@ -83,14 +84,12 @@ class PortMappings:
             if uid in self._open or not self._taken.get(uid):
                 return
             if not self._has_chain:
-                await _iptables("-N", CHAIN)
-                for where in ("PREROUTING", "OUTPUT"):
-                    await _iptables("-I", where, "-m", "addrtype", "--dst-type", "LOCAL", "-j", CHAIN)
+                await _make_chain()
                 self._has_chain = True
             write_sysctl(f"net/ipv4/conf/{host_side(pod_ip)}/route_localnet", "1")
             self._open[uid] = []
             for mapping in self._taken[uid]:
-                for rule in rules(mapping, pod_ip):
+                for rule in rules(replace(mapping, ip=mapping.ip or self._address), pod_ip):
                     await _iptables("-A", *rule)
                     self._open[uid].append(rule)
 
@@ -100,6 +99,17 @@ class PortMappings:
             self._taken.pop(uid, None)
             for rule in self._open.pop(uid, ()):
                 await _iptables("-D", *rule)
+
+
+async def _make_chain() -> None:
+    try:
+        await _iptables("-N", CHAIN)
+    except OSError as error:
+        if "exists" not in str(error):
+            raise
+        return  # another node made it, or this one before it was restarted
+    for where in ("PREROUTING", "OUTPUT"):
+        await _iptables("-I", where, "-m", "addrtype", "--dst-type", "LOCAL", "-j", CHAIN)
 
 
 async def _iptables(*words: str) -> None:

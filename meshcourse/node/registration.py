@@ -12,8 +12,8 @@ import asyncio
 import logging
 import os
 import platform
-import socket
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +24,8 @@ from meshcourse.node.back_off import back_off
 from meshcourse.node.spec import downward_api
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from meshcourse.core.json_types import Json
     from meshcourse.node.api import Api
 
@@ -42,10 +44,10 @@ _LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
 
 @dataclass(frozen=True)
 class NodeConfig:
-    """The node's properties and the API server's address. `root` is a folder on a tmpfs for pods, layers and logs.
+    """The node's properties and the API server's address. `root` is a folder of its own on a tmpfs, for pods and logs.
 
-    `api_server_cert` is kube-apiserver's client certificate for the kubelet API. `puller` is a socket to a process that pulls images
-    (pulling/puller.py), or None: then only the table is used. `istio_is_pulled`: Istio's images are pulled too.
+    `api_server_cert` is kube-apiserver's client certificate for the kubelet API. `labels` are added to those that every node has.
+    `alone`: it is the only node, so all addresses of the cluster's network namespace are its own.
     """
 
     name: str
@@ -63,13 +65,14 @@ class NodeConfig:
     serving_key: Path
     cluster_domain: str = "cluster.local"
     version: str = "v1.36.3"
-    puller: socket.socket | None = None
-    istio_is_pulled: bool = False
+    labels: Mapping[str, str] = field(default_factory=dict)
+    alone: bool = True
 
 
 def node_object(config: NodeConfig) -> Json:
     """The Node to create."""
     labels = {"kubernetes.io/hostname": config.name, "kubernetes.io/os": "linux", "kubernetes.io/arch": binaries.architecture()}
+    labels |= config.labels
     labels |= {f"beta.kubernetes.io/{name}": labels[f"kubernetes.io/{name}"] for name in ("os", "arch")}
     return {
         "apiVersion": "v1",
@@ -107,6 +110,12 @@ def node_status(config: NodeConfig, previous: Json, now: str) -> Json:
         "declaredFeatures": ["ExtendWebSocketsToKubelet"],
         "nodeInfo": _node_info(config),
     }
+
+
+def is_ready(node: Json) -> bool:
+    """Whether the API server holds the node for ready."""
+    conditions = (node.get("status") or {}).get("conditions") or []
+    return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
 
 
 class Registration:
@@ -153,11 +162,15 @@ class Registration:
         self.node = await self._api.patch(f"{self._path}/status", {"status": status}, _STRATEGIC)
 
     async def _renew_status(self) -> None:
+        """Report every few minutes, and soon after somebody else has written that the node is not ready: it has slept, say."""
+        due = time.monotonic() + _STATUS_SECONDS
         while True:
-            await asyncio.sleep(_STATUS_SECONDS)
+            await asyncio.sleep(_RENEW_SECONDS)
             try:
                 self.node = await self._api.get(self._path)
-                await self._report_status()
+                if not is_ready(self.node) or time.monotonic() > due:
+                    await self._report_status()
+                    due = time.monotonic() + _STATUS_SECONDS
             except ApiError as error:
                 if error.code == _NOT_FOUND:  # it was deleted: a kubelet registers again when it is restarted, this node at once
                     await self._again()

@@ -66,7 +66,8 @@ class Pod:
         self._volume_keeper = Keeper(self._volumes, node.objects, lambda reason, text: self._tell("Warning", reason, text))
         self._began = (manifest.get("status") or {}).get("startTime") or clock.now()
         self._pod_ip = ""
-        self._ready_to_start = self._initialized = self._ended = self.gone = False
+        self._ready_to_start = self._initialized = self.gone = False
+        self._ended = all(container.record.finished for container in self._of("main"))  # before the node was restarted
         self._verdict: Verdict | None = None
         self._ending = asyncio.Event()
         self._granted = float("inf")  # the shortest grace period that a deletion has set
@@ -200,6 +201,8 @@ class Pod:
 
     async def _life(self) -> None:
         """Do everything from admission to the last container's end."""
+        if self._ended:
+            return
         verdict = admission.verdict(self.manifest)
         if verdict is None and not self._node.ports.take(self.uid, port_mappings.wanted(self.manifest)):
             verdict = admission.PORT_TAKEN
