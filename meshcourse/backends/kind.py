@@ -25,9 +25,10 @@ from meshcourse.backends import compatibility, containers, ingress, kind_failure
 from meshcourse.backends.backend import Component, Report, Status
 from meshcourse.backends.containers import Engine
 from meshcourse.backends.records import Record
-from meshcourse.cluster import clusters, manifests
+from meshcourse.cluster import clusters, manifests, places
 from meshcourse.core import paths, settings
 from meshcourse.core.errors import ClusterError, MeshcourseError, MissingPrerequisite
+from meshcourse.core.json_types import Json
 from meshcourse.engine import binaries, releases
 from meshcourse.engine.go_programs import KIND
 from meshcourse.imagemaking import made
@@ -54,7 +55,8 @@ def takes(port: int, engine: Engine) -> bool:
 class Kind:
     """The kind cluster called `name`; `kubernetes` and `istio` are what was asked for, empty for a preset.
 
-    `images` is empty for public ones, or "made"; of several `nodes` the first is the control plane and takes no pods of yours; `course` are the references that chapters name, which the nodes are to have beforehand.
+    `images` is empty for public ones, or "made"; `course` are the references that chapters name, which the nodes are to have beforehand. Of
+    several `nodes` the first is the control plane, which takes no pods but Kubernetes' own.
     """
 
     name: str = settings.DEFAULT_CLUSTER
@@ -88,7 +90,10 @@ class Kind:
         elif record is None:
             report(f"kind has a cluster {self.name} already: it is used as it is")
             programs.run([kind, "export", "kubeconfig", "--name", self.name, "--kubeconfig", home / "kubeconfig"], engine.environment)
-        if kind_nodes.start(engine, kind_nodes.of(engine, self.name)):
+        found = kind_nodes.of(engine, self.name)
+        if self.nodes > 1 and len(found) != self.nodes:
+            report(f"it keeps its number of nodes, {len(found)}; for another, stop it first: meshcourse down --name {self.name}")
+        if kind_nodes.start(engine, found):
             report("its nodes had stopped: they start again")
             kind_nodes.wait_until_ready(str(home / "kubeconfig"), _RESTARTS_WITHIN)
         api_url = yaml.safe_load((home / "kubeconfig").read_text(encoding="utf-8"))["clusters"][0]["cluster"]["server"]
