@@ -85,7 +85,9 @@ def _delayed(view: ClusterView, route: Route) -> Outcome | None:
     codes = {result.status for result in got}
     if undelayed and STRAY in codes:
         hint = "these requests met the rule for everybody else: put the rule that matches x-chaos: delay above it"
-    elif undelayed and codes == {GOOD} and any(result.service_time >= DELAY / 2 for result in got):
+    elif (
+        undelayed and codes == {GOOD} and sum(result.service_time >= DELAY for result in got) > len(got) / 8
+    ):  # a busy machine delays a few
         hint = "some were not delayed: `percentage: {value: 100}` delays them all"
     elif undelayed and codes == {GOOD}:
         hint = "they were not delayed. A delay without `percentage:` is taken as 0 %, without a word"
