@@ -12,7 +12,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 course engine down: export MESHCOURSE_COMMAND := $(if $(shell command -v meshcourse),meshcourse,$(BIN)/meshcourse)
 export PATH := $(CURDIR)/$(BIN):$(PATH):/usr/sbin:/sbin
 
-.PHONY: istio-tasks help course test kind kind-course test-quick walk coverage wrong-answers lint notebooks notebooks-check site pictures engine bench down clean
+.PHONY: conformance faults istio-tasks help course test kind kind-course test-quick walk coverage wrong-answers lint notebooks notebooks-check site pictures engine bench down clean
 .DEFAULT_GOAL := help
 
 help:
@@ -22,6 +22,8 @@ help:
 	@echo 'make walk       every chapter in a real browser, as a learner goes through it; what is odd goes into build/walk/report.md'
 	@echo 'make coverage   which lines the tests reach'
 	@echo 'make istio-tasks  tasks of istio.io, typed as their pages have them, and the table docs/istio-tasks.md'
+	@echo 'make conformance  Kubernetes'"'"' own conformance tests on the embedded node, and CONFORMANCE.md'
+	@echo 'make faults     what is killed, stopped and flooded, and how long until all is well again'
 	@echo 'make kind       real images of the course and of a kind node, made without any registry'
 	@echo 'make kind-course  every chapter on a kind cluster of these images'
 	@echo 'make wrong-answers  every exercise with all its answers, right and wrong, judged on a real mesh'
@@ -93,6 +95,14 @@ pictures: engine
 
 engine: $(VENV)/.dev
 	@meshcourse engine build
+
+# SPECS='Ephemeral|HostPort' runs the specs whose names match; without it all 446.
+conformance: engine
+	@SPECS="$(SPECS)" python tests/conformance/run.py $(CONFORMANCE)
+
+# Faults on a cluster of its own, some six minutes; build/faults.md has the seconds until it was well again.
+faults: engine
+	@python -m pytest tests/faults -p no:cacheprovider $(PYTEST)
 
 istio-tasks: engine
 	@python -m pytest tests/istio_tasks --table docs/istio-tasks.md $(PYTEST)

@@ -48,6 +48,7 @@ class Status:
     """A running cluster, as `meshcourse status` shows it. `started` is Unix time in seconds; `version` the package's that started it.
 
     `egress`: pods have a way out of the cluster. `ports`: what Services have on this machine.
+    `stopped`: nodes that `meshcourse node stop` has switched off.
     `images` says where an embedded cluster's images come from (settings.IMAGE_SOURCES); it is empty where a container runtime pulls them.
     """
 
@@ -62,6 +63,7 @@ class Status:
     images: str = ""
     egress: bool = False
     ports: tuple[Port, ...] = ()
+    stopped: tuple[str, ...] = ()
 
 
 class Backend(Protocol):

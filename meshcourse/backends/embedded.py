@@ -13,7 +13,7 @@ from pathlib import Path
 
 from meshcourse.backends import programs
 from meshcourse.backends.backend import Component, Port, Report, Status
-from meshcourse.cluster import clusters
+from meshcourse.cluster import clusters, node_power
 from meshcourse.core import settings
 from meshcourse.core.errors import ClusterError
 from meshcourse.engine import build
@@ -30,6 +30,7 @@ class Embedded:
     ingress_port: int = settings.INGRESS_NODE_PORT
     images: str = settings.TABLE
     egress: bool = False
+    nodes: int = 1
 
     def up(self, report: Report) -> Status:
         """Build the engine where it is missing (and crane, if images are pulled), and start the cluster unless it runs."""
@@ -40,7 +41,13 @@ class Embedded:
             if self.images == settings.ISTIOS_OWN:
                 _reach_istios_images()
         clusters.up(
-            self.name, api_port=self.api_port, ingress_port=self.ingress_port, images=self.images, egress=self.egress, report=report
+            self.name,
+            api_port=self.api_port,
+            ingress_port=self.ingress_port,
+            images=self.images,
+            egress=self.egress,
+            nodes=self.nodes,
+            report=report,
         )
         return self.status()
 
@@ -67,6 +74,7 @@ class Embedded:
             tuple(
                 Port(f"{each.namespace}/{each.service}", each.name, each.address, each.port, each.why) for each in clusters.ports(cluster)
             ),
+            tuple(name for name, state in node_power.states(cluster).items() if state == node_power.STOPPED),
         )
 
     def kubeconfig(self) -> Path:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 import meshcourse
-from meshcourse.cli import doctor, down, engine, env, images, lab, logs, notebooks, progress, status, up
+from meshcourse.cli import doctor, down, engine, env, images, lab, logs, node, notebooks, progress, status, up
 from meshcourse.cli.display import report, show_error
 from meshcourse.core.errors import CourseError, MeshcourseError
 
@@ -54,6 +54,7 @@ def _options(version: Version = False) -> None:
 
 for command in (doctor, up, status, down, env, logs, lab, progress):
     app.command()(getattr(command, command.__name__.rpartition(".")[2]))
+app.add_typer(node.app, name="node")
 app.add_typer(images.app, name="images")
 app.add_typer(engine.app, name="engine")
 app.add_typer(notebooks.app, name="notebooks")

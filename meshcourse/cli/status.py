@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from meshcourse.cli import display
-from meshcourse.cli.options import DEFAULT_NAME, Name
+from meshcourse.cli.options import DEFAULT_NAME, Name, named
 
 if TYPE_CHECKING:
     from meshcourse.backends.backend import Backend, Status
@@ -93,11 +93,11 @@ def _istio(found: Installation) -> dict[str, Any]:
 
 def _show(found: Status, inside: dict[str, Any]) -> None:
     istio = inside["istio"]
-    nodes = ", ".join(f"{name} {'Ready' if ready else 'NotReady'}" for name, ready in inside["nodes"].items()) or "none"
+    nodes = ", ".join(_node(name, found, ready=ready) for name, ready in inside["nodes"].items()) or "none"
     absent = "not installed    (istioctl install --set profile=demo -y)"
     rows = [
         ("cluster", f"{found.name} ({found.backend}), up for {display.age(found.started)}"),
-        ("node", "unknown" if inside["error"] else nodes),
+        ("nodes" if len(inside["nodes"]) > 1 else "node", "unknown" if inside["error"] else nodes),
         ("Istio", "unknown" if inside["error"] else istio_line(istio) if istio else absent),
         ("API", found.api_url),
         ("ingress", found.ingress_url),
@@ -121,6 +121,11 @@ def _show(found: Status, inside: dict[str, Any]) -> None:
         display.console.print(f"! {sentence}", markup=False)
     if inside["error"]:
         display.console.print(f"The API server does not answer: {inside['error']}", markup=False)
+
+
+def _node(name: str, found: Status, *, ready: bool) -> str:
+    off = f" and switched off (meshcourse node start {name}{named(found.name)})" if name in found.stopped else ""
+    return f"{name} {'Ready' if ready else 'NotReady'}{off}"
 
 
 def istio_line(istio: dict[str, Any]) -> str:

@@ -9,6 +9,7 @@ import typer
 
 from meshcourse.cli import display
 from meshcourse.cli.options import DEFAULT_NAME, BackendName, ImageSource, Name, named
+from meshcourse.cluster import places
 from meshcourse.core import settings
 from meshcourse.core.errors import ClusterError
 
@@ -34,6 +35,7 @@ Images = Annotated[
 Egress = Annotated[
     bool, typer.Option("--egress", help="embedded: let pods reach addresses outside the cluster, by this machine's network.")
 ]
+Nodes = Annotated[int, typer.Option(min=1, max=places.MOST, help="embedded: how many nodes; several lie in two regions, in zones.")]
 Kubeconfig = Annotated[str, typer.Option(metavar="FILE", help="existing: the kubeconfig (otherwise KUBECONFIG, otherwise ~/.kube/config).")]
 Context = Annotated[str, typer.Option(metavar="NAME", help="existing: the context in it (otherwise its current one).")]
 Ingress = Annotated[str, typer.Option(metavar="WAY", help="existing: auto, load-balancer, node-port, port-forward, or a URL.")]
@@ -51,6 +53,7 @@ def up(  # noqa: PLR0913, PLR0917 - each is an option
     ingress_port: IngressPort = settings.INGRESS_NODE_PORT,
     images: Images = None,
     egress: Egress = False,
+    nodes: Nodes = 1,
     kubeconfig: Kubeconfig = "",
     context: Context = "",
     ingress: Ingress = "auto",
@@ -68,6 +71,7 @@ def up(  # noqa: PLR0913, PLR0917 - each is an option
     meshcourse up --istio none                      no Istio: chapter 2 installs it by hand
     meshcourse up --name two --ingress-port 0       a second cluster beside the first
     meshcourse up --images registry                 any image: it is pulled, as a kubelet does
+    meshcourse up --nodes 3                         three nodes: topology, drain, failover, a lost node (meshcourse node)
     meshcourse up --egress                          pods may call what this machine can call (TCP and DNS)
     meshcourse up --images istio                    Istio's own images too, with the metrics of its Envoy
     meshcourse up --backend kind --k8s 1.28         a kind cluster (Docker or Podman), with the Istio that goes with it
@@ -87,6 +91,12 @@ def up(  # noqa: PLR0913, PLR0917 - each is an option
     known = records.find(name)
     if whose := learner or (known.learner if known else ""):
         _check_learner(whose, wanted, istio or NO_ISTIO)
+    if nodes > 1 and wanted is not BackendName.EMBEDDED:
+        raise ClusterError(
+            "--nodes is for the embedded cluster.",
+            why=f"a cluster of the backend {wanted} has the nodes that it was made with",
+            next="meshcourse up ... --nodes 1",
+        )
     if wanted is BackendName.EXISTING:
         istioctl = str(releases.istioctl(compatibility.whole(istio_version))) if istio_version else ""
         use(Existing(name, kubeconfig, context, ingress, istioctl=istioctl, learner=learner), profile=istio or NO_ISTIO, yes=yes)
@@ -101,7 +111,7 @@ def up(  # noqa: PLR0913, PLR0917 - each is an option
         display.done(f"cluster {name}: {found.api_url} (kind)")
         install(name, istio or settings.DEFAULT_PROFILE)
     else:
-        start(name, api_port=api_port, ingress_port=ingress_port, images=images, egress=egress)
+        start(name, api_port=api_port, ingress_port=ingress_port, images=images, egress=egress, nodes=nodes)
         install(name, istio or settings.DEFAULT_PROFILE)
     display.console.print(
         f"Ingress gateway: {lookup.find(name).ingress_url()}\n"
@@ -145,7 +155,7 @@ def _check_learner(learner: str, wanted: BackendName, profile: str) -> None:
         )
 
 
-def start(name: str, *, api_port: int, ingress_port: int, images: ImageSource | None = None, egress: bool = False) -> None:
+def start(name: str, *, api_port: int, ingress_port: int, images: ImageSource | None = None, egress: bool = False, nodes: int = 1) -> None:
     """Start the cluster without Istio; one of another backend must be in use. Raises MissingPrerequisite, EngineError, ClusterError."""
     from meshcourse.backends import lookup
     from meshcourse.backends.embedded import Embedded
@@ -163,7 +173,7 @@ def start(name: str, *, api_port: int, ingress_port: int, images: ImageSource | 
         found = lookup.find(name).status()
         display.done(f"cluster {name}: {found.api_url} ({found.backend})")
         return
-    cluster = Embedded(name, api_port, ingress_port, images or ImageSource.TABLE, egress)
+    cluster = Embedded(name, api_port, ingress_port, images or ImageSource.TABLE, egress, nodes)
     running = clusters.find(name)
     if running is None:
         doctor.checked()
@@ -173,6 +183,8 @@ def start(name: str, *, api_port: int, ingress_port: int, images: ImageSource | 
         display.report(f"it keeps --images {running.images}; for another, stop it first: meshcourse down --name {name}")
     if running and egress and not running.egress:
         display.report(f"it keeps having no way out; for --egress, stop it first: meshcourse down --name {name}")
+    if running and nodes not in {1, running.nodes}:
+        display.report(f"it keeps its number of nodes, {running.nodes}; for another, stop it first: meshcourse down --name {name}")
     started = time.monotonic()
     cluster.up(display.report)
     display.done(f"cluster {name} {'runs already' if running else f'is up ({time.monotonic() - started:.1f} s)'}")

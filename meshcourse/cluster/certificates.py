@@ -1,4 +1,4 @@
-"""The cluster's certificates: one authority, and a key pair for each component, made at every start.
+"""The cluster's certificates: its authorities, and a key pair for each component, made at every start.
 
 P-256 keys: making all of them takes a few milliseconds.
 """
@@ -29,12 +29,16 @@ class Pair:
 
 @dataclass(frozen=True)
 class Identity:
-    """The subject of a certificate: user (CN), groups (O), and for servers their names and addresses."""
+    """The subject of a certificate: user (CN), groups (O), and for servers their names and addresses.
+
+    `also_client`: a server that asks others of its kind (etcd).
+    """
 
     file: str
     user: str
     groups: tuple[str, ...] = ()
     hosts: tuple[str, ...] = ()
+    also_client: bool = False
 
 
 def _write(path: Path, content: bytes) -> Path:
@@ -60,12 +64,12 @@ def _alternative(host: str) -> x509.GeneralName:
 
 
 class Authority:
-    """The cluster's certificate authority; `folder` receives ca.crt, ca.key and every pair issued."""
+    """A certificate authority called `name`; `folder` receives ca.crt, ca.key and every pair issued."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, name: str = "meshcourse-ca") -> None:
         self._folder = folder
         self._key = ec.generate_private_key(ec.SECP256R1())
-        self._subject = _name("meshcourse-ca")
+        self._subject = _name(name)
 
     def create(self) -> Pair:
         """Write ca.crt and ca.key."""
@@ -81,12 +85,13 @@ class Authority:
     def issue(self, identity: Identity) -> Pair:
         """Write <file>.crt and <file>.key for `identity`."""
         key = ec.generate_private_key(ec.SECP256R1())
-        purpose = ExtendedKeyUsageOID.SERVER_AUTH if identity.hosts else ExtendedKeyUsageOID.CLIENT_AUTH
+        purposes = [ExtendedKeyUsageOID.SERVER_AUTH] if identity.hosts else []
+        purposes += [ExtendedKeyUsageOID.CLIENT_AUTH] if identity.also_client or not identity.hosts else []
         builder = (
             self._builder(_name(identity.user, identity.groups), key)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_usage(signs_certificates=False), critical=True)
-            .add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
+            .add_extension(x509.ExtendedKeyUsage(purposes), critical=False)
         )
         if identity.hosts:
             names = x509.SubjectAlternativeName([_alternative(host) for host in identity.hosts])

@@ -43,6 +43,7 @@ class Cluster:
     images: str = settings.IMAGE_SOURCES[0]
     egress: bool = False
     https_port: int = 0
+    nodes: int = 1
 
     @property
     def kubeconfig(self) -> Path:
@@ -101,13 +102,14 @@ def get(name: str) -> Cluster:
     )
 
 
-def up(
+def up(  # noqa: PLR0913 - each is an option of the command
     name: str = settings.DEFAULT_CLUSTER,
     *,
     api_port: int = 0,
     ingress_port: int = settings.INGRESS_NODE_PORT,
     images: str = settings.TABLE,
     egress: bool = False,
+    nodes: int = 1,
     report: Callable[[str], None] = lambda _text: None,
 ) -> Cluster:
     """Start the cluster called `name`, or return it when it runs already; `report` is called with each step.
@@ -132,6 +134,7 @@ def up(
     read_end, write_end = os.pipe()
     argv = [sys.executable, "-m", "meshcourse.cluster.daemon", "--name", name, "--home", str(home)]
     argv += ["--api-port", str(api_port), "--ingress-port", str(ingress_port), "--images", images, "--report", str(write_end)]
+    argv += ["--nodes", str(nodes)]
     argv += ["--egress"] if egress else []
     try:
         home.mkdir(parents=True, exist_ok=True, mode=0o700)  # its owner's alone: parents get no mode

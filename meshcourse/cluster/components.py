@@ -8,11 +8,15 @@ from pathlib import Path
 API_PORT = 6443
 KUBELET_PORT = 10250
 SERVICE_CIDR = "10.96.0.0/16"
-POD_CIDR = "10.244.0.0/24"
+POD_CIDR = "10.244.0.0/16"
 NODE_IP = "172.18.0.2"
 CLUSTER_DNS = "10.96.0.10"
 API_SERVICE_IP = "10.96.0.1"
 CLUSTER_DOMAIN = "cluster.local"
+ETCD = "https://127.0.0.1:2379"
+_ETCD_PEER = "https://127.0.0.1:2380"
+FRONT_PROXY = "front-proxy-client"
+"""As whom kube-apiserver passes requests on to aggregated API servers."""
 API_NAMES = (
     "kubernetes",
     "kubernetes.default",
@@ -56,31 +60,50 @@ class Component:
 
 
 def etcd(layout: Layout) -> Component:
-    """The store. Its data is wiped at every start, so it need not wait for the disk (--unsafe-no-fsync)."""
+    """The store. Its data is wiped at every start, so it need not wait for the disk (--unsafe-no-fsync).
+
+    Pods with hostNetwork reach its ports, so it answers only to who shows a certificate of its own authority.
+    """
     return Component(
         "etcd",
         (
             f"--name={layout.node}",
             f"--data-dir={layout.data}",
-            "--listen-client-urls=http://127.0.0.1:2379",
-            "--advertise-client-urls=http://127.0.0.1:2379",
-            "--listen-peer-urls=http://127.0.0.1:2380",
-            "--initial-advertise-peer-urls=http://127.0.0.1:2380",
-            f"--initial-cluster={layout.node}=http://127.0.0.1:2380",
+            f"--listen-client-urls={ETCD}",
+            f"--advertise-client-urls={ETCD}",
+            f"--listen-peer-urls={_ETCD_PEER}",
+            f"--initial-advertise-peer-urls={_ETCD_PEER}",
+            f"--initial-cluster={layout.node}={_ETCD_PEER}",
+            *_etcd_tls(layout, ""),
+            *_etcd_tls(layout, "peer-"),
             "--unsafe-no-fsync",
             "--log-level=warn",
         ),
     )
 
 
+def _etcd_tls(layout: Layout, whose: str) -> tuple[str, ...]:
+    serving, key = layout.pair("etcd/server")
+    authority = f"--{whose}trusted-ca-file={layout.pki / 'etcd' / 'ca.crt'}"
+    return f"--{whose}cert-file={serving}", f"--{whose}key-file={key}", authority, f"--{whose}client-cert-auth=true"
+
+
 def api_server(layout: Layout) -> Component:
-    """kube-apiserver, on the node's address, with the kubelet API's credentials and the Node and RBAC authorizers."""
+    """kube-apiserver, on the node's address, with the kubelet API's credentials and the Node and RBAC authorizers.
+
+    Aggregated API servers believe what it says of a caller because it shows the certificate of an authority that signs nothing else.
+    """
     serving, serving_key = layout.pair("kube-apiserver")
+    etcd, etcd_key = layout.pair("etcd/kube-apiserver")
+    front, front_key = layout.pair(f"front-proxy/{FRONT_PROXY}")
     kubelet, kubelet_key = layout.pair("kube-apiserver-kubelet-client")
     return Component(
         "kube-apiserver",
         (
-            "--etcd-servers=http://127.0.0.1:2379",
+            f"--etcd-servers={ETCD}",
+            f"--etcd-cafile={layout.pki / 'etcd' / 'ca.crt'}",
+            f"--etcd-certfile={etcd}",
+            f"--etcd-keyfile={etcd_key}",
             f"--advertise-address={NODE_IP}",
             f"--secure-port={API_PORT}",
             f"--service-cluster-ip-range={SERVICE_CIDR}",
@@ -91,10 +114,18 @@ def api_server(layout: Layout) -> Component:
             f"--kubelet-client-certificate={kubelet}",
             f"--kubelet-client-key={kubelet_key}",
             "--kubelet-preferred-address-types=InternalIP",
+            f"--requestheader-client-ca-file={layout.pki / 'front-proxy' / 'ca.crt'}",
+            f"--requestheader-allowed-names={FRONT_PROXY}",
+            "--requestheader-username-headers=X-Remote-User",
+            "--requestheader-group-headers=X-Remote-Group",
+            "--requestheader-extra-headers-prefix=X-Remote-Extra-",
+            f"--proxy-client-cert-file={front}",
+            f"--proxy-client-key-file={front_key}",
             f"--service-account-issuer=https://kubernetes.default.svc.{CLUSTER_DOMAIN}",
             f"--service-account-key-file={layout.pki / 'sa.pub'}",
             f"--service-account-signing-key-file={layout.pki / 'sa.key'}",
             "--authorization-mode=Node,RBAC",
+            "--anonymous-auth=false",
             "--profiling=false",
             "--allow-privileged=true",
             "--shutdown-delay-duration=0s",

@@ -18,7 +18,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -29,11 +29,14 @@ from meshcourse.core import files, settings
 from meshcourse.core.errors import ClusterError, MeshcourseError
 
 if TYPE_CHECKING:
+    from meshcourse.cluster.nodes import Nodes
+    from meshcourse.cluster.places import Place
     from meshcourse.cluster.supervisor import Health, Supervisor
-    from meshcourse.node.agent import Agent
+    from meshcourse.node.agent import NodeConfig
     from meshcourse.node.api import Api
 
 ROOT = Path("/run/meshcourse")
+NODES = ROOT / "nodes"
 ROOT_USER = "system:masters"
 API_STARTS_WITHIN = 60.0
 NODE_READY_WITHIN = 30.0
@@ -95,6 +98,7 @@ def main(words: list[str] | None = None) -> int:
                 "https_port": listeners["https"].getsockname()[1],
                 "images": options.images,
                 "egress": options.egress,
+                "nodes": options.nodes,
                 "version": meshcourse.__version__,
                 "started": time.time(),
             },
@@ -185,22 +189,28 @@ async def _run(options: Options, outside: Outside, report: Report) -> int:
 
 async def _cluster(options: Options, outside: Outside, report: Report) -> None:
     """Start everything in order, report, and run until cancelled."""
-    from meshcourse.cluster import manifests  # noqa: PLC0415 - not in the guard
+    from meshcourse.cluster import manifests, node_power  # noqa: PLC0415 - not in the guard
+    from meshcourse.cluster.nodes import Nodes  # noqa: PLC0415
     from meshcourse.cluster.supervisor import Supervisor  # noqa: PLC0415
     from meshcourse.node import network  # noqa: PLC0415
-    from meshcourse.node.agent import Agent  # noqa: PLC0415
     from meshcourse.node.api import Api, client_tls  # noqa: PLC0415
+    from meshcourse.node.machine import Machine  # noqa: PLC0415
 
     layout = components.Layout(options.name, ROOT / "pki", options.home / "etcd")
     ROOT.mkdir(mode=0o755)
     shutil.rmtree(layout.data, ignore_errors=True)
     layout.data.mkdir(mode=0o700)
+    shutil.rmtree(options.stopped, ignore_errors=True)
+    options.stopped.mkdir()
     # In a thread: pyroute2 brings an event loop of its own.
     await asyncio.to_thread(network.prepare_node, components.NODE_IP, components.SERVICE_CIDR)
     _write_credentials(layout, options, outside.port("api"))
 
     def write_status() -> None:
         write_json(options.home / "status.json", [health.as_json() for health in supervisor.health()])
+
+    def write_nodes(states: Mapping[str, str]) -> None:
+        write_json(options.home / node_power.STATES, states)
 
     supervisor = Supervisor(options.logs, {"PATH": os.environ["PATH"], "HOME": "/root"}, write_status)
     async with supervisor:
@@ -209,16 +219,18 @@ async def _cluster(options: Options, outside: Outside, report: Report) -> None:
         await supervisor.start(components.api_server(layout))
         server = f"https://{components.NODE_IP}:{components.API_PORT}"
         tls = client_tls(layout.pki / "ca.crt", layout.pki / "admin.crt", layout.pki / "admin.key")
-        async with Api(server, tls) as api, Agent(_node_config(options, layout, server, outside.puller)) as agent:
+        async with Api(server, tls) as api:
             await _until_there(api, "/api/v1/namespaces/kube-system", supervisor, options)
             report.send(step="starting the controllers and the node")
-            running = asyncio.create_task(agent.run())
+            machine = Machine(api, ROOT / "layers", outside.puller, istio_is_pulled=options.images == settings.ISTIOS_OWN)
+            nodes = Nodes(machine, [_node_config(place, options, layout, server) for place in options.places], options.stopped, write_nodes)
+            running = asyncio.create_task(nodes.run())
             await manifests.create(api, _objects(options, outside))
             # Before they may list anything they would be refused once, and wait for seconds to ask again.
             await _until_there(api, "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/system:kube-scheduler", supervisor, options)
             await supervisor.start(components.controller_manager(layout))
             await supervisor.start(components.scheduler(layout))
-            await _until_node_ready(agent, running)
+            await _until_nodes_ready(nodes, running)
             await supervisor.start(components.proxy(layout))
             report.send(ready=True)
             report.close()
@@ -242,7 +254,7 @@ def _objects(options: Options, outside: Outside) -> list[dict[str, Any]]:
 @contextlib.asynccontextmanager
 async def _reached_from_outside(options: Options, outside: Outside, api: Api) -> AsyncIterator[None]:
     """The ways between this machine and the cluster: the API server's port, the Services' ports, and the way out where it is wanted."""
-    from meshcourse.cluster import crds, egress, host_ports  # noqa: PLC0415 - not in the guard
+    from meshcourse.cluster import crds, egress, host_ports, volume_provisioner  # noqa: PLC0415 - not in the guard
     from meshcourse.node.events import Events  # noqa: PLC0415
 
     def write_ports(ports: list[host_ports.OpenPort]) -> None:
@@ -261,7 +273,8 @@ async def _reached_from_outside(options: Options, outside: Outside, api: Api) ->
         ports = host_ports.HostPorts(
             api, events, sockets, cluster=options.name, reserved=outside.reserved, changed=write_ports, node_ip=components.NODE_IP
         )
-        for work in (ports.run(), crds.warm_up(api)):
+        volumes = volume_provisioner.Provisioner(api, NODES)
+        for work in (ports.run(), crds.warm_up(api), volumes.run()):
             stack.callback(asyncio.create_task(work).cancel)
         yield
 
@@ -274,39 +287,49 @@ def _write_credentials(layout: components.Layout, options: Options, api_port: in
     ca = authority.create().certificate
     authority.issue_signing_key()
     authority.issue(Identity("kube-apiserver", "kube-apiserver", hosts=components.API_NAMES))
-    authority.issue(Identity("kubelet", f"system:node:{layout.node}", ("system:nodes",), hosts=(layout.node, components.NODE_IP)))
+    for place in options.places:
+        user, group = f"system:node:{place.name}", "system:nodes"
+        authority.issue(Identity(f"kubelet-{place.name}", user, (group,), hosts=(place.name, place.ip)))
+        # The Node authorizer hears of a new pod a moment after its node, which would be refused and ask again: it is a master too.
+        authority.issue(Identity(f"node-{place.name}", user, (group, ROOT_USER)))
     authority.issue(Identity("kube-apiserver-kubelet-client", "kube-apiserver-kubelet-client", (ROOT_USER,)))
+    # Of authorities of their own: nobody whom the cluster's signs may read the store, or speak for somebody else.
+    etcd = Authority(layout.pki / "etcd", "meshcourse-etcd-ca")
+    etcd.create()
+    etcd.issue(Identity("server", "etcd", hosts=("localhost", "127.0.0.1"), also_client=True))
+    etcd.issue(Identity("kube-apiserver", "kube-apiserver"))
+    front_proxy = Authority(layout.pki / "front-proxy", "meshcourse-front-proxy-ca")
+    front_proxy.create()
+    front_proxy.issue(Identity(components.FRONT_PROXY, components.FRONT_PROXY))
     server = f"https://{components.NODE_IP}:{components.API_PORT}"
     for name in ("kube-controller-manager", "kube-scheduler", "kube-proxy"):
         pair = authority.issue(Identity(name, f"system:{name}"))
         kubeconfig.write(layout.pki / f"{name}.kubeconfig", name, server, ca, pair)
-    # The node follows every ConfigMap and Secret with one watch, which the Node authorizer forbids: it is a master too.
-    authority.issue(Identity("node", f"system:node:{layout.node}", ("system:nodes", ROOT_USER)))
     admin = authority.issue(Identity("admin", "meshcourse-admin", (ROOT_USER,)))
     kubeconfig.write(options.home / "kubeconfig", options.name, f"https://127.0.0.1:{api_port}", ca, admin)
 
 
-def _node_config(options: Options, layout: components.Layout, server: str, puller: socket.socket | None) -> Any:  # noqa: ANN401 - NodeConfig, imported inside
+def _node_config(place: Place, options: Options, layout: components.Layout, server: str) -> NodeConfig:
     from meshcourse.node.agent import NodeConfig  # noqa: PLC0415 - not in the guard
 
     return NodeConfig(
-        name=options.name,
-        ip=components.NODE_IP,
-        pod_cidr=components.POD_CIDR,
+        name=place.name,
+        ip=place.ip,
+        pod_cidr=place.pod_cidr,
+        labels=place.labels,
         cluster_dns=components.CLUSTER_DNS,
         cluster_domain=components.CLUSTER_DOMAIN,
-        root=ROOT / "node",
+        root=NODES / place.name,
+        alone=options.nodes == 1,
         kubelet_port=components.KUBELET_PORT,
         server=server,
         ca=layout.pki / "ca.crt",
         api_server_cert=layout.pki / "kube-apiserver-kubelet-client.crt",
-        client_cert=layout.pki / "node.crt",
-        client_key=layout.pki / "node.key",
-        serving_cert=layout.pki / "kubelet.crt",
-        serving_key=layout.pki / "kubelet.key",
+        client_cert=layout.pki / f"node-{place.name}.crt",
+        client_key=layout.pki / f"node-{place.name}.key",
+        serving_cert=layout.pki / f"kubelet-{place.name}.crt",
+        serving_key=layout.pki / f"kubelet-{place.name}.key",
         version=f"v{settings.KUBERNETES}",
-        puller=puller,
-        istio_is_pulled=options.images == settings.ISTIOS_OWN,
     )
 
 
@@ -337,8 +360,8 @@ def _did_not_start(failing: Health | None, options: Options) -> ClusterError:
     return ClusterError(f"{name} did not start.", why="\n".join(lines), next=f"less {log}")
 
 
-async def _until_node_ready(agent: Agent, running: asyncio.Task[None]) -> None:
-    ready = asyncio.create_task(agent.ready.wait())
+async def _until_nodes_ready(nodes: Nodes, running: asyncio.Task[None]) -> None:
+    ready = asyncio.create_task(nodes.ready.wait())
     await asyncio.wait({ready, running}, timeout=NODE_READY_WITHIN, return_when=asyncio.FIRST_COMPLETED)
     if running.done():
         await running

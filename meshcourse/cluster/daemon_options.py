@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from meshcourse.cluster import gateway_ports
+from meshcourse.cluster import gateway_ports, places
 from meshcourse.core import settings
 
 LOCK = "lock"
 """A file in the cluster's folder: every process of the daemon holds its lock."""
+STOPPED_NODES = "stopped"
+"""A folder in it, with an empty file for each node that `meshcourse node stop` has stopped."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,7 @@ class Options:
     ingress_port: int
     images: str
     egress: bool
+    nodes: int
     report: int
 
     @classmethod
@@ -40,6 +43,7 @@ class Options:
         parser.add_argument("--ingress-port", type=int, default=settings.INGRESS_NODE_PORT)
         parser.add_argument("--images", choices=settings.IMAGE_SOURCES, default=settings.IMAGE_SOURCES[0])
         parser.add_argument("--egress", action="store_true")
+        parser.add_argument("--nodes", type=int, default=1)
         parser.add_argument("--report", type=int, default=1)
         return cls(**vars(parser.parse_args(words)))
 
@@ -47,6 +51,16 @@ class Options:
     def logs(self) -> Path:
         """The folder of the components' logs."""
         return self.home / "logs"
+
+    @property
+    def places(self) -> tuple[places.Place, ...]:
+        """Its nodes."""
+        return places.planned(self.name, self.nodes)
+
+    @property
+    def stopped(self) -> Path:
+        """The folder with a file for each node that is to stand still."""
+        return self.home / STOPPED_NODES
 
 
 @dataclass(frozen=True)

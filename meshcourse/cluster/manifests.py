@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 _HERE = Path(__file__).parent
 _PLURALS = {
+    "StorageClass": "storageclasses",
     "MutatingAdmissionPolicy": "mutatingadmissionpolicies",
     "ValidatingAdmissionPolicy": "validatingadmissionpolicies",
 }

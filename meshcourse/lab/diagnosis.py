@@ -86,10 +86,17 @@ def _cluster(backend: Backend) -> tuple[Check, ...]:
         return (Check(name, ok=True, found="does not run yet; lab.chapter starts it", why="", fix=""),)
     try:
         connection = Connection(backend.kubeconfig(), backend.ingress_url(), backend.environment())
-        nodes = len(resources.read(connection.core().list_node).items)
+        nodes, off = len(resources.read(connection.core().list_node).items), backend.status().stopped
     except errors.MeshcourseError as error:
         return (Check(name, ok=False, found="does not answer", why=error.why or error.what, fix=error.next),)
-    return (Check(name, ok=True, found=f"answers, {nodes} node{'' if nodes == 1 else 's'}", why="", fix=""), *_envoys(connection))
+    return (
+        Check(name, ok=True, found=f"answers, {nodes} node{'' if nodes == 1 else 's'}{_switched_off(off)}", why="", fix=""),
+        *_envoys(connection),
+    )
+
+
+def _switched_off(nodes: tuple[str, ...]) -> str:
+    return f"; switched off: {', '.join(nodes)} (meshcourse node start ...)" if nodes else ""
 
 
 def _envoys(connection: Connection) -> tuple[Check, ...]:

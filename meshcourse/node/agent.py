@@ -1,4 +1,4 @@
-"""The node's agent, which has the role of a kubelet in an embedded cluster.
+"""A node's agent, which has the role of a kubelet in an embedded cluster.
 
 Entering the agent changes only its own folder; `run` starts and waits for the API server as long as necessary. Each pod has its own task;
 none of them can end the agent.
@@ -10,24 +10,28 @@ import asyncio
 import contextlib
 import logging
 import shutil
+import time
 from typing import TYPE_CHECKING, Self
 
+from meshcourse.node import clock
 from meshcourse.node.api import Api, client_tls
 from meshcourse.node.back_off import back_off
-from meshcourse.node.container import rootfs
-from meshcourse.node.container.spec import Host
 from meshcourse.node.events import Events
 from meshcourse.node.network import Network
-from meshcourse.node.object_cache import Objects
-from meshcourse.node.pod.worker import Node, Pod
-from meshcourse.node.pulling.pull_policy import Supply
-from meshcourse.node.pulling.puller import Puller
+from meshcourse.node.pod.offers import Node
+from meshcourse.node.pod.worker import Pod
+from meshcourse.node.port_mappings import PortMappings
+from meshcourse.node.process import usage
 from meshcourse.node.registration import NodeConfig, Registration
+from meshcourse.node.streaming import authorization
+from meshcourse.node.streaming.resource_metrics import ContainerUse, NodeUse
 from meshcourse.node.streaming.runtime import LogSource
 from meshcourse.node.streaming.server import Server, server_tls
+from meshcourse.node.volume import node_files
 
 if TYPE_CHECKING:
     from meshcourse.core.json_types import Json
+    from meshcourse.node.machine import Machine
     from meshcourse.node.process.processes import Process
 
 __all__ = ["Agent", "NodeConfig"]
@@ -41,13 +45,15 @@ _AGAIN_LONGEST = 60.0
 class Agent:
     """Runs the node. `ready` is set once the Node has been reported Ready."""
 
-    def __init__(self, config: NodeConfig) -> None:
+    def __init__(self, config: NodeConfig, machine: Machine) -> None:
         self._config = config
+        self._machine = machine
         self._api = Api(config.server, client_tls(config.ca, config.client_cert, config.client_key))
         self._registration = Registration(self._api, config)
         self._network = Network(config.ip, config.pod_cidr)
         self._pods: dict[str, Pod] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._started_at = clock.now()
 
     @property
     def ready(self) -> asyncio.Event:
@@ -63,31 +69,31 @@ class Agent:
 
     async def run(self) -> None:
         """Run the node until cancelled. All containers end with it."""
-        config = self._config
-        host = Host.found()
-        await asyncio.to_thread(self._make_folders, host)
+        config, machine = self._config, self._machine
+        await asyncio.to_thread(self._make_folders)
         tls = server_tls(config.serving_cert, config.serving_key, config.api_server_cert)
         async with contextlib.AsyncExitStack() as stack:
             stack.push_async_callback(self._end_all)
             registering = asyncio.create_task(self._registration.run(), name="registration")
             stack.push_async_callback(_cancel, registering)
-            await stack.enter_async_context(Server(self, config.ip, config.kubelet_port, tls))
-            objects = await stack.enter_async_context(Objects(self._api))
-            puller = await stack.enter_async_context(Puller(config.puller)) if config.puller else None
-            supply = Supply(puller, istio_is_pulled=config.istio_is_pulled)
+            allowed = authorization.reviewer(self._api, config.name)
+            await stack.enter_async_context(Server(self, config.ip, config.kubelet_port, tls, allowed))
             events = await stack.enter_async_context(Events(self._api, "kubelet", config.name))
             node = Node(
+                name=config.name,
                 api=self._api,
-                objects=objects,
+                objects=machine.objects,
                 events=events,
                 network=self._network,
-                host=host,
+                ports=PortMappings("" if config.alone else config.ip),
+                host=machine.host,
                 ip=config.ip,
                 root=config.root,
-                layers=config.root / "layers",
+                files=config.root / "files",
+                layers=machine.layers,
                 cluster_dns=config.cluster_dns,
                 cluster_domain=config.cluster_domain,
-                supply=supply,
+                supply=machine.supply,
             )
             watching = asyncio.create_task(self._watch(node), name="pods of the node")
             stack.push_async_callback(_cancel, watching)
@@ -124,6 +130,24 @@ class Agent:
         if netns is None:
             raise LookupError(f'pod "{pod}" has no network')
         return await self._network.connect(netns, port)
+
+    async def use(self) -> NodeUse:
+        """What the node and its containers use of the machine now."""
+        moment, used = time.time(), await asyncio.to_thread(usage.read)
+        containers = tuple(
+            ContainerUse(
+                pod.manifest["metadata"]["namespace"],
+                pod.manifest["metadata"]["name"],
+                pod.uid,
+                container.name,
+                container.instance.started_at,
+                used.get(container.instance.running.mounts, usage.Use()),
+            )
+            for pod in list(self._pods.values())
+            for container in pod.containers
+            if container.instance is not None and container.instance.running is not None and not container.instance.exited.is_set()
+        )
+        return NodeUse(self._config.name, moment, self._started_at, used[""], containers)
 
     def pods(self) -> list[Json]:
         """All pods on this node, as the API server sent them."""
@@ -189,14 +213,11 @@ class Agent:
     async def _end_all(self) -> None:
         await _cancel(*self._tasks.values())
 
-    def _make_folders(self, host: Host) -> None:
-        folder = self._config.root / "layers"
+    def _make_folders(self) -> None:
+        """Nothing of a pod is left when a node is restarted; the node's own files are."""
         shutil.rmtree(self._config.root / "pods", ignore_errors=True)
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        rootfs.prepare_base(folder, host)
-        if self._config.puller:
-            rootfs.prepare_entry(folder, host)
+        if not (files := self._config.root / "files").exists():
+            node_files.prepare(files, self._config.name, self._config.ip)
 
 
 async def _cancel(*tasks: asyncio.Task[None]) -> None:

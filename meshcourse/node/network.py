@@ -1,8 +1,9 @@
-"""Pod networking: one network namespace for each pod, connected to the node's by a routed veth pair.
+"""What containers of a pod share: a network namespace, joined to the node's by a routed veth pair, and namespaces for IPC and host name.
 
-Routed, not bridged: the pod's side has IP/32 and a default route via 169.254.1.1 (with a permanent neighbour entry, so no ARP is needed),
-the node's side a /32 route; replies then pass conntrack and kube-proxy's NAT works. The kernel removes all of it when the node's PID
-namespace ends.
+Routed, not bridged: the pod's side has IP/32 and a default route via 169.254.1.1 (a neighbour entry that never
+expires stands for it, so no ARP is needed), the node's side a /32 route; replies then pass conntrack and kube-proxy's
+NAT works. A pod with hostNetwork gets the node's own network, which is the cluster's, not the machine's.
+All of it is forgotten by the kernel when the node's PID namespace ends.
 """
 
 from __future__ import annotations
@@ -16,27 +17,46 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from pyroute2 import IPRoute
 
 T = TypeVar("T")
 
 CLONE_NEWNET = 0x40000000
+CLONE_NEWIPC = 0x08000000
+CLONE_NEWUTS = 0x04000000
 MS_BIND = 4096
 MNT_DETACH = 2
 GATEWAY = "169.254.1.1"
 NAMESPACES = Path("/run/netns")
+NODES_OWN = Path("/proc/self/ns/net")
+"""The network of a pod with hostNetwork: whoever opens this is on the node."""
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
 @dataclass(frozen=True)
 class PodNetns:
-    """A pod's network namespace: its key, its address, and the file that `nsenter --net` takes."""
+    """A pod's namespaces: its key, its address, and the files that `nsenter` takes: `path` for the network, `ipc` and `uts`."""
 
     key: str
     ip: str
     path: Path
+
+    @property
+    def ipc(self) -> Path:
+        """The namespace of semaphores, message queues and System V shared memory."""
+        return NAMESPACES / f"{self.key}.ipc"
+
+    @property
+    def uts(self) -> Path:
+        """The namespace of the host's name."""
+        return NAMESPACES / f"{self.key}.uts"
+
+    @property
+    def is_the_nodes(self) -> bool:
+        """Whether the network is the node's own."""
+        return self.path == NODES_OWN
 
 
 class AddressesExhausted(OSError):  # noqa: N818 - reads as the sentence it is
@@ -83,6 +103,14 @@ def prepare_node(node_ip: str, service_cidr: str) -> None:
         route.addr("add", index=lo, address=node_ip, prefixlen=32)
         route.route("add", dst=service_cidr, oif=lo, prefsrc=node_ip)
     write_sysctl("net/ipv4/ip_forward", "1")
+    # Whoever calls a pod that has gone is told so at once, each time: by default a router tells it once a second.
+    write_sysctl("net/ipv4/icmp_ratelimit", "0")
+
+
+def change_address(change: Literal["add", "del"], node_ip: str) -> None:
+    """Give the node's own namespace the address of one more node, or take it away; a pod with a veth pair keeps its node's."""
+    with IPRoute() as route:
+        route.addr(change, index=route.link_lookup(ifname="lo")[0], address=node_ip, prefixlen=32)
 
 
 def write_sysctl(name: str, value: str) -> None:
@@ -98,19 +126,19 @@ class Network:
         self._free = [str(address) for address in ipaddress.ip_network(pod_cidr).hosts()][1:]
         self._pods: dict[str, PodNetns] = {}
 
-    async def add(self, key: str) -> PodNetns:
-        """Create the namespace of pod `key`, or return its existing one.
+    async def add(self, key: str, hostname: str, *, of_node: bool = False) -> PodNetns:
+        """Make the namespaces of pod `key`, or return those that it has. `of_node`: it gets the node's network, not one of its own.
 
         Raises AddressesExhausted when no address is free, and OSError, with nothing left behind, when the kernel refuses.
         """
         if key in self._pods:
             return self._pods[key]
-        if not self._free:
+        if not of_node and not self._free:
             raise AddressesExhausted(0, "no free pod address in the node's pod CIDR")
         # The oldest free address first, so that an address is not reused while old connections still linger.
-        pod = PodNetns(key, self._free.pop(0), NAMESPACES / key)
+        pod = PodNetns(key, self._node_ip, NODES_OWN) if of_node else PodNetns(key, self._free.pop(0), NAMESPACES / key)
         self._pods[key] = pod
-        making = asyncio.ensure_future(_in_a_thread_of_its_own(lambda: _make(pod, self._node_ip)))
+        making = asyncio.ensure_future(_in_a_thread_of_its_own(lambda: _make(pod, self._node_ip, hostname)))
         try:
             await asyncio.shield(making)
         except BaseException:
@@ -120,15 +148,20 @@ class Network:
         return pod
 
     async def remove(self, key: str) -> None:
-        """Release pod `key`: its namespace, with its veth pair and routes, is removed when its last process has ended."""
+        """Forget pod `key`: its namespaces, and with them its veth pair and routes, go when its last process has ended."""
         pod = self._pods.pop(key, None)
         if pod is None:
             return
-        self._free.append(pod.ip)
+        if not pod.is_the_nodes:
+            self._free.append(pod.ip)
         await asyncio.to_thread(_unmake, pod)
 
     async def configure(self, pod: PodNetns, sysctls: Mapping[str, str]) -> None:
-        """Write sysctls of the pod's namespace: "net.ipv4.tcp_fin_timeout" -> "30". Raises OSError when the kernel refuses one."""
+        """Write sysctls of the pod's namespaces: "net.ipv4.tcp_fin_timeout" -> "30".
+
+        Raises:
+            OSError: the kernel refused one.
+        """
         await _in_a_thread_of_its_own(lambda: _configure_sysctls(pod, sysctls))
 
     async def connect(self, pod: PodNetns, port: int, timeout: float = 5.0) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:  # noqa: ASYNC109
@@ -146,23 +179,24 @@ class Network:
             raise
 
 
-def _enter(pod: PodNetns) -> None:
-    descriptor = os.open(pod.path, os.O_RDONLY)
+def _enter(namespace: Path) -> None:
+    descriptor = os.open(namespace, os.O_RDONLY)
     try:
-        call("setns", descriptor, CLONE_NEWNET)
+        call("setns", descriptor, 0)
     finally:
         os.close(descriptor)
 
 
 def _configure_sysctls(pod: PodNetns, sysctls: Mapping[str, str]) -> None:
-    _enter(pod)
+    _enter(pod.path)
+    _enter(pod.ipc)
     for name, value in sysctls.items():
         write_sysctl(name.replace(".", "/"), value)
 
 
 def _socket_inside(pod: PodNetns) -> socket.socket:
     """A socket keeps the network namespace of the thread that made it."""
-    _enter(pod)
+    _enter(pod.path)
     made = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     made.setblocking(False)  # noqa: FBT003 - positional only
     return made
@@ -173,13 +207,27 @@ def host_side(ip: str) -> str:
     return "pod" + ip.replace(".", "-").split("-", 1)[1]
 
 
-def _make(pod: PodNetns, node_ip: str) -> None:
+def _make(pod: PodNetns, node_ip: str, hostname: str) -> None:
+    NAMESPACES.mkdir(exist_ok=True)
+    call("unshare", CLONE_NEWIPC | CLONE_NEWUTS)
+    call("sethostname", hostname.encode(), len(hostname.encode()))
+    _keep("ipc", pod.ipc)
+    _keep("uts", pod.uts)
+    if not pod.is_the_nodes:
+        _make_network(pod, node_ip)
+
+
+def _keep(kind: str, path: Path) -> None:
+    """Hold this thread's namespace by a file."""
+    path.touch()
+    call("mount", f"/proc/thread-self/ns/{kind}".encode(), os.fsencode(path), None, MS_BIND, None)
+
+
+def _make_network(pod: PodNetns, node_ip: str) -> None:
     node = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
     try:
         call("unshare", CLONE_NEWNET)
-        NAMESPACES.mkdir(exist_ok=True)
-        pod.path.touch()
-        call("mount", b"/proc/thread-self/ns/net", os.fsencode(pod.path), None, MS_BIND, None)
+        _keep("net", pod.path)
         # As the container runtimes set it: a container that does not run as root may listen on port 80.
         write_sysctl("net/ipv4/ip_unprivileged_port_start", "0")
         inside = os.open(pod.path, os.O_RDONLY)
@@ -228,9 +276,11 @@ def _route_to(pod: PodNetns, pod_mac: str, node_ip: str) -> None:
 
 
 def _unmake(pod: PodNetns) -> None:
-    with IPRoute() as route:
-        for index in route.link_lookup(ifname=host_side(pod.ip)):
-            route.link("del", index=index)
-    if pod.path.exists():
-        _libc.umount2(os.fsencode(pod.path), MNT_DETACH)
-        pod.path.unlink()
+    if not pod.is_the_nodes:
+        with IPRoute() as route:
+            for index in route.link_lookup(ifname=host_side(pod.ip)):
+                route.link("del", index=index)
+    for path in (pod.ipc, pod.uts, *(() if pod.is_the_nodes else (pod.path,))):
+        if path.exists():
+            _libc.umount2(os.fsencode(path), MNT_DETACH)
+            path.unlink()

@@ -12,8 +12,7 @@ import asyncio
 import logging
 import os
 import platform
-import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +23,8 @@ from meshcourse.node.back_off import back_off
 from meshcourse.node.spec import downward_api
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from meshcourse.core.json_types import Json
     from meshcourse.node.api import Api
 
@@ -42,10 +43,10 @@ _LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
 
 @dataclass(frozen=True)
 class NodeConfig:
-    """The node's properties and the API server's address. `root` is a folder on a tmpfs for pods, layers and logs.
+    """The node's properties and the API server's address. `root` is a folder of its own on a tmpfs, for pods and logs.
 
-    `api_server_cert` is kube-apiserver's client certificate for the kubelet API. `puller` is a socket to a process that pulls images
-    (pulling/puller.py), or None: then only the table is used. `istio_is_pulled`: Istio's images are pulled too.
+    `api_server_cert` is kube-apiserver's client certificate for the kubelet API. `labels` are added to those that every node has.
+    `alone`: it is the only node, so all addresses of the cluster's network namespace are its own.
     """
 
     name: str
@@ -63,13 +64,14 @@ class NodeConfig:
     serving_key: Path
     cluster_domain: str = "cluster.local"
     version: str = "v1.36.3"
-    puller: socket.socket | None = None
-    istio_is_pulled: bool = False
+    labels: Mapping[str, str] = field(default_factory=dict)
+    alone: bool = True
 
 
 def node_object(config: NodeConfig) -> Json:
     """The Node to create."""
     labels = {"kubernetes.io/hostname": config.name, "kubernetes.io/os": "linux", "kubernetes.io/arch": binaries.architecture()}
+    labels |= config.labels
     labels |= {f"beta.kubernetes.io/{name}": labels[f"kubernetes.io/{name}"] for name in ("os", "arch")}
     return {
         "apiVersion": "v1",

@@ -15,7 +15,7 @@ from meshcourse.cli import display
 from meshcourse.engine import binaries
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
-COMMANDS = ["doctor", "up", "status", "down", "env", "logs", "lab", "progress", "images", "engine", "notebooks"]
+COMMANDS = ["doctor", "up", "status", "down", "env", "logs", "lab", "progress", "node", "images", "engine", "notebooks"]
 
 
 def test_help_lists_every_command_and_shows_a_first_session(meshcourse: Run) -> None:
@@ -40,6 +40,9 @@ def test_each_command_shows_an_example_of_itself(meshcourse: Run, command: str) 
         ("engine", "build"),
         ("engine", "wheel"),
         ("engine", "prune"),
+        ("node", "list"),
+        ("node", "stop"),
+        ("node", "start"),
         ("notebooks", "check"),
         ("images", "pull"),
         ("images", "load"),

@@ -58,7 +58,7 @@ def test_kube_dns_leads_to_the_node_and_coredns_keeps_a_service() -> None:
 
 def test_nothing_of_the_cluster_is_turned_to_the_way_out() -> None:
     *stay, turn, hook = egress.rules()[1:]
-    assert {"10.96.0.0/16", "10.244.0.0/24", "127.0.0.0/8", "172.18.0.0/24"} <= {words[words.index("-d") + 1] for words in stay}
+    assert {"10.96.0.0/16", "10.244.0.0/16", "127.0.0.0/8", "172.18.0.0/24"} <= {words[words.index("-d") + 1] for words in stay}
     assert "REDIRECT" in turn
     assert hook[2:4] == ["-A", "PREROUTING"]
 

@@ -34,7 +34,7 @@ OUTSIDE = (
         "Ambient mode",
         "ambient/",
         "not here",
-        "ztunnel and Istio's CNI need a node's network and hostPath volumes: a kind cluster runs them",
+        "ztunnel and Istio's CNI are privileged and enter the namespaces of other pods: a kind cluster runs them",
     ),
     (
         "Accessing external services",

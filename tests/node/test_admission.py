@@ -14,16 +14,13 @@ def pod(container: dict[str, Any] | None = None, **spec: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("refused", "reason", "names"),
     [
-        (pod(hostNetwork=True), "HostNetworkNotSupported", "hostNetwork"),
         (pod(hostPID=True), "HostPIDNotSupported", "hostPID"),
         (pod(hostIPC=True), "HostIPCNotSupported", "hostIPC"),
         (pod(os={"name": "windows"}), "PodOSNotSupported", "OS field"),
         (pod(runtimeClassName="gvisor"), "RuntimeClassNotSupported", '"gvisor"'),
-        (pod(shareProcessNamespace=True), "ShareProcessNamespaceNotSupported", "shareProcessNamespace"),
-        (pod(volumes=[{"name": "v", "hostPath": {"path": "/etc"}}]), "HostPathNotSupported", 'volume "v" is a hostPath (/etc)'),
         (pod(securityContext={"sysctls": [{"name": "kernel.msgmax", "value": "1"}]}), "SysctlForbidden", "kernel.msgmax"),
         (pod({"securityContext": {"privileged": True}}), "PrivilegedNotSupported", 'container "app"'),
-        (pod({"ports": [{"containerPort": 80, "hostPort": 80}]}), "HostPortNotSupported", "hostPort 80"),
+        (pod({"ports": [{"containerPort": 80, "hostPort": 80, "protocol": "SCTP"}]}), "HostPortNotSupported", "hostPort 80 of SCTP"),
         (pod(initContainers=[{"name": "setup", "securityContext": {"privileged": True}}]), "PrivilegedNotSupported", "setup"),
     ],
 )
@@ -35,7 +32,17 @@ def test_what_cannot_run_is_refused_with_its_name(refused: dict[str, Any], reaso
     assert names in verdict.message
 
 
+def test_a_debugger_is_judged_like_any_container() -> None:
+    assert admission.objection({"name": "doctor", "image": "busybox"}) is None
+    found = admission.objection({"name": "doctor", "image": "busybox", "securityContext": {"privileged": True}})
+    assert found is not None
+    assert found[0] == "PrivilegedNotSupported"
+
+
 def test_an_ordinary_pod_is_taken() -> None:
     context = {"allowPrivilegeEscalation": False, "seccompProfile": {"type": "RuntimeDefault"}, "capabilities": {"add": ["NET_ADMIN"]}}
     limits = {"limits": {"memory": "1Gi"}}
     assert admission.verdict(pod({"securityContext": context, "resources": limits}, os={"name": "linux"})) is None
+    volumes = [{"name": "v", "hostPath": {"path": "/etc"}}]
+    port = {"ports": [{"containerPort": 80, "hostPort": 80}]}
+    assert admission.verdict(pod(port, hostNetwork=True, shareProcessNamespace=True, volumes=volumes)) is None

@@ -82,7 +82,7 @@ def test_a_changed_image_replaces_the_container(kubectl: Any, apply: Any, get: A
 
 def test_deletion_is_graceful(kubectl: Any, apply: Any) -> None:
     hook = {"preStop": {"exec": {"command": ["sh", "-c", "echo pre-stop > /proc/2/fd/1"]}}}
-    app = shell("app", "trap 'echo asked; sleep 0.2; echo done; exit 0' TERM; echo up; while true; do sleep 0.05; done", lifecycle=hook)
+    app = shell("app", "trap 'echo asked; sleep 2; echo done; exit 0' TERM; echo up; while true; do sleep 0.05; done", lifecycle=hook)
     apply("polite", [app], terminationGracePeriodSeconds=20)
     kubectl("wait", "pod/polite", "--for=condition=Ready", "--timeout=30s")
     kubectl("delete", "pod", "polite", "--wait=false")
@@ -113,6 +113,14 @@ def test_a_deadline_ends_the_pod(kubectl: Any, apply: Any, get: Any) -> None:
     apply("late", [shell("app", "sleep 60")], activeDeadlineSeconds=1, restartPolicy="Never")
     wait(kubectl, "late", "{.status.phase}", "Failed")
     assert get("pod", "late")["status"]["reason"] == "DeadlineExceeded"
+
+
+def test_a_deadline_may_be_set_while_the_pod_runs(kubectl: Any, apply: Any, get: Any) -> None:
+    apply("patient", [shell("app", "sleep 60")], restartPolicy="Never", terminationGracePeriodSeconds=0)
+    kubectl("wait", "pod/patient", "--for=condition=Ready", "--timeout=30s")
+    kubectl("patch", "pod", "patient", "--patch", '{"spec": {"activeDeadlineSeconds": 2}}')
+    wait(kubectl, "patient", "{.status.phase}", "Failed")
+    assert get("pod", "patient")["status"]["reason"] == "DeadlineExceeded"
 
 
 def test_a_job_completes(kubectl: Any) -> None:
@@ -151,7 +159,7 @@ def test_a_program_that_does_not_exist_is_named(kubectl: Any, apply: Any, get: A
 
 def test_a_refused_deployment_does_not_make_pods_without_end(kubectl: Any, get: Any) -> None:
     labels = {"app": "nosy"}
-    spec = {"hostNetwork": True, "containers": [{"name": "web", "image": "nginx"}]}
+    spec = {"hostPID": True, "containers": [{"name": "web", "image": "nginx"}]}
     manifest = {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
@@ -161,5 +169,5 @@ def test_a_refused_deployment_does_not_make_pods_without_end(kubectl: Any, get: 
     kubectl("apply", "-f", "-", stdin=json.dumps(manifest))
     kubectl("wait", "--for=create", "pod", "-l", "app=nosy", "--timeout=30s")
     reason = "{.status.containerStatuses[0].state.waiting.reason}"
-    kubectl("wait", "pod", "-l", "app=nosy", f"--for=jsonpath={reason}=HostNetworkNotSupported", "--timeout=30s")
+    kubectl("wait", "pod", "-l", "app=nosy", f"--for=jsonpath={reason}=HostPIDNotSupported", "--timeout=30s")
     assert len(get("pods", "-l", "app=nosy")["items"]) == 1

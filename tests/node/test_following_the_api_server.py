@@ -8,13 +8,15 @@ import contextlib
 import json
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import pytest
 
 from meshcourse.node import events
 from meshcourse.node.api import Api, ApiError, client_tls
 from meshcourse.node.object_cache import Objects
+from meshcourse.node.status.patches import Report
+from meshcourse.node.status.statuses import ContainerRecord, PodRecord, Running
 from meshcourse.node.volume import tokens
 
 pytestmark = pytest.mark.cluster
@@ -216,3 +218,52 @@ async def test_an_event_in_a_namespace_that_is_gone_harms_no_other(api: Api, nam
         recorder.record(gone, "Normal", "Lost", "nowhere to write it")
         recorder.record({**gone, "namespace": namespace}, "Normal", "Kept", "this one is written")
     assert [each["reason"] for each in (await api.get(f"/api/v1/namespaces/{namespace}/events"))["items"]] == ["Kept"]
+
+
+class Interrupted:
+    """An API on which somebody else says once that the pod is not ready, between our patch and its answer; `observed` sees that first."""
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+        self.observed: Callable[[Any], None] | None = None
+
+    async def patch(self, path: str, body: Any, content_type: str) -> Any:
+        answer = await self._api.patch(path, body, content_type)
+        if self.observed is not None:
+            observed, self.observed = self.observed, None
+            theirs = {"status": {"conditions": [{"type": "Ready", "status": "False"}]}}
+            observed(await self._api.patch(path, theirs, content_type))
+        return answer
+
+
+async def test_a_status_that_is_written_over_before_our_answer_comes_is_written_again(api: Api, namespace: str) -> None:
+    path = f"/api/v1/namespaces/{namespace}/pods"
+    spec = {"nodeName": "nowhere", "containers": [{"name": "app", "image": "nginx"}]}
+    pod = await api.post(path, {"metadata": {"name": "pod"}, "spec": spec})
+    running = ContainerRecord("app", "main", "nginx", Running("2026-01-01T00:00:00Z"), started=True, ready=True)
+    record = PodRecord("172.18.0.2", "2026-01-01T00:00:00Z", (running,), networked=True, initialized=True)
+    between = Interrupted(api)
+    async with Report(cast("Api", between), pod, lambda: record) as report:
+        between.observed = report.observe
+        await report.flush()
+    assert await ready(api, f"{path}/pod") == "True"
+
+
+async def ready(api: Api, path: str) -> str:
+    return next(each["status"] for each in (await api.get(path))["status"]["conditions"] if each["type"] == "Ready")
+
+
+async def test_a_pods_new_address_takes_the_place_of_its_old_one(api: Api, namespace: str) -> None:
+    path = f"/api/v1/namespaces/{namespace}/pods"
+    spec = {"nodeName": "nowhere", "containers": [{"name": "app", "image": "nginx"}]}
+    pod = await api.post(path, {"metadata": {"name": "pod"}, "spec": spec})
+    address = "10.244.1.2"
+
+    def record() -> PodRecord:
+        return PodRecord("172.18.0.2", "2026-01-01T00:00:00Z", pod_ip=address)
+
+    async with Report(api, pod, record) as report:
+        await report.flush()
+        address = "10.244.1.3"
+        await report.flush()
+    assert (await api.get(f"{path}/pod"))["status"]["podIPs"] == [{"ip": "10.244.1.3"}]

@@ -40,9 +40,9 @@ async def test_a_process_writes_its_log_in_the_cri_format(path: Path) -> None:
     process = await Process.start(["sh", "-c", "echo out; echo err >&2; printf unfinished"])
     await logs.LogWriter(path).copy(process.outputs())
     records = path.read_bytes().splitlines()
-    assert all(re.fullmatch(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z (stdout|stderr) F \w+", record) for record in records)
-    assert sorted(record[31:] for record in records) == [b"stderr F err", b"stdout F out", b"stdout F unfinished"]
-    assert sorted((await text(path)).splitlines()) == [b"err", b"out", b"unfinished"]
+    assert all(re.fullmatch(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z (stdout|stderr) [FP] \w+", record) for record in records)
+    assert sorted(record[31:] for record in records) == [b"stderr F err", b"stdout F out", b"stdout P unfinished"]
+    assert await text(path, stream="stdout") == b"out\nunfinished"
     assert await text(path, stream="stderr") == b"err\n"
 
 
@@ -76,6 +76,15 @@ async def test_tail_counts_lines_from_the_end(path: Path, writer: logs.LogWriter
     for line in written:
         writer.write("stdout", line)
     assert await text(path, tail_lines=lines) == b"".join(written[len(written) - min(lines, 1000) :])
+
+
+@pytest.mark.parametrize(("lines", "wanted"), [(0, b""), (1, b"end"), (2, b"two\nend"), (9, b"one\ntwo\nend")])
+async def test_a_last_line_without_an_end_counts_and_stays_without_one(
+    path: Path, writer: logs.LogWriter, lines: int, wanted: bytes
+) -> None:
+    writer.write("stdout", b"one\ntwo\nend")
+    writer.close()
+    assert await text(path, tail_lines=lines) == wanted
 
 
 async def test_tail_goes_on_in_the_old_file(path: Path, writer: logs.LogWriter) -> None:

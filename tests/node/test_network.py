@@ -13,7 +13,7 @@ async def cancel_each():
     from meshcourse.node.network import Network
     network = Network("172.18.0.2", "10.244.0.0/24")
     for number in range(10):
-        adding = asyncio.create_task(network.add(f"pod-{number}"))
+        adding = asyncio.create_task(network.add(f"pod-{number}", "name", of_node=number == 9))
         await asyncio.sleep(0)  # its thread has begun
         adding.cancel()
         await asyncio.gather(adding, return_exceptions=True)

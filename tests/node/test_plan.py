@@ -33,6 +33,8 @@ class Nothing:
 
 PLACE = plan.Place(
     netns=PodNetns("u", "10.244.0.7", Path("/run/netns/u")),
+    pid=None,
+    shm=Path("/pod/shm"),
     etc=Path("/pod/etc"),
     scratch=Path("/pod/0"),
     layers=Path("/layers"),
@@ -57,6 +59,7 @@ def test_the_manifest_wins_over_the_image_and_what_neither_says_is_the_nodes() -
     assert {"PORT": "81", "HOME": "/srv", "HOSTNAME": "web", "WHICH": "one"}.items() <= spec.environment.items()
     assert [(str(each.source), each.target) for each in spec.mounts] == [
         ("/volumes/one", "/data"),
+        ("/pod/shm", "/dev/shm"),
         ("/pod/0/termination-log", "/dev/termination-log"),
     ]
 

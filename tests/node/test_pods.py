@@ -159,14 +159,13 @@ def test_a_readiness_gate_of_somebody_else_is_honoured(kubectl: Any, apply: Any,
     kubectl("wait", "pod/gated", "--for=condition=Ready", "--timeout=30s")
 
 
-def test_a_host_path_pod_is_refused_with_a_reason(kubectl: Any, apply: Any, get: Any, reasons: Any) -> None:
-    app = {"name": "app", "image": "nginx", "volumeMounts": [{"name": "host", "mountPath": "/host"}]}
-    apply("nosy", [app], volumes=[{"name": "host", "hostPath": {"path": "/etc"}}])
+def test_a_privileged_pod_is_refused_with_a_reason(kubectl: Any, apply: Any, get: Any, reasons: Any) -> None:
+    apply("nosy", [{"name": "app", "image": "nginx", "securityContext": {"privileged": True}}])
     wait(kubectl, "nosy", "{.status.phase}", "Failed")
     status = get("pod", "nosy")["status"]
-    assert status["reason"] == "HostPathNotSupported"
-    assert 'volume "host" is a hostPath (/etc)' in status["message"]
-    assert "HostPathNotSupported" in reasons("nosy")
+    assert status["reason"] == "PrivilegedNotSupported"
+    assert 'container "app" is privileged' in status["message"]
+    assert "PrivilegedNotSupported" in reasons("nosy")
 
 
 def test_an_unknown_image_waits_in_image_pull_back_off(kubectl: Any, apply: Any, get: Any, reasons: Any) -> None:

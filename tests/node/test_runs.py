@@ -37,6 +37,13 @@ def test_last_words_are_the_end_of_the_log_without_its_timestamps(tmp_path: Path
     assert runs.last_words(tmp_path / "missing.log") == ""
 
 
+def test_last_words_end_as_the_program_ended_them(tmp_path: Path) -> None:
+    log = tmp_path / "0.log"
+    stamp = "2026-01-01T00:00:00.000000000Z stdout"
+    log.write_bytes(f"{stamp} F a\rb\n{stamp} P lo\n{stamp} F ng\n{stamp} F \n{stamp} P DONE\n".encode())
+    assert runs.last_words(log) == "a\rb\nlong\n\nDONE"
+
+
 @pytest.mark.parametrize(
     ("code", "words", "message"),
     [

@@ -54,10 +54,19 @@ def conditions(record: PodRecord, previous: dict[str, Any] | None = None) -> dic
         (pod(container(state=ended(0)), ended=True), "Succeeded"),
         (pod(container(state=ended(137)), ended=True), "Failed"),
         (pod(running(), ended=True), "Running"),
+        (pod(container(state=ended(0), finished=True), running("doctor", "ephemeral")), "Succeeded"),
+        (pod(running(), container("doctor", "ephemeral")), "Running"),
     ],
 )
 def test_the_phase_follows_the_containers(record: PodRecord, phase: str) -> None:
     assert statuses.phase(record) == phase
+
+
+def test_an_ephemeral_container_is_shown_apart_and_counts_for_no_condition() -> None:
+    found = statuses.status(pod(running(), container("doctor", "ephemeral")), {}, NOW)
+    assert [each["name"] for each in found["ephemeralContainerStatuses"]] == ["doctor"]
+    assert [each["name"] for each in found["containerStatuses"]] == ["app"]
+    assert {each["status"] for each in found["conditions"]} == {"True"}
 
 
 def test_a_pod_is_ready_when_all_its_containers_and_sidecars_are() -> None:
@@ -133,5 +142,5 @@ def test_an_init_container_is_ready_once_it_has_succeeded_and_never_started() ->
 
 
 def test_a_refused_pod_shows_reason_and_message() -> None:
-    found = statuses.status(pod(container(), verdict=Verdict("HostPathNotSupported", "no")), {}, NOW)
-    assert (found["phase"], found["reason"], found["message"]) == ("Failed", "HostPathNotSupported", "no")
+    found = statuses.status(pod(container(), verdict=Verdict("PrivilegedNotSupported", "no")), {}, NOW)
+    assert (found["phase"], found["reason"], found["message"]) == ("Failed", "PrivilegedNotSupported", "no")

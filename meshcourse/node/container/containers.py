@@ -13,10 +13,12 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from meshcourse.node import clock
 from meshcourse.node.back_off import back_off
 from meshcourse.node.container.runs import START_ERROR, Instance, log_path
 from meshcourse.node.not_yet import NotYet
 from meshcourse.node.spec import restart_policy
+from meshcourse.node.status.recovered import recover
 from meshcourse.node.status.statuses import ContainerRecord, Running, Waiting
 from meshcourse.node.streaming.runtime import NotRunning
 
@@ -35,11 +37,16 @@ _CONFIG_AGAIN_LONGEST = 10.0
 
 
 def specs_of(pod: Json) -> Iterator[tuple[ContainerKind, Json]]:
-    """The pod's containers in their order, init containers first; an init container that always restarts is a sidecar."""
+    """Give the pod's containers in their order, init containers first; one of those that restarts always is a sidecar.
+
+    Ephemeral ones come last: somebody adds them to look at a pod that runs (kubectl debug).
+    """
     for spec in pod["spec"].get("initContainers") or []:
         yield "sidecar" if spec.get("restartPolicy") == "Always" else "init", spec
     for spec in pod["spec"]["containers"]:
         yield "main", spec
+    for spec in pod["spec"].get("ephemeralContainers") or []:
+        yield "ephemeral", spec
 
 
 class Container:
@@ -49,7 +56,8 @@ class Container:
         self.spec = spec
         self.kind = kind
         waiting = "PodInitializing" if pod["spec"].get("initContainers") else "ContainerCreating"
-        self.record = ContainerRecord(name=spec["name"], kind=kind, image=spec["image"], state=Waiting(waiting))
+        fresh = ContainerRecord(name=spec["name"], kind=kind, image=spec["image"], state=Waiting(waiting))
+        self.record = recover(fresh, pod, spec, clock.now())
         self.instance: Instance | None = None
         self.tried = asyncio.Event()
         self.has_started = asyncio.Event()
@@ -78,6 +86,9 @@ class Container:
 
     async def live(self, shared: Shared) -> None:
         """Start the container, and restart it by its restart policy, until it has ended for good or `stop` is called."""
+        if self.record.finished:  # before the node was restarted
+            self.tried.set()
+            return
         backoff = restart_policy.Backoff()
         number = self.record.restarts
         while not self._stopping.is_set():
@@ -87,7 +98,7 @@ class Container:
             await self._until_ended(instance)
             code = instance.terminated.exit_code if instance.terminated is not None else 0
             again = instance.restart or restart_policy.wanted(self._pod, self.spec, init=self.kind != "main", exit_code=code)
-            if self._stopping.is_set() or not again:
+            if self._stopping.is_set() or not again or self.kind == "ephemeral":
                 self._record(finished=True)
                 return
             await self._back_off(shared, backoff)
@@ -125,7 +136,9 @@ class Container:
             if instance is None or last is None:
                 raise NotRunning(f"previous terminated {where} not found")
             # While the next run is awaited, `kubectl logs` already shows the last one.
-            earlier = self._previous if instance.terminated is not last and self._previous is not None else instance
+            earlier = instance if instance.terminated is last else self._previous
+            if earlier is None:  # it ran before the node was restarted, and its log has gone
+                raise NotRunning(f"previous terminated {where} not found")
             return log_path(root, self.name, earlier.number), lambda: True
         if instance is None or instance.running is None:
             state = self.record.state
@@ -247,7 +260,7 @@ class Container:
             container_id=instance.id,
             identity=instance.identity,
             state=instance.terminated or Running(instance.started_at),
-            last=None if self._previous is None else self._previous.terminated,
+            last=self.record.last if self._previous is None else self._previous.terminated,
             restarts=instance.number,
             started=instance.terminated is None and instance.started,
             ready=instance.terminated is None and instance.ready,

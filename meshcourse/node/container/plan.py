@@ -21,17 +21,21 @@ if TYPE_CHECKING:
     from meshcourse.node.images.passwd import Accounts
     from meshcourse.node.network import PodNetns
 
+SHARED_MEMORY = "/dev/shm"  # noqa: S108 - a path in the container
 Mounts = Callable[["Json", Mapping[str, str]], tuple[Mount, ...]]
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where the run takes place: the pod's network, files and objects, and this run's own folder and file for its termination message.
+    """Where the run takes place: the pod's namespaces, files and objects, and this run's own folder and file for its termination message.
 
-    `accounts` are those of the image, `mounts` returns a container's mounts for its environment.
+    `pid` is the PID namespace that it joins, if any. `accounts` are those of the image, `mounts` gives the mounts of a container whose
+    environment is known. `shm` is the pod's /dev/shm.
     """
 
     netns: PodNetns
+    pid: Path | None
+    shm: Path
     etc: Path
     scratch: Path
     layers: Path
@@ -55,6 +59,9 @@ def plan(pod: Json, container: Json, image: Image, place: Place) -> Spec:
         raise NotYet("CreateContainerConfigError", str(error)) from error
     user = secured.identity
     known = {"HOME": home(place.accounts, user.uid), **image.environment, "HOSTNAME": place.hostname, **variables}
+    mounts = place.mounts(container, variables)
+    if all(mount.target != SHARED_MEMORY for mount in mounts):
+        mounts = (*mounts, Mount(place.shm, SHARED_MEMORY, read_only=False))
     message = Mount(place.message_file, absolute(container.get("terminationMessagePath") or "/dev/termination-log"), read_only=False)
     return Spec(
         key=f"{pod['metadata']['name']}/{container['name']}",
@@ -71,11 +78,15 @@ def plan(pod: Json, container: Json, image: Image, place: Place) -> Spec:
         groups=user.groups,
         add_capabilities=secured.add_capabilities,
         drop_capabilities=secured.drop_capabilities,
-        mounts=(*place.mounts(container, variables), message),
+        mounts=(*mounts, message),
         read_only_root=secured.read_only_root,
         hostname=place.hostname,
         tty=bool(container.get("tty")),
         stdin=bool(container.get("stdin")),
+        ipc=place.netns.ipc,
+        uts=place.netns.uts,
+        pid=place.pid,
+        confined=secured.confined,
     )
 
 

@@ -60,12 +60,16 @@ _SETPRIV_FAILED = "setpriv: failed to execute "
 
 @dataclass(frozen=True)
 class Shared:
-    """What the containers of one pod share. `root` is the pod's folder; `tell` records an event about one of its containers."""
+    """What the containers of one pod share. `root` is the pod's folder; `tell` records an event about one of its containers.
+
+    `pid_namespace` gives the one that a container joins, None for one of its own; it raises NotYet.
+    """
 
     pod: Callable[[], Json]
     objects: Objects
     volumes: Volumes
     netns: PodNetns
+    pid_namespace: Callable[[Json], Path | None]
     host_ip: str
     hostname: str
     root: Path
@@ -214,6 +218,8 @@ class Instance:
         shared = self._shared
         place = plan.Place(
             netns=shared.netns,
+            pid=shared.pid_namespace(self.spec),
+            shm=shared.root / "shm",
             etc=shared.root / "etc",
             scratch=self._scratch,
             layers=shared.layers,
@@ -353,8 +359,9 @@ def start_error(code: int, words: str) -> str:
 def last_words(log: Path) -> str:
     """The end of a log, without its timestamps: at most 80 lines and 2048 bytes, as for FallbackToLogsOnError."""
     try:
-        lines = log.read_bytes().splitlines()[-_MESSAGE_FROM_LOG_LINES:]
+        lines = log.read_bytes().split(b"\n")[:-1][-_MESSAGE_FROM_LOG_LINES:]
     except OSError:
         return ""
-    text = b"".join(line.split(b" ", 3)[-1] + b"\n" for line in lines)
+    records = [(tag, text) for _, _, tag, text in (line.split(b" ", 3) for line in lines)]
+    text = b"".join(text + b"\n" * (tag == b"F") for tag, text in records)
     return text[-_MESSAGE_FROM_LOG_BYTES:].decode(errors="replace")

@@ -2,9 +2,9 @@
 
 `arguments` is pure; `start` does the I/O.
 
-The root is an overlay of layers (rootfs.py), with changes in a tmpfs that is deleted with the container. PID, IPC and UTS namespaces are
-the container's own (a kubelet's pod shares the last two). The main process is PID 2, under bubblewrap's reaper, so that a SIGTERM that it
-does not handle ends it. Resource limits are not enforced: there are no cgroups here.
+The root is an overlay of layers (rootfs.py), written to a tmpfs that goes with the container. The PID namespace is the container's own,
+unless the pod shares one: the main process is then PID 2, under bubblewrap's reaper, so that a SIGTERM that it does not handle ends it.
+Resource limits are not enforced: there are no cgroups here.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from meshcourse.core.errors import ClusterError
@@ -24,21 +24,27 @@ from meshcourse.node.container.spec import Host, Spec
 from meshcourse.node.images.host_python import loader
 from meshcourse.node.images.passwd import inside
 from meshcourse.node.process import nsenter as entering
+from meshcourse.node.process import seccomp
+from meshcourse.node.process.namespaces import mount_namespace, processes_in
 from meshcourse.node.process.processes import Process
+from meshcourse.node.volume import node_files
+from meshcourse.node.volume.volumes import Mount
 
-# The capabilities that Docker and containerd give to a container's root user.
+# What Docker and containerd leave to a container's root user, but for MKNOD, which nothing here may have: they keep it from the machine's
+# disks by a cgroup.
 DEFAULT_CAPABILITIES = frozenset(
-    {"CHOWN", "DAC_OVERRIDE", "FSETID", "FOWNER", "MKNOD", "NET_RAW", "SETGID", "SETUID", "SETFCAP", "SETPCAP"}
+    {"CHOWN", "DAC_OVERRIDE", "FSETID", "FOWNER", "NET_RAW", "SETGID", "SETUID", "SETFCAP", "SETPCAP"}
     | {"NET_BIND_SERVICE", "SYS_CHROOT", "KILL", "AUDIT_WRITE"}
 )
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # Capabilities that setpriv needs besides the container's: a foreign image could influence how setpriv is loaded.
 _FOR_SETPRIV = ("SETUID", "SETGID", "SETPCAP")
 _FORK_LOOK_SECONDS = 0.004
+_KILL_ROUNDS = 20  # a process may fork while the others are killed
 
 
 def capabilities(spec: Spec) -> list[str]:
-    """The names that remain, as a runtime computes them: the default set, less `drop`, plus `add`; "ALL" is all.
+    """The names that remain, as a runtime computes them: the default set, less `drop`, plus `add`; "ALL" is all but MKNOD.
 
     >>> from pathlib import Path
     >>> p = Path()
@@ -48,13 +54,13 @@ def capabilities(spec: Spec) -> list[str]:
     dropped = {name.upper().removeprefix("CAP_") for name in spec.drop_capabilities}
     added = {name.upper().removeprefix("CAP_") for name in spec.add_capabilities}
     kept = frozenset[str]() if "ALL" in dropped else DEFAULT_CAPABILITIES - dropped
-    return sorted(kept | added)
+    return sorted((kept | added) - {entering.NEVER})
 
 
 def privileges(spec: Spec, host: Host) -> list[str]:
     """Command line of setpriv, which turns the sandbox's root into the container's user."""
     names = capabilities(spec)
-    bounding = "+all" if "ALL" in names else ",".join(["-all", *(f"+{name.lower()}" for name in names)])
+    bounding = f"+all,-{entering.NEVER.lower()}" if "ALL" in names else ",".join(["-all", *(f"+{name.lower()}" for name in names)])
     groups = ["--groups", ",".join(str(group) for group in spec.groups)] if spec.groups else ["--clear-groups"]
     return [
         *_loaded(spec, host.setpriv),
@@ -67,15 +73,54 @@ def privileges(spec: Spec, host: Host) -> list[str]:
     ]
 
 
-def arguments(spec: Spec, host: Host, present: Iterable[str] = rootfs.HOST_ETC) -> list[str]:
-    """Arguments of bubblewrap, without the command: namespaces, root, devices, mounts, environment."""
-    words = ["--unshare-pid", "--unshare-ipc", "--unshare-uts", "--hostname", spec.hostname]
-    words += [] if spec.tty else ["--new-session"]  # in its own session a terminal would control nothing: no Ctrl-C, no job control
+def seccomp_filter(spec: Spec) -> bytes:
+    """The seccomp filter of a container; empty for one that is unconfined."""
+    return seccomp.program(admin=bool({"ALL", "SYS_ADMIN"} & set(capabilities(spec)))) if spec.confined else b""
+
+
+@dataclass(frozen=True)
+class Given:
+    """Descriptors that bubblewrap is given: the PID namespace to join, sources below which pods could put links, the seccomp filter."""
+
+    pid_namespace: int | None = None
+    mounts: Mapping[Mount, int] = field(default_factory=dict)
+    seccomp: int | None = None
+
+    @classmethod
+    def opened(cls, spec: Spec, handed: list[int]) -> Given:
+        """Open them, and add each to `handed`. Raises OSError."""
+        pid_namespace = None
+        if spec.pid is not None:
+            pid_namespace = os.open(spec.pid, os.O_RDONLY)
+            handed.append(pid_namespace)
+        mounts: dict[Mount, int] = {}
+        for mount in spec.mounts:
+            if mount.within is not None:
+                mounts[mount] = node_files.open_below(mount.within, mount.source)
+                handed.append(mounts[mount])
+        rules = seccomp_filter(spec)
+        if not rules:
+            return cls(pid_namespace, mounts)
+        handed.append(os.memfd_create("seccomp", 0))
+        os.write(handed[-1], rules)
+        os.lseek(handed[-1], 0, os.SEEK_SET)
+        return cls(pid_namespace, mounts, handed[-1])
+
+
+def arguments(spec: Spec, host: Host, present: Iterable[str] = rootfs.HOST_ETC, given: Given | None = None) -> list[str]:
+    """What bubblewrap is told, but for the command: namespaces, root, devices, mounts, environment."""
+    given = given or Given()
+    pid_namespace = given.pid_namespace
+    words = ["--unshare-pid"] if pid_namespace is None else ["--pidns", str(pid_namespace)]
+    words += ["--unshare-ipc"] if spec.ipc is None else []
+    words += ["--unshare-uts", "--hostname", spec.hostname] if spec.uts is None else []
+    words += [] if spec.tty else ["--new-session"]  # in a session of its own a terminal would control nothing: no Ctrl-C, no job control
     own = spec.scratch / "layer"
     if spec.image.root is not None:
         words += ["--cap-drop", "ALL"]
         for name in {*capabilities(spec), *_FOR_SETPRIV}:
             words += ["--cap-add", name if name == "ALL" else f"CAP_{name}"]
+        words += ["--cap-drop", f"CAP_{entering.NEVER}"]
         words += _overlay(spec, "/", spec.image.root, spec.layers / "entry", own)
         words += ["--proc", "/proc", "--dev", "/dev"]
     else:
@@ -94,7 +139,10 @@ def arguments(spec: Spec, host: Host, present: Iterable[str] = rootfs.HOST_ETC) 
         words += ["--bind", str(spec.etc / name), target(spec, f"/etc/{name}")]
     # A mount below another one must come after it.
     for mount in sorted(spec.mounts, key=lambda each: each.target.count("/")):
-        words += ["--ro-bind" if mount.read_only else "--bind", str(mount.source), target(spec, mount.target)]
+        opened = given.mounts.get(mount)
+        source = ["--bind-fd", str(opened)] if opened is not None else ["--bind", str(mount.source)]
+        words += [source[0].replace("--bind", "--ro-bind") if mount.read_only else source[0], source[1], target(spec, mount.target)]
+    words += ["--seccomp", str(given.seccomp)] if given.seccomp is not None else []
     words += ["--clearenv"]
     for name, value in {"PATH": DEFAULT_PATH, **spec.environment}.items():
         words += ["--setenv", name, value]
@@ -122,17 +170,23 @@ def target(spec: Spec, path: str) -> str:
 
 @dataclass
 class Running:
-    """A running container. `reaper` is PID 1 of its PID namespace as the agent sees it."""
+    """A container that runs. `reaper` is PID 1 of its PID namespace as the agent sees it; where that is shared, the main process.
+
+    `mounts` names its mount namespace, which all its processes have and no other.
+    """
 
     spec: Spec
     process: Process
     reaper: int
+    mounts: str = ""
     before: tuple[tuple[str, ...], ...] = ()
     """The command line of the sandbox's own programs, which run in the main process before the container's program."""
 
     @property
     def pid(self) -> int:
         """The main process, as the agent sees it; 0 once it has ended."""
+        if self.spec.pid is not None:
+            return self.reaper if self.process.returncode is None else 0
         try:
             children = Path(f"/proc/{self.reaper}/task/{self.reaper}/children").read_text(encoding="ascii").split()
         except OSError:
@@ -155,7 +209,14 @@ class Running:
 
     def kill(self) -> None:
         """End every process of the container at once."""
-        _send(self.reaper, signal.SIGKILL)
+        if self.spec.pid is None:
+            _send(self.reaper, signal.SIGKILL)  # the kernel ends the others of the namespace
+            return
+        for _ in range(_KILL_ROUNDS):
+            if not (found := processes_in(self.mounts)):
+                return
+            for pid in found:
+                _send(pid, signal.SIGKILL)
 
     def enter(self, command: list[str], *, tty: bool = False) -> list[str]:
         """The command line that runs `command` in this container, as its user, with its environment and its working directory.
@@ -167,7 +228,7 @@ class Running:
         spec = self.spec
         environment = {"PATH": DEFAULT_PATH, **({"TERM": "xterm"} if tty else {}), **spec.environment}
         program = (sys.executable, "-I", "-S", entering.__file__, str(self.reaper), str(pid))
-        who = (str(spec.uid), str(spec.gid), ",".join(map(str, spec.groups)), ",".join(capabilities(spec)))
+        who = (str(spec.uid), str(spec.gid), ",".join(map(str, spec.groups)), ",".join(capabilities(spec)), seccomp_filter(spec).hex())
         return [*program, *who, json.dumps(environment), spec.image.told_when_absent, "--", *command]
 
 
@@ -186,18 +247,22 @@ async def start(spec: Spec, host: Host) -> Running:
     await asyncio.to_thread(rootfs.prepare, spec)
     words = os.memfd_create(f"args-{spec.key}"[:200], 0)
     info_read, info_write = os.pipe()
+    handed = [words, info_write]
     try:
-        os.write(words, b"\0".join(word.encode() for word in arguments(spec, host)) + b"\0")
+        given = Given.opened(spec, handed)
+        told = arguments(spec, host, given=given)
+        os.write(words, b"\0".join(word.encode() for word in told) + b"\0")
         os.lseek(words, 0, os.SEEK_SET)
-        argv = [host.nsenter, f"--net={spec.netns}", "--", host.bubblewrap, "--args", str(words), "--info-fd", str(info_write)]
+        shared = [f"--{kind}={path}" for kind, path in (("ipc", spec.ipc), ("uts", spec.uts)) if path is not None]
+        argv = [host.nsenter, f"--net={spec.netns}", *shared, "--", host.bubblewrap, "--args", str(words), "--info-fd", str(info_write)]
         argv += ["--", *privileges(spec, host), *spec.argv]
-        process = await Process.start(argv, tty=spec.tty, stdin=spec.stdin, owner=(spec.uid, spec.gid), pass_fds=(words, info_write))
+        process = await Process.start(argv, tty=spec.tty, stdin=spec.stdin, owner=(spec.uid, spec.gid), pass_fds=tuple(handed))
     except BaseException:
         os.close(info_read)
         raise
     finally:
-        os.close(words)
-        os.close(info_write)
+        for descriptor in handed:
+            os.close(descriptor)
     text = await _read_all(info_read)
     if not text:
         try:
@@ -207,8 +272,9 @@ async def start(spec: Spec, host: Host) -> Running:
         finally:
             process.close()
     before = ((host.bubblewrap, "--args"), tuple(privileges(spec, host)))
-    running = Running(spec, process, int(json.loads(text)["child-pid"]), before)
-    # The reaper mounts first and forks then: before that, there is nothing to signal or to enter.
+    reaper = int(json.loads(text)["child-pid"])
+    running = Running(spec, process, reaper, mount_namespace(reaper), before)
+    # The reaper mounts first and forks then: until it has, there is nothing to signal or to enter.
     while not running.has_begun and process.returncode is None:  # noqa: ASYNC110 - the kernel tells nobody of a fork, nor of an exec
         await asyncio.sleep(_FORK_LOOK_SECONDS)
     return running

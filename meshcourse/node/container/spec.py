@@ -17,7 +17,11 @@ HOST_ROOTS = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 
 @dataclass(frozen=True)
 class Spec:
-    """A container to run. `etc` holds the pod's hosts, hostname and resolv.conf; `scratch` is this instance's own folder."""
+    """A container to run. `etc` holds the pod's hosts, hostname and resolv.conf; `scratch` is this instance's own folder.
+
+    `netns`, `ipc`, `uts` and `pid` are files of namespaces to enter; without one of the last three the container gets its own.
+    `confined`: the filter of seccomp.py holds.
+    """
 
     key: str
     netns: Path
@@ -38,6 +42,10 @@ class Spec:
     hostname: str = "pod"
     tty: bool = False
     stdin: bool = False
+    ipc: Path | None = None
+    uts: Path | None = None
+    pid: Path | None = None
+    confined: bool = True
 
 
 @dataclass(frozen=True)

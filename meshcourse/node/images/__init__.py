@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from meshcourse.node.images import bookinfo, busybox, coredns, curl, fortio, helloworld, httpbin, istio, nginx, pause, samples, tomcat
+from meshcourse.node.images import bookinfo, busybox, coredns, curl, fortio, helloworld, httpbin, istio, more, nginx, pause, samples, tomcat
 from meshcourse.node.images.image import Image, build_layer
 
 __all__ = ["TABLE", "Image", "UnknownImage", "build_layer", "find", "part_of", "repository_and_tag"]
@@ -53,7 +53,7 @@ def find(reference: str) -> Image:
     Raises UnknownImage when no row has this repository, or the row has other versions only.
     """
     repository, tag = repository_and_tag(reference)
-    for image in TABLE:
+    for image in (*more.rows(), *TABLE):
         if repository not in image.names:
             continue
         if image.tags and not tag.startswith(image.tags):

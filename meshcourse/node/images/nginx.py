@@ -20,7 +20,7 @@ def _version() -> str:
 
 IMAGES = (
     Image(
-        names=("docker.io/library/nginx",),
+        names=("docker.io/library/nginx", "registry.k8s.io/e2e-test-images/nginx"),
         identity=f"nginx {_version()}",
         entrypoint=("/docker-entrypoint.sh",),
         command=("nginx", "-g", "daemon off;"),

@@ -1,14 +1,16 @@
 """What this node refuses to run, decided before anything is started.
 
-A pod here is a few ordinary processes without root on the host. A pod that needs the host itself (its network, its process list, its
-devices), a kernel feature that is not implemented, or another operating system is refused with a message, never silently ignored. Resource
-requests and limits are accepted and reported but not enforced: there are no cgroups, so a container may use all of the machine.
+A pod here is a few ordinary processes without root on the machine. hostNetwork, hostPort and hostPath are given by the node's own network
+and files, which are not the machine's. What would need the machine itself (its process list, its devices), a kernel feature that is not
+built, or an operating system that is not there is refused in words, never silently ignored.
+Resource requests and limits are accepted and reported but not enforced: there are no cgroups, so a container may use what the machine has.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from meshcourse.node.port_mappings import PROTOCOLS
 from meshcourse.node.status.statuses import Verdict
 
 if TYPE_CHECKING:
@@ -18,9 +20,10 @@ if TYPE_CHECKING:
 
 _KIND = "a kind cluster runs such pods"
 
-# kubelet's own list of sysctls that a pod may set, less the ones outside the network namespace.
+# kubelet's own list of sysctls that a pod may set.
 ALLOWED_SYSCTLS = frozenset(
     {
+        "kernel.shm_rmid_forced",
         "net.ipv4.ip_local_port_range",
         "net.ipv4.tcp_syncookies",
         "net.ipv4.ping_group_range",
@@ -36,6 +39,11 @@ ALLOWED_SYSCTLS = frozenset(
 )
 
 
+PORT_TAKEN = Verdict(
+    "NodePorts", "Pod was rejected: Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports"
+)
+
+
 def verdict(pod: Json) -> Verdict | None:
     """Why this node refuses `pod`, or None when it will try to run it."""
     for reason, message in _objections(pod):
@@ -43,15 +51,18 @@ def verdict(pod: Json) -> Verdict | None:
     return None
 
 
+def objection(container: Json) -> tuple[str, str] | None:
+    """Return why this node refuses a container, as (reason, message), or None."""
+    return next(_container_objections(container), None)
+
+
 def _objections(pod: Json) -> Iterator[tuple[str, str]]:
     spec = pod["spec"]
     if (spec.get("os") or {}).get("name", "linux") != "linux":
         yield "PodOSNotSupported", "Failed to admit pod as the OS field doesn't match node OS"
-    for name, means in (("hostNetwork", "the host's network"), ("hostPID", "the host's processes"), ("hostIPC", "the host's IPC")):
+    for name, means in (("hostPID", "the host's processes"), ("hostIPC", "the host's IPC")):
         if spec.get(name):
             yield f"{name[0].upper()}{name[1:]}NotSupported", f"{name}: true asks for {means}, which this node does not give; {_KIND}"
-    if spec.get("shareProcessNamespace"):
-        yield "ShareProcessNamespaceNotSupported", f"shareProcessNamespace: true is not built in this node; {_KIND}"
     if spec.get("hostUsers") is False:
         yield "UserNamespacesNotSupported", f"hostUsers: false is not built in this node; {_KIND}"
     if spec.get("runtimeClassName"):
@@ -68,11 +79,6 @@ def _setting_objections(spec: Json) -> Iterator[tuple[str, str]]:
     for sysctl in (spec.get("securityContext") or {}).get("sysctls") or []:
         if sysctl["name"] not in ALLOWED_SYSCTLS:
             yield "SysctlForbidden", f'forbidden sysctl: "{sysctl["name"]}" not allowlisted'
-    for volume in spec.get("volumes") or []:
-        if "hostPath" in volume:
-            path = volume["hostPath"].get("path", "")
-            message = f'volume "{volume["name"]}" is a hostPath ({path}): pods of this node never see the host\'s files; {_KIND}'
-            yield "HostPathNotSupported", message
 
 
 def _container_objections(container: Json) -> Iterator[tuple[str, str]]:
@@ -82,8 +88,8 @@ def _container_objections(container: Json) -> Iterator[tuple[str, str]]:
     if container.get("volumeDevices"):
         yield "BlockDevicesNotSupported", f"{which} asks for volumeDevices: this node has no block devices; {_KIND}"
     for port in container.get("ports") or []:
-        if port.get("hostPort"):
-            message = f"{which} asks for hostPort {port['hostPort']}: use a Service of type NodePort, or kubectl port-forward; {_KIND}"
+        if port.get("hostPort") and port.get("protocol", "TCP") not in PROTOCOLS:
+            message = f"{which} asks for hostPort {port['hostPort']} of {port['protocol']}: this node has them for TCP and UDP; {_KIND}"
             yield "HostPortNotSupported", message
     for rule in container.get("restartPolicyRules") or []:
         if rule.get("action") != "Restart":

@@ -12,61 +12,40 @@ import contextlib
 import logging
 import shutil
 import time
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from meshcourse.node import clock, events, object_cache
+from meshcourse.node import clock, events, port_mappings
 from meshcourse.node.api import ApiError
 from meshcourse.node.back_off import back_off
 from meshcourse.node.container.containers import Container, specs_of
 from meshcourse.node.container.runs import Shared
 from meshcourse.node.not_yet import NotYet
 from meshcourse.node.pod import admission
-from meshcourse.node.spec import dns, restart_policy
+from meshcourse.node.pod.pod_sandbox import PodSandbox
+from meshcourse.node.spec import restart_policy
 from meshcourse.node.status import statuses
 from meshcourse.node.status.patches import Report
 from meshcourse.node.status.statuses import PodRecord, Verdict
 from meshcourse.node.volume import volumes
+from meshcourse.node.volume.keeper import Keeper
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from meshcourse.core.json_types import Json
-    from meshcourse.node.api import Api
-    from meshcourse.node.container.spec import Host
-    from meshcourse.node.events import EventKind, Events
-    from meshcourse.node.network import Network, PodNetns
-    from meshcourse.node.object_cache import Objects
-    from meshcourse.node.pulling.pull_policy import Supply
+    from meshcourse.node.container import sandbox
+    from meshcourse.node.events import EventKind
+    from meshcourse.node.network import PodNetns
+    from meshcourse.node.pod.offers import Node
     from meshcourse.node.status.statuses import ContainerKind
 
 _log = logging.getLogger(__name__)
 
-_SANDBOX_AGAIN_SECONDS = 2.0
-_VOLUMES_AGAIN_SECONDS = 0.25  # and twice that each time; what a pod waits for comes within a second or two
-_VOLUMES_AGAIN_LONGEST = 5.0
 _BEGIN_AGAIN_SECONDS = 1.0
 _BEGIN_AGAIN_LONGEST = 60.0
 _DELETE_AGAIN_SECONDS = 1.0
 _GONE = (404, 409, 410)
 _REPLACED_BY = ("ReplicaSet", "ReplicationController", "StatefulSet", "DaemonSet")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Node:
-    """What the node provides for its pods. `refusals`: how long the next refused pod of an owner stays Pending, by the owner's uid."""
-
-    api: Api
-    objects: Objects
-    events: Events
-    network: Network
-    host: Host
-    ip: str
-    root: Path
-    layers: Path
-    cluster_dns: str
-    cluster_domain: str
-    supply: Supply
-    refusals: dict[str, restart_policy.Backoff] = field(default_factory=dict)
 
 
 class Pod:
@@ -76,22 +55,32 @@ class Pod:
         self.manifest = manifest
         self.uid: str = manifest["metadata"]["uid"]
         self.root = node.root / "pods" / self.uid
-        self.netns: PodNetns | None = None
         self._node = node
+        self._sandbox = PodSandbox(node, self.uid, self.root, self._running)
         self._report = Report(node.api, manifest, self.record)
         self._changed = self._report.changed
         self.containers = [Container(manifest, spec, kind, self._changed) for kind, spec in specs_of(manifest)]
-        self._volumes = volumes.Volumes(node.api, node.objects, self.root, lambda reason, text: self._tell("Warning", reason, text))
-        self._keeping: asyncio.Task[None] | None = None
+        self._volumes = volumes.Volumes(
+            node.api, node.objects, self.root, node.files, lambda reason, text: self._tell("Warning", reason, text)
+        )
+        self._volume_keeper = Keeper(self._volumes, node.objects, lambda reason, text: self._tell("Warning", reason, text))
         self._began = (manifest.get("status") or {}).get("startTime") or clock.now()
         self._pod_ip = ""
-        self._ready_to_start = self._initialized = self._ended = self.gone = False
+        self._ready_to_start = self._initialized = self.gone = False
+        self._ended = all(container.record.finished for container in self._of("main"))  # before the node was restarted
         self._verdict: Verdict | None = None
         self._ending = asyncio.Event()
         self._granted = float("inf")  # the shortest grace period that a deletion has set
         self._kill_at: asyncio.TimerHandle | None = None
-        self._ephemeral: set[str] = set()
+        self._updated = asyncio.Event()
+        self._deadline_from = float("inf")
+        self._start_ephemeral: Callable[[Container], object] | None = None  # while the pod lives
         self.update(manifest)
+
+    @property
+    def netns(self) -> PodNetns | None:
+        """Its network namespace, while it has one."""
+        return self._sandbox.netns
 
     def record(self) -> PodRecord:
         """The pod's record now."""
@@ -119,11 +108,11 @@ class Pod:
         self._report.observe(manifest)
         if older["metadata"].get("generation") != manifest["metadata"].get("generation"):
             self._changed()
-        for ephemeral in manifest["spec"].get("ephemeralContainers") or []:
-            if ephemeral["name"] not in self._ephemeral:
-                self._ephemeral.add(ephemeral["name"])
-                why = f'ephemeral container "{ephemeral["name"]}" is not started: this node runs none; use kubectl exec, or a kind cluster'
-                self._tell("Warning", "EphemeralContainersNotSupported", why)
+        self._updated.set()
+        for added in list(specs_of(manifest))[len(self.containers) :]:  # only ephemeral containers are ever added to a pod
+            self.containers.append(Container(manifest, added[1], added[0], self._changed))
+            if self._start_ephemeral is not None:
+                self._start_ephemeral(self.containers[-1])
         if manifest["metadata"].get("deletionTimestamp"):
             if self._ending.is_set() and self._grace() < self._granted:
                 # A second deletion may shorten the time that is left.
@@ -163,15 +152,12 @@ class Pod:
     async def _retry_until_begun(self) -> None:
         """Run the containers until all have ended for good, deletion is requested, or the pod's deadline has passed."""
         pauses = back_off(_BEGIN_AGAIN_SECONDS, _BEGIN_AGAIN_LONGEST)
-        deadline = self.manifest["spec"].get("activeDeadlineSeconds")
-        left = None if deadline is None else time.monotonic() + deadline
+        self._deadline_from = time.monotonic()
         while True:
             life = asyncio.create_task(self._life(), name=f"pod {self._name}")
-            ending = asyncio.create_task(self._ending.wait())
             try:
-                await asyncio.wait({life, ending}, timeout=left and left - time.monotonic(), return_when=asyncio.FIRST_COMPLETED)
+                await self._until_over(life)
             finally:
-                ending.cancel()
                 finished = life.done() and not life.cancelled()
                 life.cancel()
                 await asyncio.gather(life, return_exceptions=True)
@@ -195,15 +181,37 @@ class Pod:
         self._ended = True
         self._changed()
 
+    async def _until_over(self, life: asyncio.Task[None]) -> None:
+        """Wait for the end of the containers, the wish to delete the pod, or its deadline, which may be changed meanwhile."""
+        ending = asyncio.create_task(self._ending.wait())
+        try:
+            while not life.done() and not ending.done():
+                self._updated.clear()
+                seconds = self.manifest["spec"].get("activeDeadlineSeconds")
+                left = None if seconds is None else self._deadline_from + seconds - time.monotonic()
+                if left is not None and left <= 0:
+                    return
+                updated = asyncio.create_task(self._updated.wait())
+                try:
+                    await asyncio.wait({life, ending, updated}, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    updated.cancel()
+        finally:
+            ending.cancel()
+
     async def _life(self) -> None:
         """Do everything from admission to the last container's end."""
+        if self._ended:
+            return
         verdict = admission.verdict(self.manifest)
+        if verdict is None and not self._node.ports.take(self.uid, port_mappings.wanted(self.manifest)):
+            verdict = admission.PORT_TAKEN
         if verdict is not None:
             await self._refuse(verdict)
             return
-        netns = await self._network()
+        netns = await self._sandbox.make(self.manifest, lambda why: self._tell("Warning", "FailedCreatePodSandBox", why))
         try:
-            await self._prepare_volumes()
+            await self._volume_keeper.prepare(self.manifest)
         except NotYet as refused:
             await self._refuse(Verdict(refused.reason, f"Pod was rejected: {refused.message}"))
             return
@@ -211,12 +219,35 @@ class Pod:
         self._pod_ip, self._ready_to_start = netns.ip, True
         self._changed()
         async with asyncio.TaskGroup() as group:
-            if await self._initialize(group, shared):
-                self._initialized = True
-                self._changed()
-                await self._run_main(group, shared)
+            self._start_ephemeral = lambda added: group.create_task(self._live_ephemeral(added, shared), name=f"{self._name}/{added.name}")
+            try:
+                for ephemeral in self._of("ephemeral"):
+                    self._start_ephemeral(ephemeral)
+                if await self._initialize(group, shared):
+                    self._initialized = True
+                    self._changed()
+                    await self._run_main(group, shared)
+            finally:
+                self._start_ephemeral = None
+            await asyncio.gather(*(ephemeral.stop(self._grace()) for ephemeral in self._of("ephemeral")))
             for sidecar in reversed(self._of("sidecar")):
                 await sidecar.stop(self._grace())
+
+    async def _live_ephemeral(self, ephemeral: Container, shared: Shared) -> None:
+        if objection := admission.objection(ephemeral.spec):
+            ephemeral.forbid(*objection)
+            self._tell("Warning", *objection)
+            return
+        try:
+            await self._volume_keeper.prepare(self.manifest)
+        except NotYet as refused:
+            ephemeral.forbid(refused.reason, refused.message)
+        else:
+            await ephemeral.live(shared)
+
+    def _running(self, name: str) -> sandbox.Running | None:
+        found = next((each.instance for each in self.containers if each.name == name), None)
+        return None if found is None or found.exited.is_set() else found.running
 
     async def _refuse(self, verdict: Verdict) -> None:
         """Fail the pod. An owner that replaces failed pods at once is answered later each time, or it would create thousands."""
@@ -230,61 +261,16 @@ class Pod:
             await asyncio.sleep(backoff.delay)
         self._verdict = verdict
 
-    async def _network(self) -> PodNetns:
-        while True:
-            try:
-                self.netns = await self._node.network.add(self.uid)
-                sysctls = (self.manifest["spec"].get("securityContext") or {}).get("sysctls") or []
-                await self._node.network.configure(self.netns, {each["name"]: each["value"] for each in sysctls})
-            except OSError as error:
-                self._tell("Warning", "FailedCreatePodSandBox", f"Failed to create pod sandbox: {error}")
-                _log.warning("pod %s: no network: %s", self._name, error)
-                await asyncio.sleep(_SANDBOX_AGAIN_SECONDS)
-            else:
-                return self.netns
-
-    async def _prepare_volumes(self) -> None:
-        pauses = back_off(_VOLUMES_AGAIN_SECONDS, _VOLUMES_AGAIN_LONGEST)
-        async with self._node.objects.subscribe() as changes:
-            while True:
-                try:
-                    await self._volumes.prepare(self.manifest)
-                except NotYet as waiting:
-                    if waiting.for_good:
-                        raise
-                    self._tell("Warning", waiting.reason, waiting.message)
-                    with contextlib.suppress(TimeoutError):
-                        async with asyncio.timeout(next(pauses)):
-                            await object_cache.change_in(changes, self.manifest["metadata"]["namespace"])
-                else:
-                    break
-        if self._keeping is None:
-            self._keeping = asyncio.create_task(self._keep_volumes(), name=f"volumes of {self._name}")
-
-    async def _keep_volumes(self) -> None:
-        while True:
-            try:
-                await self._volumes.run()
-            except Exception:  # noqa: BLE001 - a pod runs on with the files that it has
-                _log.exception("pod %s: its volumes are not kept current; again in a while", self._name)
-                await asyncio.sleep(_BEGIN_AGAIN_LONGEST)
-
     def _shared(self, netns: PodNetns) -> Shared:
-        node, domain = self._node, self._node.cluster_domain
-        theirs = Path("/etc/resolv.conf")
-        node_conf = theirs.read_text(encoding="utf-8") if theirs.exists() else ""
-        etc = self.root / "etc"
-        etc.mkdir(parents=True, exist_ok=True)
-        for name, text in dns.files(self.manifest, netns.ip, node.cluster_dns, domain, node_conf).items():
-            (etc / name).write_text(text, encoding="utf-8")
-            (etc / name).chmod(0o644)
+        node = self._node
         return Shared(
             pod=lambda: self.manifest,
             objects=node.objects,
             volumes=self._volumes,
             netns=netns,
+            pid_namespace=self._sandbox.pid_namespace,
             host_ip=node.ip,
-            hostname=dns.hostname(self.manifest, domain),
+            hostname=self._sandbox.hostname(self.manifest),
             root=self.root,
             layers=node.layers,
             host=node.host,
@@ -338,20 +324,13 @@ class Pod:
         """Release the pod's resources on the node; its logs stay until it is deleted."""
         if self._kill_at is not None:
             self._kill_at.cancel()
-        if self._keeping is not None:
-            self._keeping.cancel()
-            await asyncio.gather(self._keeping, return_exceptions=True)
-            self._keeping = None
         for container in self.containers:
             await container.close()
-        if self.netns is not None:
-            self.netns = None
-            try:
-                await self._node.network.remove(self.uid)
-            except Exception:  # noqa: BLE001 - the kernel takes the namespace back when its last process has ended
-                _log.exception("pod %s: its network is not removed", self._name)
+        had_network = self.netns is not None
+        await self._sandbox.remove()
+        if had_network:
             self._changed()
-        await asyncio.to_thread(self._volumes.remove)
+        await self._volume_keeper.close()
 
     async def _delete(self) -> None:
         """Delete the Pod object: nothing of it remains on the node."""
@@ -382,9 +361,13 @@ class Pod:
     def _tell(self, kind: EventKind, reason: str, message: str) -> None:
         self._node.events.record(self.manifest, kind, reason, message)
 
+    def _warn(self, reason: str, message: str) -> None:
+        self._tell("Warning", reason, message)
+
     def _tell_of_container(self, spec: Json, kind: EventKind, reason: str, message: str) -> None:
-        init = any(spec["name"] == other["name"] for other in self.manifest["spec"].get("initContainers") or [])
-        path = f"spec.{'initContainers' if init else 'containers'}{{{spec['name']}}}"
+        kinds = ("initContainers", "containers", "ephemeralContainers")
+        field = next(kind for kind in kinds if any(other["name"] == spec["name"] for other in self.manifest["spec"].get(kind) or []))
+        path = f"spec.{field}{{{spec['name']}}}"
         self._node.events.record(events.reference(self.manifest, path), kind, reason, message)
 
 

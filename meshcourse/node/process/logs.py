@@ -98,10 +98,10 @@ class LogWriter:
         self._append(b"".join(records))
 
     def close(self) -> None:
-        """Write an incomplete last line, and end followers."""
+        """Write what never got an end of line, as a part of one (P), and let followers end."""
         for stream, rest in self._unfinished.items():
             if rest:
-                self._append(b"%bF %b\n" % (_head(stream), rest))
+                self._append(b"%bP %b\n" % (_head(stream), rest))
         self._unfinished.clear()
         if self._file is not None:
             self._file.close()
@@ -248,12 +248,27 @@ def _next(path: Path, current: BinaryIO | None, stack: contextlib.ExitStack) -> 
 
 def _seek(files: list[BinaryIO], lines: int) -> None:
     """Drop whole files from the list, and seek in the first one left, so that `lines` lines remain."""
+    if not lines:
+        del files[:-1]
+        for file in files:
+            file.seek(0, os.SEEK_END)
+        return
+    lines -= _ends_within_a_line(files)
     for index in reversed(range(len(files))):
         start, lines = _start(files[index], lines)
         if start is not None:
             files[index].seek(start)
             del files[:index]
             return
+
+
+def _ends_within_a_line(files: list[BinaryIO]) -> bool:
+    """Whether the last line has no end (yet); a line it is all the same."""
+    for file in reversed(files):
+        if end := os.fstat(file.fileno()).st_size:
+            with mmap.mmap(file.fileno(), end, access=mmap.ACCESS_READ) as text:
+                return text[text.rfind(b"\n", 0, end - 1) + 1 + _TAG] != _FULL
+    return False
 
 
 def _start(file: BinaryIO, lines: int) -> tuple[int | None, int]:

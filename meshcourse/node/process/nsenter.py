@@ -1,9 +1,9 @@
-"""Entering a container: `python -I -S entering.py REAPER PID UID GID GROUPS CAPABILITIES VARIABLES HINT -- COMMAND`.
+"""Entering a container: `python -I -S nsenter.py REAPER PID UID GID GROUPS CAPABILITIES SECCOMP VARIABLES HINT -- COMMAND`.
 
 All rights are given up here, in a program of the host that is already loaded, before the first instruction of the container's files runs.
 nsenter would have to start setpriv from inside, which a pulled image may lack and a container of any image may have replaced. It imports
 nothing of ours.
-Sources: setns(2), capabilities(7), prctl(2).
+SECCOMP is a filter in hexadecimal digits (seccomp.py), or empty. Sources: setns(2), capabilities(7), prctl(2), seccomp(2).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import sys
 import warnings  # noqa: F401 - os.execvpe imports it, when the host's files are no longer there
 
 KINDS = ("ipc", "uts", "net", "pid", "mnt")
+PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 22, 2
 PR_CAPBSET_READ, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS = 23, 24, 38
 # In the order of their numbers. Source: linux/capability.h.
 CAPABILITIES = (
@@ -25,6 +26,8 @@ CAPABILITIES = (
     *("AUDIT_WRITE", "AUDIT_CONTROL", "SETFCAP", "MAC_OVERRIDE", "MAC_ADMIN", "SYSLOG", "WAKE_ALARM", "BLOCK_SUSPEND", "AUDIT_READ"),
     *("PERFMON", "BPF", "CHECKPOINT_RESTORE"),
 )
+NEVER = "MKNOD"
+"""Who may make device files reads the machine's disks, when the cluster was started by root."""
 NOT_FOUND, NOT_EXECUTABLE = 127, 126
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -49,8 +52,9 @@ def _drop(uid: str, gid: str, groups: str, capabilities: str) -> None:
     """Become the container's user; other capabilities than these can never be regained."""
     kept = capabilities.split(",")
     number = 0
-    while "ALL" not in kept and _libc.prctl(PR_CAPBSET_READ, number, 0, 0, 0) >= 0:
-        if number >= len(CAPABILITIES) or CAPABILITIES[number] not in kept:
+    while _libc.prctl(PR_CAPBSET_READ, number, 0, 0, 0) >= 0:
+        name = CAPABILITIES[number] if number < len(CAPABILITIES) else ""
+        if name == NEVER or ("ALL" not in kept and name not in kept):
             _call("prctl", PR_CAPBSET_DROP, number, 0, 0, 0)
         number += 1
     os.setgroups([int(group) for group in groups.split(",") if group])
@@ -59,9 +63,25 @@ def _drop(uid: str, gid: str, groups: str, capabilities: str) -> None:
     _call("prctl", PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
 
 
+class _Filter(ctypes.Structure):
+    """As the kernel's struct sock_fprog has it."""
+
+    _fields_ = (("length", ctypes.c_ushort), ("instructions", ctypes.c_char_p))
+
+
+def _confine(digits: str) -> None:
+    """Load the filter; each instruction has eight bytes."""
+    if digits:
+        rules = bytes.fromhex(digits)
+        loaded = _Filter(len(rules) // 8, rules)
+        if _libc.prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.byref(loaded), 0, 0) < 0:
+            number = ctypes.get_errno()
+            raise OSError(number, f"seccomp: {os.strerror(number)}")
+
+
 def main(words: list[str]) -> int:
     """Enter, run the command as a child (a PID namespace holds children only), and wait for its end."""
-    reaper, pid, uid, gid, groups, capabilities, variables, absent, _, *command = words
+    reaper, pid, uid, gid, groups, capabilities, filtering, variables, absent, _, *command = words
     environment = json.loads(variables)
     _join(reaper, pid)
     child = os.fork()
@@ -73,6 +93,7 @@ def main(words: list[str]) -> int:
     code = NOT_EXECUTABLE
     try:
         _drop(uid, gid, groups, capabilities)
+        _confine(filtering)
         os.execvpe(command[0], command, environment)  # noqa: S606 - a list of words, no shell
     except OSError as error:
         hint = f" {absent}" if absent and isinstance(error, FileNotFoundError) else ""

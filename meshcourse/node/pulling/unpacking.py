@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import BinaryIO
 
-_TELL_SECONDS = 0.5
+_REPORT_SECONDS = 0.5
 
 
 def owners(text: str) -> int:
@@ -32,13 +32,13 @@ class _Counted:
     def __init__(self, archive: BinaryIO) -> None:
         self._archive = archive
         self._bytes = 0
-        self._told = time.monotonic()
+        self._reported = time.monotonic()
 
     def read(self, size: int) -> bytes:
         chunk = self._archive.read(size)
         self._bytes += len(chunk)
-        if time.monotonic() - self._told > _TELL_SECONDS:
-            self._told = time.monotonic()
+        if time.monotonic() - self._reported > _REPORT_SECONDS:
+            self._reported = time.monotonic()
             print(self._bytes, flush=True)  # noqa: T201 - whoever started this reads it
         return chunk
 

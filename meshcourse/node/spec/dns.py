@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 _LONGEST = 63
 _SEARCHES = 32
 
+HOST_NETWORK = "# Kubernetes-managed hosts file (host network).\n"
+"""How /etc/hosts of a pod begins that has the node's network; the node's own file follows."""
 _HOSTS = """# Kubernetes-managed hosts file.
 127.0.0.1\tlocalhost
 ::1\tlocalhost ip6-localhost ip6-loopback
@@ -52,10 +54,13 @@ def hosts(pod: Json, pod_ip: str, domain: str) -> str:
 def resolv_conf(pod: Json, cluster_dns: str, domain: str, host: str) -> str:
     """The pod's /etc/resolv.conf; `host` is the text of the node's own.
 
-    dnsPolicy ClusterFirst (the default, and ClusterFirstWithHostNet) asks the cluster's DNS, Default the node's, None only dnsConfig's.
+    dnsPolicy ClusterFirst (the default) asks the cluster's DNS, but the node's in a pod with hostNetwork, for which ClusterFirstWithHostNet
+    asks the cluster's; Default the node's, None only dnsConfig's.
     """
     spec = pod["spec"]
     policy = spec.get("dnsPolicy") or "ClusterFirst"
+    if policy == "ClusterFirst" and spec.get("hostNetwork"):
+        policy = "Default"
     servers, searches, options = _parse(host)
     if policy == "None":
         servers, searches, options = [], [], {}

@@ -1,7 +1,7 @@
 """A container's user and capabilities: the pod's and the container's securityContext merged.
 
-Not enforced here, because a process of this node has nothing that they could act on: seccomp and AppArmor profiles and SELinux labels are
-accepted and change nothing; privileges never grow (bubblewrap always sets no_new_privs), whatever allowPrivilegeEscalation says.
+AppArmor profiles and SELinux labels are accepted and change nothing, and every seccomp profile but Unconfined is the one of seccomp.py;
+privileges never grow (bubblewrap always sets no_new_privs), whatever allowPrivilegeEscalation says.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ class Security:
     add_capabilities: tuple[str, ...] = ()
     drop_capabilities: tuple[str, ...] = ()
     read_only_root: bool = False
+    confined: bool = True
 
 
 def security(pod: Json, container: Json, image_user: str, accounts: Accounts = _NOBODY) -> Security:
@@ -71,6 +72,7 @@ def security(pod: Json, container: Json, image_user: str, accounts: Accounts = _
         _names(capabilities.get("add")),
         _names(capabilities.get("drop")),
         bool(joined.get("readOnlyRootFilesystem")),
+        (joined.get("seccompProfile") or {}).get("type") != "Unconfined",
     )
 
 

@@ -41,7 +41,7 @@ class Report:
         self._uid = pod["metadata"]["uid"]
         self._record = record
         self._there: Json = pod.get("status") or {}
-        self._version = 0
+        self._version = self._seen = 0  # resourceVersions: of what we wrote last, and of what was observed last
         self._sent: Json = {}
         self._due = asyncio.Event()
         self._settled = asyncio.Event()
@@ -64,11 +64,8 @@ class Report:
     def observe(self, pod: Json) -> None:
         """Apply the pod as the API server has it: readiness gates, and what other clients wrote over the node's status."""
         before, self._there = self._there, pod.get("status") or {}
-        theirs, ours = (_values(status) for status in (self._there, self._sent))
-        overwritten = int(pod["metadata"]["resourceVersion"]) > self._version and any(theirs.get(kind) != ours[kind] for kind in ours)
-        if overwritten:
-            self._sent = {}
-        if overwritten or _values(before) != theirs:
+        self._seen = int(pod["metadata"]["resourceVersion"])
+        if not self._again_if_overwritten() and _values(before) != _values(self._there):
             self.changed()
 
     async def flush(self) -> None:
@@ -115,9 +112,21 @@ class Report:
         if status == self._sent:
             return
         body = {"metadata": {"uid": self._uid}, "status": status}
+        if "podIPs" in status:  # a merge would keep the address that the pod had before its node was restarted
+            body["status"] = {**status, "podIPs": [{"$patch": "replace"}, *status["podIPs"]]}
         answer = await self._api.patch(self._path, body, "application/strategic-merge-patch+json")
         self._version = int(answer["metadata"]["resourceVersion"])
         self._sent = status
+        self._again_if_overwritten()  # what somebody wrote a moment later may have been observed before our answer came
+
+    def _again_if_overwritten(self) -> bool:
+        """Write anew when what was observed is newer than what we wrote, and says otherwise."""
+        theirs, ours = (_values(status) for status in (self._there, self._sent))
+        overwritten = self._seen > self._version and any(theirs.get(kind) != ours[kind] for kind in ours)
+        if overwritten:
+            self._sent = {}
+            self.changed()
+        return overwritten
 
 
 def _values(status: Json) -> dict[str, str]:

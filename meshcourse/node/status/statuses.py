@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from meshcourse.core.json_types import Json
     from meshcourse.node.spec.security_context import LinuxUser
 
-ContainerKind = Literal["init", "sidecar", "main"]
+ContainerKind = Literal["init", "sidecar", "main", "ephemeral"]
 TERMINAL = ("Succeeded", "Failed")
+_FIELDS = {"initContainerStatuses": ("init", "sidecar"), "containerStatuses": ("main",), "ephemeralContainerStatuses": ("ephemeral",)}
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ def phase(pod: PodRecord) -> str:
     if pod.verdict is not None:
         return "Failed"
     mains = [record for record in pod.containers if record.kind == "main"]
-    anything_runs = any(isinstance(record.state, Running) for record in pod.containers)
+    anything_runs = any(isinstance(record.state, Running) for record in pod.containers if record.kind != "ephemeral")
     if any(_hopeless(record) for record in pod.containers):
         return "Pending" if anything_runs else "Failed"
     if pod.ended and not anything_runs:
@@ -137,17 +138,14 @@ def status(pod: PodRecord, previous: Json, now: str) -> Json:
     if pod.verdict is not None:
         built["reason"] = pod.verdict.reason
         built["message"] = pod.verdict.message
-    before = [container_status(record) for record in pod.containers if record.kind != "main"]
-    if before:
-        built["initContainerStatuses"] = before
-    main = [container_status(record) for record in pod.containers if record.kind == "main"]
-    if main:
-        built["containerStatuses"] = main
+    for field, kinds in _FIELDS.items():
+        if those := [container_status(record) for record in pod.containers if record.kind in kinds]:
+            built[field] = those
     return built
 
 
 def container_status(record: ContainerRecord) -> Json:
-    """One entry of containerStatuses or initContainerStatuses."""
+    """Give one entry of containerStatuses, initContainerStatuses or ephemeralContainerStatuses."""
     runs = isinstance(record.state, Running)
     built: Json = {
         "name": record.name,
@@ -217,7 +215,7 @@ def _initialized(pod: PodRecord) -> tuple[bool, str, str]:
     now = phase(pod)
     if now == "Succeeded":
         return True, "PodCompleted", ""
-    left = [record.name for record in pod.containers if record.kind != "main" and not complete(record)]
+    left = [record.name for record in pod.containers if record.kind in ("init", "sidecar") and not complete(record)]
     if left and not pod.initialized:
         return False, "ContainersNotInitialized", f"containers with incomplete status: [{' '.join(left)}]"
     return True, "", ""
@@ -229,7 +227,7 @@ def _containers_ready(pod: PodRecord) -> tuple[bool, str, str]:
         return False, "PodCompleted", ""
     if now == "Failed":
         return False, "PodFailed", ""
-    unready = [record.name for record in pod.containers if record.kind != "init" and not container_status(record)["ready"]]
+    unready = [record.name for record in pod.containers if record.kind in ("main", "sidecar") and not container_status(record)["ready"]]
     if unready:
         return False, "ContainersNotReady", f"containers with unready status: [{' '.join(unready)}]"
     return True, "", ""

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from meshcourse.node.process.processes import Process
+from meshcourse.node.streaming.resource_metrics import NodeUse
 
 
 class NotRunning(LookupError):  # noqa: N818 - reads as the sentence it is
@@ -40,6 +41,9 @@ class Runtime(Protocol):
 
     async def connect(self, namespace: str, pod: str, port: int) -> tuple[StreamReader, StreamWriter]:
         """Connect to 127.0.0.1:port in the pod's network namespace. Raises OSError when nothing listens."""
+
+    async def use(self) -> NodeUse:
+        """What the node and its containers use of the machine now."""
 
     def pods(self) -> list[dict[str, Any]]:
         """The pods of this node, as the API server has them."""

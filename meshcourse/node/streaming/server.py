@@ -16,7 +16,7 @@ from typing import Any, Self, cast
 from aiohttp import web
 
 from meshcourse.node.process import logs
-from meshcourse.node.streaming import channels, exec_attach, portforward, spdy, upgrades
+from meshcourse.node.streaming import authorization, channels, exec_attach, portforward, resource_metrics, spdy, upgrades
 from meshcourse.node.streaming.channels import ERROR, RESIZE, STDERR, STDIN, STDOUT, Client
 from meshcourse.node.streaming.runtime import NotRunning, Runtime
 
@@ -24,22 +24,20 @@ _STREAMS = {"": None, "All": None, "Stdout": "stdout", "Stderr": "stderr"}
 
 
 def server_tls(certificate: Path, key: Path, client: Path) -> ssl.SSLContext:
-    """TLS that accepts only clients with the certificate `client`.
-
-    Pods can reach this address. A kubelet asks the API server what each client may do; here only kube-apiserver has a reason to call.
-    """
+    """TLS that knows who shows the certificate `client`, and ends with any other certificate; who shows none is asked for a token."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
-    context.verify_mode = ssl.CERT_REQUIRED
+    context.verify_mode = ssl.CERT_OPTIONAL
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # trust this certificate itself, not its authority
     context.load_verify_locations(client)
     return context
 
 
 class Server:
-    """The kubelet API on `host`:`port` (0: any free one; then in `port`)."""
+    """The kubelet API on `host`:`port` (0: any free one; `port` then says which). `allowed` judges who comes without a certificate."""
 
-    def __init__(self, runtime: Runtime, host: str, port: int, tls: ssl.SSLContext) -> None:
+    def __init__(self, runtime: Runtime, host: str, port: int, tls: ssl.SSLContext, allowed: authorization.Allowed | None = None) -> None:
+        self._allowed = allowed
         self.port = port
         self._runtime = runtime
         self._host = host
@@ -47,7 +45,7 @@ class Server:
         self._runner: web.AppRunner | None = None
 
     async def __aenter__(self) -> Self:
-        application = web.Application()
+        application = web.Application(middlewares=[authorization.guard(self._allowed)])
         place = "/{namespace}/{pod}"
         application.add_routes(
             [
@@ -55,6 +53,9 @@ class Server:
                 web.get("/pods", self._pods),
                 web.get("/runningpods/", self._pods),
                 web.get("/healthz", self._healthz),
+                web.get("/metrics", self._metrics),
+                web.get("/metrics/resource", self._resource_metrics),
+                web.get("/stats/summary", self._summary),
                 *(web.route(method, "/exec" + place + "/{container}", self._exec) for method in ("GET", "POST")),
                 *(web.route(method, "/attach" + place + "/{container}", self._attach) for method in ("GET", "POST")),
                 *(web.route(method, "/portForward" + place, self._port_forward) for method in ("GET", "POST")),
@@ -123,6 +124,16 @@ class Server:
 
     async def _pods(self, _: web.Request) -> web.StreamResponse:
         return web.json_response({"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": self._runtime.pods()})
+
+    async def _metrics(self, _: web.Request) -> web.StreamResponse:
+        used = await self._runtime.use()
+        return web.Response(text=resource_metrics.own(used.name, len(used.pods()), len(used.containers)))
+
+    async def _resource_metrics(self, _: web.Request) -> web.StreamResponse:
+        return web.Response(text=resource_metrics.resource(await self._runtime.use()))
+
+    async def _summary(self, _: web.Request) -> web.StreamResponse:
+        return web.json_response(resource_metrics.summary(await self._runtime.use()))
 
     async def _healthz(self, _: web.Request) -> web.StreamResponse:
         return web.Response(text="ok")

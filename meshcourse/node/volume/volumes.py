@@ -2,7 +2,7 @@
 
 emptyDir is a plain folder, also with `medium: Memory` (all of it is memory); sizeLimit is not enforced. Changes of a ConfigMap, a Secret or
 the pod's labels reach the files at once, where a kubelet takes up to a minute and a half; subPath mounts never change, as in a kubelet.
-Volumes that are no local folders (hostPath, claims, network volumes) are refused with the reason.
+A hostPath, and a claim's volume, is a folder of the node, which has files of its own. Network volumes are refused with the reason.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from meshcourse.node.api import ApiError
 from meshcourse.node.not_yet import NotYet
 from meshcourse.node.spec import environment
-from meshcourse.node.volume import atomic_writer, tokens
+from meshcourse.node.volume import atomic_writer, claims, node_files, tokens
 from meshcourse.node.volume import sources as volume_sources
 
 if TYPE_CHECKING:
@@ -38,18 +38,28 @@ _LOOK_AT_CLOCK_SECONDS = 60.0  # after a laptop's sleep: the event loop's clock 
 
 @dataclass(frozen=True)
 class Mount:
-    """Show `source` (a folder or a file of the node) at `target` in a container."""
+    """Show `source` (a folder or a file of the node) at `target` in a container.
+
+    `within`: pods may write below this folder, so that no link between it and `source` may be followed any more.
+    """
 
     source: Path
     target: str
     read_only: bool
+    within: Path | None = None
 
 
 class Volumes:
-    """One pod's volumes in `root`/volumes. `on_failure` gets (reason, message) when a later update cannot be written."""
+    """One pod's volumes in `root`/volumes, and those of the node's `files` that it names.
 
-    def __init__(self, api: Api, objects: Objects, root: Path, on_failure: Callable[[str, str], None] | None = None) -> None:
+    `on_failure` hears (reason, message) when a later update cannot be written.
+    """
+
+    def __init__(self, api: Api, objects: Objects, root: Path, files: Path, on_failure: Callable[[str, str], None] | None = None) -> None:
+        self._api = api
         self._objects = objects
+        self._files = files
+        self._of_node: dict[str, Path] = {}
         self._folder = root / "volumes"
         self._on_failure = on_failure
         self._tokens = tokens.Tokens(api)
@@ -91,17 +101,33 @@ class Volumes:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     async def _prepare_one(self, volume: Json) -> None:
-        name = volume["name"]
+        name, kind = volume["name"], volume_sources.kind_of(volume)
         try:
+            if kind == "hostPath" or kind in claims.KINDS:
+                await self._find(volume)
+                return
             folder = self._create(volume)
             if volume_sources.kind_of(volume) in volume_sources.WRITTEN:
                 await self._fill(volume, folder)
         except volume_sources.Unavailable as error:
             raise _mount_failed(name, str(error)) from error
         except ApiError as error:
-            raise _mount_failed(name, f"failed to fetch token: {error.what}") from error
+            raise _mount_failed(name, f"failed to fetch {'claim' if kind in claims.KINDS else 'token'}: {error.what}") from error
         except (OSError, ValueError) as error:  # a full disk, a gid that this user namespace does not map, a path with `..`
             raise _mount_failed(name, str(error)) from error
+
+    async def _find(self, volume: Json) -> None:
+        """Find what the node has for a volume, once."""
+        if volume["name"] in self._of_node:
+            return
+        source = volume["hostPath"] if "hostPath" in volume else await claims.source_of(volume, self._pod, self._api)
+        found = await asyncio.to_thread(node_files.find, self._files, source)
+        self._of_node[volume["name"]] = found
+        group = volume_sources.fs_group(self._pod)
+        if "hostPath" not in volume and group is not None:
+            await asyncio.to_thread(atomic_writer.give_to_group, found, group, read_only=False)
+        for inner in _inner_mount_points(volume["name"], self._pod) if found.is_dir() else ():
+            (found / inner).mkdir(parents=True, exist_ok=True)
 
     def _create(self, volume: Json) -> Path:
         folder: Path = self._folder / volume["name"]
@@ -161,13 +187,16 @@ class Volumes:
         return None if renewal is None else max(renewal, time.time() + _AGAIN_SECONDS)
 
     def _mount(self, mount: Json, container: Json, env: Mapping[str, str]) -> Mount:
-        folder: Path = self._folder / mount["name"]
+        volume = self._volumes[mount["name"]]
+        folder: Path = self._of_node.get(mount["name"], self._folder / mount["name"])
         inner = mount.get("subPath", "")
         if "subPathExpr" in mount:
             inner = environment.expand(mount["subPathExpr"], env)
         source = self._inside(folder, inner, mount, container) if inner else folder
-        written = volume_sources.kind_of(self._volumes[mount["name"]]) in volume_sources.WRITTEN
-        return Mount(source, absolute(mount["mountPath"]), read_only=written or bool(mount.get("readOnly")))
+        written = volume_sources.kind_of(volume) in volume_sources.WRITTEN
+        read_only = written or bool(mount.get("readOnly")) or bool((volume.get("persistentVolumeClaim") or {}).get("readOnly"))
+        within = self._files if mount["name"] in self._of_node else folder if inner else None
+        return Mount(source, absolute(mount["mountPath"]), read_only, within)
 
     def _inside(self, folder: Path, inner: str, mount: Json, container: Json) -> Path:
         """The real path of a subPath, created as a folder if necessary. A link in the volume must not lead out of it."""
@@ -229,10 +258,12 @@ def _check(volume: Json) -> None:
         if not medium.startswith("HugePages"):
             return
         kind = "HugePages emptyDir"
+    elif kind == "hostPath" or kind in claims.KINDS:
+        return
     raise NotYet(
         "FailedMount",
         f'MountVolume.SetUp failed for volume "{name}" : the embedded node has no {kind} volumes, only emptyDir, configMap, secret, '
-        "downwardAPI and projected ones; the kind backend runs a full kubelet, which has them",
+        "downwardAPI, projected, hostPath and persistentVolumeClaim ones; the kind backend runs a full kubelet, which has them",
         for_good=True,
     )
 

@@ -137,7 +137,7 @@ class InspectorPanel(Panel[Parts, Inspection | None]):
         passed = await asyncio.to_thread(request_hops.find, self._connection, self._namespace, mark)
         pods = (await asyncio.to_thread(resources.read, self._connection.core().list_namespaced_pod, self._namespace)).items
         names = {str(pod.status.pod_ip): str(pod.metadata.name) for pod in pods}
-        found = dataclasses.replace(await self._told(found, held, asked, passed), names=names)
+        found = dataclasses.replace(await self._with_log(found, held, asked, passed), names=names)
         self._show(found, waiting=False)
         return found
 
@@ -149,7 +149,7 @@ class InspectorPanel(Panel[Parts, Inspection | None]):
         wanted = {table.removeprefix(config_dump.TABLE) for table in config_dump.tables(self._connection.gateway_port)}
         return not wanted & self._line.ports()
 
-    async def _told(self, found: Inspection, held: list[dict[str, Any]], asked: Asked, passed: tuple[Hop, ...]) -> Inspection:
+    async def _with_log(self, found: Inspection, held: list[dict[str, Any]], asked: Asked, passed: tuple[Hop, ...]) -> Inspection:
         """The result with the gateway's log: the route taken, for which path (Envoy normalises paths first), and the proxies passed."""
         if not passed:
             return found

@@ -1,0 +1,42 @@
+"""What the node offers to its pods."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from meshcourse.node.spec import restart_policy
+
+if TYPE_CHECKING:
+    from meshcourse.node.api import Api
+    from meshcourse.node.container.spec import Host
+    from meshcourse.node.events import Events
+    from meshcourse.node.network import Network
+    from meshcourse.node.object_cache import Objects
+    from meshcourse.node.port_mappings import PortMappings
+    from meshcourse.node.pulling.pull_policy import Supply
+
+
+@dataclass(frozen=True, kw_only=True)
+class Node:
+    """What the node offers to its pods. `refusals`: how long the next refused pod of an owner stays Pending, by the owner's uid.
+
+    `files` is the folder that is the root of the node for hostPath volumes.
+    """
+
+    name: str
+    api: Api
+    objects: Objects
+    events: Events
+    network: Network
+    ports: PortMappings
+    host: Host
+    ip: str
+    root: Path
+    files: Path
+    layers: Path
+    cluster_dns: str
+    cluster_domain: str
+    supply: Supply
+    refusals: dict[str, restart_policy.Backoff] = field(default_factory=dict)

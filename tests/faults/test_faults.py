@@ -1,0 +1,160 @@
+"""Faults of a running cluster (`make faults`): after each it is well again by itself, and nothing that was acknowledged is lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from process_tree import program, tree
+from waiting import until
+
+from meshcourse.cluster import clusters
+
+pytestmark = pytest.mark.slow
+
+Healed = Callable[[str, float], None]
+COMPONENTS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy")
+
+
+@pytest.fixture
+def namespace(cluster: Any) -> Iterator[str]:
+    name = f"f-{uuid.uuid4().hex[:8]}"
+    cluster.kubectl("create", "namespace", name)
+    yield name
+    cluster.kubectl("delete", "namespace", name, "--wait=false")
+
+
+def pod(name: str, script: str, **spec: Any) -> str:
+    container = {"name": "app", "image": "busybox", "command": ["sh", "-c", script]}
+    manifest = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": {"containers": [container], **spec}}
+    return json.dumps(manifest)
+
+
+def is_well(cluster: Any, namespace: str) -> bool:
+    """Whether a new pod becomes Ready, can be entered, and goes."""
+    name = f"probe-{uuid.uuid4().hex[:6]}"
+    for words, stdin in (
+        (("apply", "-f", "-"), pod(name, "sleep 600", terminationGracePeriodSeconds=0)),
+        (("wait", f"pod/{name}", "--for=condition=Ready", "--timeout=30s"), None),
+        (("exec", name, "--", "true"), None),
+        (("delete", "pod", name), None),
+    ):
+        if cluster.run("kubectl", "-n", namespace, *words, stdin=stdin, check=False).returncode:
+            return False
+    return True
+
+
+def heal(cluster: Any, namespace: str) -> float:
+    return until(lambda: is_well(cluster, namespace), within=60)
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_a_component_that_is_killed_comes_back(
+    component: str, faulty: clusters.Cluster, cluster: Any, namespace: str, pid_of: Any, healed: Healed
+) -> None:
+    before = pid_of(component)
+    cluster.kubectl("-n", namespace, "create", "configmap", "kept", "--from-literal=a=1")
+    os.kill(before, signal.SIGKILL)
+    began = time.monotonic()
+    until(lambda: any(program(pid) == component for pid in tree(faulty.pid) if pid != before), within=30)
+    heal(cluster, namespace)
+    seconds = time.monotonic() - began
+    assert cluster.kubectl("-n", namespace, "get", "configmap", "kept", "-o", "jsonpath={.data.a}") == "1"
+    healed(f"SIGKILL of {component}", seconds)
+    assert seconds < 30
+
+
+def test_an_api_server_that_stands_still_for_half_a_minute(cluster: Any, namespace: str, pid_of: Any, healed: Healed) -> None:
+    cluster.kubectl("-n", namespace, "apply", "-f", "-", stdin=pod("runs", "sleep 600", terminationGracePeriodSeconds=0))
+    cluster.kubectl("-n", namespace, "wait", "pod/runs", "--for=condition=Ready", "--timeout=30s")
+    stopped = pid_of("kube-apiserver")
+    os.kill(stopped, signal.SIGSTOP)
+    try:
+        time.sleep(30)  # the fault itself
+    finally:
+        os.kill(stopped, signal.SIGCONT)
+    healed("kube-apiserver stopped for 30 s", heal(cluster, namespace))
+    status = json.loads(cluster.kubectl("-n", namespace, "get", "pod", "runs", "-o", "json"))["status"]
+    assert status["containerStatuses"][0]["restartCount"] == 0
+    assert status["phase"] == "Running"
+
+
+def test_a_laptop_that_sleeps(faulty: clusters.Cluster, cluster: Any, namespace: str, healed: Healed) -> None:
+    cluster.kubectl("-n", namespace, "apply", "-f", "-", stdin=pod("runs", "sleep 600", terminationGracePeriodSeconds=0))
+    cluster.kubectl("-n", namespace, "wait", "pod/runs", "--for=condition=Ready", "--timeout=30s")
+    everything = tree(faulty.pid)
+    for pid in everything:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        time.sleep(60)  # the fault itself; longer than the node's lease
+    finally:
+        for pid in everything:
+            os.kill(pid, signal.SIGCONT)
+    healed("the whole tree stopped for 60 s", heal(cluster, namespace))
+    until(lambda: cluster.kubectl("-n", namespace, "get", "pod", "runs", "-o", "jsonpath={.status.containerStatuses[0].ready}") == "true")
+
+
+def test_a_container_that_writes_a_gigabyte_keeps_the_end_of_its_log(
+    faulty: clusters.Cluster, cluster: Any, namespace: str, healed: Healed
+) -> None:
+    script = "yes 0123456789012345678901234567890123456789012345678901234567890123456789 | head -c 1000000000; echo; echo last"
+    began = time.monotonic()
+    cluster.kubectl("-n", namespace, "apply", "-f", "-", stdin=pod("talks", script, restartPolicy="Never"))
+    cluster.kubectl("-n", namespace, "wait", "pod/talks", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=300s", timeout=310)
+    healed("a container writes 1 GB (until it has ended)", time.monotonic() - began)
+    assert cluster.kubectl("-n", namespace, "logs", "talks", "--tail=1") == "last\n"
+    assert len(cluster.kubectl("-n", namespace, "logs", "talks", timeout=120)) < 25_000_000
+
+
+def test_a_pod_that_ignores_the_signal_and_forks_orphans_goes_with_all_of_them(
+    faulty: clusters.Cluster, cluster: Any, namespace: str, healed: Healed
+) -> None:
+    script = "trap '' TERM; i=0; while [ $i -lt 50 ]; do (setsid sleep 86399 &); i=$((i+1)); done; while true; do sleep 0.1; done"
+    cluster.kubectl("-n", namespace, "apply", "-f", "-", stdin=pod("stubborn", script, terminationGracePeriodSeconds=2))
+    cluster.kubectl("-n", namespace, "wait", "pod/stubborn", "--for=condition=Ready", "--timeout=30s")
+
+    def orphans() -> int:
+        return sum(_words(pid) == ["sleep", "86399"] for pid in tree(faulty.pid))
+
+    until(lambda: orphans() == 50)
+    began = time.monotonic()
+    cluster.kubectl("-n", namespace, "delete", "pod", "stubborn")
+    until(lambda: orphans() == 0, within=5)
+    healed("deleting a pod that ignores SIGTERM (2 s grace) and has 50 orphans", time.monotonic() - began)
+
+
+def _words(pid: int) -> list[str]:
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:  # noqa: PTH123 - read once
+            return [word.decode(errors="replace") for word in file.read().split(b"\0") if word]
+    except OSError:
+        return []
+
+
+def test_a_hundred_pods_come_and_go_and_leave_nothing(faulty: clusters.Cluster, cluster: Any, namespace: str, healed: Healed) -> None:
+    labels = {"app": "many"}
+    container = {"name": "app", "image": "busybox", "command": ["sleep", "600"]}
+    spec = {"containers": [container], "terminationGracePeriodSeconds": 0}
+    manifest = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "many"},
+        "spec": {"replicas": 100, "selector": {"matchLabels": labels}, "template": {"metadata": {"labels": labels}, "spec": spec}},
+    }
+    processes: list[int] = []
+    for _ in range(3):
+        began = time.monotonic()
+        cluster.kubectl("-n", namespace, "apply", "-f", "-", stdin=json.dumps(manifest))
+        cluster.kubectl("-n", namespace, "rollout", "status", "deployment/many", "--timeout=180s", timeout=190)
+        ready = time.monotonic() - began
+        cluster.kubectl("-n", namespace, "delete", "deployment", "many", "--cascade=foreground", "--timeout=120s", timeout=130)
+        until(lambda: not cluster.get("-n", namespace, "pods")["items"], within=60)
+        healed("100 pods of one Deployment until Ready", ready)
+        processes.append(len(tree(faulty.pid)))
+    assert processes[2] <= processes[0] + 3, processes
