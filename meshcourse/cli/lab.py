@@ -9,7 +9,6 @@ import secrets
 import signal
 import subprocess
 import sys
-import sysconfig
 import time
 import urllib.request
 import webbrowser
@@ -19,15 +18,12 @@ from typing import Annotated
 
 import typer
 
-from meshcourse.cli import display, workbook
+from meshcourse.cli import display
 from meshcourse.cli.options import DEFAULT_NAME, Name, named
 from meshcourse.core import lean_imports, paths, settings
 from meshcourse.core.errors import MeshcourseError
+from meshcourse.jupyterlab import options, workbook
 
-SETTINGS = Path(__file__).parent / "jupyter"
-"""JupyterLab's defaults for a course: no question about news, no look for updates. A learner's own settings come before them."""
-SHELLS = SETTINGS / "shells"
-"""What its terminals run: the learner's own shell, which follows the chapter that was opened last."""
 STARTS_WITHIN = 60.0
 FIRST_PORT = 8888
 RETRIES = 100
@@ -94,16 +90,8 @@ def _server(folder: Path, port: int, token: str, environment: dict[str, str]) ->
     """JupyterLab, until Ctrl-C or the block's end. Its token goes by the environment: argument lists can be read by every user."""
     words = lean_imports.module("jupyterlab", "--no-browser", "--ip=127.0.0.1")
     words += [f"--port={port or FIRST_PORT}", f"--ServerApp.port_retries={0 if port else RETRIES}"]
-    words += [f"--ServerApp.root_dir={folder}", "--log-level=WARN", "--ServerApp.terminals_enabled=True"]
-    words += ["--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
-    words.append(f"--ServerApp.terminado_settings={json.dumps({'shell_command': ['/bin/sh', str(SHELLS / 'start.sh'), str(SHELLS)]})}")
-    words.append(f"--LabServerApp.extra_labextensions_path={SETTINGS / 'labextensions'}")
-    if os.geteuid() == 0:
-        words.append("--allow-root")
-    settings_path = os.pathsep.join(filter(None, (str(SETTINGS), os.environ.get("JUPYTER_CONFIG_PATH"))))
-    environment = {**os.environ, **environment, "JUPYTER_TOKEN": token, "JUPYTER_CONFIG_PATH": settings_path}
-    path = environment.get("PATH", os.defpath).split(os.pathsep)
-    environment["PATH"] = os.pathsep.join(dict.fromkeys((*path, sysconfig.get_path("scripts"))))
+    words += ["--log-level=WARN", *options.arguments(folder)]
+    environment = options.environment({**os.environ, **environment, "JUPYTER_TOKEN": token})
     environment.pop("MESHCOURSE_COMMAND", None)  # its terminals and cells have meshcourse on PATH
     with _log().open("wb") as log:
         server = subprocess.Popen(words, env=environment, cwd=folder, stdout=log, stderr=log, start_new_session=True)

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 import meshcourse
-from meshcourse.cli import doctor, down, engine, env, images, lab, logs, node, notebooks, progress, status, up
+from meshcourse.cli import doctor, down, engine, env, images, lab, logs, node, notebooks, progress, status, up, workshop
 from meshcourse.cli.display import report, show_error
 from meshcourse.core.errors import CourseError, MeshcourseError
 
@@ -58,6 +58,7 @@ app.add_typer(node.app, name="node")
 app.add_typer(images.app, name="images")
 app.add_typer(engine.app, name="engine")
 app.add_typer(notebooks.app, name="notebooks")
+app.add_typer(workshop.app, name="workshop")
 
 
 def main() -> None:

@@ -34,7 +34,8 @@ MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REC, MS_PRIVATE = 2, 4, 8, 16384, 1 << 18
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def _call(name: str, *arguments: object) -> None:
+def call(name: str, *arguments: object) -> None:
+    """Call a function of libc that returns 0, or raise the OSError of its errno."""
     if getattr(_libc, name)(*arguments) != 0:
         number = ctypes.get_errno()
         raise OSError(number, f"{name}: {os.strerror(number)}")
@@ -78,7 +79,7 @@ def become_root() -> None:
     if helper == 0:
         _map_ids(maps, ready, ready_end, done_end)
     try:
-        _call("unshare", CLONE_NEWUSER)
+        call("unshare", CLONE_NEWUSER)
     except OSError as error:
         os.kill(helper, signal.SIGKILL)
         raise MissingPrerequisite(
@@ -127,7 +128,7 @@ def enter(node: Callable[[], int], outside: Callable[[], None] = lambda: None) -
     become_root()
     outside()
     try:
-        _call("unshare", CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS)
+        call("unshare", CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS)
     except OSError as error:
         raise ClusterError("The cluster's namespaces could not be made.", why=str(error), next="meshcourse doctor") from error
     # A pipe whose write end only the guard keeps: its end of file tells init that the guard died before prctl was set.
@@ -162,16 +163,16 @@ def _wait_for(pid: int) -> int:
 
 
 def _init(node: Callable[[], int], alive: int) -> int:
-    _call("prctl", PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    call("prctl", PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     os.set_blocking(alive, False)
     try:
         if os.read(alive, 1) == b"":
             return 1
     except BlockingIOError:
         pass
-    _call("mount", b"none", b"/", None, MS_REC | MS_PRIVATE, None)
-    _call("mount", b"proc", b"/proc", b"proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, None)
-    _call("mount", b"tmpfs", b"/run", b"tmpfs", MS_NOSUID | MS_NODEV, b"mode=755")
+    call("mount", b"none", b"/", None, MS_REC | MS_PRIVATE, None)
+    call("mount", b"proc", b"/proc", b"proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, None)
+    call("mount", b"tmpfs", b"/run", b"tmpfs", MS_NOSUID | MS_NODEV, b"mode=755")
     child = os.fork()
     if child == 0:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):

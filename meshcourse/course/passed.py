@@ -54,6 +54,12 @@ def forget(exercises: frozenset[str], chapters: frozenset[str], path: Path | Non
     )
 
 
+def parse(text: str) -> Record:
+    """The record that a file holds. Raises ValueError, TypeError, KeyError or AttributeError when it holds none."""
+    content = json.loads(text)
+    return Record(_moments(content["passed"]), _moments(content["opened"]))
+
+
 def _now() -> datetime:
     return datetime.now(UTC).replace(microsecond=0)
 
@@ -83,8 +89,7 @@ def _load(path: Path) -> Record:
     if not path.exists():
         return Record()
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        return Record(_moments(content["passed"]), _moments(content["opened"]))
+        return parse(path.read_text(encoding="utf-8"))
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         aside = path.with_name(f"{path.stem}.broken-{_now():%Y%m%d-%H%M%S}{path.suffix}")
         path.replace(aside)

@@ -13,7 +13,8 @@ from meshcourse.checks import submissions as answered
 from meshcourse.checks.display import Card
 from meshcourse.checks.exercises import Exercise
 from meshcourse.core import errors
-from meshcourse.course import chapters, passed, solutions
+from meshcourse.course import attempts, chapters, passed, solutions
+from meshcourse.course.attempts import Attempt
 from meshcourse.lab import panels, session, submissions, waiting
 from meshcourse.lab.cluster_view import LiveClusterView
 from meshcourse.lab.output import Sentence, say
@@ -33,6 +34,7 @@ def check(number: str | float = "") -> Card:
     refused = submissions.MADE.pending(exercise, registry.EXERCISES)
     if refused is not None:
         found = answered.remarked(found, refused, submissions.judged_at(exercise, view))
+    attempts.note(Attempt(exercise.number, attempts.now(), found.verdict.value, found.passed, _given.get(exercise.number, 0)))
     if found.passed:
         _note(exercise.number)
     return Card(found)

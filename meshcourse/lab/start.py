@@ -17,7 +17,7 @@ from meshcourse.course import chapters, passed, progress
 from meshcourse.course.chapters import Chapter
 from meshcourse.kube import commands, resources
 from meshcourse.kube.connection import Connection
-from meshcourse.lab import bash_cells, istio_before, rivals, session, submissions
+from meshcourse.lab import addresses, bash_cells, istio_before, rivals, session, submissions
 from meshcourse.lab.output import say
 from meshcourse.lab.session import Session
 from meshcourse.mesh import propagation, tenancy
@@ -64,6 +64,7 @@ def chapter(key: str) -> None:
         say(f"! VirtualService {', '.join(left)} is here from an earlier run: some results will differ from the text.")
         say("  To start over: lab.clean_up(), then this cell again.")
     say(f"✔ the ingress gateway is at {begun.connection.ingress_url}")
+    addresses.show(begun.connection.ingress_url)
     say("  kubectl and istioctl in this notebook use this cluster and this namespace.")
 
 

@@ -1,6 +1,6 @@
 """The cluster and namespace for JupyterLab's terminals: those of the chapter whose first cell ran last.
 
-`meshcourse lab` names a file by MESHCOURSE_TERMINAL; its terminals read it before each command (cli/jupyter/shells). It has export lines
+`meshcourse lab` names a file by MESHCOURSE_TERMINAL; its terminals read it before each command (jupyterlab/shells). It has export lines
 that bash, zsh and fish all read.
 """
 

@@ -12,6 +12,7 @@ import asyncio
 import logging
 import os
 import platform
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -111,6 +112,12 @@ def node_status(config: NodeConfig, previous: Json, now: str) -> Json:
     }
 
 
+def is_ready(node: Json) -> bool:
+    """Whether the API server holds the node for ready."""
+    conditions = (node.get("status") or {}).get("conditions") or []
+    return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
+
+
 class Registration:
     """Keeps the Node registered and Ready. `ready` is set once the API server has stored that."""
 
@@ -155,11 +162,15 @@ class Registration:
         self.node = await self._api.patch(f"{self._path}/status", {"status": status}, _STRATEGIC)
 
     async def _renew_status(self) -> None:
+        """Report every few minutes, and soon after somebody else has written that the node is not ready: it has slept, say."""
+        due = time.monotonic() + _STATUS_SECONDS
         while True:
-            await asyncio.sleep(_STATUS_SECONDS)
+            await asyncio.sleep(_RENEW_SECONDS)
             try:
                 self.node = await self._api.get(self._path)
-                await self._report_status()
+                if not is_ready(self.node) or time.monotonic() > due:
+                    await self._report_status()
+                    due = time.monotonic() + _STATUS_SECONDS
             except ApiError as error:
                 if error.code == _NOT_FOUND:  # it was deleted: a kubelet registers again when it is restarted, this node at once
                     await self._again()

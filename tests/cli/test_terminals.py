@@ -14,7 +14,7 @@ import ptyprocess
 import pytest
 
 from meshcourse.backends import programs
-from meshcourse.cli import lab
+from meshcourse.jupyterlab import options
 from meshcourse.lab import terminal
 
 SHELLS = ("bash", "zsh", "fish", "dash")
@@ -88,7 +88,7 @@ def opened(home: Path, tmp_path: Path, environment: dict[str, str]) -> Opened:
         if found is None:
             pytest.skip(f"{shell} is not installed")
         variables = {"HOME": str(home), "PATH": BARE, "SHELL": found, "TERM": "xterm", "LANG": "C.UTF-8", terminal.VARIABLE: str(file)}
-        words = ["/bin/sh", str(lab.SHELLS / "start.sh"), str(lab.SHELLS)]
+        words = ["/bin/sh", str(options.SHELLS / "start.sh"), str(options.SHELLS)]
         child = ptyprocess.PtyProcessUnicode.spawn(words, env=variables, dimensions=(40, 200))
         try:
             yield Screen(child)

@@ -15,7 +15,7 @@ from meshcourse.cli import display
 from meshcourse.engine import binaries
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
-COMMANDS = ["doctor", "up", "status", "down", "env", "logs", "lab", "progress", "node", "images", "engine", "notebooks"]
+COMMANDS = ["doctor", "up", "status", "down", "env", "logs", "lab", "progress", "node", "images", "engine", "notebooks", "workshop"]
 
 
 def test_help_lists_every_command_and_shows_a_first_session(meshcourse: Run) -> None:
@@ -47,6 +47,7 @@ def test_each_command_shows_an_example_of_itself(meshcourse: Run, command: str) 
         ("images", "pull"),
         ("images", "load"),
         ("images", "prune"),
+        *(("workshop", word) for word in ("up", "down", "sheet", "plan", "preflight", "bundle")),
     ],
 )
 def test_second_words_have_help(meshcourse: Run, words: tuple[str, ...]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -85,17 +86,22 @@ def test_an_api_server_that_stands_still_for_half_a_minute(cluster: Any, namespa
     assert status["phase"] == "Running"
 
 
+def send(pids: list[int], number: int) -> None:
+    """Send a signal to all that are still there."""
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+
 def test_a_laptop_that_sleeps(faulty: clusters.Cluster, cluster: Any, namespace: str, healed: Healed) -> None:
     cluster.kubectl("-n", namespace, "apply", "-f", "-", stdin=pod("runs", "sleep 600", terminationGracePeriodSeconds=0))
     cluster.kubectl("-n", namespace, "wait", "pod/runs", "--for=condition=Ready", "--timeout=30s")
     everything = tree(faulty.pid)
-    for pid in everything:
-        os.kill(pid, signal.SIGSTOP)
+    send(everything, signal.SIGSTOP)
     try:
         time.sleep(60)  # the fault itself; longer than the node's lease
     finally:
-        for pid in everything:
-            os.kill(pid, signal.SIGCONT)
+        send(everything, signal.SIGCONT)
     healed("the whole tree stopped for 60 s", heal(cluster, namespace))
     until(lambda: cluster.kubectl("-n", namespace, "get", "pod", "runs", "-o", "jsonpath={.status.containerStatuses[0].ready}") == "true")
 

@@ -42,3 +42,10 @@ def test_the_node_is_ready_labelled_and_renews_its_lease(kubectl: Any, get: Any)
     assert lease["metadata"]["ownerReferences"][0]["uid"] == node["metadata"]["uid"]
     renewed = lease["spec"]["renewTime"]
     until(lambda: get("lease", name, "--namespace=kube-node-lease")["spec"]["renewTime"] > renewed, 12)
+
+
+@pytest.mark.parametrize(("status", "ready"), [("True", True), ("Unknown", False), ("False", False)])
+def test_a_node_that_others_hold_for_lost_is_not_ready(status: str, ready: bool) -> None:  # noqa: FBT001
+    conditions = [{"type": "MemoryPressure", "status": "True"}, {"type": "Ready", "status": status}]
+    assert registration.is_ready({"status": {"conditions": conditions}}) == ready
+    assert not registration.is_ready({})

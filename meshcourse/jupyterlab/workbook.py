@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -14,8 +14,15 @@ RECORD: Final = ".meshcourse.json"
 """What was laid, by name: the digest of each file, to tell a learner's change from ours."""
 
 
-def lay(course: Path, own: Path) -> tuple[str, ...]:
-    """Bring `own` up to date with `course`; returns a line for each thing worth saying. The same folder is left alone."""
+def _as_it_is(_name: str, content: bytes) -> bytes:
+    return content
+
+
+def lay(course: Path, own: Path, adapt: Callable[[str, bytes], bytes] = _as_it_is) -> tuple[str, ...]:
+    """Bring `own` up to date with `course`; returns a line for each thing worth saying. The same folder is left alone.
+
+    `adapt` changes a file's content, by its name, before it is laid.
+    """
     if own == course.resolve():
         return ()
     own.mkdir(parents=True, exist_ok=True)
@@ -25,24 +32,25 @@ def lay(course: Path, own: Path) -> tuple[str, ...]:
     besides = (path for part in PARTS for path in (course / part).rglob("*") if path.is_file())
     for source in sorted([*course.glob("*.ipynb"), *course.glob("*.md"), *besides]):
         name = source.relative_to(course).as_posix()
-        target, fresh = own / name, _digest(source)
-        current = _digest(target) if target.is_file() else None
+        target, content = own / name, adapt(name, source.read_bytes())
+        fresh = _digest(content)
+        current = _digest(target.read_bytes()) if target.is_file() else None
         if current == fresh:
             laid[name] = fresh
         elif current is None or current == laid.get(name):
             target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source, target)
+            target.write_bytes(content)
             laid[name] = fresh
             if current is not None:
                 said.append(f"{name} is updated")
         elif laid.get(name) != fresh:
             beside = target.with_name(f"{target.stem}.new{target.suffix}")
-            shutil.copyfile(source, beside)
+            beside.write_bytes(content)
             laid[name] = fresh
             said.append(f"{name} has changed in the course and holds your work; the new one is {beside.name}")
     record.write_text(json.dumps(laid, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     return (*said, f"your notebooks are in {own}")
 
 
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

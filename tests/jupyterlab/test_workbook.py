@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from meshcourse.cli import workbook
+from meshcourse.jupyterlab import workbook
 
 
 @pytest.fixture

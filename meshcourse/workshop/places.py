@@ -1,0 +1,103 @@
+"""The places of a workshop: who may come in, under which account, with which code.
+
+An account is a name of the hub only; no account of the operating system is made. Names may be written in any script.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from meshcourse.core.errors import CourseError
+
+INSTRUCTOR: Final = "instructor"
+MOST: Final = 200
+_LETTERS: Final = "abcdefghjkmnpqrstuvwxyz23456789"
+"""Without those that look alike on paper: i, l, o, 0, 1."""
+_LONGEST: Final = 24
+
+
+@dataclass(frozen=True)
+class Place:
+    """One person's place. `number` is its position, from 1 (the instructor's is 0), and never changes: the learner's ids follow from it."""
+
+    number: int
+    account: str
+    name: str
+    code: str
+
+
+def fold(name: str) -> str:
+    """What two spellings of the same name have in common: case, spaces and forms of Unicode do not count."""
+    return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
+
+
+def instructor() -> Place:
+    """The instructor's place, with a long code: it opens the board and every learner's server."""
+    return Place(0, INSTRUCTOR, INSTRUCTOR, _code(4))
+
+
+def numbered(count: int) -> list[str]:
+    """Names for learners who are not known yet: learner-01, learner-02, ..."""
+    return [f"learner-{number:02d}" for number in range(1, count + 1)]
+
+
+def make(names: Sequence[str], before: Iterable[Place] = ()) -> tuple[Place, ...]:
+    """Places for `names`: those of `before`, then new ones for the names that are new. Raises CourseError for a name that comes twice."""
+    found = list(before)
+    _must_differ(names)
+    known = {fold(place.name) for place in found}
+    for name in names:
+        if fold(name) not in known:
+            taken = {place.account for place in found} | {INSTRUCTOR}
+            found.append(Place(len(found) + 1, _account(name, len(found) + 1, taken), " ".join(name.split()), _code(2)))
+    if len(found) > MOST:
+        raise CourseError(f"A workshop has at most {MOST} learners; these are {len(found)}.", next="meshcourse workshop up --learners 30")
+    return tuple(found)
+
+
+def read(text: str) -> list[str]:
+    """The names in a file: one a line; empty lines and lines that begin with # do not count."""
+    lines = (line.strip() for line in text.splitlines())
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def find(places: Iterable[Place], typed: str) -> Place | None:
+    """Whose name or account was typed."""
+    wanted = fold(typed)
+    return next((place for place in places if wanted in {fold(place.name), place.account}), None)
+
+
+def _must_differ(names: Sequence[str]) -> None:
+    seen: dict[str, int] = {}
+    for number, name in enumerate(names, 1):
+        if not fold(name) or not any(each.isprintable() and not each.isspace() for each in name):
+            raise CourseError(f"Name {number} is empty.", next="one name a line")
+        if fold(name) in seen:
+            raise CourseError(
+                f"Two learners are called {name!r}.",
+                why=f"they are names {seen[fold(name)]} and {number}; whoever types it must get one place only",
+                next="add a letter to one of them, such as the first of the family name",
+            )
+        seen[fold(name)] = number
+
+
+def _account(name: str, number: int, taken: set[str]) -> str:
+    """Small letters, digits and hyphens, as namespaces and addresses need; learner-07 for a name that has no Latin letter."""
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
+    plain = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:_LONGEST].strip("-")
+    if not plain or not plain[0].isalpha():
+        plain = f"learner-{number:02d}" if not plain else f"l-{plain}"
+    found, turn = plain, 1
+    while found in taken:
+        turn += 1
+        found = f"{plain}-{turn}"
+    return found
+
+
+def _code(groups: int) -> str:
+    return "-".join("".join(secrets.choice(_LETTERS) for _ in range(4)) for _ in range(groups))

@@ -1,0 +1,98 @@
+"""What a workshop is, in one file that only its owner may read: the hub and the commands read it, `meshcourse workshop up` writes it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from meshcourse.core import files, paths
+from meshcourse.core.errors import CourseError
+from meshcourse.workshop.places import Place
+
+VARIABLE: Final = "MESHCOURSE_WORKSHOP"
+"""Names the workshop's folder to the hub and its services."""
+EMBEDDED: Final = "embedded"
+EXISTING: Final = "existing"
+CLASSROOM: Final = "classroom"
+LOCAL: Final = "local"
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """`on` is EMBEDDED or EXISTING, `users` CLASSROOM (names and codes of ours) or LOCAL (accounts of this machine, by PAM)."""
+
+    address: str
+    port: int
+    base_url: str
+    instructor: Place
+    places: tuple[Place, ...]
+    on: str = EMBEDDED
+    users: str = CLASSROOM
+    public_url: str = ""
+    """How browsers reach it, where something stands in front of it; empty: by address and port."""
+    kubeconfig: str = ""
+    config: str = ""
+    hub_port: int = 0
+    proxy_port: int = 0
+    board_port: int = 0
+    proxy: str = ""
+    """The program configurable-http-proxy."""
+
+    @property
+    def url(self) -> str:
+        """Where browsers find it."""
+        host = f"[{self.address}]" if ":" in self.address else self.address
+        return self.public_url or f"http://{host}:{self.port}{self.base_url}"
+
+
+def folder() -> Path:
+    """This user's workshop."""
+    return Path(os.environ.get(VARIABLE) or paths.state() / "workshop")
+
+
+def learner(account: str) -> Path:
+    """Everything that one learner has: `notebooks`, and below `home` settings and progress."""
+    return folder() / "learners" / account
+
+
+def progress_of(account: str) -> Path:
+    """Where that learner's progress is kept."""
+    return learner(account) / "state" / "progress.json"
+
+
+def read() -> Workshop | None:
+    """The workshop that there is. Raises CourseError when its file cannot be read."""
+    path = folder() / "workshop.json"
+    try:
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        places = tuple(Place(**each) for each in found.pop("places"))
+        return Workshop(instructor=Place(**found.pop("instructor")), places=places, **found)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise CourseError(
+            "The workshop's file cannot be read.", why=f"{path}: {error}", next="meshcourse workshop down, then up again"
+        ) from error
+
+
+def must_be() -> Workshop:
+    """The workshop. Raises CourseError when there is none."""
+    found = read()
+    if found is None:
+        raise CourseError("There is no workshop.", why=f"{folder()} is not there", next="meshcourse workshop up --learners 30")
+    return found
+
+
+def write(workshop: Workshop) -> None:
+    """Keep it. Raises CourseError when the folder cannot be written."""
+    try:
+        folder().mkdir(parents=True, exist_ok=True, mode=0o700)
+        files.replace(
+            folder() / "workshop.json", json.dumps(dataclasses.asdict(workshop), indent=1, ensure_ascii=False) + "\n", durable=True
+        )
+    except OSError as error:
+        raise CourseError("The workshop's folder cannot be written.", why=f"{folder()}: {error}", next="df -h    # or chown") from error

@@ -1,0 +1,174 @@
+"""Start and stop a workshop: the hub, its proxy, the learners' rooms."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from meshcourse.cluster import inotify
+from meshcourse.core import files, paths
+from meshcourse.core.errors import ClusterError, MissingPrerequisite
+from meshcourse.workshop import record, room
+from meshcourse.workshop.record import Workshop
+
+PROXY: Final = "configurable-http-proxy"
+PROXY_VERSION: Final = "5.3.0"
+ANSWERS_WITHIN: Final = 120.0
+ENDS_WITHIN: Final = 15.0
+Report = Callable[[str], None]
+
+
+def runs() -> bool:
+    """Whether a hub is kept running."""
+    return files.is_locked(record.folder() / "keeper.lock")
+
+
+def proxy(report: Report) -> str:
+    """The hub's proxy, a Node.js program; fetched once from npm's registry. Raises MissingPrerequisite."""
+    if found := shutil.which(PROXY):
+        return found
+    folder = paths.cache() / "proxy" / PROXY_VERSION
+    program = folder / "node_modules" / ".bin" / PROXY
+    node, npm = shutil.which("node"), shutil.which("npm")
+    if node and program.exists():
+        return str(program)
+    if not node or not npm:
+        lacking = " and ".join(name for name, path in (("Node.js", node), ("npm", npm)) if not path)
+        raise MissingPrerequisite(
+            f"{lacking} is not installed.", why=f"JupyterHub's proxy, {PROXY}, is a Node.js program", next="sudo apt install nodejs npm"
+        )
+    report(f"npm install {PROXY}@{PROXY_VERSION} (once)")
+    words = [npm, "install", "--silent", "--no-fund", "--no-audit", "--prefix", str(folder), f"{PROXY}@{PROXY_VERSION}"]
+    folder.mkdir(parents=True, exist_ok=True)
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=300)
+    if done.returncode or not program.exists():
+        shutil.rmtree(folder, ignore_errors=True)
+        why = (done.stderr or done.stdout).strip().splitlines()[-1:] or ["npm says nothing"]
+        next_words = (
+            f"npm install --global {PROXY}    # where npm reaches its registry; `meshcourse workshop preflight` shows what is missing"
+        )
+        raise MissingPrerequisite(f"{PROXY} could not be installed.", why=why[0], next=next_words)
+    return str(program)
+
+
+def free(address: str = "127.0.0.1", port: int = 0) -> int:
+    """`port` of `address` if it is free, or any free one for 0. Raises ClusterError."""
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM) as tried:
+            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            tried.bind((address, port))
+            return int(tried.getsockname()[1])
+    except OSError as error:
+        if error.errno == errno.EADDRNOTAVAIL or isinstance(error, socket.gaierror):
+            what, following = f"{address} is not an address of this machine.", "ip -brief address    # then --address with one of them"
+        elif error.errno == errno.EACCES:
+            what, following = f"Port {port} is for root only.", "meshcourse workshop up ... --port 8000"
+        else:
+            what, following = f"Port {port} of {address} is taken.", "meshcourse workshop up ... --port 8001    # or another one"
+        raise ClusterError(what, why=f"{error.strerror or error}; `ss -ltnp 'sport = :{port}'` shows who has it", next=following) from error
+
+
+def start(workshop: Workshop, report: Report) -> None:
+    """Start the hub and wait until it answers. Raises ClusterError when it does not; nothing is left running then."""
+    folder = record.folder()
+    (folder / "logs").mkdir(exist_ok=True, mode=0o700)
+    if os.geteuid() == 0 and (raised := _room_for_sidecars(len(workshop.places))):
+        report(raised)
+    given = {
+        **os.environ,
+        record.VARIABLE: str(folder),
+        "PATH": os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin")),
+    }
+    for name in ("MESHCOURSE_CLUSTER", "KUBECONFIG", "MESHCOURSE_COMMAND"):
+        given.pop(name, None)
+    words = [sys.executable, "-m", "meshcourse.workshop.keeper"]
+    with (folder / "logs" / "keeper.log").open("ab") as log:
+        keeper = subprocess.Popen(words, env=given, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd="/")
+    try:
+        _wait(workshop, keeper)
+    except BaseException:
+        stop(report)
+        raise
+
+
+def _wait(workshop: Workshop, keeper: subprocess.Popen[bytes]) -> None:
+    host = "127.0.0.1" if workshop.address in {"0.0.0.0", "::"} else workshop.address  # noqa: S104 - compared, not bound
+    url = f"http://{host}:{workshop.port}{workshop.base_url}hub/health"
+    ends = time.monotonic() + ANSWERS_WITHIN
+    while time.monotonic() < ends and keeper.poll() is None:
+        try:
+            with urllib.request.urlopen(url, timeout=2):
+                return
+        except (OSError, urllib.error.URLError):
+            time.sleep(0.1)
+    last = (record.folder() / "logs" / "hub.log").read_text(encoding="utf-8", errors="replace").strip().splitlines()[-3:]
+    raise ClusterError("The hub does not answer.", why="\n".join(last), next=f"less {record.folder()}/logs/hub.log")
+
+
+def _room_for_sidecars(learners: int) -> str:
+    """Raise the kernel's limit for all rooms together: it counts for each user, and above all for root, who made them."""
+    wanted, allowed = inotify.ENOUGH * max(1, learners), inotify.limit()
+    if allowed is None or allowed >= wanted:
+        return ""
+    try:
+        inotify.LIMIT.write_text(f"{wanted}\n", encoding="ascii")
+    except OSError as error:
+        return f"{inotify.SETTING} stays {allowed} ({error.strerror}): enough for {inotify.sidecars(allowed)} sidecars in all"
+    return f"{inotify.SETTING} was {allowed}; it is {wanted} until the next boot"
+
+
+def rooms() -> tuple[str, ...]:
+    """The accounts whose rooms stand."""
+    return tuple(sorted(mark.stem for mark in (record.folder() / "rooms").glob("*.lock") if files.is_locked(mark)))
+
+
+def stop(report: Report) -> bool:
+    """End the hub, its proxy and every room with all that is in it; whether there was anything."""
+    keeper = record.folder() / "keeper.lock"
+    ran = runs()
+    if ran:
+        report("the hub ends")
+        with contextlib.suppress(ValueError, OSError):
+            os.kill(int(keeper.read_text(encoding="ascii")), signal.SIGTERM)
+    deadline = time.monotonic() + ENDS_WITHIN
+    while files.is_locked(keeper) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    if files.is_locked(keeper):  # a hub that does not listen
+        with contextlib.suppress(ValueError, OSError):
+            os.killpg(int(keeper.read_text(encoding="ascii")), signal.SIGKILL)
+    _end_process_of(record.folder() / "proxy.pid", PROXY)
+    standing = rooms()
+    for account in standing:
+        report(f"{account}'s JupyterLab and cluster end")
+        room.end(record.folder() / "rooms" / f"{account}.lock")
+    deadline = time.monotonic() + ENDS_WITHIN
+    while rooms() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    if left := rooms():
+        raise ClusterError(f"The rooms of {', '.join(left)} do not end.", next=f"fuser -v {record.folder()}/rooms/*.lock")
+    return ran or bool(standing)
+
+
+def _end_process_of(file: Path, program: str) -> None:
+    """End the process that `file` names, if it is still that program."""
+    with contextlib.suppress(OSError, ValueError):
+        pid = int(file.read_text(encoding="ascii"))
+        if program in Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8", errors="replace"):
+            os.kill(pid, signal.SIGTERM)
+
+
+def remove() -> None:
+    """Delete the workshop's folder. Nothing of it may run."""
+    shutil.rmtree(record.folder(), ignore_errors=False)

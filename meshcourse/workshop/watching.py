@@ -1,0 +1,103 @@
+"""What can be seen of a learner from outside: progress, cluster, memory.
+
+Learners can put anything into their own folders, links to other files too; so a link is not followed, and only a plain file is read.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import stat
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from meshcourse.core import files, paths, settings
+from meshcourse.course import attempts, passed
+from meshcourse.course.passed import Record
+from meshcourse.workshop import record, standing
+from meshcourse.workshop.places import Place
+from meshcourse.workshop.standing import Standing
+
+LARGEST: Final = 1_000_000
+"""Bytes that are read of a file."""
+
+
+def text(folder: Path, *names: str) -> str:
+    """The file `names[-1]` below `folder`, without following a link on the way; empty when it is not a plain file that can be read."""
+    opened: list[int] = []
+    try:
+        opened.append(os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW))
+        for name in names[:-1]:
+            opened.append(os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=opened[-1]))
+        handle = os.open(names[-1], os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=opened[-1])
+        opened.append(handle)
+        found = os.fstat(handle)
+        if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
+            return ""
+        os.lseek(handle, max(0, found.st_size - LARGEST), os.SEEK_SET)
+        return os.read(handle, LARGEST).decode("utf-8", "replace")
+    except OSError:
+        return ""
+    finally:
+        for each in opened:
+            os.close(each)
+
+
+def standing_of(place: Place) -> Standing:
+    """How far they are."""
+    own = record.learner(place.account)
+    progress = Path("state/progress.json")
+    kept = Record()
+    with contextlib.suppress(ValueError, TypeError, KeyError, AttributeError):
+        kept = passed.parse(text(own, *progress.parts))
+    return standing.of(place, kept, attempts.read(text(own, *attempts.file(progress).parts)))
+
+
+def cluster(place: Place) -> str:
+    """The health of their embedded cluster, in a word or two."""
+    home = paths.cluster(settings.DEFAULT_CLUSTER).relative_to(paths.state())
+    try:
+        listed = json.loads(text(record.learner(place.account), "state", *home.parts, "status.json"))
+        wrong = [str(each["name"])[:40] for each in listed if each["state"] != "running"]
+        return f"not running: {', '.join(wrong)}" if wrong else "runs"
+    except (ValueError, TypeError, KeyError):
+        return ""
+
+
+def room(place: Place) -> int:
+    """The process that is their room; 0 when none stands."""
+    mark = record.folder() / "rooms" / f"{place.account}.lock"
+    with contextlib.suppress(OSError, ValueError):
+        if files.is_locked(mark):
+            return int(mark.read_text(encoding="ascii"))
+    return 0
+
+
+def memory(pid: int, children: Mapping[int, list[int]]) -> int:
+    """Bytes that process and its descendants have: each shared page is counted in shares (Pss)."""
+    total, left = 0, [pid]
+    while left:
+        each = left.pop()
+        left += children.get(each, [])
+        with contextlib.suppress(OSError, ValueError):
+            lines = Path(f"/proc/{each}/smaps_rollup").read_text(encoding="ascii").splitlines()
+            total += next(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
+    return total
+
+
+def children() -> dict[int, list[int]]:
+    """Every process of the machine, by its parent."""
+    found: dict[int, list[int]] = {}
+    for file in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            content = file.read_text(encoding="utf-8", errors="replace")
+            found.setdefault(int(content.rpartition(")")[2].split()[1]), []).append(int(file.parent.name))
+    return found
+
+
+def now() -> str:
+    """The time, for the page."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
