@@ -35,6 +35,8 @@ LONGEST: Final = 240.0
 NARROW: Final = {"width": 900, "height": 1000}
 NOTEBOOK: Final = "window.jupyterapp.shell.currentWidget"
 STARTS: Final = re.compile(r"Start load|Send one request|Begin rollout|Prove all|Push five|Compare|Ask", re.IGNORECASE)
+AGAIN: Final = "from an earlier run"
+"""What a chapter's first cell says of the objects that the cells before the restart made: so it should."""
 QUIET: Final = ("favicon", "net::ERR_ABORTED", "Failed to load resource: the server responded with a status of 404")
 """Console errors that no learner sees: they come from the browser itself."""
 STATE: Final = f"""index => {{
@@ -220,7 +222,10 @@ class Walk:
         """Restart the kernel, and run the first cell again, as chapter 0 tells to."""
         self.desk.restart()
         first = next(index for index in range(20) if self.desk.page.evaluate(STATE, index)["type"] == "code")
+        before = len(self.findings)
         self.run(first)
+        kept = [each for each in self.findings[before:] if AGAIN not in each.text]
+        self.findings[before:] = kept
 
     def terminal(self, namespace: str) -> None:
         """A new terminal uses the chapter's namespace, and its prompt shows it."""
@@ -254,7 +259,7 @@ def chapter(desk: browsing.Desk, stem: str) -> tuple[list[Finding], float]:
             elif index == count // 2:
                 walk.restart()
         walk.terminal(of(stem).namespace)
-        desk.page.evaluate("() => window.jupyterapp.serviceManager.sessions.shutdownAll()")
+    desk.page.evaluate("() => window.jupyterapp.serviceManager.sessions.shutdownAll()")
     return walk.findings, time.monotonic() - started
 
 

@@ -99,7 +99,7 @@ _CURES: Final[tuple[tuple[str, str | Callable[[re.Match[str], str], str]], ...]]
         "a time is a number with a unit: `500ms`, `2s`, `1m`; it must be at least 1ms",
     ),
     (r"namespaces? \"[\w-]+\" not found", "the namespace was deleted: run the chapter's first cell again"),
-    (r"percentage \S+ is neither|must be (?:in range|between) 0.*100", "a percentage is between 0 and 100"),
+    (r"percentage \S+ is (?:neither|not in range)|must be (?:in range|between) 0.*100", "a percentage is between 0 and 100"),
     (r"HTTP status \S+ is not in range", "an injected status is between 200 and 599"),
     (r"weight -\d+ < 0", "a weight is 0 or more"),
     (r"attempts cannot be negative", "`attempts` is 0 or more; 0 means no retries"),

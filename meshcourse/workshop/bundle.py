@@ -32,10 +32,12 @@ if ! sha256sum --quiet --check {SUMS} 2>damage.txt >>damage.txt; then
 fi
 rm -f damage.txt
 target=${{1:-$HOME/meshcourse}}
-python3 -c 'import sys; sys.exit(sys.version_info[:2] != (@MAJOR@, @MINOR@))' || {{
-    say '✘ Python @MAJOR@.@MINOR@ is needed: the wheels in this bundle are for it.'
-    say '  Next: make the bundle on a machine that has the same Python as this one'; exit 1; }}
-python3 -m venv "$target" || {{ say '  Next: sudo apt install python3-venv    then ./install again'; exit 1; }}
+python=${{PYTHON:-python3}}
+"$python" -c 'from sys import *; least = (@MAJOR@, @MINOR@, @MICRO@)
+exit(version_info[:2] != least[:2] or version_info < least)' || {{
+    say '✘ Python @MAJOR@.@MINOR@.@MICRO@ is needed, or a later @MAJOR@.@MINOR@: the wheels in this bundle are for it.'
+    say '  Next: PYTHON=/path/to/python ./install    # or make the bundle with the Python of this machine'; exit 1; }}
+"$python" -m venv "$target" || {{ say '  Next: sudo apt install python3-venv    then ./install again'; exit 1; }}
 pip="$target/bin/python -m pip --disable-pip-version-check"
 $pip install --quiet --no-index --find-links wheels 'meshcourse[{EXTRAS}]' meshcourse-engine
 cp -R proxy "$target/share/meshcourse/proxy"
@@ -85,8 +87,8 @@ def make(checkout: Path, out: Path, scratch: Path, report: Callable[[str], None]
         if path.is_file() or path.is_symlink()
     }
     sums = "".join(f"{_digest(path)}  {name}\n" for name, path in parts.items() if not path.is_symlink())
-    major, minor = sys.version_info[:2]
-    installer = INSTALLER.replace("@MAJOR@", str(major)).replace("@MINOR@", str(minor))
+    major, minor, micro = sys.version_info[:3]
+    installer = INSTALLER.replace("@MAJOR@", str(major)).replace("@MINOR@", str(minor)).replace("@MICRO@", str(micro))
     (scratch / "install").write_text(installer, encoding="utf-8")
     (scratch / "install").chmod(0o755)
     (scratch / SUMS).write_text(sums, encoding="utf-8")

@@ -32,6 +32,7 @@ SAID = [
     (f'{HOOK}"5xxx" is not a valid retryOn policy', "", "`5xx`"),
     (f"{HOOK}HTTP status 5000 is not in range 200-599", "", "between 200 and 599"),
     (f"{HOOK}percentage 110 is neither 0.0, nor in range [0.0001, 100.0]", "", "between 0 and 100"),
+    (f"{HOOK}percentage 150 is not in range 0..100", "", "between 0 and 100"),
     (f"{HOOK}HTTP route, redirect or direct_response is required", "", "`route:`"),
     ('spec.mtls.mode: Unsupported value: "PLAIN": supported values: "UNSET", "DISABLE"', "", '"DISABLE"'),
     ("line 9: found unknown escape character 's'", "", "single quotes"),

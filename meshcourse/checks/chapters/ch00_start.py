@@ -86,7 +86,7 @@ def _requests(view: ClusterView, began: str) -> Requests:
         found = Requests(
             [each for each in teapots if each["request_id"] in through],
             [each for each in entries if each.code == TEAPOT and each["request_id"] not in through],
-            [each for each in passed_on if each.code == NOT_FOUND and "NR" in each.flags],
+            [each for each in passed_on if each.code == NOT_FOUND and "NR" in each.flags and "418" in each["path"]],
             [each for each in entries if "418" in each["path"] and each.code != TEAPOT],
         )
         if found.arrived or time.monotonic() > ends:

@@ -151,6 +151,9 @@ def the_veteran(view: ClusterView) -> Outcome:
     pod = _pod(view, deployment, namespace=GUESTS)
     asked = INJECT in _labels(template) or INJECT in _labels(deployment)
     if not _has_sidecar(template):
+        if any(each["name"] == SIDECAR for each in _containers(template)):
+            hint = "`istioctl kube-inject` puts the real one into the Deployment's own YAML"
+            return outcome.not_yet(seen=f"a container is called {SIDECAR}, and it is not Istio's proxy", expected=expected, hint=hint)
         if not asked and not labelled and (pod is None or not _has_sidecar(pod)):
             return outcome.not_attempted("veteran has no sidecar, and nothing asks for one yet")
         seen = f"a label asks for it ({labelled or INJECT})" if labelled or asked else f"pod {_name(pod or {})} got one from the webhook"

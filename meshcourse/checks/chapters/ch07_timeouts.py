@@ -287,10 +287,10 @@ def _told(result: Result) -> str:
 
 
 def _sorry_hint(view: ClusterView, slow: Result, *, by_nginx: bool) -> str:
-    if slow.status == CUT and not by_nginx:
-        return "the gateway gave up first, and nginx's page came too late: the outer timeout must be longer than the inner one"
     if view.virtual_service("tomcat") is None or slow.status == GOOD:
         return "tomcat has no timeout any more: kubectl apply -f manifests/07_timeouts/03-virtualservice-timeout.yaml"
+    if slow.status == CUT and not by_nginx:
+        return "the gateway gave up first, and nginx's page came too late: the outer timeout must be longer than the inner one"
     if slow.status == SORRY:
         return "a `fault` or a `directResponse` in VirtualService desk is the gateway's page, not nginx's: let nginx answer"
     return "nginx passed the error on: give it the exercise's configuration, manifests/07_timeouts/nginx-sorry.conf, and reload it"

@@ -82,11 +82,12 @@ def _delayed(view: ClusterView, route: Route) -> Outcome | None:
         return None
     where = f"with x-chaos: delay, {seen(got)}, the fastest after {1000 * _fastest(got):.0f} ms"
     undelayed = _fastest(got) < DELAY / 2
+    late = sum(result.service_time >= DELAY for result in got)  # a busy machine makes a few late, too
     hint = "its rule needs `fault: {delay: {fixedDelay: 500ms, percentage: {value: 100}}}`, and a `route:` to `back` as well"
     codes = {result.status for result in got}
     if undelayed and STRAY in codes:
         hint = "these requests met the rule for everybody else: put the rule that matches x-chaos: delay above it"
-    elif undelayed and codes == {GOOD} and any(result.service_time >= DELAY / 2 for result in got):
+    elif undelayed and codes == {GOOD} and late > len(got) / 8:
         hint = "some were not delayed: `percentage: {value: 100}` delays them all"
     elif undelayed and codes == {GOOD}:
         hint = "they were not delayed. A delay without `percentage:` is taken as 0 %, without a word"
