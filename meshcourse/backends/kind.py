@@ -25,9 +25,10 @@ from meshcourse.backends import compatibility, containers, ingress, kind_failure
 from meshcourse.backends.backend import Component, Report, Status
 from meshcourse.backends.containers import Engine
 from meshcourse.backends.records import Record
-from meshcourse.cluster import clusters, manifests
+from meshcourse.cluster import clusters, manifests, places
 from meshcourse.core import paths, settings
 from meshcourse.core.errors import ClusterError, MeshcourseError, MissingPrerequisite
+from meshcourse.core.json_types import Json
 from meshcourse.engine import binaries, releases
 from meshcourse.engine.go_programs import KIND
 from meshcourse.imagemaking import made
@@ -54,13 +55,15 @@ def takes(port: int, engine: Engine) -> bool:
 class Kind:
     """The kind cluster called `name`; `kubernetes` and `istio` are what was asked for, empty for a preset.
 
-    `images` is empty for public ones, or "made"; `course` are the references that chapters name, which the nodes are to have beforehand.
+    `images` is empty for public ones, or "made"; `course` are the references that chapters name, which the nodes are to have beforehand. Of
+    several `nodes` the first is the control plane, which takes no pods but Kubernetes' own.
     """
 
     name: str = settings.DEFAULT_CLUSTER
     kubernetes: str = ""
     istio: str = ""
     images: str = ""
+    nodes: int = 1
     course: tuple[str, ...] = field(default=(), compare=False, repr=False)
     free: Callable[[int, Engine], bool] = field(default=takes, compare=False, repr=False)
     """Whether a port of this machine is free."""
@@ -87,7 +90,10 @@ class Kind:
         elif record is None:
             report(f"kind has a cluster {self.name} already: it is used as it is")
             programs.run([kind, "export", "kubeconfig", "--name", self.name, "--kubeconfig", home / "kubeconfig"], engine.environment)
-        if kind_nodes.start(engine, kind_nodes.of(engine, self.name)):
+        found = kind_nodes.of(engine, self.name)
+        if self.nodes > 1 and len(found) != self.nodes:
+            report(f"it keeps its number of nodes, {len(found)}; for another, stop it first: meshcourse down --name {self.name}")
+        if kind_nodes.start(engine, found):
             report("its nodes had stopped: they start again")
             kind_nodes.wait_until_ready(str(home / "kubeconfig"), _RESTARTS_WITHIN)
         api_url = yaml.safe_load((home / "kubeconfig").read_text(encoding="utf-8"))["clusters"][0]["cluster"]["server"]
@@ -222,6 +228,7 @@ class Kind:
         home = paths.cluster(self.name)
         try:
             content = adapted(yaml.safe_load(config_file().read_text(encoding="utf-8")), lambda port: self.free(port, engine), report)
+            content["nodes"] = with_workers(content["nodes"], self.nodes)
             config = home / CONFIG
             config.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
             here = kind_images.known(engine, image)
@@ -295,6 +302,12 @@ def config_file() -> Path:
     raise ClusterError(
         f"There is no {CONFIG}.", why=f"it is not in {' or '.join(str(each.parent) for each in places)}", next="pip install meshcourse"
     )
+
+
+def with_workers(nodes: list[Json], count: int) -> list[Json]:
+    """The nodes of a kind configuration, and workers up to `count` in all, which lie in different zones as on the embedded cluster."""
+    spots = places.planned("", count)[len(nodes) :]
+    return [*nodes, *({"role": "worker", "labels": dict(spot.labels)} for spot in spots)]
 
 
 def adapted(config: dict[str, Any], free: Callable[[int], bool], report: Report) -> dict[str, Any]:

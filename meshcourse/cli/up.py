@@ -35,7 +35,7 @@ Images = Annotated[
 Egress = Annotated[
     bool, typer.Option("--egress", help="embedded: let pods reach addresses outside the cluster, by this machine's network.")
 ]
-Nodes = Annotated[int, typer.Option(min=1, max=places.MOST, help="embedded: how many nodes; several lie in two regions, in zones.")]
+Nodes = Annotated[int, typer.Option(min=1, max=places.MOST, help="embedded, kind: how many nodes; several lie in two regions, in zones.")]
 Kubeconfig = Annotated[str, typer.Option(metavar="FILE", help="existing: the kubeconfig (otherwise KUBECONFIG, otherwise ~/.kube/config).")]
 Context = Annotated[str, typer.Option(metavar="NAME", help="existing: the context in it (otherwise its current one).")]
 Ingress = Annotated[str, typer.Option(metavar="WAY", help="existing: auto, load-balancer, node-port, port-forward, or a URL.")]
@@ -91,10 +91,10 @@ def up(  # noqa: PLR0913, PLR0917 - each is an option
     known = records.find(name)
     if whose := learner or (known.learner if known else ""):
         _check_learner(whose, wanted, istio or NO_ISTIO)
-    if nodes > 1 and wanted is not BackendName.EMBEDDED:
+    if nodes > 1 and wanted is BackendName.EXISTING:
         raise ClusterError(
-            "--nodes is for the embedded cluster.",
-            why=f"a cluster of the backend {wanted} has the nodes that it was made with",
+            "--nodes is for a cluster that `up` makes.",
+            why="an existing cluster has the nodes that it was made with",
             next="meshcourse up ... --nodes 1",
         )
     if wanted is BackendName.EXISTING:
@@ -107,7 +107,7 @@ def up(  # noqa: PLR0913, PLR0917 - each is an option
                 why="a kind cluster pulls any image",
                 next="meshcourse up ... --images made    # or without --images: public ones",
             )
-        found = Kind(name, k8s, istio_version, images or "", course_images.of_chapters()).up(display.report)
+        found = Kind(name, k8s, istio_version, images or "", nodes, course_images.of_chapters()).up(display.report)
         display.done(f"cluster {name}: {found.api_url} (kind)")
         install(name, istio or settings.DEFAULT_PROFILE)
     else:

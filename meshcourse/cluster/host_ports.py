@@ -1,7 +1,8 @@
 """Services on this machine: every NodePort answers on 127.0.0.1, and every Service of type LoadBalancer gets an address that answers.
 
 `wanted` is pure: what a Service promises to the host. `HostPorts` follows all Services, listens on the host for each promise, writes
-`status.loadBalancer` as a cloud's controller does, and calls `changed` with what is open. TCP only.
+`status.loadBalancer` as a cloud's controller does, and calls `changed` with what is open. Only TCP is forwarded; other ports are listed as
+closed, with the reason.
 
 A load balancer's address is one of 127.0.0.0/8, so that no two Services and no two clusters share a port. Where the host does not allow it
 (an ordinary user may not listen on port 80), the Service gets an address that answers inside the cluster, and an event names its NodePort.
@@ -46,6 +47,7 @@ class Promise:
     address: str
     port: int
     target: tuple[str, int]
+    protocol: str = "TCP"
 
 
 @dataclass(frozen=True)
@@ -70,13 +72,11 @@ def wanted(service: Json, address: str, node_ip: str) -> Iterator[Promise]:
     if spec.get("type") not in {"NodePort", "LoadBalancer"}:
         return
     for port in spec.get("ports") or ():
-        if port.get("protocol", "TCP") != "TCP":
-            continue
-        name = port.get("name") or str(port["port"])
+        name, protocol = port.get("name") or str(port["port"]), port.get("protocol", "TCP")
         if node_port := port.get("nodePort"):
-            yield Promise(name, LOOPBACK, node_port, (node_ip, node_port))
+            yield Promise(name, LOOPBACK, node_port, (node_ip, node_port), protocol)
         if address:
-            yield Promise(name, address, port["port"], (spec["clusterIP"], port["port"]))
+            yield Promise(name, address, port["port"], (spec["clusterIP"], port["port"]), protocol)
 
 
 def is_ours(service: Json) -> bool:
@@ -182,7 +182,7 @@ class HostPorts:
         """Find a loopback address on which all ports of the Service are free, or one inside the cluster."""
         why = ""
         for address in itertools.islice(self._addresses, _ADDRESSES):
-            promises = [each for each in wanted(kept.service, address, self._node_ip) if each.address == address]
+            promises = [each for each in wanted(kept.service, address, self._node_ip) if (each.address, each.protocol) == (address, "TCP")]
             try:
                 opened = {each: self._sockets.listening(each.address, each.port) for each in promises}
             except OSError as error:
@@ -211,7 +211,7 @@ class HostPorts:
             if promise.address == LOOPBACK and promise.port in self._reserved:
                 continue
             try:
-                kept.servers[promise] = await gateway_ports.forward(self._sockets.listening(promise.address, promise.port), promise.target)
+                kept.servers[promise] = await self._opened(promise)
                 kept.refused.pop(promise, None)
             except OSError as error:
                 why = "another program of this machine listens there" if error.errno == errno.EADDRINUSE else error.strerror or str(error)
@@ -219,6 +219,13 @@ class HostPorts:
                     kept.refused[promise] = why
                     text = f"{promise.address}:{promise.port} of this machine does not lead here: {why}"
                     self._events.record(kept.service, "Warning", "HostPortNotOpened", text)
+
+    async def _opened(self, promise: Promise) -> asyncio.Server:
+        """Listen for a promise. Raises OSError when this machine refuses it."""
+        if promise.protocol != "TCP":
+            why = f"{promise.protocol} ports are not forwarded from this machine; inside the cluster this one answers"
+            raise OSError(errno.EPROTONOSUPPORT, why)
+        return await gateway_ports.forward(self._sockets.listening(promise.address, promise.port), promise.target)
 
     async def _write_status(self, kept: _Kept) -> None:
         """Write the Service's address. kube-proxy routes to an address inside (VIP) itself, and ignores the host's (Proxy)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import tempfile
 from pathlib import Path
@@ -59,3 +60,8 @@ def is_locked(path: Path) -> bool:
     except BlockingIOError:
         return True
     return False
+
+
+def write_json(path: Path, content: object) -> None:
+    """Replace `path` in one step."""
+    replace(path, json.dumps(content, indent=2))

@@ -382,6 +382,14 @@ def test_ports_that_cannot_be_had_are_left_out_but_the_lessons_own() -> None:
         kind.adapted(config(), lambda port: port != 31718, told.append)
 
 
+def test_workers_lie_in_zones_of_their_own_and_only_the_control_plane_has_ports() -> None:
+    nodes = kind.with_workers(config()["nodes"], 3)
+    assert [each["role"] for each in nodes] == ["control-plane", "worker", "worker"]
+    assert len({each["labels"]["topology.kubernetes.io/zone"] for each in nodes[1:]}) == 2
+    assert not any("extraPortMappings" in each for each in nodes[1:])
+    assert kind.with_workers(config()["nodes"], 1) == config()["nodes"]
+
+
 def test_a_port_that_somebody_listens_on_is_not_to_be_had() -> None:
     import socket  # noqa: PLC0415 - this test alone
 

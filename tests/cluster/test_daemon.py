@@ -3,12 +3,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from meshcourse.cluster.daemon import Report
+from meshcourse.cluster.start_report import StartReport
 
 
 def test_a_closed_report_writes_into_no_other_file(tmp_path: Path) -> None:
     reading, writing = os.pipe()
-    report = Report(writing)
+    report = StartReport(writing)
     report.send(ready=True)
     report.close()
     assert os.read(reading, 100) == b'{"ready": true}\n'

@@ -27,9 +27,10 @@ def test_what_a_service_promises_to_the_host() -> None:
     ports = [{"name": "http", "port": 80, "nodePort": 30100}, {"port": 53, "protocol": "UDP", "nodePort": 30101}]
     node_port = Promise("http", "127.0.0.1", 30100, (NODE, 30100))
     assert list(host_ports.wanted(service("ClusterIP", ports), "", NODE)) == []
-    assert list(host_ports.wanted(service("NodePort", ports), "", NODE)) == [node_port]
-    balanced = Promise("http", "127.9.9.9", 80, ("10.96.0.9", 80))
-    assert list(host_ports.wanted(service("LoadBalancer", ports), "127.9.9.9", NODE)) == [node_port, balanced]
+    dns = Promise("53", "127.0.0.1", 30101, (NODE, 30101), "UDP")
+    assert list(host_ports.wanted(service("NodePort", ports), "", NODE)) == [node_port, dns]
+    balanced = [Promise("http", "127.9.9.9", 80, ("10.96.0.9", 80)), Promise("53", "127.9.9.9", 53, ("10.96.0.9", 53), "UDP")]
+    assert list(host_ports.wanted(service("LoadBalancer", ports), "127.9.9.9", NODE)) == [node_port, balanced[0], dns, balanced[1]]
     bare = service("LoadBalancer", [{"port": 8080}], allocateLoadBalancerNodePorts=False)
     assert list(host_ports.wanted(bare, "127.9.9.9", NODE)) == [Promise("8080", "127.9.9.9", 8080, ("10.96.0.9", 8080))]
 
