@@ -28,11 +28,12 @@ import suite_results as results
 
 from meshcourse.cluster import clusters
 from meshcourse.core import progress
-from meshcourse.core.errors import MeshcourseError
+from meshcourse.core.errors import MeshcourseError, MissingPrerequisite
 from meshcourse.engine import binaries
 from meshcourse.node.images import more
 
 PAGE = Path(__file__).parents[2] / "CONFORMANCE.md"
+PROGRAMS = ("nc", "dig")
 _EVENT = '{.metadata.namespace}{"\\t"}{.involvedObject.name}{"\\t"}{.reason}{"\\t"}{.message}{"\\n"}'
 
 
@@ -40,13 +41,14 @@ def main() -> int:
     """Run the specs, keep their results, and say how they went."""
     parser = argparse.ArgumentParser(description="Kubernetes' conformance specs on the embedded node")
     parser.add_argument("--procs", type=int, default=4, help="specs that run at the same time")
+    parser.add_argument("--nodes", type=int, default=2, help="nodes of the cluster; two specs need two")
     parser.add_argument("--minutes", type=int, default=120, help="the run ends after so many")
     parser.add_argument("--page", action="store_true", help="only write CONFORMANCE.md from what is known")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         if not options.page:
-            return _run(os.environ.get("SPECS", ""), options.procs, options.minutes)
+            return _run(os.environ.get("SPECS", ""), options)
         _write_page(programs.ensure())
     except MeshcourseError as error:
         print(error, file=sys.stderr)
@@ -57,13 +59,16 @@ def main() -> int:
     return 0
 
 
-def _run(pattern: str, procs: int, minutes: int) -> int:
+def _run(pattern: str, options: argparse.Namespace) -> int:
+    if lacking := [name for name in PROGRAMS if shutil.which(name) is None]:
+        why = "specs of the network run them in the image agnhost, which has this machine's programs"
+        raise MissingPrerequisite(f"{' and '.join(lacking)} not installed", why=why, next="sudo apt install netcat-openbsd bind9-dnsutils")
     built = programs.ensure()
     who = results.WHO[0] if os.geteuid() == 0 else results.WHO[1]
-    with _cluster(built) as (cluster, folder):
+    with _cluster(built, options.nodes) as (cluster, folder):
         events = folder / "events"
         with _following_events(cluster, events):
-            junit = _ginkgo(built, cluster, folder, pattern, procs, minutes)
+            junit = _ginkgo(built, cluster, folder, pattern, options)
         refused = results.refusals(events.read_text(encoding="utf-8", errors="replace").splitlines())
         found = results.read_junit(junit, refused, f"{dt.datetime.now(dt.UTC):%Y-%m-%d}", _commit())
     if not found:
@@ -79,7 +84,7 @@ def _run(pattern: str, procs: int, minutes: int) -> int:
 
 
 @contextlib.contextmanager
-def _cluster(built: Path) -> Iterator[tuple[clusters.Cluster, Path]]:
+def _cluster(built: Path, nodes: int) -> Iterator[tuple[clusters.Cluster, Path]]:
     """A cluster with the suite's images, in a folder that is deleted at the end."""
     folder = Path(tempfile.mkdtemp(prefix="meshcourse-conformance-"))
     os.environ["MESHCOURSE_STATE"] = str(folder / "state")
@@ -89,7 +94,7 @@ def _cluster(built: Path) -> Iterator[tuple[clusters.Cluster, Path]]:
         rows.write_text(json.dumps(list(suite_images.rows(built))), encoding="utf-8")
         os.environ[more.VARIABLE] = str(rows)
         with progress.step("Starting a cluster"):
-            cluster = clusters.up(name, ingress_port=0)
+            cluster = clusters.up(name, ingress_port=0, nodes=nodes)
         yield cluster, folder
     finally:
         clusters.down(name)
@@ -109,17 +114,17 @@ def _following_events(cluster: clusters.Cluster, path: Path) -> Iterator[None]:
             follower.wait()
 
 
-def _ginkgo(built: Path, cluster: clusters.Cluster, folder: Path, pattern: str, procs: int, minutes: int) -> Path:
+def _ginkgo(built: Path, cluster: clusters.Cluster, folder: Path, pattern: str, options: argparse.Namespace) -> Path:
     """Run the specs and return ginkgo's report. What ginkgo says goes to build/conformance/ginkgo.log."""
     out = folder / "out"
     out.mkdir()
     log = PAGE.parent / "build" / "conformance" / "ginkgo.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     focus = rf"({pattern}).*\[Conformance\]" if pattern else r"\[Conformance\]"
-    words = [str(built / "ginkgo"), f"--procs={procs}", f"--timeout={minutes}m", "--no-color", "-v", f"--focus={focus}"]
+    words = [str(built / "ginkgo"), f"--procs={options.procs}", f"--timeout={options.minutes}m", "--no-color", "-v", f"--focus={focus}"]
     words += [f"--output-dir={out}", "--junit-report=junit.xml", str(built / "e2e.test"), "--"]
     words += ["--provider=local", f"--kubeconfig={cluster.kubeconfig}", f"--kubectl-path={binaries.kubectl()}", f"--e2e-output-dir={out}"]
-    words += ["--num-nodes=1", "--node-os-distro=debian", "--disable-log-dump=true"]
+    words += [f"--num-nodes={options.nodes}", "--node-os-distro=debian", "--disable-log-dump=true"]
     words += ["--system-pods-startup-timeout=2m", "--system-daemonsets-startup-timeout=1m", "--node-schedulable-timeout=1m"]
     with progress.step(f"Running the specs {pattern or 'all'} ({log})"), log.open("wb") as file:
         running = subprocess.Popen(words, cwd=folder, stdin=subprocess.DEVNULL, stdout=file, stderr=file, start_new_session=True)

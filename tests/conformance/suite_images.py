@@ -9,23 +9,24 @@ from typing import Any, Final
 from meshcourse.engine import binaries
 
 _E2E: Final = "registry.k8s.io/e2e-test-images"
-_NO_NEW_PRIVS: Final = "#!/bin/sh\nsed -n 's/NoNewPrivs:\\t/No new privileges: /p' /proc/self/status\n"
+_EFFECTIVE_UID: Final = '#!/bin/sh\necho "Effective uid: $(id -u)"\n'
 
 
 def rows(programs: Path) -> Iterator[dict[str, Any]]:
     """For MESHCOURSE_IMAGE_ROWS."""
-    agnhost = {"programs": {"/agnhost": str(programs / "agnhost")}}
+    certificate = {f"/{name}": (programs / name).read_text(encoding="utf-8") for name in ("localhost.crt", "localhost.key")}
+    agnhost = {"programs": dict.fromkeys(("/agnhost", "/agnhost-2"), str(programs / "agnhost")), "scripts": certificate}
     yield {"names": [f"{_E2E}/agnhost"], "identity": "agnhost", "entrypoint": ["/agnhost"], "command": ["pause"], **agnhost}
     for name in ("nautilus", "kitten"):
-        files = {"scripts": {"/data.json": f'{{\n"image": "{name}.jpg"\n}}\n', f"/{name}.jpg": name}}
+        files = {"scripts": {**certificate, "/data.json": f'{{\n"image": "{name}.jpg"\n}}\n', f"/{name}.jpg": name}}
         serve = {"entrypoint": ["/agnhost"], "command": ["test-webserver"]}
         yield {"names": [f"{_E2E}/{name}"], "identity": f"agnhost, as {name}", **serve, **agnhost, **files}
     yield {
         "names": [f"{_E2E}/nonewprivs"],
         "identity": "a shell script",
-        "entrypoint": ["/nnp"],
-        "scripts": {"/nnp": _NO_NEW_PRIVS},
-        "stand_in": "reads NoNewPrivs of /proc/self/status",
+        "entrypoint": ["/usr/local/bin/nnp"],
+        "scripts": {"/usr/local/bin/nnp": _EFFECTIVE_UID},
+        "stand_in": "prints its effective user, as the program does; it has no setuid bit",
     }
     yield {"names": [f"{_E2E}/nonroot"], "identity": "agnhost", "user": "1234", "entrypoint": ["/agnhost"], "command": ["pause"], **agnhost}
     server = {"programs": {"/sample-apiserver": str(programs / "sample-apiserver")}}

@@ -24,8 +24,11 @@ BUILT: Final = {
     "sample-apiserver": "k8s.io/sample-apiserver",
 }
 TESTS: Final = ("e2e.test", "k8s.io/kubernetes/test/e2e")
-COPIED: Final = {"conformance.yaml": "test/conformance/testdata/conformance.yaml"}
-"""Files of the module k8s.io/kubernetes: the list of the conformance specs."""
+COPIED: Final = {
+    "conformance.yaml": "test/conformance/testdata/conformance.yaml",
+    **{name: f"test/images/agnhost/porter/{name}" for name in ("localhost.crt", "localhost.key")},
+}
+"""Files of the module k8s.io/kubernetes: the list of the conformance specs, and the certificate that the image agnhost holds."""
 SPACE: Final = 9_000_000_000
 _LIMIT: Final = 7200.0
 
