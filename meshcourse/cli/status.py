@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _IMAGES = {
     "table": "the table (meshcourse images)",
+    "made": "made on this machine (meshcourse images make)",
     "registry": "pulled from registries; without a network, the table",
     "istio": "pulled from registries; without a network, the table, but not for Istio",
 }

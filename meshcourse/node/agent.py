@@ -93,7 +93,7 @@ class Agent:
                 layers=machine.layers,
                 cluster_dns=config.cluster_dns,
                 cluster_domain=config.cluster_domain,
-                supply=machine.supply,
+                pull_policy=machine.pull_policy,
             )
             watching = asyncio.create_task(self._watch(node), name="pods of the node")
             stack.push_async_callback(_cancel, watching)
@@ -140,12 +140,12 @@ class Agent:
                 pod.manifest["metadata"]["name"],
                 pod.uid,
                 container.name,
-                container.instance.started_at,
-                used.get(container.instance.running.mounts, usage.Use()),
+                container.latest.started_at,
+                used.get(container.latest.running.mounts, usage.Use()),
             )
             for pod in list(self._pods.values())
             for container in pod.containers
-            if container.instance is not None and container.instance.running is not None and not container.instance.exited.is_set()
+            if container.latest is not None and container.latest.running is not None and not container.latest.exited.is_set()
         )
         return NodeUse(self._config.name, moment, self._started_at, used[""], containers)
 

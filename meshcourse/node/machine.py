@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Self
 from meshcourse.node.container import rootfs
 from meshcourse.node.container.spec import Host
 from meshcourse.node.object_cache import Objects
-from meshcourse.node.pulling.pull_policy import Supply
+from meshcourse.node.pulling.pull_policy import PullPolicy
 from meshcourse.node.pulling.puller import Puller
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class Machine:
         self.objects = Objects(api)
         self.layers = layers
         self.host: Host
-        self.supply: Supply
+        self.pull_policy: PullPolicy
         self._puller = Puller(puller) if puller else None
         self._istio_is_pulled = istio_is_pulled
         self._stack = contextlib.AsyncExitStack()
@@ -45,7 +45,7 @@ class Machine:
         async with contextlib.AsyncExitStack() as stack:
             if self._puller:
                 await stack.enter_async_context(self._puller)
-            self.supply = Supply(self._puller, istio_is_pulled=self._istio_is_pulled)
+            self.pull_policy = PullPolicy(self._puller, istio_is_pulled=self._istio_is_pulled)
             await stack.enter_async_context(self.objects)
             self._stack = stack.pop_all()
         return self

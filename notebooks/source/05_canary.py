@@ -369,7 +369,7 @@ lab.inspector_panel()
 # %% tags=["headless"]
 panel = lab.panel()
 missed = panel.ask(headers={"x-user-id": "4711"})
-assert missed.steps[0].why == "x-user-id: 4711 does not fit [0-9]*0 as a whole"
+assert missed.steps[0].why == "x-user-id: 4711 does not match [0-9]*0 as a whole"
 met = panel.ask(headers={"x-user-id": "4710"})
 assert (met.taken.name, met.chosen.subset) == ("one-user-in-ten", "v2")
 lab.still(panel)

@@ -177,3 +177,9 @@ def test_what_only_authors_need_is_named_where_it_is_not_installed(meshcourse: R
     assert "The Python package jupytext is not installed." in done.stderr
     assert "pip install -e '.[dev]'" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_status_has_words_for_every_source_of_images() -> None:
+    from meshcourse.cli import options, status  # noqa: PLC0415 - this test alone
+
+    assert set(status._IMAGES) == {each.value for each in options.ImageSource}

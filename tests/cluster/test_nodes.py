@@ -101,6 +101,8 @@ def three(cluster: object) -> Iterator[RealCluster]:
     started = clusters.up(f"three-{os.getpid()}", ingress_port=0, nodes=3)
     try:
         found = RealCluster.of(started)
+        # Kubernetes taints a node until it has seen it Ready; before that, all pods would go to the others.
+        until(lambda: not any(each["spec"].get("taints") for each in found.get("nodes")["items"]))
         found.apply("default", SPREAD)
         yield found
     finally:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from meshcourse.node import clock
 from meshcourse.node.back_off import back_off
-from meshcourse.node.container.runs import START_ERROR, Instance, log_path
+from meshcourse.node.container.runs import START_ERROR, Run, log_path
 from meshcourse.node.not_yet import NotYet
 from meshcourse.node.spec import restart_policy
 from meshcourse.node.status.recovered import recover
@@ -58,12 +58,12 @@ class Container:
         waiting = "PodInitializing" if pod["spec"].get("initContainers") else "ContainerCreating"
         fresh = ContainerRecord(name=spec["name"], kind=kind, image=spec["image"], state=Waiting(waiting))
         self.record = recover(fresh, pod, spec, clock.now())
-        self.instance: Instance | None = None
+        self.latest: Run | None = None
         self.tried = asyncio.Event()
         self.has_started = asyncio.Event()
         self._changed = changed
         self._pod = pod
-        self._previous: Instance | None = None
+        self._previous: Run | None = None
         self._stopping = asyncio.Event()
         self._respecified = asyncio.Event()
 
@@ -92,12 +92,12 @@ class Container:
         backoff = restart_policy.Backoff()
         number = self.record.restarts
         while not self._stopping.is_set():
-            instance = await self._start(shared, number)
-            if instance is None:
+            run = await self._start(shared, number)
+            if run is None:
                 return
-            await self._until_ended(instance)
-            code = instance.terminated.exit_code if instance.terminated is not None else 0
-            again = instance.restart or restart_policy.wanted(self._pod, self.spec, init=self.kind != "main", exit_code=code)
+            await self._until_ended(run)
+            code = run.terminated.exit_code if run.terminated is not None else 0
+            again = run.restart or restart_policy.wanted(self._pod, self.spec, init=self.kind != "main", exit_code=code)
             if self._stopping.is_set() or not again or self.kind == "ephemeral":
                 self._record(finished=True)
                 return
@@ -108,21 +108,21 @@ class Container:
     async def stop(self, grace: float) -> None:
         """End it for good: the present run gets `grace` seconds."""
         self._stopping.set()
-        if self.instance is not None:
-            await self.instance.stop(grace, f"Stopping container {self.name}")
+        if self.latest is not None:
+            await self.latest.stop(grace, f"Stopping container {self.name}")
         self._record(finished=True)
 
     def kill(self) -> None:
         """End the present run at once, for good."""
         self._stopping.set()
-        if self.instance is not None:
-            self.instance.kill()
+        if self.latest is not None:
+            self.latest.kill()
 
     async def close(self) -> None:
         """Release everything; the logs stay."""
         self.kill()
-        if self.instance is not None:
-            await self.instance.close()
+        if self.latest is not None:
+            await self.latest.close()
 
     def log(self, root: Path, *, previous: bool) -> tuple[Path, Callable[[], bool]]:
         """The log of the present, last or previous run, and a function that returns whether that run has ended.
@@ -130,38 +130,38 @@ class Container:
         Raises LookupError, with kubelet's message, when there is none.
         """
         where = f'container "{self.name}" in pod "{self._pod["metadata"]["name"]}"'
-        instance = self.instance
+        run = self.latest
         if previous:
             last = self.record.last
-            if instance is None or last is None:
+            if run is None or last is None:
                 raise NotRunning(f"previous terminated {where} not found")
             # While the next run is awaited, `kubectl logs` already shows the last one.
-            earlier = instance if instance.terminated is last else self._previous
+            earlier = run if run.terminated is last else self._previous
             if earlier is None:  # it ran before the node was restarted, and its log has gone
                 raise NotRunning(f"previous terminated {where} not found")
             return log_path(root, self.name, earlier.number), lambda: True
-        if instance is None or instance.running is None:
+        if run is None or run.running is None:
             state = self.record.state
             why = state.reason if isinstance(state, Waiting) else "ContainerCreating"
             raise NotRunning(f"{where} is waiting to start: " + ("trying and failing to pull image" if "Image" in why else why))
-        return log_path(root, self.name, instance.number), instance.exited.is_set
+        return log_path(root, self.name, run.number), run.exited.is_set
 
-    def running(self) -> Instance:
+    def running(self) -> Run:
         """The present run. Raises LookupError when there is none."""
-        if self.instance is None or self.instance.running is None or self.instance.exited.is_set():
+        if self.latest is None or self.latest.running is None or self.latest.exited.is_set():
             raise NotRunning(f'container "{self.name}" of pod "{self._pod["metadata"]["name"]}" is not running')
-        return self.instance
+        return self.latest
 
-    async def _start(self, shared: Shared, number: int) -> Instance | None:
+    async def _start(self, shared: Shared, number: int) -> Run | None:
         """Start one run, with retries until it succeeds. None when `stop` was called first."""
         pauses = back_off(_CONFIG_AGAIN_SECONDS, _CONFIG_AGAIN_LONGEST)
         while not self._stopping.is_set():
             image = await self._find_image(shared)
             if image is None:
                 return None
-            instance = Instance(shared, self.spec, image, number, self._observe)
+            run = Run(shared, self.spec, image, number, self._observe)
             try:
-                await instance.start()
+                await run.start()
             except NotYet as failure:
                 self._wait(failure.reason, failure.message)
                 shared.tell(self.spec, "Warning", "Failed", f"Error: {failure.message}")
@@ -170,15 +170,15 @@ class Container:
                 raise
             else:
                 shared.tell(self.spec, "Normal", "Created", f"Created container: {self.name}")
-                if instance.terminated is not None and instance.terminated.reason == START_ERROR:
-                    shared.tell(self.spec, "Warning", "Failed", f"Error: {instance.terminated.message}")
+                if run.terminated is not None and run.terminated.reason == START_ERROR:
+                    shared.tell(self.spec, "Warning", "Failed", f"Error: {run.terminated.message}")
                 else:
                     shared.tell(self.spec, "Normal", "Started", f"Started container {self.name}")
                 try:
-                    await instance.post_start()
+                    await run.post_start()
                 finally:
                     self.tried.set()
-                return instance
+                return run
             self.tried.set()
             await self._pause(next(pauses))
         return None
@@ -190,7 +190,7 @@ class Container:
             reference = self.spec["image"]
             policy = self.spec.get("imagePullPolicy", "IfNotPresent")
             try:
-                image = await shared.supply.get(
+                image = await shared.pull_policy.get(
                     reference, policy, partial(shared.tell, self.spec), partial(self._wait, "ContainerCreating")
                 )
             except NotYet as error:
@@ -215,15 +215,15 @@ class Container:
             await self._pause(backoff.delay)
         return None
 
-    async def _until_ended(self, instance: Instance) -> None:
+    async def _until_ended(self, run: Run) -> None:
         """Wait for the end of a run, and end it when the container has got another image."""
-        while not instance.exited.is_set():
+        while not run.exited.is_set():
             self._respecified.clear()
-            if instance.spec["image"] != self.spec["image"]:
-                instance.restart = True
+            if run.spec["image"] != self.spec["image"]:
+                run.restart = True
                 grace = float(self._pod["spec"].get("terminationGracePeriodSeconds", 30))
-                await instance.stop(grace, f"Container {self.name} definition changed, will be restarted")
-            await _first(instance.exited, self._respecified)
+                await run.stop(grace, f"Container {self.name} definition changed, will be restarted")
+            await _first(run.exited, self._respecified)
 
     async def _back_off(self, shared: Shared, backoff: restart_policy.Backoff) -> None:
         ended = time.monotonic()
@@ -247,28 +247,28 @@ class Container:
 
     def _wait(self, reason: str, message: str) -> None:
         if not self._stopping.is_set():
-            ended = self.instance.terminated if self.instance is not None else None
+            ended = self.latest.terminated if self.latest is not None else None
             self._record(state=Waiting(reason, message), last=ended or self.record.last, started=False, ready=False)
 
-    def _observe(self, instance: Instance) -> None:
+    def _observe(self, run: Run) -> None:
         """Record a run's state: running, started, ready, or ended."""
-        if instance is not self.instance:
-            self._previous, self.instance = self.instance, instance
+        if run is not self.latest:
+            self._previous, self.latest = self.latest, run
         self._record(  # in one step: a program that was never executed must not appear as running first
-            image=instance.spec["image"],
-            image_id=instance.image.identity,
-            container_id=instance.id,
-            identity=instance.identity,
-            state=instance.terminated or Running(instance.started_at),
+            image=run.spec["image"],
+            image_id=run.image.identity,
+            container_id=run.id,
+            identity=run.identity,
+            state=run.terminated or Running(run.started_at),
             last=self.record.last if self._previous is None else self._previous.terminated,
-            restarts=instance.number,
-            started=instance.terminated is None and instance.started,
-            ready=instance.terminated is None and instance.ready,
-            **({} if instance.terminated else {"finished": False}),
+            restarts=run.number,
+            started=run.terminated is None and run.started,
+            ready=run.terminated is None and run.ready,
+            **({} if run.terminated else {"finished": False}),
         )
-        if instance.terminated is not None:
+        if run.terminated is not None:
             return
-        if instance.started:
+        if run.started:
             self.has_started.set()
 
     def _record(self, **changes: object) -> None:

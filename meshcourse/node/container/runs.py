@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from meshcourse.node.images import Image
     from meshcourse.node.network import PodNetns
     from meshcourse.node.object_cache import Objects
-    from meshcourse.node.pulling.pull_policy import Supply
+    from meshcourse.node.pulling.pull_policy import PullPolicy
     from meshcourse.node.volume.volumes import Volumes
 
 _log = logging.getLogger(__name__)
@@ -75,7 +75,7 @@ class Shared:
     root: Path
     layers: Path
     host: Host
-    supply: Supply
+    pull_policy: PullPolicy
     tell: Callable[[Json, EventKind, str, str], None]
 
 
@@ -84,10 +84,10 @@ def log_path(root: Path, container: str, number: int) -> Path:
     return root / "logs" / container / f"{number}.log"
 
 
-class Instance:
+class Run:
     """One run. `terminated` is None until it has ended; `restart`: the node ended it so that another run follows."""
 
-    def __init__(self, shared: Shared, spec: Json, image: Image, number: int, changed: Callable[[Instance], None]) -> None:
+    def __init__(self, shared: Shared, spec: Json, image: Image, number: int, changed: Callable[[Run], None]) -> None:
         self.id = _SCHEME + secrets.token_hex(32)
         self.spec = spec
         self.image = image

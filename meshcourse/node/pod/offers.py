@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from meshcourse.node.network import Network
     from meshcourse.node.object_cache import Objects
     from meshcourse.node.port_mappings import PortMappings
-    from meshcourse.node.pulling.pull_policy import Supply
+    from meshcourse.node.pulling.pull_policy import PullPolicy
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,5 +38,5 @@ class Node:
     layers: Path
     cluster_dns: str
     cluster_domain: str
-    supply: Supply
+    pull_policy: PullPolicy
     refusals: dict[str, restart_policy.Backoff] = field(default_factory=dict)

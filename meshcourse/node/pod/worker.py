@@ -246,7 +246,7 @@ class Pod:
             await ephemeral.live(shared)
 
     def _running(self, name: str) -> sandbox.Running | None:
-        found = next((each.instance for each in self.containers if each.name == name), None)
+        found = next((each.latest for each in self.containers if each.name == name), None)
         return None if found is None or found.exited.is_set() else found.running
 
     async def _refuse(self, verdict: Verdict) -> None:
@@ -274,7 +274,7 @@ class Pod:
             root=self.root,
             layers=node.layers,
             host=node.host,
-            supply=node.supply,
+            pull_policy=node.pull_policy,
             tell=self._tell_of_container,
         )
 

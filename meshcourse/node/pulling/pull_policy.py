@@ -30,7 +30,7 @@ _ON_SILENCE = "pods with an image that `meshcourse images` lists run without a n
 _ON_ISTIOS_SILENCE = "with `meshcourse up --images registry` this node's own Istio runs without a network"
 
 
-class Supply:
+class PullPolicy:
     """Finds images. Without a `puller` it knows the table only; with `istio_is_pulled` the table's Istio is not for this cluster."""
 
     def __init__(self, puller: Puller | None = None, *, istio_is_pulled: bool = False) -> None:

@@ -88,7 +88,7 @@ def hops(passed: Sequence[Hop], names: Mapping[str, str]) -> str:
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], marked: Iterable[int] = ()) -> str:
     """Rows of plain text as an HTML table, with the rows numbered `marked` highlighted; empty for no rows."""
-    style = "border-collapse:collapse;color:inherit;font-size:inherit"
+    style = "border-collapse:collapse;color:inherit;font-size:inherit;display:block;overflow-x:auto"  # scrolls where the window is narrow
     grounds = dict.fromkeys(marked, palette.faint(palette.series(0)))
     return tables.markup(head, rows, style=style, cell=_CELL, grounds=grounds) if rows else ""
 
