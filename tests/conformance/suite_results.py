@@ -56,8 +56,12 @@ def refusals(lines: Iterable[str]) -> list[Refusal]:
     return [each for each in found if is_refusal(each.reason, each.message)]
 
 
+_CUT_SHORT = "A suite timeout occurred"
+_LABELS = re.compile(r" \[sig-[\w-]+(, [^\]]*)?\]$")
+
+
 def read_junit(path: Path, refused: Iterable[Refusal], day: str, commit: str) -> dict[str, Result]:
-    """Read ginkgo's report: every spec that was run, by its name without the leading [It]."""
+    """Read ginkgo's report: every spec that was run to its end, by its name in Kubernetes' list."""
     by_namespace: dict[str, Refusal] = {each.namespace: each for each in refused}
     found: dict[str, Result] = {}
     for case in ET.parse(path).getroot().iter("testcase"):  # noqa: S314 - ginkgo's own file
@@ -65,6 +69,8 @@ def read_junit(path: Path, refused: Iterable[Refusal], day: str, commit: str) ->
         if not name.startswith("[It] ") or case.get("status") in ("skipped", "pending"):
             continue
         failure = next((each for kind in ("failure", "error") for each in case.iter(kind)), None)
+        if failure is not None and _CUT_SHORT in (failure.get("message") or ""):
+            continue
         text = "".join(each.text or "" for each in case.iter("system-err"))
         refusal = next((by_namespace[each] for each in _NAMESPACE.findall(text) if each in by_namespace), None)
         if failure is not None:
@@ -74,7 +80,7 @@ def read_junit(path: Path, refused: Iterable[Refusal], day: str, commit: str) ->
             outcome, why = HOLLOW, f"pod {refusal.pod} was refused: {refusal.reason}: {refusal.message}"
         else:
             outcome, why = "passed", ""
-        found[name.removeprefix("[It] ")] = Result(outcome, why, round(float(case.get("time", 0)), 1), day, commit)
+        found[_LABELS.sub("", name.removeprefix("[It] "))] = Result(outcome, why, round(float(case.get("time", 0)), 1), day, commit)
     return found
 
 
