@@ -203,7 +203,7 @@ class Walk:
                 if each.inner_text().strip() == words and each.is_visible() and each.is_enabled():
                     each.click()
                     page.wait_for_timeout(300)
-        if "Error" in panel.inner_text():
+        if re.search(r"\w*Error:|\bError\b", panel.inner_text()):
             self.find("panel", panel.inner_text())
 
     def reload(self) -> None:
@@ -259,6 +259,9 @@ def chapter(desk: browsing.Desk, stem: str) -> tuple[list[Finding], float]:
             elif index == count // 2:
                 walk.restart()
         walk.terminal(of(stem).namespace)
+        desk.command("docmanager:save-all")
+        desk.page.wait_for_timeout(1500)
+        desk.command("application:close-all")  # without its kernel its panels cannot be shown, which is no fault of the next chapter
     desk.page.evaluate("() => window.jupyterapp.serviceManager.sessions.shutdownAll()")
     return walk.findings, time.monotonic() - started
 

@@ -30,14 +30,18 @@ class Given:
 
 
 def found(view: ClusterView, exercise: Exercise, given: Iterable[Given]) -> Outcome | None:
-    """The first thing that was changed and is no rule of the mesh; None when there is none."""
+    """The first thing that was changed and is no rule of the mesh; None when there is none. Reads the chapter's namespace."""
     own = tuple(given)
-    if not (exercise.objects or exercise.needs) or not own:
+    if not own or not (exercise.objects or exercise.needs):
         return None
-    live = view.objects(_KINDS)
-    kinds = (_by_hand(live), _gone(own, live, exercise.needs), _changed(own, live, exercise.objects), _strays(own, live))
-    seen, hint = next((first for each in kinds if (first := next(each, None))), ("", ""))
+    seen, hint = first(exercise, own, view.objects(_KINDS))
     return outcome.not_yet(seen=seen, expected=_EXPECTED, hint=hint) if seen else None
+
+
+def first(exercise: Exercise, given: tuple[Given, ...], live: list[Json]) -> tuple[str, str]:
+    """The first change, as (what is seen, what to do), from the objects of the namespace; two empty texts when there is none."""
+    kinds = (_by_hand(live), _gone(given, live, exercise.needs), _changed(given, live, exercise.objects), _strays(given, live))
+    return next((change for each in kinds if (change := next(each, None))), ("", ""))
 
 
 def _by_hand(live: Iterable[Json]) -> Iterator[tuple[str, str]]:

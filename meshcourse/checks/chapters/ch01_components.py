@@ -151,7 +151,7 @@ def a_second_way_out(view: ClusterView) -> Outcome:
     passed_by, place = (line["upstream_host"], line["upstream_cluster"].split("|")[-1]) if line else ("", "")
     if code == "200" and passed_by and not place.endswith(PARTNER):
         return outcome.not_yet(
-            seen=f"client got 200, but the egress gateway sent the request to {place}, which is not the partner",
+            seen=f"client got 200, but the egress gateway sent the request to {place}, which is not the partner's name in the mesh",
             expected=expected,
             hint=f"the rule with `match: [{{gateways: [way-out]}}]` must send to {BILLING}",
         )

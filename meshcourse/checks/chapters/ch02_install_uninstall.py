@@ -50,7 +50,7 @@ def leave_no_trace(view: ClusterView) -> Outcome:
     seen = f"{', '.join(sorted({each.name for each in maps}))} in {', '.join(where[:_FEW])}{' and others' if len(where) > _FEW else ''}"
     hint = "there are two of them in each namespace: istio-ca-root-cert and istio-ca-crl"
     if len({each.name for each in maps}) > 1:
-        hint = "`kubectl delete` works on one namespace at a time: a loop over `kubectl get namespaces` reaches all"
+        hint = "`kubectl delete configmap NAME` works on one namespace at a time: a loop over `kubectl get namespaces` reaches all"
     return outcome.not_yet(seen=seen, expected=expected, hint=hint)
 
 
