@@ -109,7 +109,8 @@ class Walk:
         """Open the notebook; how many cells it has."""
         page, file = self.desk.page, f"{self.stem}.ipynb"
         page.set_viewport_size(browsing.WIDE)
-        page.goto(f"{self.desk.site}/lab/tree/{file}")
+        # Without the tabs of the chapters before: their kernels have ended, and their panels would be errors of this one.
+        page.goto(f"{self.desk.site}/lab/tree/{file}?reset")
         page.wait_for_function(browsing.CONNECTED, arg=file, timeout=browsing.LIMIT)
         page.evaluate(
             f"() => {{ {NOTEBOOK}.content.activeCellIndex = 0; {NOTEBOOK}.content.mode = 'command'; {NOTEBOOK}.content.node.focus() }}"
@@ -259,9 +260,6 @@ def chapter(desk: browsing.Desk, stem: str) -> tuple[list[Finding], float]:
             elif index == count // 2:
                 walk.restart()
         walk.terminal(of(stem).namespace)
-        desk.command("docmanager:save-all")
-        desk.page.wait_for_timeout(1500)
-        desk.command("application:close-all")  # without its kernel its panels cannot be shown, which is no fault of the next chapter
     desk.page.evaluate("() => window.jupyterapp.serviceManager.sessions.shutdownAll()")
     return walk.findings, time.monotonic() - started
 
