@@ -138,7 +138,7 @@ def _limits_hint(found: traffic_policy.Policy) -> str:
     if (found.max_connections, found.max_pending_requests) == (WAITING, AT_WORK):
         return "the two numbers are the wrong way round: connections are those at work, pending requests those that wait"
     if found.max_pending_requests == UNLIMITED:
-        return "without `http1MaxPendingRequests` (0 counts as none) the queue has no end: all wait, nobody is refused. Set it under `http:`"
+        return "without `http1MaxPendingRequests` (0 counts as none) the queue has no end, and nobody is refused. Set it under `http:`"
     if found.max_connections == UNLIMITED:
         return "HTTP/1.1 does one request at a time on a connection, so *two at work* is a limit of connections, under `tcp:`"
     if found.max_pending_requests == AT_WORK + WAITING:
