@@ -153,7 +153,7 @@ def _door_hint(found: Json, got: int) -> str:
         return "your VirtualService refuses /public/ too: the rule that matches `uri: {prefix: /public/}` comes first"
     if got in (REFUSED, 503):
         return (
-            "the name is known, and no connection comes about: `location: MESH_EXTERNAL`, `resolution: DNS`, and on the embedded cluster the "
+            "the name is known, and no connection comes about: `location: MESH_EXTERNAL`, `resolution: DNS`, on the embedded cluster the "
             "endpoint partner.beyond-outside.svc.cluster.local, as in 09-serviceentry.yaml"
         )
     return (
