@@ -117,14 +117,19 @@ ACTIONS = {
 }
 
 
+def gateways_routes(cluster: Any) -> Any:
+    """The routes that the ingress gateway's Envoy holds."""
+    with propagation.Lines(cluster.connection) as lines:
+        return lines.to("istio-system", lines.gateways(propagation.INGRESS)[0]).routes()
+
+
 def test_every_condition_and_every_action_of_a_rule_is_held(applied: Any, web: str, cluster: Any) -> None:
     services = [service({"match": [match, {"uri": {"prefix": "/x"}}], **V1}, TO, name=name) for name, match in MATCHES.items()]
     services += [service(action, name=name) for name, action in ACTIONS.items()]
     found = applied(*services)
     assert (found.missing, found.unheld, found.notes, found.rejected) == ((), (), (), ())
     assert found.seconds < SOON
-    with propagation.Lines(cluster.connection) as lines:
-        routes = lines.to_gateway(propagation.INGRESS).routes()
+    routes = gateways_routes(cluster)
     assert [name for name in (*MATCHES, *ACTIONS) if not config_dump.read(routes, web, name)] == []
 
 
@@ -265,8 +270,7 @@ def test_what_was_deleted_is_waited_for_too(cluster: Any, web: str) -> None:
     assert propagation.wait(cluster.connection, web).virtual_services == ("alone",)
     resources.delete(cluster.connection, alone, namespace=web)
     assert propagation.wait(cluster.connection, web).missing == ()
-    with propagation.Lines(cluster.connection) as lines:
-        assert config_dump.read(lines.to_gateway(propagation.INGRESS).routes(), web, "alone") == ()
+    assert config_dump.read(gateways_routes(cluster), web, "alone") == ()
 
 
 def test_namespace_that_is_not_there_is_said_at_once(cluster: Any) -> None:

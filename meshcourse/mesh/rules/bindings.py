@@ -38,11 +38,6 @@ def name_of(item: JsonMapping) -> Name:
     return str(item["metadata"].get("namespace", "")), str(item["metadata"]["name"])
 
 
-def selects(gateway: JsonMapping, labels: Mapping[str, str]) -> bool:
-    """Whether a Gateway is for a pod with these labels; one without a selector is for every proxy."""
-    return dict(gateway.get("spec", {}).get("selector") or {}).items() <= labels.items()
-
-
 def gateways_of(virtual_service: JsonMapping) -> tuple[Name, ...]:
     """The full names of the Gateways that a VirtualService names; `mesh`, which means the sidecars, is left out."""
     namespace, _ = name_of(virtual_service)
