@@ -217,12 +217,20 @@ def test_what_leads_nowhere_is_held_and_said(applied: Any) -> None:
         item("DestinationRule", {"host": "web", "subsets": [{"name": "v7", "labels": {"version": "v7"}}]}),
         service({"route": [{"destination": {"host": "web", "subset": "v9"}}]}, name="subset"),
         service({"route": [{"destination": {"host": "wbe"}}]}, name="host"),
+        service({"route": [{"destination": {"host": "web", "port": {"number": 1234}}}]}, name="port"),
+        service({"route": [{"destination": {"host": "istiod.istio-system.svc.cluster.local"}}]}, name="ports"),
+        service({"route": [{"destination": {"host": "web.nowhere.svc.cluster.local"}}]}, name="elsewhere"),
+        service({"route": [{"destination": {"host": "web.default"}}]}, name="half"),
     )
     assert found.missing == ()
     said = "\n".join(found.notes)
     assert "no ready pod is in subset v7 of web (version=v7): requests sent there are answered with 503" in said
     assert "VirtualService subset sends requests to subset v9 of web, which no DestinationRule defines" in said
     assert "VirtualService host sends requests to wbe: there is no such Service" in said
+    assert "VirtualService port sends requests to port 1234 of web, which has only 80" in said
+    assert "VirtualService ports" not in said  # istiod has a port 443, which a gateway may listen at
+    assert "VirtualService elsewhere sends requests to web: there is no such Service in namespace nowhere" in said
+    assert "VirtualService half sends requests to web.default, which is neither a Service (a Service's whole name ends with .svc." in said
 
 
 BROKEN = """

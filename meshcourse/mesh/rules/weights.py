@@ -143,7 +143,13 @@ def chosen(found: tuple[Split, ...], virtual_service: str, route: str | None) ->
         what = f"VirtualService {virtual_service} has no http route {route!r} with destinations."
     if len(meant) == 1:
         return meant[0]
-    known = ", ".join(each.key for each in found) or "none with destinations"
+    if not found:
+        raise errors.MeshError(
+            f"VirtualService {virtual_service} has no http route with destinations.",
+            why="only such routes have weights that HTTP requests can show; tcp and tls routes, redirects and direct responses have none",
+            next=f"kubectl get virtualservice {virtual_service} -o yaml",
+        )
+    known = ", ".join(each.key for each in found)
     raise errors.MeshError(
         what, why=f"its http routes are: {known}", next=f"kubectl get virtualservice {virtual_service} -o yaml    # and name the route"
     )
