@@ -90,7 +90,7 @@ def read(connection: Connection, namespace: str, virtual_service: str, route: st
 def write(
     connection: Connection, namespace: str, virtual_service: str, weights: Mapping[str, int], route: str | None = None
 ) -> dict[str, int]:
-    """Give each destination its weight in per cent; those left out get 0. Returns the weights that the API server now holds.
+    """Set each destination's weight in per cent; those left out get 0. Returns the weights that the API server now holds.
 
     Raises MeshError, and sends nothing, when the weights do not sum to 100. Raises KubernetesError, with its Status, when the API server or
     Istio's webhook refuses. When the route was changed since it was read, it is read again and the write retried.
