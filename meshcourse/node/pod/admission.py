@@ -83,8 +83,6 @@ def _setting_objections(spec: Json) -> Iterator[tuple[str, str]]:
 
 def _container_objections(container: Json) -> Iterator[tuple[str, str]]:
     which = f'container "{container["name"]}"'
-    if (container.get("securityContext") or {}).get("privileged"):
-        yield "PrivilegedNotSupported", f"{which} is privileged: it would need root on the host, which no pod of this node has; {_KIND}"
     if container.get("volumeDevices"):
         yield "BlockDevicesNotSupported", f"{which} asks for volumeDevices: this node has no block devices; {_KIND}"
     for port in container.get("ports") or []:
