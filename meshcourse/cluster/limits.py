@@ -12,8 +12,11 @@ from pathlib import Path
 from meshcourse.core import files
 from meshcourse.node.process import control_groups
 from meshcourse.node.process.control_groups import Group, NoControlGroups
+from meshcourse.node.spec.resources import Limits
 
 _RECORD = "control-groups.json"
+_ALL_PODS = Limits(shares=8192)
+"""Beside the group stand the control plane and the user's own programs: 1024 for each thread that wants to run."""
 
 
 def claim(home: Path, name: str) -> tuple[Group | None, str]:
@@ -21,7 +24,8 @@ def claim(home: Path, name: str) -> tuple[Group | None, str]:
     release(home)
     try:
         group = control_groups.claim(f"meshcourse-{name}")
-    except NoControlGroups as refused:
+        group.limit_processor(_ALL_PODS)
+    except (NoControlGroups, OSError) as refused:
         return None, str(refused)
     files.write_json(home / _RECORD, {kind: str(folder) for kind, folder in group.folders.items()})
     return group, ""
