@@ -20,7 +20,14 @@ def rows(programs: Path) -> Iterator[dict[str, Any]]:
     agnhost = {"programs": dict.fromkeys(("/agnhost", "/agnhost-2"), str(programs / "agnhost")), "scripts": certificate}
     yield {"names": [f"{_E2E}/agnhost"], "identity": "agnhost", "entrypoint": ["/agnhost"], "command": ["pause"], **agnhost}
     for name in ("nautilus", "kitten"):
-        files = {"scripts": {**certificate, "/etc/os-release": _OS_RELEASE, "/data.json": f'{{\n"image": "{name}.jpg"\n}}\n', f"/{name}.jpg": name}}
+        files = {
+            "scripts": {
+                **certificate,
+                "/etc/os-release": _OS_RELEASE,
+                "/data.json": f'{{\n"image": "{name}.jpg"\n}}\n',
+                f"/{name}.jpg": name,
+            }
+        }
         serve = {"entrypoint": ["/agnhost"], "command": ["test-webserver"]}
         yield {"names": [f"{_E2E}/{name}"], "identity": f"agnhost, as {name}", **serve, **agnhost, **files}
     yield {
