@@ -74,7 +74,7 @@ def _inside(cluster: Backend) -> dict[str, Any]:
 
 
 def _rejected(connection: Connection) -> tuple[str, ...]:
-    """What Envoys refuse of what istiod sends them; a sentence too when istiod cannot be asked."""
+    """A sentence for each configuration that Envoys have rejected, or one that istiod does not answer."""
     from meshcourse.core.errors import MeshcourseError
     from meshcourse.mesh import istiod
 

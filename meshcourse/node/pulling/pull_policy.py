@@ -41,7 +41,7 @@ class PullPolicy:
         self._held: dict[str, int] = {}
 
     async def get(self, reference: str, policy: str, tell: Tell, wait: Callable[[str], None]) -> Image:
-        """The image of a container. `tell` records an event, `wait` shows in its status what is awaited. Raises NotYet."""
+        """The image of a container. `tell` records an event, `wait` shows in its status what it waits for. Raises NotYet."""
         row, why = _row(reference)
         part = images.part_of(reference)
         if self._puller is None or part in self._of_table:

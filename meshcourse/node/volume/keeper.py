@@ -26,7 +26,7 @@ _KEEP_AGAIN_SECONDS = 60.0
 
 
 class Keeper:
-    """Keeps `volumes`; `failed` hears (reason, message) of what they wait for."""
+    """Keeps `volumes`; `failed` is called with the (reason, message) of what they wait for."""
 
     def __init__(self, volumes: Volumes, objects: Objects, failed: Callable[[str, str], None]) -> None:
         self._volumes = volumes
