@@ -46,7 +46,7 @@ class Place:
     accounts: Accounts
     objects: environment.Source
     mounts: Mounts
-    group: Group | None
+    group: Group | None = None
 
 
 def plan(pod: Json, container: Json, image: Image, place: Place) -> Spec:
