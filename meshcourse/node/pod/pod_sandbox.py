@@ -106,7 +106,7 @@ class PodSandbox:
         if sysctls := (spec.get("securityContext") or {}).get("sysctls"):
             await self._node.network.configure(netns, {each["name"]: each["value"] for each in sysctls})
         self._write_files(pod, netns.ip)
-        if self._node.control_groups is not None:
+        if self._node.control_groups is not None and resources.asks(pod):  # entering one costs ten milliseconds
             self.group = await asyncio.to_thread(self._node.control_groups.child, self._uid)
             self.limit(pod)
         if not of_node:

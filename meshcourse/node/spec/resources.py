@@ -45,6 +45,12 @@ def of_pod(pod: Json) -> Limits:
     return _limits(requested(pod, "cpu"), limits["cpu"], limits["memory"])
 
 
+def asks(pod: Json) -> bool:
+    """Whether a pod names any request or limit of these kinds; one that names none never gets some later."""
+    every = [pod["spec"], *(pod["spec"].get("initContainers") or []), *pod["spec"]["containers"]]
+    return any(_get(each, which, kind) for each in every for which in ("requests", "limits") for kind in KINDS)
+
+
 def requested(pod: Json, kind: str) -> Fraction:
     """How much the scheduler reserves for a pod."""
     return _get(pod["spec"], "requests", kind) or _sum(pod, lambda each: _get(each, "requests", kind))
