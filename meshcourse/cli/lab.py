@@ -29,7 +29,7 @@ FIRST_PORT = 8888
 RETRIES = 100
 """How many ports JupyterLab tries; its runtime file tells which it took. Were one looked for beforehand, another program could take it."""
 
-Folder = Annotated[Path | None, typer.Option("--folder", help="Where your copies of the notebooks lie (made on first use).")]
+Folder = Annotated[Path | None, typer.Option("--folder", help="The folder of your copies of the notebooks (created on first use).")]
 Port = Annotated[int, typer.Option(min=0, max=65535, help="Port of JupyterLab on 127.0.0.1; 0 takes 8888, or a free one near it.")]
 Istio = Annotated[str, typer.Option("--istio", metavar="PROFILE", help="Istio profile for a cluster that has none yet, or none.")]
 

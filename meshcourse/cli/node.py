@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from meshcourse.cluster.clusters import Cluster
 
 app = typer.Typer(
-    help="""Show the nodes of a cluster, and lose one on purpose: what Kubernetes and Istio do then is the lesson.
+    help="""Show the nodes of a cluster, and stop one on purpose to see what Kubernetes and Istio do.
 
     \b
     meshcourse up --nodes 3                      three nodes, in two regions and three zones

@@ -133,7 +133,7 @@ class Relay:
                     writer.write(len(question).to_bytes(2, "big") + question)
                     return await reader.readexactly(int.from_bytes(await reader.readexactly(2), "big"))
                 except asyncio.IncompleteReadError as error:
-                    raise OSError(0, "the name server hung up") from error
+                    raise OSError(0, "the name server closed the connection") from error
                 finally:
                     writer.close()
 

@@ -47,7 +47,7 @@ async def opened(sockets: HostSockets) -> AsyncIterator[None]:
         _, said = await done.communicate()
         if done.returncode:
             why = said.decode(errors="replace").strip()
-            raise ClusterError("The way out (--egress) could not be opened.", why=why, next="meshcourse up    # without --egress")
+            raise ClusterError("Egress could not be set up.", why=why, next="meshcourse up    # without --egress")
 
     def out(accepted: asyncio.Transport) -> tuple[socket.socket, tuple[str, int]]:
         where = original_destination(accepted.get_extra_info("socket"))

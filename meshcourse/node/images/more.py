@@ -30,7 +30,7 @@ def _read(path: str) -> tuple[Image, ...]:
     try:
         return tuple(_row(each) for each in json.loads(Path(path).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError, AttributeError) as error:
-        raise ClusterError(f"{VARIABLE} names {path}, which is no list of images.", why=str(error), next=f"unset {VARIABLE}") from error
+        raise ClusterError(f"{VARIABLE} names {path}, which is not a list of images.", why=str(error), next=f"unset {VARIABLE}") from error
 
 
 def _row(given: dict[str, Any]) -> Image:

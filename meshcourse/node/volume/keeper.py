@@ -67,5 +67,5 @@ class Keeper:
             try:
                 await self._volumes.run()
             except Exception:  # noqa: BLE001 - a pod runs on with the files that it has
-                _log.exception("%s are not kept current; again in a while", name)
+                _log.exception("%s could not be updated; retrying", name)
                 await asyncio.sleep(_KEEP_AGAIN_SECONDS)

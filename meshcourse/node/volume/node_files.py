@@ -51,7 +51,7 @@ def find(root: Path, source: Json) -> Path:
     try:
         found = inside(root, path)
     except ClusterError as error:
-        raise OSError(errno.ELOOP, f"{path} is a circle of links") from error
+        raise OSError(errno.ELOOP, f"{path} is a loop of symbolic links") from error
     if not found.exists():
         if kind in _MADE:
             found.mkdir(parents=True)
