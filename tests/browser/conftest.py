@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import browsing
 import pytest
-from browsing import Desk
 
 
 @pytest.fixture(scope="session")
@@ -31,14 +31,14 @@ def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
-def page(chromium: str, artifacts: Path) -> Iterator[Any]:
-    with browsing.opened(chromium, artifacts / "browser-last.png") as opened:
+@pytest.fixture(scope="module")
+def page(chromium: str, artifacts: Path, request: pytest.FixtureRequest) -> Iterator[Any]:
+    with browsing.opened(chromium, artifacts / f"{Path(request.module.__file__).stem}-last.png") as opened:
         yield opened
 
 
 @pytest.fixture(scope="session")
-def shared_desk(cluster: Any, page: Any, artifacts: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
-    """The page before one JupyterLab, which serves a learner's copies of the course."""
-    with browsing.desk(cluster, page, tmp_path_factory.mktemp("desk"), artifacts) as made:
-        yield made
+def serve(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., AbstractContextManager[str]]:
+    """`with serve(cluster, folder) as url`: what `meshcourse lab` prints, serving copies of the course in that folder."""
+
+    return lambda cluster, folder: browsing.serving(cluster, folder, tmp_path_factory.mktemp("lab") / "lab.log")

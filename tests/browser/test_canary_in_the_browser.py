@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 import re
-import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from browsing import Desk
 
 pytestmark = [pytest.mark.browser, pytest.mark.cluster, pytest.mark.slow]
 
-NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "05_canary.ipynb"
 OBSERVED = re.compile(r"observed ([\d.]+) % \(n=([\d,]+)\)")
 
 
 @pytest.fixture
-def desk(shared_desk: Desk) -> Iterator[Desk]:
-    """A page before JupyterLab, the learner's copy as the course has it, and no namespace `canary`."""
-    shared_desk.page.evaluate("() => window.jupyterapp.serviceManager.sessions.shutdownAll()")
-    shutil.copy(NOTEBOOK, shared_desk.folder)
-    shared_desk.cluster.kubectl("delete", "namespace", "canary", "--ignore-not-found", timeout=120)
-    yield shared_desk
-    shared_desk.cluster.kubectl("delete", "namespace", "canary", "--ignore-not-found", "--wait=false")
+def jupyter(cluster: Any, serve: Callable[..., AbstractContextManager[str]], tmp_path: Path) -> Iterator[str]:
+    """The URL that `meshcourse lab` prints, serving a learner's fresh copy."""
+    cluster.kubectl("delete", "namespace", "canary", "--ignore-not-found", timeout=120)
+    try:
+        with serve(cluster, tmp_path / "own") as url:
+            yield url
+    finally:
+        cluster.kubectl("delete", "namespace", "canary", "--ignore-not-found", timeout=120)
 
 
 PANEL = ".mc-weight-panel"
@@ -98,9 +97,8 @@ def weights(cluster: Any) -> dict[str, int]:
     return {entry["destination"]["subset"]: entry["weight"] for entry in split["route"]}
 
 
-def test_dragging_the_slider_moves_the_traffic(desk: Desk) -> None:
-    page = desk.page
-    page.goto(f"{desk.site}/lab/tree/{NOTEBOOK.name}?reset")  # without the tab that was open before
+def test_dragging_the_slider_moves_the_traffic(cluster: Any, jupyter: str, page: Any, artifacts: Path) -> None:
+    page.goto(re.sub(r"/tree/\w+\.ipynb", "/tree/05_canary.ipynb", jupyter))
     page.wait_for_selector(".jp-Notebook .jp-CodeCell", state="attached")  # the first may lie below the window
     run_all(page)
     assert page.get_by_text("not attempted").count() >= 2
@@ -112,10 +110,10 @@ def test_dragging_the_slider_moves_the_traffic(desk: Desk) -> None:
     assert 48 <= int(moved) <= 52
     share, n = wait_for_share(page, 40, 60, 15)
     page.locator(PANEL).first.scroll_into_view_if_needed()
-    page.screenshot(path=str(desk.artifacts / "canary-panel.png"))
+    page.screenshot(path=str(artifacts / "canary-panel.png"))
     assert share > before
     assert n >= 100
-    held = weights(desk.cluster)
+    held = weights(cluster)
     assert held["v2"] == int(moved)
     assert sum(held.values()) == 100
     of_panel(page, "button.mc-stop, .mc-stop button").click()

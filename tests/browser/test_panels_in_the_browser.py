@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import browsing
@@ -30,6 +31,12 @@ def opened_by(usual: str = "") -> pytest.MarkDecorator:
     return pytest.mark.parametrize(
         "desk", [pytest.param(front, marks=() if front == usual else AT_LEISURE) for front in browsing.FRONTS], indirect=True
     )
+
+
+@pytest.fixture(scope="module")
+def shared_desk(cluster: Any, page: Any, artifacts: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    with browsing.desk(cluster, page, tmp_path_factory.mktemp("desk"), artifacts) as made:
+        yield made
 
 
 @pytest.fixture
