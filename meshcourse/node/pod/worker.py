@@ -383,6 +383,9 @@ class Pod:
     def _tell(self, kind: EventKind, reason: str, message: str) -> None:
         self._node.events.record(self.manifest, kind, reason, message)
 
+    def _warn(self, reason: str, message: str) -> None:
+        self._tell("Warning", reason, message)
+
     def _tell_of_container(self, spec: Json, kind: EventKind, reason: str, message: str) -> None:
         kinds = ("initContainers", "containers", "ephemeralContainers")
         field = next(kind for kind in kinds if any(other["name"] == spec["name"] for other in self.manifest["spec"].get(kind) or []))
