@@ -39,12 +39,30 @@ def labelled(engine: Engine, label: str) -> tuple[Node, ...]:
     return _containers(engine, label)
 
 
-def start(engine: Engine, nodes: Sequence[Node]) -> bool:
-    """Start stopped nodes and resume paused ones; False when all run already. Raises ClusterError."""
-    stopped = [node for node in nodes if node.state != RUNNING]
-    for node in stopped:
-        programs.run([engine.program, "unpause" if node.state == "paused" else "start", node.name], {}, timeout=_PATIENCE)
-    return bool(stopped)
+def off(nodes: Sequence[Node]) -> str:
+    """The nodes that do not run, each with its state; empty when all run."""
+    return ", ".join(f"{node.name} ({node.state})" for node in nodes if node.state != RUNNING)
+
+
+def fault(cluster: str, nodes: Sequence[Node]) -> tuple[str, str]:
+    """What is wrong with the nodes' containers, and what to type; two empty strings when they run. Pure."""
+    if not any(node.name.endswith(_FIRST) for node in nodes):
+        if nodes:
+            return (
+                "The container of its control plane was deleted.",
+                f"meshcourse down --name {cluster}    # then `meshcourse up` as before",
+            )
+        return "The containers of its nodes were deleted.", f"meshcourse up --name {cluster}    # creates it again, without what was in it"
+    if stopped := off(nodes):
+        return f"These of its nodes do not run: {stopped}.", f"meshcourse up --name {cluster}    # they go on with all that is in them"
+    return "", ""
+
+
+def start(engine: Engine, nodes: Sequence[Node]) -> None:
+    """Start stopped nodes and resume paused ones. Raises ClusterError."""
+    for node in nodes:
+        if node.state != RUNNING:
+            programs.run([engine.program, "unpause" if node.state == "paused" else "start", node.name], {}, timeout=_PATIENCE)
 
 
 def write(engine: Engine, node: str, path: str, text: str) -> None:
