@@ -18,6 +18,7 @@ NETWORK: Final = "kind"
 RUNNING: Final = "running"
 _PATIENCE: Final = 60.0
 _FIRST: Final = "control-plane"
+_TRIES: Final = 10
 
 
 @dataclass(frozen=True)
@@ -91,10 +92,18 @@ def wait_until_ready(kubeconfig: str, within: float) -> None:
 
 
 def _containers(engine: Engine, label: str) -> tuple[Node, ...]:
-    listed = programs.run([engine.program, "ps", "--all", "--quiet", "--filter", f"label={label}"], {}, timeout=_PATIENCE).split()
-    if not listed:
-        return ()
-    found = json.loads(programs.run([engine.program, "inspect", "--type", "container", *listed], {}, timeout=_PATIENCE))
+    found: list[Any] = []
+    for tries_left in reversed(range(_TRIES)):
+        listed = programs.run([engine.program, "ps", "--all", "--quiet", "--filter", f"label={label}"], {}, timeout=_PATIENCE).split()
+        if not listed:
+            return ()
+        try:
+            found = json.loads(programs.run([engine.program, "inspect", "--type", "container", *listed], {}, timeout=_PATIENCE))
+            break
+        except ClusterError as error:  # `ps` lists a container a moment before `inspect` knows it, and a moment after
+            if not tries_left or "no such" not in error.why.lower():
+                raise
+            time.sleep(0.2)
     nodes = [Node(each["Name"].lstrip("/"), each["State"]["Status"], _address(each)) for each in found]
     return tuple(sorted(nodes, key=lambda node: (not node.name.endswith(_FIRST), node.name)))
 

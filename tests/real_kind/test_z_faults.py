@@ -21,6 +21,20 @@ from meshcourse.kube.connection import Connection
 
 from .conftest import Run
 
+ANSWER = """
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: answer, namespace: default}
+spec:
+  selector: {istio: ingressgateway}
+  servers: [{hosts: ["*"], port: {number: 80, name: http, protocol: HTTP}}]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: answer, namespace: default}
+spec: {hosts: ["*"], gateways: [answer], http: [{directResponse: {status: 200, body: {string: here}}}]}
+"""
+"""What the gateway's Envoy answers by itself."""
 SOON = 45
 """Seconds within which a command says that a node does not run; on an idle machine it takes one."""
 
@@ -56,23 +70,29 @@ def test_a_paused_node_is_named_at_once_and_goes_on(cluster: Kind, cli: Run, eng
     assert not cluster.stopped()
 
 
-def test_a_node_paused_for_half_a_minute_under_load_answers_again(cluster: Kind, engine: containers.Engine, run: Run) -> None:
+def test_a_node_paused_for_half_a_minute_under_load_answers_again(
+    cluster: Kind, engine: containers.Engine, run: Run, tmp_path: Path
+) -> None:
     kubectl = ["kubectl", "--kubeconfig", str(cluster.kubeconfig()), "--request-timeout=5s"]
+    manifest = tmp_path / "answer.yaml"
+    manifest.write_text(ANSWER)
+    run(*kubectl, "apply", "-f", manifest)
     asked = f"while :; do curl -s -m 5 -o /dev/null -w '%{{http_code}}\\n' {cluster.ingress_url()}; done"
     with subprocess.Popen(["sh", "-c", asked], stdout=subprocess.PIPE, text=True, start_new_session=True) as load:
         assert load.stdout is not None
         codes = (line.strip() for line in load.stdout)
         try:
-            assert "404" in itertools.islice(codes, 200), "the gateway's Envoy answers"
+            assert "200" in itertools.islice(codes, 2000)
             run(engine.program, "pause", node(cluster))
             paused = time.monotonic()
             assert "000" in itertools.islice(codes, 200)
             while time.monotonic() - paused < 30:
                 assert next(codes) == "000"
             run(engine.program, "unpause", node(cluster))
-            assert "404" in itertools.islice(codes, 20000)
+            assert "200" in itertools.islice(codes, 2000)
         finally:
             os.killpg(load.pid, signal.SIGKILL)
+            run(engine.program, "unpause", node(cluster), check=False)
     until(lambda: run(*kubectl, "get", "--raw", "/readyz", check=False).returncode == 0, within=60)
 
 
@@ -103,8 +123,10 @@ def test_what_a_killed_up_has_left_is_deleted_by_the_next(cluster: Kind, cli: Ru
         "none",
     ]
     with subprocess.Popen(words, stderr=subprocess.DEVNULL, start_new_session=True) as process:
-        until(lambda: kind_nodes.of(engine, cluster.name), within=120)
-        os.killpg(process.pid, signal.SIGKILL)
+        try:
+            until(lambda: kind_nodes.of(engine, cluster.name), within=120)
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
     refused = cli("status", "--name", cluster.name, check=False, timeout=SOON)
     assert "does not run" in refused.stderr
     up = cli(*words[3:], timeout=600)
@@ -145,9 +167,12 @@ def test_ctrl_c_while_kind_creates_leaves_nothing(engine: containers.Engine, run
     cli("down", "--name", cluster.name)
     words = [sys.executable, "-m", "meshcourse.cli.main", "up", "--name", "broken", "--backend", "kind", "--images", "made"]
     process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, start_new_session=True)
-    until(lambda: kind_nodes.of(engine, "broken"), within=120)
-    process.send_signal(signal.SIGINT)
-    process.communicate(timeout=120)
+    try:
+        until(lambda: kind_nodes.of(engine, "broken"), within=120)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=120)
+    finally:
+        process.kill()
     assert process.returncode != 0
     assert kind_nodes.of(engine, "broken") == ()
     assert not records.Record("broken", "kind", 0).home.exists()

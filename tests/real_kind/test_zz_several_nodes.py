@@ -126,11 +126,6 @@ def test_every_pod_of_both_workers_has_a_sidecar(three: RealCluster) -> None:
         assert ready["istio-proxy"], each["metadata"]["name"]
 
 
-def test_the_gateways_answer_whichever_worker_they_run_on(three: RealCluster) -> None:
-    code = three.run("curl", "-s", "-m", "5", "-o", "/dev/null", "-w", "%{http_code}", three.ingress_url).stdout
-    assert code == "404", "Envoy answers; there is no Gateway yet"
-
-
 @pytest.mark.parametrize(("east", "west"), [(100, 0), (50, 50), (0, 100)])
 def test_a_canary_across_workers_gets_its_share(three: RealCluster, east: int, west: int) -> None:
     three.apply(SPACE, RULE + "---" + WEIGHTS.format(east=east, west=west))
