@@ -359,9 +359,11 @@ def node_ports(service: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _taken(port: int) -> ClusterError:
-    own = next((each for each in clusters.running() if each.ingress_port == port), None)
+    users = [(each.name, "embedded") for each in clusters.running() if each.ingress_port == port]
+    users += [(each.name, each.backend) for each in records.every() if each.backend == records.KIND]
+    name, backend = users[0] if users else ("", "")
     return ClusterError(
         f"Port {port} on this machine is in use.",
-        why=f"the embedded cluster {own.name} listens on it" if own else "lessons send requests to it",
-        next=f"meshcourse down --name {own.name}    # then the same again" if own else f"ss -ltnp 'sport = :{port}'",
+        why=f"the {backend} cluster {name} listens on it" if users else "lessons send requests to it",
+        next=f"meshcourse down --name {name}    # then the same again" if users else f"ss -ltnp 'sport = :{port}'    # which program?",
     )

@@ -343,7 +343,8 @@ def test_what_is_wrong_with_nodes_is_a_sentence_and_a_command(nodes: tuple[Node,
 
 
 def test_a_node_that_is_listed_before_it_can_be_inspected_is_asked_for_again(machine: Machine) -> None:
-    early = f"inspect*0123) [ -e {machine.folder}/known ] || {{ : >{machine.folder}/known; echo 'Error: No such container: 0123' >&2; exit 1; }}"
+    known = machine.folder / "known"
+    early = f"inspect*0123) [ -e {known} ] || {{ : >{known}; echo 'Error: No such container: 0123' >&2; exit 1; }}"
     machine.has("docker", NODE.replace("STATE", "running").replace("inspect*0123)", early + "\n"))
     assert [each.state for each in kind_nodes.of(containers.find(), "lab")] == ["running"]
 
