@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections import Counter
@@ -16,11 +17,19 @@ from meshcourse.backends.kind import Kind
 from meshcourse.kube.connection import Connection
 from meshcourse.measure import proxy_counters, topology
 
-from .conftest import Run
+from .conftest import NAME, Run
 
 SPACE = "across"
 WORKERS = {"east": "east-b", "west": "west-a"}
 """The region and the zone of each worker."""
+COUNTED = json.dumps(
+    {
+        "proxy.istio.io/config": json.dumps(
+            {"proxyStatsMatcher": {"inclusionRegexps": [r"cluster\.(in|out)bound.*(upstream_rq_|ssl\.handshake).*"]}}
+        )
+    }
+)
+"""The annotation by which an Envoy counts calls, which the topology is drawn from."""
 SERVER = """
 apiVersion: apps/v1
 kind: Deployment
@@ -28,7 +37,7 @@ metadata: {{name: web-{region}}}
 spec:
   selector: {{matchLabels: {{app: web, version: {region}}}}}
   template:
-    metadata: {{labels: {{app: web, version: {region}}}}}
+    metadata: {{labels: {{app: web, version: {region}}}, annotations: {counted}}}
     spec:
       terminationGracePeriodSeconds: 1
       nodeSelector: {{topology.kubernetes.io/zone: {zone}}}
@@ -44,7 +53,7 @@ metadata: {{name: caller-{region}}}
 spec:
   selector: {{matchLabels: {{app: caller, version: {region}}}}}
   template:
-    metadata: {{labels: {{app: caller, version: {region}}}}}
+    metadata: {{labels: {{app: caller, version: {region}}}, annotations: {counted}}}
     spec:
       terminationGracePeriodSeconds: 1
       nodeSelector: {{topology.kubernetes.io/zone: {zone}}}
@@ -79,8 +88,9 @@ LOCALITY = """
 
 
 @pytest.fixture(scope="module")
-def three(cluster: Kind, cli: Run) -> Iterator[RealCluster]:
+def three(cli: Run) -> Iterator[RealCluster]:
     """The cluster anew with a control plane and two workers, and a server and a client on each worker."""
+    cluster = Kind(NAME)
     cli("down", "--name", cluster.name)
     up = cli("up", "--name", cluster.name, "--backend", "kind", "--images", "made", "--nodes", "3", timeout=1200)
     sys.stderr.write(f"\n{up.stderr}")
@@ -95,12 +105,12 @@ def three(cluster: Kind, cli: Run) -> Iterator[RealCluster]:
     )
     found.kubectl("create", "namespace", SPACE)
     found.kubectl("label", "namespace", SPACE, "istio-injection=enabled")
-    found.apply(SPACE, "".join(SERVER.format(region=region, zone=zone) for region, zone in WORKERS.items()) + SERVICE)
+    found.apply(SPACE, "".join(SERVER.format(region=region, zone=zone, counted=COUNTED) for region, zone in WORKERS.items()) + SERVICE)
     for region in WORKERS:
         for app in ("web", "caller"):
             found.kubectl("-n", SPACE, "rollout", "status", f"deployment/{app}-{region}", "--timeout=180s", timeout=200)
     yield found
-    found.kubectl("delete", "namespace", SPACE, timeout=120)
+    cli("down", "--name", cluster.name)
 
 
 def called(cluster: RealCluster, region: str, times: int = 40) -> Counter[str]:
