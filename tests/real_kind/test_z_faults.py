@@ -27,12 +27,12 @@ kind: Gateway
 metadata: {name: answer, namespace: default}
 spec:
   selector: {istio: ingressgateway}
-  servers: [{hosts: ["*"], port: {number: 80, name: http, protocol: HTTP}}]
+  servers: [{hosts: [answer.example], port: {number: 80, name: http, protocol: HTTP}}]
 ---
 apiVersion: networking.istio.io/v1
 kind: VirtualService
 metadata: {name: answer, namespace: default}
-spec: {hosts: ["*"], gateways: [answer], http: [{directResponse: {status: 200, body: {string: here}}}]}
+spec: {hosts: [answer.example], gateways: [answer], http: [{directResponse: {status: 200, body: {string: here}}}]}
 """
 """What the gateway's Envoy answers by itself."""
 SOON = 45
@@ -77,7 +77,7 @@ def test_a_node_paused_for_half_a_minute_under_load_answers_again(
     manifest = tmp_path / "answer.yaml"
     manifest.write_text(ANSWER)
     run(*kubectl, "apply", "-f", manifest)
-    asked = f"while :; do curl -s -m 5 -o /dev/null -w '%{{http_code}}\\n' {cluster.ingress_url()}; done"
+    asked = f"while :; do curl -s -m 5 -o /dev/null -w '%{{http_code}}\\n' -H 'Host: answer.example' {cluster.ingress_url()}; done"
     with subprocess.Popen(["sh", "-c", asked], stdout=subprocess.PIPE, text=True, start_new_session=True) as load:
         assert load.stdout is not None
         codes = (line.strip() for line in load.stdout)
