@@ -66,5 +66,5 @@ def test_papermill_runs_a_learners_notebook_on_the_cluster_that_is_named(cluster
 
 
 def test_a_machines_run_may_name_the_backend(cluster: Kind, cli: Run, tmp_path: Path) -> None:
-    words = ["notebooks", "run", "0", "--solutions", "--name", cluster.name, "-p", "backend=kind", "-p", "seconds=4"]
+    words = ["notebooks", "run", "0", "--solutions", "--name", cluster.name, "-p", "backend=kind"]
     cli(*words, "--no-compare", "--out", tmp_path)

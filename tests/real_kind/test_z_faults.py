@@ -76,7 +76,7 @@ def test_a_node_paused_for_half_a_minute_under_load_answers_again(
     kubectl = ["kubectl", "--kubeconfig", str(cluster.kubeconfig()), "--request-timeout=5s"]
     manifest = tmp_path / "answer.yaml"
     manifest.write_text(ANSWER)
-    run(*kubectl, "apply", "-f", manifest)
+    until(lambda: run(*kubectl, "apply", "-f", manifest, check=False).returncode == 0, within=180)  # istiod is back a while after its node
     asked = f"while :; do curl -s -m 5 -o /dev/null -w '%{{http_code}}\\n' -H 'Host: answer.example' {cluster.ingress_url()}; done"
     with subprocess.Popen(["sh", "-c", asked], stdout=subprocess.PIPE, text=True, start_new_session=True) as load:
         assert load.stdout is not None
