@@ -11,6 +11,7 @@ import typer
 
 from meshcourse.cli import display
 from meshcourse.cli.options import DEFAULT_NAME, Name, named
+from meshcourse.core.errors import ClusterError
 
 if TYPE_CHECKING:
     from meshcourse.backends.backend import Backend, Status
@@ -46,7 +47,7 @@ def status(
 
     cluster = lookup.find(name)
     found = cluster.status()
-    inside = _inside(cluster)
+    inside = {"nodes": {}, "istio": None, "rejected": (), "error": found.fault} if found.fault else _inside(cluster)
     if output is Output.JSON:
         print(json.dumps({**dataclasses.asdict(found), **inside}, indent=2, default=str))
     else:
@@ -74,7 +75,7 @@ def _inside(cluster: Backend) -> dict[str, Any]:
 
 
 def _rejected(connection: Connection) -> tuple[str, ...]:
-    """What Envoys refuse of what istiod sends them; a sentence too when istiod cannot be asked."""
+    """A sentence for each configuration that Envoys have rejected, or one that istiod does not answer."""
     from meshcourse.core.errors import MeshcourseError
     from meshcourse.mesh import istiod
 
@@ -106,7 +107,8 @@ def _show(found: Status, inside: dict[str, Any]) -> None:
     ]
     if found.images:
         rows.insert(2, ("images", _IMAGES[found.images]))
-        rows.insert(3, ("way out", "TCP and DNS, by this machine's network" if found.egress else "none (meshcourse up --egress)"))
+    if found.backend == "embedded":
+        rows.insert(3, ("egress", "TCP and DNS, through this machine's network" if found.egress else "none (meshcourse up --egress)"))
     display.table(("", ""), rows)
     if found.components:
         display.table(
@@ -116,11 +118,13 @@ def _show(found: Status, inside: dict[str, Any]) -> None:
     if found.ports:
         display.table(
             ("Service", "port", "on this machine"),
-            [(each.service, each.name, f"{each.url} does not lead here: {each.why}" if each.why else each.url) for each in found.ports],
+            [(each.service, each.name, f"{each.url} is not forwarded: {each.why}" if each.why else each.url) for each in found.ports],
         )
     for sentence in inside["rejected"]:
         display.console.print(f"! {sentence}", markup=False)
-    if inside["error"]:
+    if found.fault:
+        display.show_error(ClusterError(found.fault, next=found.remedy))
+    elif inside["error"]:
         display.console.print(f"The API server does not answer: {inside['error']}", markup=False)
 
 

@@ -1,4 +1,4 @@
-"""What the daemon was started with, and what it keeps of the host's network."""
+"""The daemon's options, and its sockets in the host's network."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Self
 
 from meshcourse.cluster import gateway_ports, places
 from meshcourse.core import settings
+from meshcourse.node.process.control_groups import Group
 
 LOCK = "lock"
 """A file in the cluster's folder: every process of the daemon holds its lock."""
@@ -20,7 +21,7 @@ STOPPED_NODES = "stopped"
 
 @dataclass(frozen=True)
 class Options:
-    """What the daemon was started with."""
+    """The options of the daemon."""
 
     name: str
     home: Path
@@ -54,22 +55,27 @@ class Options:
 
     @property
     def places(self) -> tuple[places.Place, ...]:
-        """Its nodes."""
+        """The cluster's nodes."""
         return places.planned(self.name, self.nodes)
 
     @property
     def stopped(self) -> Path:
-        """The folder with a file for each node that is to stand still."""
+        """The folder with a file for each node that is stopped."""
         return self.home / STOPPED_NODES
 
 
 @dataclass(frozen=True)
 class Outside:
-    """What the cluster has in the host's network: `listeners` on 127.0.0.1, and connections to the processes that stayed there."""
+    """What the cluster has of the host: `listeners` on 127.0.0.1, connections to the processes that stayed there, its control group.
+
+    `no_control_groups` says why there is none.
+    """
 
     listeners: Mapping[str, socket.socket]
     sockets: socket.socket
     puller: socket.socket | None
+    control_groups: Group | None = None
+    no_control_groups: str = ""
 
     def port(self, listener: str) -> int:
         """The number of a listener's port."""

@@ -94,6 +94,8 @@ class Agent:
                 cluster_dns=config.cluster_dns,
                 cluster_domain=config.cluster_domain,
                 pull_policy=machine.pull_policy,
+                control_groups=config.control_groups,
+                no_control_groups=config.no_control_groups,
             )
             watching = asyncio.create_task(self._watch(node), name="pods of the node")
             stack.push_async_callback(_cancel, watching)
@@ -181,7 +183,7 @@ class Agent:
         try:
             self._take_one(manifest, node)
         except Exception:  # noqa: BLE001 - a pod that cannot be understood must not end the others
-            _log.exception("pod %s is passed over", manifest["metadata"]["name"])
+            _log.exception("pod %s is skipped", manifest["metadata"]["name"])
 
     def _take_one(self, manifest: Json, node: Node) -> None:
         uid = manifest["metadata"]["uid"]
@@ -209,6 +211,8 @@ class Agent:
                 self._pods[uid] = Pod(self._pods[uid].manifest, node)
         finally:
             del self._pods[uid], self._tasks[uid]
+            for other in self._pods.values():
+                other.reconsider()
 
     async def _end_all(self) -> None:
         await _cancel(*self._tasks.values())

@@ -8,10 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+import durationpy
+
 from meshcourse.core.json_types import JsonMapping
 from meshcourse.mesh.envoy.cluster_names import ClusterName
 
 _FAULT: Final = "envoy.filters.http.fault"
+_CORS: Final = "envoy.filters.http.cors"
 # Istio 1.31's default retry conditions and attempts, for a VirtualService without its own (istio.io: HTTPRetry).
 _UNASKED: Final = frozenset({"connect-failure", "refused-stream", "unavailable", "cancelled", "retriable-status-codes"})
 # Istio's defaults up to 1.23, which include 503.
@@ -39,6 +42,9 @@ def held(route: JsonMapping) -> tuple[str, ...]:
     if "abort" in fault:
         status = fault["abort"].get("httpStatus") or f"gRPC {fault['abort'].get('grpcStatus', '')}"
         lines.append(f"abort {status} for {_fraction(fault['abort']):g} %")
+    if origins := route.get("typedPerFilterConfig", {}).get(_CORS, {}).get("allowOriginStringMatch"):
+        lines.append(f"CORS for {', '.join(_matched(each) for each in origins)}")
+    lines += [f"sticky by {_hashed(each)}" for each in action.get("hashPolicy", ())]
     lines += [_mirror(each) for each in action.get("requestMirrorPolicies", ())]
     lines += [f"rewrite path to {_rewritten(action)}" if _rewritten(action) else ""]
     lines += [f"rewrite host to {action['hostRewriteLiteral']}" if action.get("hostRewriteLiteral") else ""]
@@ -61,6 +67,27 @@ def own_answer(route: JsonMapping) -> str:
     host = f"{scheme}://" * bool(scheme) + (str(found.get("hostRedirect", "")) or ("the same host" if scheme or port else "")) + port
     path = str(found.get("pathRedirect", "")) or _rewritten(found)
     return f"redirects ({_REDIRECTS.get(str(found.get('responseCode', '')), '301')}) to {host}{path or ', the same path'}"
+
+
+def _matched(string: JsonMapping) -> str:
+    """An Envoy StringMatcher as text: `https://a.example`, `prefix https://a`, `regex https://.*`."""
+    if "exact" in string:
+        return str(string["exact"])
+    if "safeRegex" in string:
+        return f"regex {string['safeRegex'].get('regex', '')}"
+    return next((f"{kind} {value}" for kind, value in string.items() if kind != "ignoreCase"), "")
+
+
+def _hashed(policy: JsonMapping) -> str:
+    """What Envoy chooses the pod by: `cookie user`."""
+    for kind, key, words in (
+        ("header", "headerName", "header"),
+        ("cookie", "name", "cookie"),
+        ("queryParameter", "name", "query parameter"),
+    ):
+        if kind in policy:
+            return f"{words} {policy[kind].get(key, '')}"
+    return "the caller's address"
 
 
 def _rewritten(action: JsonMapping) -> str:
@@ -89,18 +116,10 @@ def _cut(text: str) -> str:
 
 def seconds(duration: object) -> float:
     """Seconds of a duration as Envoy ("0.500s") or a person ("1m30s", "500ms") writes it; 0 for other text."""
-    total, number, text, units = 0.0, "", str(duration), {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
-    position = 0
-    while position < len(text):
-        if text[position].isdigit() or text[position] == ".":
-            number += text[position]
-            position += 1
-            continue
-        unit = "ms" if text.startswith("ms", position) else text[position]
-        if unit not in units or not number:
-            return 0.0
-        total, number, position = total + float(number) * units[unit], "", position + len(unit)
-    return total
+    try:
+        return float(durationpy.from_str(str(duration)).total_seconds())
+    except durationpy.DurationError:
+        return 0.0
 
 
 def _timeout(limit: float) -> str:

@@ -2,8 +2,8 @@
 
 A pod here is a few ordinary processes without root on the machine. hostNetwork, hostPort and hostPath are given by the node's own network
 and files, which are not the machine's. What would need the machine itself (its process list, its devices), a kernel feature that is not
-built, or an operating system that is not there is refused in words, never silently ignored.
-Resource requests and limits are accepted and reported but not enforced: there are no cgroups, so a container may use what the machine has.
+built, or an operating system that is not there is refused with a message, never ignored.
+A privileged container runs with the rights of an ordinary one (spec/security_context.py).
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def verdict(pod: Json) -> Verdict | None:
 
 
 def objection(container: Json) -> tuple[str, str] | None:
-    """Return why this node refuses a container, as (reason, message), or None."""
+    """Why this node refuses a container, as (reason, message), or None."""
     return next(_container_objections(container), None)
 
 
@@ -83,8 +83,6 @@ def _setting_objections(spec: Json) -> Iterator[tuple[str, str]]:
 
 def _container_objections(container: Json) -> Iterator[tuple[str, str]]:
     which = f'container "{container["name"]}"'
-    if (container.get("securityContext") or {}).get("privileged"):
-        yield "PrivilegedNotSupported", f"{which} is privileged: it would need root on the host, which no pod of this node has; {_KIND}"
     if container.get("volumeDevices"):
         yield "BlockDevicesNotSupported", f"{which} asks for volumeDevices: this node has no block devices; {_KIND}"
     for port in container.get("ports") or []:
