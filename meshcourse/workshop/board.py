@@ -1,6 +1,6 @@
 """The instructor's board: a service of the hub, behind the hub's login and open to its administrators only. It is a program.
 
-It looks at the learners' files every second, and lets their own servers do what the instructor asks for.
+It reads the learners' files every second, and asks their own servers to do what the instructor wants.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest
 from tornado.netutil import bind_sockets
 
 from meshcourse.course import chapters
-from meshcourse.workshop import certificate, messages, places, record, standing, watching
+from meshcourse.workshop import certificate, messages, monitoring, record, results, users
 
 PAGE: Final = Path(__file__).with_name("board.html")
 EVERY: Final = 1.0
@@ -34,32 +34,37 @@ class State:
         self._memory: dict[str, int] = {}
 
     async def watch(self) -> None:
-        """Look again and again."""
+        """Refresh `shown` every second."""
         seconds = MEMORY_EVERY
         while True:
             if seconds >= MEMORY_EVERY:
                 seconds, self._memory = 0.0, await asyncio.to_thread(memories)
-            self.shown = await asyncio.to_thread(look, self._memory)
+            self.shown = await asyncio.to_thread(snapshot, self._memory)
             await asyncio.sleep(EVERY)
             seconds += EVERY
 
 
 def memories() -> dict[str, int]:
-    """Bytes of each room that stands, by account."""
-    children = watching.children()
-    return {place.account: watching.memory(pid, children) for place in record.must_be().places if (pid := watching.room(place))}
+    """Bytes of each running sandbox, by account."""
+    children = monitoring.children()
+    return {user.account: monitoring.memory(pid, children) for user in record.require().learners if (pid := monitoring.sandbox_pid(user))}
 
 
-def look(memory: dict[str, int]) -> dict[str, Any]:
+def snapshot(memory: dict[str, int]) -> dict[str, Any]:
     """Everything that the page shows."""
     rows = []
-    for place in record.must_be().places:
-        here = bool(watching.room(place))
-        row = watching.standing_of(place).shown()
+    for user in record.require().learners:
+        here = bool(monitoring.sandbox_pid(user))
+        row = monitoring.results_of(user).shown()
         rows.append(
-            {**row, "here": here, "cluster": watching.cluster(place) if here else "", "memory": memory.get(place.account, 0) if here else 0}
+            {
+                **row,
+                "here": here,
+                "cluster": monitoring.cluster(user) if here else "",
+                "memory": memory.get(user.account, 0) if here else 0,
+            }
         )
-    return {"at": watching.now(), "learners": rows, "memory": memory_of_machine()}
+    return {"at": monitoring.now(), "learners": rows, "memory": memory_of_machine()}
 
 
 def memory_of_machine() -> dict[str, int]:
@@ -69,17 +74,17 @@ def memory_of_machine() -> dict[str, int]:
     return {"total": found["MemTotal:"], "available": found["MemAvailable:"]}
 
 
-class Guarded(HubOAuthenticated, web.RequestHandler):  # type: ignore[misc] # the hub has no types
-    """Whatever is served here is for administrators of the hub."""
+class InstructorHandler(HubOAuthenticated, web.RequestHandler):  # type: ignore[misc] # the hub has no types
+    """Handlers of the board answer administrators of the hub only."""
 
     state: State
 
     def initialize(self, state: State) -> None:
-        """Tornado's way of handing over."""
+        """Tornado passes the URLSpec's arguments here."""
         self.state = state
 
     async def prepare(self) -> None:
-        """Turn away everybody else; who is not logged in goes on to the hub's login by `authenticated`."""
+        """Refuse everybody else; `authenticated` sends who is not logged in to the hub's login."""
         user = self.get_current_user()
         if user and not user.get("admin"):
             raise web.HTTPError(403, "The board is for the instructor.")
@@ -90,7 +95,7 @@ class Guarded(HubOAuthenticated, web.RequestHandler):  # type: ignore[misc] # th
         self.set_header("Cache-Control", "no-store")
 
 
-class Page(Guarded):
+class Page(InstructorHandler):
     """The page itself."""
 
     @web.authenticated
@@ -104,17 +109,17 @@ class Page(Guarded):
         self.finish(content)
 
 
-class Learners(Guarded):
+class Learners(InstructorHandler):
     """What the page shows, as JSON."""
 
     @web.authenticated
     def get(self) -> None:
-        """The newest look."""
+        """The newest snapshot."""
         self.set_header("Content-Type", "application/json")
         self.finish(json.dumps(self.state.shown))
 
 
-class Results(Guarded):
+class Results(InstructorHandler):
     """results.csv."""
 
     @web.authenticated
@@ -122,40 +127,40 @@ class Results(Guarded):
         """A file to keep."""
         self.set_header("Content-Type", "text/csv; charset=utf-8")
         self.set_header("Content-Disposition", 'attachment; filename="results.csv"')
-        self.finish("\ufeff" + standing.table(map(watching.standing_of, record.must_be().places)))
+        self.finish("\ufeff" + results.table(map(monitoring.results_of, record.require().learners)))
 
 
-class Certificates(Guarded):
+class Certificates(InstructorHandler):
     """A page for each learner who passed something, to print."""
 
     @web.authenticated
     def get(self) -> None:
         """HTML."""
-        self.finish(certificate.page([watching.standing_of(place) for place in record.must_be().places]))
+        self.finish(certificate.page([monitoring.results_of(user) for user in record.require().learners]))
 
 
-class Action(Guarded):
+class Action(InstructorHandler):
     """POST {"to": account or "*", "text": ...} or {"chapter": key}."""
 
     @web.authenticated
     async def post(self, action: str) -> None:
-        """Pass it on to the servers that run; answer with what each said."""
+        """Ask the servers that run; answer with each one's message."""
         given = json.loads(self.request.body or b"{}")
-        workshop = record.must_be()
-        chosen = [place for place in workshop.places if given.get("to") in {"*", place.account} and watching.room(place)]
+        workshop = record.require()
+        chosen = [user for user in workshop.learners if given.get("to") in {"*", user.account} and monitoring.sandbox_pid(user)]
         if action == "message":
             path, body = messages.PATH, {"text": str(given.get("text", ""))}
         else:
             path, body = f"{messages.PATH}/{action}/{chapters.find(str(given.get('chapter', ''))).key}", {}
-        said = await asyncio.gather(*(send(workshop, place, path, body) for place in chosen))
-        absent = [place.name for place in workshop.places if given.get("to") in {"*", place.account} and place not in chosen]
-        self.finish(json.dumps({"said": dict(zip((place.name for place in chosen), said, strict=True)), "absent": absent}))
+        said = await asyncio.gather(*(send(workshop, user, path, body) for user in chosen))
+        absent = [user.name for user in workshop.learners if given.get("to") in {"*", user.account} and user not in chosen]
+        self.finish(json.dumps({"said": dict(zip((user.name for user in chosen), said, strict=True)), "absent": absent}))
 
 
-async def send(workshop: record.Workshop, place: places.Place, path: str, body: dict[str, str]) -> str:
+async def send(workshop: record.Workshop, user: users.User, path: str, body: dict[str, str]) -> str:
     """Ask that learner's own server; "" or what went wrong."""
     host = "127.0.0.1" if workshop.address in {"0.0.0.0", "::"} else workshop.address  # noqa: S104 - compared, not bound
-    url = f"http://{host}:{workshop.port}{workshop.base_url}user/{urllib.parse.quote(place.account)}/{path}"
+    url = f"http://{host}:{workshop.port}{workshop.base_url}user/{urllib.parse.quote(user.account)}/{path}"
     headers = {"Authorization": f"token {os.environ['JUPYTERHUB_API_TOKEN']}", "Content-Type": "application/json"}
     try:
         await AsyncHTTPClient().fetch(HTTPRequest(url, "POST", headers, json.dumps(body), request_timeout=ANSWERS_WITHIN))
@@ -183,8 +188,8 @@ async def main() -> None:
         cookie_secret=os.urandom(32),
     )
     server = httpserver.HTTPServer(application)
-    place = urllib.parse.urlsplit(os.environ["JUPYTERHUB_SERVICE_URL"])
-    server.add_sockets(bind_sockets(place.port or 0, place.hostname))
+    listen = urllib.parse.urlsplit(os.environ["JUPYTERHUB_SERVICE_URL"])
+    server.add_sockets(bind_sockets(listen.port or 0, listen.hostname))
     await state.watch()
 
 

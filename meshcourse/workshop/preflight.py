@@ -77,7 +77,7 @@ def code(report: Report) -> str:
     >>> read(code(Report((True, False, True), 8, 4)))
     Report(answers=(True, False, True), memory_gb=8, cores=4)
     """
-    bits = sum(1 << place for place, ok in enumerate(report.answers) if ok)
+    bits = sum(1 << position for position, ok in enumerate(report.answers) if ok)
     content = bytes((VERSION, len(report.answers), report.memory_gb, report.cores)) + bits.to_bytes(4, "big")
     text = base64.b32encode(content + zlib.crc32(content).to_bytes(4, "big")[:2]).decode()
     return "-".join(("MC", *(text[at : at + 4] for at in range(0, len(text), 4))))
@@ -96,4 +96,4 @@ def read(typed: str) -> Report:
             f"{typed!r} is not a code of `meshcourse workshop preflight`.", why="a letter is wrong or missing", next="ask for it again"
         )
     bits = int.from_bytes(content[4:], "big")
-    return Report(tuple(bool(bits >> place & 1) for place in range(content[1])), content[2], content[3])
+    return Report(tuple(bool(bits >> position & 1) for position in range(content[1])), content[2], content[3])

@@ -45,7 +45,7 @@ def log_in(page: Any, classroom: Any, place: Any) -> None:
 
 
 def test_every_link_works_under_the_prefix_and_the_boards_message_appears(classroom: Any, page: Any) -> None:
-    (place, *_) = classroom.workshop.places
+    (place, *_) = classroom.workshop.learners
     log_in(page, classroom, place)
     page.wait_for_url("**/lab/tree/00_start.ipynb*", timeout=240_000)
     assert "/class/user/ada-lovelace/" in page.url

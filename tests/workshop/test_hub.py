@@ -37,11 +37,11 @@ def instructor(classroom: Any) -> HubUser:
 
 
 def test_a_wrong_code_an_unknown_name_and_a_guesser_are_told_why(classroom: Any) -> None:
-    (_, _, guessed) = classroom.workshop.places
+    (_, _, guessed) = classroom.workshop.learners
     stranger = HubUser(classroom.workshop.url, "nobody")
     told = stranger.log_in("Nobody", "x")
     assert told.status_code == 403
-    assert "There is no place for" in told.text
+    assert "is not one of this workshop" in told.text
     assert "workshop up --add" in told.text
     for _ in range(ALLOWED):
         assert "Invalid username or password" in stranger.log_in(guessed.name, "wrong").text
@@ -164,7 +164,7 @@ def test_the_board_shows_an_outcome_within_two_seconds_and_its_message_arrives(c
 
 def test_after_the_hub_is_killed_learners_go_on_within_thirty_seconds(classroom: Any, pair: Pair) -> None:
     ada, _ = pair
-    assert ada.account in running.rooms()
+    assert ada.account in running.sandboxes()
     made = ada.send("POST", f"{ada.server}api/kernels", json={}).json()["id"]
     (hub,) = _hubs(classroom.folder)
     os.kill(hub, signal.SIGKILL)
@@ -172,7 +172,7 @@ def test_after_the_hub_is_killed_learners_go_on_within_thirty_seconds(classroom:
     took = until(lambda: _served(ada), 30)
     assert took < 30
     assert made in ada.session.get(f"{ada.server}api/kernels", timeout=30).text
-    assert ada.account in running.rooms()
+    assert ada.account in running.sandboxes()
     assert ada.run("print(6 * 7)") == "42\n"
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from meshcourse.core.errors import CourseError
 from meshcourse.lab import addresses
-from meshcourse.workshop import gateway_page, places, plan, preflight, seat, sheet
+from meshcourse.workshop import gateway_page, plan, preflight, sheet, singleuser, users
 from meshcourse.workshop.authenticator import ALLOWED, PAUSE, Attempts
 from meshcourse.workshop.record import Workshop
 
@@ -36,7 +36,7 @@ def test_a_preflight_code_says_what_was_found_and_a_mistyped_one_is_told(report:
 def test_links_in_the_text_lead_through_the_hub_and_commands_keep_their_address() -> None:
     lines = ["Open [http://127.0.0.1:31718/productpage](http://127.0.0.1:31718/productpage), [here](http://127.0.0.1:31718).\n"]
     notebook = {"cells": [{"cell_type": "markdown", "source": lines}, {"cell_type": "code", "source": ["curl http://127.0.0.1:31718/"]}]}
-    found = json.loads(seat.adapted("04.ipynb", json.dumps(notebook).encode(), "/class/user/ada/gateway/"))
+    found = json.loads(singleuser.adapted("04.ipynb", json.dumps(notebook).encode(), "/class/user/ada/gateway/"))
     assert found["cells"][0]["source"][0] == (
         "Open [/class/user/ada/gateway/productpage](/class/user/ada/gateway/productpage), [here](/class/user/ada/gateway/).\n"
     )
@@ -81,8 +81,8 @@ def test_after_many_wrong_codes_that_address_waits_and_nobody_else() -> None:
 
 
 def test_the_sheet_has_every_learners_code_and_not_the_instructors() -> None:
-    made = places.make(["Ada & Co", "王小明"])
-    workshop = Workshop("0.0.0.0", 8000, "/class/", places.instructor(), made, public_url="https://class.example/")
+    made = users.make(["Ada & Co", "王小明"])
+    workshop = Workshop("0.0.0.0", 8000, "/class/", users.instructor(), made, public_url="https://class.example/")
     page = sheet.page(workshop)
     assert all(each.code in page for each in made)
     assert "Ada &amp; Co" in page

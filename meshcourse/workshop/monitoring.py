@@ -1,6 +1,6 @@
-"""What can be seen of a learner from outside: progress, cluster, memory.
+"""What the board reads about a learner from outside the sandbox: progress, cluster, memory.
 
-Learners can put anything into their own folders, links to other files too; so a link is not followed, and only a plain file is read.
+Learners can write anything into their own folders, also links to other files. So links are not followed, and only plain files are read.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from typing import Final
 from meshcourse.core import files, paths, settings
 from meshcourse.course import attempts, passed
 from meshcourse.course.passed import Record
-from meshcourse.workshop import record, standing
-from meshcourse.workshop.places import Place
-from meshcourse.workshop.standing import Standing
+from meshcourse.workshop import record, results
+from meshcourse.workshop.results import Results
+from meshcourse.workshop.users import User
 
 LARGEST: Final = 1_000_000
 """Bytes that are read of a file."""
@@ -46,33 +46,33 @@ def text(folder: Path, *names: str) -> str:
             os.close(each)
 
 
-def standing_of(place: Place) -> Standing:
+def results_of(user: User) -> Results:
     """How far they are."""
-    own = record.learner(place.account)
+    own = record.home(user.account)
     progress = Path("state/progress.json")
-    kept = Record()
+    record_ = Record()
     with contextlib.suppress(ValueError, TypeError, KeyError, AttributeError):
-        kept = passed.parse(text(own, *progress.parts))
-    return standing.of(place, kept, attempts.read(text(own, *attempts.file(progress).parts)))
+        record_ = passed.parse(text(own, *progress.parts))
+    return results.of(user, record_, attempts.read(text(own, *attempts.file(progress).parts)))
 
 
-def cluster(place: Place) -> str:
+def cluster(user: User) -> str:
     """The health of their embedded cluster, in a word or two."""
     home = paths.cluster(settings.DEFAULT_CLUSTER).relative_to(paths.state())
     try:
-        listed = json.loads(text(record.learner(place.account), "state", *home.parts, "status.json"))
+        listed = json.loads(text(record.home(user.account), "state", *home.parts, "status.json"))
         wrong = [str(each["name"])[:40] for each in listed if each["state"] != "running"]
         return f"not running: {', '.join(wrong)}" if wrong else "runs"
     except (ValueError, TypeError, KeyError):
         return ""
 
 
-def room(place: Place) -> int:
-    """The process that is their room; 0 when none stands."""
-    mark = record.folder() / "rooms" / f"{place.account}.lock"
+def sandbox_pid(user: User) -> int:
+    """The process id of their sandbox; 0 when none runs."""
+    lock_file = record.folder() / "sandboxes" / f"{user.account}.lock"
     with contextlib.suppress(OSError, ValueError):
-        if files.is_locked(mark):
-            return int(mark.read_text(encoding="ascii"))
+        if files.is_locked(lock_file):
+            return int(lock_file.read_text(encoding="ascii"))
     return 0
 
 
