@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import getpass
 import os
+import secrets
 import sys
 from datetime import datetime
 from pathlib import Path
@@ -124,6 +126,7 @@ def up(  # noqa: PLR0913, PLR0917 - each is an option
         hub_port=running.free(),
         proxy_port=running.free(),
         board_port=running.free(),
+        board_token=secrets.token_hex(32),
         proxy=proxy,
     )
     record.write(workshop)
@@ -151,8 +154,6 @@ def _must_have_hub() -> None:
 
 
 def _local_admin() -> str:
-    import getpass
-
     return os.environ.get("SUDO_USER") or getpass.getuser()
 
 
@@ -268,15 +269,14 @@ def _memory(found: object) -> str:
 def preflight(
     hub: Annotated[bool, typer.Option("--hub", help="For the machine that serves the class.")] = False,
     read: Annotated[list[str] | None, typer.Option("--read", metavar="CODE", help="Say what a learner's code means.")] = None,
+    send: Annotated[str, typer.Option("--send", metavar="URL", help="Send the code to the workshop at that address.")] = "",
+    name: Annotated[str, typer.Option(help="--send: your name; without it, the name of your account.")] = "",
 ) -> None:
     """Say on one page whether this machine can take part, with the cure for each no, and a code for the instructor."""
     from meshcourse.workshop import preflight
 
     for typed in read or ():
-        found = preflight.read(typed)
-        wrong = ", ".join(str(position) for position, ok in enumerate(found.answers, 1) if not ok)
-        said = "ready" if found.ready else f"no: line {wrong}"
-        display.console.print(f"{typed}: {said}; {found.memory_gb} GB free, {found.cores} cores")
+        display.console.print(f"{typed}: {preflight.words(preflight.read(typed))}", soft_wrap=True)
     if read:
         return
     checks = preflight.checks(hub=hub)
@@ -288,6 +288,9 @@ def preflight(
             display.show_error(MissingPrerequisite(f"{each.name}: {each.found}", why=each.why, next=each.fix))
     found = preflight.report(checks)
     display.console.print(f"Code for your instructor: {preflight.code(found)}", soft_wrap=True)
+    if send:
+        preflight.send(send, name or getpass.getuser(), preflight.code(found))
+        display.done(f"your instructor's board has it, under the name {name or getpass.getuser()}")
     if not found.ready:
         raise typer.Exit(1)
 

@@ -51,8 +51,9 @@ def configure(c: Any, workshop: record.Workshop) -> None:  # noqa: ANN401 - trai
         {
             "name": BOARD,
             "url": f"http://127.0.0.1:{workshop.board_port}",
-            "command": [sys.executable, "-m", "meshcourse.workshop.board"],
+            "command": [sys.executable, "-m", "meshcourse.workshop.board.service"],
             "environment": {record.VARIABLE: str(folder), "PATH": os.environ["PATH"]},
+            "api_token": workshop.board_token,
             "oauth_no_confirm": True,
             "display": True,
         }

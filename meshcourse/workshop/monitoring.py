@@ -6,14 +6,17 @@ Learners can write anything into their own folders, also links to other files. S
 from __future__ import annotations
 
 import contextlib
+import errno
+import fcntl
 import json
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from meshcourse.cluster import daemon_options
 from meshcourse.core import files, paths, settings
 from meshcourse.course import attempts, passed
 from meshcourse.course.passed import Record
@@ -25,8 +28,9 @@ LARGEST: Final = 1_000_000
 """Bytes that are read of a file."""
 
 
-def text(folder: Path, *names: str) -> str:
-    """The file `names[-1]` below `folder`, without following a link on the way; empty when it is not a plain file that can be read."""
+@contextlib.contextmanager
+def _plain_file(folder: Path, names: tuple[str, ...]) -> Iterator[int]:
+    """A descriptor of the file `names[-1]` below `folder`. Raises OSError when there is a link on the way, and when it is no plain file."""
     opened: list[int] = []
     try:
         opened.append(os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW))
@@ -36,14 +40,29 @@ def text(folder: Path, *names: str) -> str:
         opened.append(handle)
         found = os.fstat(handle)
         if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
-            return ""
-        os.lseek(handle, max(0, found.st_size - LARGEST), os.SEEK_SET)
-        return os.read(handle, LARGEST).decode("utf-8", "replace")
-    except OSError:
-        return ""
+            raise OSError(errno.EINVAL, "no plain file", names[-1])
+        yield handle
     finally:
         for each in opened:
             os.close(each)
+
+
+def text(folder: Path, *names: str) -> str:
+    """The last LARGEST bytes of the file `names[-1]` below `folder`; empty when it is no plain file that can be read."""
+    with contextlib.suppress(OSError), _plain_file(folder, names) as handle:
+        os.lseek(handle, max(0, os.fstat(handle).st_size - LARGEST), os.SEEK_SET)
+        return os.read(handle, LARGEST).decode("utf-8", "replace")
+    return ""
+
+
+def is_locked(folder: Path, *names: str) -> bool:
+    """Whether a running process holds the lock of that file alone."""
+    with contextlib.suppress(OSError), _plain_file(folder, names) as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
 
 
 def results_of(user: User) -> Results:
@@ -59,8 +78,11 @@ def results_of(user: User) -> Results:
 def cluster(user: User) -> str:
     """The health of their embedded cluster, in a word or two."""
     home = paths.cluster(settings.DEFAULT_CLUSTER).relative_to(paths.state())
+    folder = record.home(user.account)
     try:
-        listed = json.loads(text(record.home(user.account), "state", *home.parts, "status.json"))
+        listed = json.loads(text(folder, "state", *home.parts, "status.json"))
+        if not is_locked(folder, "state", *home.parts, daemon_options.LOCK):
+            return "not running; the chapter's first cell starts it"
         wrong = [str(each["name"])[:40] for each in listed if each["state"] != "running"]
         return f"not running: {', '.join(wrong)}" if wrong else "runs"
     except (ValueError, TypeError, KeyError):

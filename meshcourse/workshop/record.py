@@ -39,6 +39,8 @@ class Workshop:
     hub_port: int = 0
     proxy_port: int = 0
     board_port: int = 0
+    board_token: str = ""
+    """The board's token for the hub's API. It stays the same when the hub restarts, so that a board in a browser goes on."""
     proxy: str = ""
     """The program configurable-http-proxy."""
 

@@ -31,6 +31,7 @@ from pyroute2 import IPRoute
 
 from meshcourse.cluster import gateway_ports, namespaces
 from meshcourse.core import files
+from meshcourse.workshop import limits
 
 IDS: Final = 65_537
 """User ids of a sandbox: root, and 1 to 65,536 for containers."""
@@ -185,6 +186,7 @@ async def _ended(pid: int, *, forward: bool) -> int:
 def _inside(settings: Settings, inside: socket.socket, listener: socket.socket | None) -> int:
     """PID 1 of the sandbox: set up mounts, network and user namespace, run the learner's server."""
     namespaces.call("prctl", namespaces.PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    limits.end_first_when_memory_is_full()
     flags = namespaces.CLONE_NEWNS | namespaces.CLONE_NEWIPC | namespaces.CLONE_NEWUTS
     namespaces.call("unshare", flags | (namespaces.CLONE_NEWNET if settings.network else 0))
     _mount(settings)
@@ -203,6 +205,7 @@ def _inside(settings: Settings, inside: socket.socket, listener: socket.socket |
     os.setresuid(0, 0, 0)
     namespaces.call("prctl", namespaces.PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)  # changed ids take it away
     inside.close()
+    limits.apply()
     os.chdir(settings.own)
     server = os.fork()
     if server == 0:

@@ -6,24 +6,30 @@ It reads the learners' files every second, and asks their own servers to do what
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import os
+import signal
 import urllib.parse
 from pathlib import Path
 from typing import Any, Final
 
-from jupyterhub.services.auth import HubOAuthCallbackHandler, HubOAuthenticated
+from jupyterhub.services.auth import HubOAuthCallbackHandler
 from tornado import httpserver, web
-from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest
 from tornado.netutil import bind_sockets
 
+from meshcourse.cluster import namespaces
 from meshcourse.course import chapters
-from meshcourse.workshop import certificate, messages, monitoring, record, results, users
+from meshcourse.workshop import certificate, messages, monitoring, record, results
+from meshcourse.workshop.board import learner_server, preflight_codes, timetable
+from meshcourse.workshop.board.handler import InstructorHandler
+from meshcourse.workshop.board.notebooks import Notebooks
 
 PAGE: Final = Path(__file__).with_name("board.html")
 EVERY: Final = 1.0
 MEMORY_EVERY: Final = 10.0
-ANSWERS_WITHIN: Final = 200.0
+LARGEST_REQUEST: Final = 1_000_000
+"""Bytes."""
 
 
 class State:
@@ -52,19 +58,26 @@ def memories() -> dict[str, int]:
 
 def snapshot(memory: dict[str, int]) -> dict[str, Any]:
     """Everything that the page shows."""
-    rows = []
-    for user in record.require().learners:
+    rows, workshop = [], record.require()
+    cluster = monitoring.cluster if workshop.on == record.EMBEDDED else lambda _: "shared"
+    for user in workshop.learners:
         here = bool(monitoring.sandbox_pid(user))
         row = monitoring.results_of(user).shown()
         rows.append(
             {
                 **row,
                 "here": here,
-                "cluster": monitoring.cluster(user) if here else "",
+                "cluster": cluster(user) if here else "",
                 "memory": memory.get(user.account, 0) if here else 0,
             }
         )
-    return {"at": monitoring.now(), "learners": rows, "memory": memory_of_machine()}
+    return {
+        "at": monitoring.now(),
+        "learners": rows,
+        "memory": memory_of_machine(),
+        "preflight": preflight_codes.listed(),
+        "timetable": timetable.shown(),
+    }
 
 
 def memory_of_machine() -> dict[str, int]:
@@ -74,25 +87,14 @@ def memory_of_machine() -> dict[str, int]:
     return {"total": found["MemTotal:"], "available": found["MemAvailable:"]}
 
 
-class InstructorHandler(HubOAuthenticated, web.RequestHandler):  # type: ignore[misc] # the hub has no types
-    """Handlers of the board answer administrators of the hub only."""
+class StateHandler(InstructorHandler):
+    """A page that shows the state."""
 
     state: State
 
     def initialize(self, state: State) -> None:
         """Tornado passes the URLSpec's arguments here."""
         self.state = state
-
-    async def prepare(self) -> None:
-        """Refuse everybody else; `authenticated` sends who is not logged in to the hub's login."""
-        user = self.get_current_user()
-        if user and not user.get("admin"):
-            raise web.HTTPError(403, "The board is for the instructor.")
-
-    def set_default_headers(self) -> None:
-        """No other site may show the board in a frame of its own."""
-        self.set_header("Content-Security-Policy", "frame-ancestors 'none'; default-src 'self' 'unsafe-inline'")
-        self.set_header("Cache-Control", "no-store")
 
 
 class Page(InstructorHandler):
@@ -102,14 +104,15 @@ class Page(InstructorHandler):
     def get(self) -> None:
         """HTML; its script asks for the rest."""
         listed = [{"key": each.key, "title": f"{each.number} {each.title}"} for each in chapters.CHAPTERS.values()]
+        plans = {path.stem: path.read_text(encoding="utf-8") for path in sorted(timetable.PLANS.glob("*.txt"), reverse=True)}
         xsrf = self.xsrf_token.decode()
         content = PAGE.read_text(encoding="utf-8").replace(
-            "{{facts}}", json.dumps({"chapters": listed, "xsrf": xsrf}).replace("<", "\\u003c")
+            "{{facts}}", json.dumps({"chapters": listed, "plans": plans, "xsrf": xsrf}).replace("<", "\\u003c")
         )
         self.finish(content)
 
 
-class Learners(InstructorHandler):
+class Learners(StateHandler):
     """What the page shows, as JSON."""
 
     @web.authenticated
@@ -152,42 +155,33 @@ class Action(InstructorHandler):
             path, body = messages.PATH, {"text": str(given.get("text", ""))}
         else:
             path, body = f"{messages.PATH}/{action}/{chapters.find(str(given.get('chapter', ''))).key}", {}
-        said = await asyncio.gather(*(send(workshop, user, path, body) for user in chosen))
+        said = await asyncio.gather(*(learner_server.post(user, path, body) for user in chosen))
         absent = [user.name for user in workshop.learners if given.get("to") in {"*", user.account} and user not in chosen]
         self.finish(json.dumps({"said": dict(zip((user.name for user in chosen), said, strict=True)), "absent": absent}))
 
 
-async def send(workshop: record.Workshop, user: users.User, path: str, body: dict[str, str]) -> str:
-    """Ask that learner's own server; "" or what went wrong."""
-    host = "127.0.0.1" if workshop.address in {"0.0.0.0", "::"} else workshop.address  # noqa: S104 - compared, not bound
-    url = f"http://{host}:{workshop.port}{workshop.base_url}user/{urllib.parse.quote(user.account)}/{path}"
-    headers = {"Authorization": f"token {os.environ['JUPYTERHUB_API_TOKEN']}", "Content-Type": "application/json"}
-    try:
-        await AsyncHTTPClient().fetch(HTTPRequest(url, "POST", headers, json.dumps(body), request_timeout=ANSWERS_WITHIN))
-    except HTTPClientError as error:
-        said = error.response.body.decode(errors="replace") if error.response else ""
-        return f"{error.code} {said[:400]}"
-    except OSError as error:
-        return str(error)
-    return ""
-
-
 async def main() -> None:
-    """Serve until the hub ends this process."""
+    """Serve until the hub ends, also when it is killed: the next hub starts a board of its own on the same port."""
+    hub = os.getppid()
+    namespaces.call("prctl", namespaces.PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    if os.getppid() != hub:
+        return
     state, prefix = State(), os.environ["JUPYTERHUB_SERVICE_PREFIX"]
-    given = {"state": state}
     application = web.Application(
         [
-            (prefix, Page, given),
-            (f"{prefix}learners", Learners, given),
-            (f"{prefix}results.csv", Results, given),
-            (f"{prefix}certificates", Certificates, given),
-            (f"{prefix}(message|reset|catch-up)", Action, given),
+            (prefix, Page),
+            (f"{prefix}learners", Learners, {"state": state}),
+            (f"{prefix}notebooks/([^/]+)/(.*)", Notebooks),
+            (f"{prefix}plan", timetable.Plan),
+            (f"{prefix}preflight", preflight_codes.Enter),
+            (f"{prefix}results.csv", Results),
+            (f"{prefix}certificates", Certificates),
+            (f"{prefix}(message|reset|catch-up)", Action),
             (f"{prefix}oauth_callback", HubOAuthCallbackHandler),
         ],
-        cookie_secret=os.urandom(32),
+        cookie_secret=hashlib.sha256(os.environ["JUPYTERHUB_API_TOKEN"].encode()).digest(),
     )
-    server = httpserver.HTTPServer(application)
+    server = httpserver.HTTPServer(application, max_body_size=LARGEST_REQUEST)
     listen = urllib.parse.urlsplit(os.environ["JUPYTERHUB_SERVICE_URL"])
     server.add_sockets(bind_sockets(listen.port or 0, listen.hostname))
     await state.watch()
