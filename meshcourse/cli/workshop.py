@@ -88,12 +88,13 @@ def up(  # noqa: PLR0913, PLR0917 - each is an option
     from meshcourse.workshop import users as workshop_users
 
     known = record.read()
-    wanted = workshop_users.read(names.read_text(encoding="utf-8")) if names else workshop_users.numbered(learners)
+    wanted = workshop_users.read(names.read_bytes()) if names else workshop_users.numbered(learners)
     wanted += add or []
     if known and running.runs():
         found = workshop_users.make(wanted, known.learners)
         if found == known.learners:
-            display.done(f"the workshop runs at {known.url}, with {len(found)} learners")
+            already = f"; on its list already: {', '.join(wanted[:5])}" if wanted else ""
+            display.done(f"the workshop runs at {known.url}, with {len(found)} learners{already}")
         else:
             _add(known, dataclasses.replace(known, learners=found))
         return
@@ -106,6 +107,8 @@ def up(  # noqa: PLR0913, PLR0917 - each is an option
             why="--on existing needs its kubeconfig",
             next="meshcourse workshop up ... --on existing --kubeconfig FILE",
         )
+    if users is Users.LOCAL:
+        running.must_serve_accounts()
     running.free(address, port)
     proxy = running.proxy(display.report)
     build.ensure()
@@ -229,7 +232,8 @@ def down(
         display.done(f"the workshop has ended; names, notebooks and progress are in {record.folder()}")
         return
     running.remove()
-    display.done(f"the workshop is gone: no process of it runs, and {record.folder()} is deleted")
+    accounts = " (what accounts of this machine have in their homes stays)" if found and found.login == record.LOCAL else ""
+    display.done(f"the workshop is gone: no process of it runs, and {record.folder()} is deleted{accounts}")
 
 
 @app.command()

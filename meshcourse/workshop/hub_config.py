@@ -8,9 +8,7 @@ import shlex
 import sys
 from typing import Any, Final
 
-from meshcourse.backends import programs
-from meshcourse.jupyterlab import options
-from meshcourse.workshop import authenticator, record, singleuser, spawner
+from meshcourse.workshop import authenticator, record, spawner
 
 BOARD: Final = "board"
 SPAWNS_WITHIN: Final = 600
@@ -44,9 +42,8 @@ def configure(c: Any, workshop: record.Workshop) -> None:  # noqa: ANN401 - trai
         c.JupyterHub.spawner_class = spawner.SandboxSpawner
     else:
         c.JupyterHub.authenticator_class = "pam"
-        c.JupyterHub.spawner_class = "jupyterhub.spawner.LocalProcessSpawner"
-        c.Spawner.cmd = singleuser.command()
-        c.Spawner.environment = {**options.environment({"PATH": programs.search_path(os.environ["PATH"])}), singleuser.ON: workshop.on}
+        c.JupyterHub.spawner_class = spawner.AccountSpawner
+        c.JupyterHub.cleanup_servers = True  # `down` ends the hub by a signal; a hub that is killed ends no server
     c.JupyterHub.services = [
         {
             "name": BOARD,

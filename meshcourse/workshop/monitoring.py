@@ -10,6 +10,7 @@ import errno
 import fcntl
 import json
 import os
+import pwd
 import stat
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -24,6 +25,7 @@ from meshcourse.workshop import record, results
 from meshcourse.workshop.results import Results
 from meshcourse.workshop.users import User
 
+PROGRESS: Final = Path("progress.json")
 LARGEST: Final = 1_000_000
 """Bytes that are read of a file."""
 
@@ -66,22 +68,21 @@ def is_locked(folder: Path, *names: str) -> bool:
 
 
 def results_of(user: User) -> Results:
-    """How far they are."""
-    own = record.home(user.account)
-    progress = Path("state/progress.json")
-    record_ = Record()
+    """What they passed and tried."""
+    folder, names = record.state(user)
+    done = Record()
     with contextlib.suppress(ValueError, TypeError, KeyError, AttributeError):
-        record_ = passed.parse(text(own, *progress.parts))
-    return results.of(user, record_, attempts.read(text(own, *attempts.file(progress).parts)))
+        done = passed.parse(text(folder, *names, PROGRESS.name))
+    return results.of(user, done, attempts.read(text(folder, *names, attempts.file(PROGRESS).name)))
 
 
 def cluster(user: User) -> str:
     """The health of their embedded cluster, in a word or two."""
-    home = paths.cluster(settings.DEFAULT_CLUSTER).relative_to(paths.state())
-    folder = record.home(user.account)
+    folder, names = record.state(user)
+    names += paths.cluster(settings.DEFAULT_CLUSTER).relative_to(paths.state()).parts
     try:
-        listed = json.loads(text(folder, "state", *home.parts, "status.json"))
-        if not is_locked(folder, "state", *home.parts, daemon_options.LOCK):
+        listed = json.loads(text(folder, *names, "status.json"))
+        if not is_locked(folder, *names, daemon_options.LOCK):
             return "not running; the chapter's first cell starts it"
         wrong = [str(each["name"])[:40] for each in listed if each["state"] != "running"]
         return f"not running: {', '.join(wrong)}" if wrong else "runs"
@@ -89,12 +90,24 @@ def cluster(user: User) -> str:
         return ""
 
 
-def sandbox_pid(user: User) -> int:
-    """The process id of their sandbox; 0 when none runs."""
+def server_pid(user: User) -> int:
+    """The process of their sandbox, or of an account's server; 0 when none runs."""
+    if not user.code:
+        return _account_server(user.account)
     lock_file = record.folder() / "sandboxes" / f"{user.account}.lock"
     with contextlib.suppress(OSError, ValueError):
         if files.is_locked(lock_file):
             return int(lock_file.read_text(encoding="ascii"))
+    return 0
+
+
+def _account_server(account: str) -> int:
+    with contextlib.suppress(KeyError):
+        uid = pwd.getpwnam(account).pw_uid
+        for process in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                if process.stat().st_uid == uid and b"jupyterhub.singleuser" in (process / "cmdline").read_bytes():
+                    return int(process.name)
     return 0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import pwd
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -59,6 +60,16 @@ def folder() -> Path:
 def home(account: str) -> Path:
     """Everything that one learner has: `notebooks`, and below `home` settings and progress."""
     return folder() / "learners" / account
+
+
+def state(user: User) -> tuple[Path, tuple[str, ...]]:
+    """Where a learner's state is: a folder, and names below it, which the learner can replace by links."""
+    if user.code:
+        return home(user.account), ("state",)
+    try:
+        return Path(pwd.getpwnam(user.account).pw_dir), (".local", "state", "meshcourse")
+    except KeyError:  # the account is gone
+        return home(user.account), ("state",)
 
 
 def read() -> Workshop | None:

@@ -17,9 +17,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+import meshcourse
 from meshcourse.cluster import inotify
 from meshcourse.core import files, paths
 from meshcourse.core.errors import ClusterError, MissingPrerequisite
+from meshcourse.course import chapters
+from meshcourse.engine import binaries
 from meshcourse.workshop import record, sandbox
 from meshcourse.workshop.record import Workshop
 
@@ -27,6 +30,7 @@ PROXY: Final = "configurable-http-proxy"
 PROXY_VERSION: Final = "5.3.0"
 ANSWERS_WITHIN: Final = 120.0
 ENDS_WITHIN: Final = 15.0
+NPM_WITHIN: Final = 300.0
 Report = Callable[[str], None]
 
 
@@ -47,20 +51,39 @@ def proxy(report: Report) -> str:
     if not node or not npm:
         lacking = " and ".join(name for name, path in (("Node.js", node), ("npm", npm)) if not path)
         raise MissingPrerequisite(
-            f"{lacking} is not installed.", why=f"JupyterHub's proxy, {PROXY}, is a Node.js program", next="sudo apt install nodejs npm"
+            f"Not installed: {lacking}.", why=f"JupyterHub's proxy, {PROXY}, is a Node.js program", next="sudo apt install nodejs npm"
         )
     report(f"npm install {PROXY}@{PROXY_VERSION} (once)")
-    words = [npm, "install", "--silent", "--no-fund", "--no-audit", "--prefix", str(folder), f"{PROXY}@{PROXY_VERSION}"]
+    words = [npm, "install", "--loglevel=error", "--fetch-retries=1", "--no-fund", "--no-audit", "--prefix", str(folder)]
     folder.mkdir(parents=True, exist_ok=True)
-    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=300)
-    if done.returncode or not program.exists():
+    try:
+        done = subprocess.run([*words, f"{PROXY}@{PROXY_VERSION}"], capture_output=True, text=True, check=False, timeout=NPM_WITHIN)
+        lines = [line.removeprefix("npm error ") for line in done.stderr.splitlines() if line.strip()]
+        why = next((line for line in lines if "Error:" in line), lines[0] if lines else "npm gives no reason")
+    except subprocess.TimeoutExpired:
+        why = f"npm did not end within {NPM_WITHIN:.0f} s"
+    if not program.exists():
         shutil.rmtree(folder, ignore_errors=True)
-        why = (done.stderr or done.stdout).strip().splitlines()[-1:] or ["npm says nothing"]
-        next_words = (
-            f"npm install --global {PROXY}    # where npm reaches its registry; `meshcourse workshop preflight` shows what is missing"
-        )
-        raise MissingPrerequisite(f"{PROXY} could not be installed.", why=why[0], next=next_words)
+        next_words = f"npm install --global {PROXY}    # or, without a network: meshcourse workshop bundle, on a machine that has one"
+        raise MissingPrerequisite(f"{PROXY} could not be installed.", why=why, next=next_words)
     return str(program)
+
+
+def must_serve_accounts() -> None:
+    """Raises MissingPrerequisite when other accounts of this machine cannot be served."""
+    if os.geteuid() != 0:
+        raise MissingPrerequisite(
+            "--users local is for root.",
+            why="only root may start servers as other accounts, and ask PAM about their passwords",
+            next="sudo meshcourse workshop up ... --users local    # or without --users local: names and codes",
+        )
+    for path in (Path(sys.executable), Path(sys.base_prefix), Path(meshcourse.__file__), binaries.home(), chapters.folder()):
+        for closed in (each for each in (path.resolve(), *path.resolve().parents) if not each.stat().st_mode & 0o001 and each.is_dir()):
+            raise MissingPrerequisite(
+                f"Other accounts of this machine cannot read {path}.",
+                why=f"{closed} is closed to them",
+                next="install the course and its Python below /opt    # or without --users local: names and codes",
+            )
 
 
 def free(address: str = "127.0.0.1", port: int = 0) -> int:

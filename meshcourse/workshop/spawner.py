@@ -7,20 +7,25 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import os
+import pwd
+import subprocess
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, Final
 
-from jupyterhub.spawner import SimpleLocalProcessSpawner
+from jupyterhub.spawner import LocalProcessSpawner
 from jupyterhub.utils import random_port
 
 import meshcourse
+from meshcourse.backends import programs
 from meshcourse.core import files
 from meshcourse.core.errors import CourseError
 from meshcourse.course import chapters
 from meshcourse.engine import binaries
+from meshcourse.jupyterlab import options
 from meshcourse.workshop import record, sandbox, singleuser, users
 
 AT_ONCE: Final = max(2, os.cpu_count() or 2)
@@ -56,42 +61,26 @@ def prepare(user: users.User, given: str) -> Path:
     return own
 
 
-class SandboxSpawner(SimpleLocalProcessSpawner):  # type: ignore[misc] # the hub has no types
-    """For the names and codes of ClassroomAuthenticator."""
+class ClusterFirst(LocalProcessSpawner):  # type: ignore[misc] # the hub has no types
+    """A server whose program prints `singleuser.READY` when the learner's cluster runs."""
 
     is_queued = False
 
     async def start(self) -> tuple[str, int]:
-        """Start the sandbox; returns when the cluster runs and the server is being started. Raises CourseError when it ended."""
-        workshop = record.require()
-        user = users.find((workshop.instructor, *workshop.learners), self.user.name)
-        if user is None:
-            raise CourseError(f"{self.user.name} is not on this workshop's list.", next="meshcourse workshop up --add NAME")
+        """Returns when the cluster runs and the server is being started. Raises CourseError when it ended."""
         self.is_queued = True
         async with _turns:
             self.is_queued = False
-            own = prepare(user, workshop.kubeconfig)
-            self.home_dir = str(own)
-            self.port = random_port()
-            settings = record.folder() / "sandboxes" / f"{user.account}.json"
-            settings.parent.mkdir(exist_ok=True, mode=0o700)
-            sandbox.Settings(
-                lock_file=str(settings.with_suffix(".lock")),
-                own=str(own.resolve()),
-                command=tuple(singleuser.command()),
-                port=self.port,
-                hub_port=workshop.hub_port,
-                ids=sandbox.first_uid(user.number),
-                hidden=hidden(),
-                read_only=read_only(),
-                network=workshop.on == record.EMBEDDED,
-            ).write(settings)
-            self.cmd = [sys.executable, "-m", "meshcourse.workshop.sandbox", str(settings)]
+            self.prepare(record.require())
             with self._log().open("wb") as log:
                 self.popen_kwargs = {"stdout": log, "stderr": log, "cwd": "/"}
                 address: tuple[str, int] = await super().start()
             await self._ready()
         return address
+
+    def prepare(self, workshop: record.Workshop) -> None:
+        """Before the start: the learner's folder and the command."""
+        raise NotImplementedError
 
     async def _ready(self) -> None:
         while singleuser.READY not in self._lines():
@@ -125,6 +114,35 @@ class SandboxSpawner(SimpleLocalProcessSpawner):  # type: ignore[misc] # the hub
             before = now
             await asyncio.sleep(POLL)
 
+
+class SandboxSpawner(ClusterFirst):
+    """For the names and codes of ClassroomAuthenticator."""
+
+    home_dir = ""
+
+    def prepare(self, workshop: record.Workshop) -> None:
+        """Write the sandbox's settings. Raises CourseError for somebody who is not on the list."""
+        user = users.find((workshop.instructor, *workshop.learners), self.user.name)
+        if user is None:
+            raise CourseError(f"{self.user.name} is not on this workshop's list.", next="meshcourse workshop up --add NAME")
+        own = prepare(user, workshop.kubeconfig)
+        self.home_dir = str(own)
+        self.port = random_port()
+        settings = record.folder() / "sandboxes" / f"{user.account}.json"
+        settings.parent.mkdir(exist_ok=True, mode=0o700)
+        sandbox.Settings(
+            lock_file=str(settings.with_suffix(".lock")),
+            own=str(own.resolve()),
+            command=tuple(singleuser.command()),
+            port=self.port,
+            hub_port=workshop.hub_port,
+            ids=sandbox.first_uid(user.number),
+            hidden=hidden(),
+            read_only=read_only(),
+            network=workshop.on == record.EMBEDDED,
+        ).write(settings)
+        self.cmd = [sys.executable, "-m", "meshcourse.workshop.sandbox", str(settings)]
+
     def make_preexec_fn(self, name: str) -> None:  # noqa: ARG002 - the hub's
         """Nothing: the sandbox changes to the learner's folder."""
         return
@@ -133,3 +151,43 @@ class SandboxSpawner(SimpleLocalProcessSpawner):  # type: ignore[misc] # the hub
         """The learner's own folders, and this installation's programs."""
         workshop, own = record.require(), Path(self.home_dir)
         return singleuser.environment(workshop, own, env, account=self.user.name)
+
+
+class AccountSpawner(ClusterFirst):
+    """For accounts of this machine, whose password PAM checks: the server runs as that account, in its home."""
+
+    def prepare(self, workshop: record.Workshop) -> None:
+        """Put the account on the board's list, and give it a copy of the shared cluster's kubeconfig."""
+        self.cmd = singleuser.command()
+        name = self.user.name
+        if name != workshop.instructor.account and users.find(workshop.learners, name) is None:
+            learner = users.User(len(workshop.learners) + 1, name, name, "")
+            record.write(dataclasses.replace(workshop, learners=(*workshop.learners, learner)))
+        if workshop.kubeconfig:
+            content = Path(workshop.kubeconfig).read_bytes()
+            self._run(["install", "-D", "-m", "600", "/dev/stdin", str(_kubeconfig_of(name))], content)
+
+    def user_env(self, env: dict[str, str]) -> dict[str, str]:
+        """The account's home, this installation's programs."""
+        env = options.environment({**super().user_env(env), "PATH": programs.search_path(os.environ["PATH"])})
+        shared = {"MESHCOURSE_ENGINE": str(binaries.home()), singleuser.KUBECONFIG: str(_kubeconfig_of(self.user.name))}
+        return {**env, **shared, singleuser.ON: record.require().on}
+
+    async def stop(self, *, now: bool = False) -> None:
+        """End the account's cluster too."""
+        await asyncio.to_thread(self._run, [sys.executable, "-m", "meshcourse.cli.main", "down", "--all"])
+        await super().stop(now=now)
+
+    def _run(self, command: list[str], given: bytes = b"") -> None:
+        """Run `command` as the account, and log what it says when it fails."""
+        account = pwd.getpwnam(self.user.name)
+        groups = os.getgrouplist(account.pw_name, account.pw_gid)
+        ids: dict[str, Any] = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": groups} if os.geteuid() == 0 else {}
+        environment = self.user_env({"HOME": account.pw_dir, "USER": account.pw_name})
+        done = subprocess.run(command, input=given, capture_output=True, check=False, cwd="/", env=environment, **ids)
+        if done.returncode:
+            self.log.warning("%s: %s", command, done.stderr.decode(errors="replace")[-500:])
+
+
+def _kubeconfig_of(account: str) -> Path:
+    return Path(pwd.getpwnam(account).pw_dir) / ".config" / "meshcourse-workshop" / "kubeconfig"

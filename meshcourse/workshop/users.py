@@ -5,6 +5,7 @@ An account is a name of the hub only; no account of the operating system is made
 
 from __future__ import annotations
 
+import codecs
 import re
 import secrets
 import unicodedata
@@ -29,6 +30,7 @@ class User:
     account: str
     name: str
     code: str
+    """Empty for an account of this machine, whose password PAM checks."""
 
 
 def fold(name: str) -> str:
@@ -60,8 +62,17 @@ def make(names: Sequence[str], before: Iterable[User] = ()) -> tuple[User, ...]:
     return tuple(found)
 
 
-def read(text: str) -> list[str]:
-    """The names in a file: one a line; empty lines and lines that begin with # do not count."""
+def read(content: bytes) -> list[str]:
+    """The names in a file: one a line; empty lines and lines that begin with # do not count. Raises CourseError for another encoding."""
+    try:
+        text = content.decode("utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise CourseError(
+            f"Line {line} of the names is not UTF-8 text.",
+            why="the file has another encoding, such as Latin-1, or is no text file",
+            next="save it as UTF-8    # or: iconv -f LATIN1 -t UTF-8 FILE > names.txt",
+        ) from error
     lines = (line.strip() for line in text.splitlines())
     return [line for line in lines if line and not line.startswith("#")]
 

@@ -59,4 +59,11 @@ def test_every_code_is_another_one() -> None:
 
 
 def test_a_file_of_names_may_have_empty_lines_and_remarks() -> None:
-    assert users.read("# class of today\nAda\n\n 王小明 \n") == ["Ada", "王小明"]
+    text = "# class of today\nAda\n\n 王小明 \n"
+    for encoding in ("utf-8", "utf-8-sig", "utf-16"):
+        assert users.read(text.encode(encoding)) == ["Ada", "王小明"]
+
+
+def test_a_file_of_names_in_another_encoding_is_refused_with_the_line() -> None:
+    with pytest.raises(CourseError, match="Line 2"):
+        users.read("Ada\nZoë\n".encode("latin-1"))

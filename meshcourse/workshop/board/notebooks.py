@@ -29,7 +29,7 @@ class Notebooks(InstructorHandler):
     async def get(self, account: str, name: str) -> None:
         """HTML."""
         user = users.find(record.require().learners, account)
-        if user is None or not monitoring.sandbox_pid(user):
+        if user is None or not monitoring.server_pid(user):
             raise web.HTTPError(404, "This learner's server does not run; start it on the hub's own page.")
         if name and not name.endswith(SUFFIX):
             raise web.HTTPError(404, f"{name} is no notebook.")

@@ -53,7 +53,7 @@ class State:
 def memories() -> dict[str, int]:
     """Bytes of each running sandbox, by account."""
     children = monitoring.children()
-    return {user.account: monitoring.memory(pid, children) for user in record.require().learners if (pid := monitoring.sandbox_pid(user))}
+    return {user.account: monitoring.memory(pid, children) for user in record.require().learners if (pid := monitoring.server_pid(user))}
 
 
 def snapshot(memory: dict[str, int]) -> dict[str, Any]:
@@ -61,7 +61,7 @@ def snapshot(memory: dict[str, int]) -> dict[str, Any]:
     rows, workshop = [], record.require()
     cluster = monitoring.cluster if workshop.on == record.EMBEDDED else lambda _: "shared"
     for user in workshop.learners:
-        here = bool(monitoring.sandbox_pid(user))
+        here = bool(monitoring.server_pid(user))
         row = monitoring.results_of(user).shown()
         rows.append(
             {
@@ -150,7 +150,7 @@ class Action(InstructorHandler):
         """Ask the servers that run; answer with each one's message."""
         given = json.loads(self.request.body or b"{}")
         workshop = record.require()
-        chosen = [user for user in workshop.learners if given.get("to") in {"*", user.account} and monitoring.sandbox_pid(user)]
+        chosen = [user for user in workshop.learners if given.get("to") in {"*", user.account} and monitoring.server_pid(user)]
         if action == "message":
             path, body = messages.PATH, {"text": str(given.get("text", ""))}
         else:
