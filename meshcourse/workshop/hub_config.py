@@ -43,7 +43,6 @@ def configure(c: Any, workshop: record.Workshop) -> None:  # noqa: ANN401 - trai
     else:
         c.JupyterHub.authenticator_class = "pam"
         c.JupyterHub.spawner_class = spawner.AccountSpawner
-        c.JupyterHub.cleanup_servers = True  # `down` ends the hub by a signal; a hub that is killed ends no server
     c.JupyterHub.services = [
         {
             "name": BOARD,

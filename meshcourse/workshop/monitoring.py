@@ -10,7 +10,6 @@ import errno
 import fcntl
 import json
 import os
-import pwd
 import stat
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -21,7 +20,7 @@ from meshcourse.cluster import daemon_options
 from meshcourse.core import files, paths, settings
 from meshcourse.course import attempts, passed
 from meshcourse.course.passed import Record
-from meshcourse.workshop import record, results
+from meshcourse.workshop import accounts, record, results
 from meshcourse.workshop.results import Results
 from meshcourse.workshop.users import User
 
@@ -93,21 +92,11 @@ def cluster(user: User) -> str:
 def server_pid(user: User) -> int:
     """The process of their sandbox, or of an account's server; 0 when none runs."""
     if not user.code:
-        return _account_server(user.account)
+        return accounts.server(user.account)
     lock_file = record.folder() / "sandboxes" / f"{user.account}.lock"
     with contextlib.suppress(OSError, ValueError):
         if files.is_locked(lock_file):
             return int(lock_file.read_text(encoding="ascii"))
-    return 0
-
-
-def _account_server(account: str) -> int:
-    with contextlib.suppress(KeyError):
-        uid = pwd.getpwnam(account).pw_uid
-        for process in Path("/proc").glob("[0-9]*"):
-            with contextlib.suppress(OSError):
-                if process.stat().st_uid == uid and b"jupyterhub.singleuser" in (process / "cmdline").read_bytes():
-                    return int(process.name)
     return 0
 
 

@@ -23,12 +23,12 @@ from meshcourse.core import files, paths
 from meshcourse.core.errors import ClusterError, MissingPrerequisite
 from meshcourse.course import chapters
 from meshcourse.engine import binaries
-from meshcourse.workshop import record, sandbox
+from meshcourse.workshop import accounts, record, sandbox
 from meshcourse.workshop.record import Workshop
 
 PROXY: Final = "configurable-http-proxy"
 PROXY_VERSION: Final = "5.3.0"
-ANSWERS_WITHIN: Final = 120.0
+ANSWERS_WITHIN: Final = 300.0
 ENDS_WITHIN: Final = 15.0
 NPM_WITHIN: Final = 300.0
 Report = Callable[[str], None]
@@ -176,6 +176,11 @@ def stop(report: Report) -> bool:
     for account in running:
         report(f"{account}'s JupyterLab and cluster end")
         sandbox.end(record.folder() / "sandboxes" / f"{account}.lock")
+    workshop = record.read()
+    for learner in (each for each in (workshop.learners if workshop else ()) if not each.code):
+        report(f"{learner.account}'s JupyterLab and cluster end")
+        if failed := accounts.end(learner.account):
+            report(f"! {learner.account}: {failed}")
     deadline = time.monotonic() + ENDS_WITHIN
     while sandboxes() and time.monotonic() < deadline:
         time.sleep(0.05)

@@ -9,8 +9,6 @@ import asyncio
 import contextlib
 import dataclasses
 import os
-import pwd
-import subprocess
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -20,13 +18,11 @@ from jupyterhub.spawner import LocalProcessSpawner
 from jupyterhub.utils import random_port
 
 import meshcourse
-from meshcourse.backends import programs
 from meshcourse.core import files
 from meshcourse.core.errors import CourseError
 from meshcourse.course import chapters
 from meshcourse.engine import binaries
-from meshcourse.jupyterlab import options
-from meshcourse.workshop import record, sandbox, singleuser, users
+from meshcourse.workshop import accounts, record, sandbox, singleuser, users
 
 AT_ONCE: Final = max(2, os.cpu_count() or 2)
 """Servers that start at the same time; others wait in a queue."""
@@ -164,30 +160,16 @@ class AccountSpawner(ClusterFirst):
             learner = users.User(len(workshop.learners) + 1, name, name, "")
             record.write(dataclasses.replace(workshop, learners=(*workshop.learners, learner)))
         if workshop.kubeconfig:
-            content = Path(workshop.kubeconfig).read_bytes()
-            self._run(["install", "-D", "-m", "600", "/dev/stdin", str(_kubeconfig_of(name))], content)
+            copy = ["install", "-D", "-m", "600", "/dev/stdin", str(accounts.kubeconfig(name))]
+            if failed := accounts.run(name, copy, Path(workshop.kubeconfig).read_bytes()):
+                raise CourseError(f"{name} could not be given the kubeconfig.", why=failed, next=f"ls -ld ~{name}/.config")
 
     def user_env(self, env: dict[str, str]) -> dict[str, str]:
         """The account's home, this installation's programs."""
-        env = options.environment({**super().user_env(env), "PATH": programs.search_path(os.environ["PATH"])})
-        shared = {"MESHCOURSE_ENGINE": str(binaries.home()), singleuser.KUBECONFIG: str(_kubeconfig_of(self.user.name))}
-        return {**env, **shared, singleuser.ON: record.require().on}
+        return accounts.environment(self.user.name, super().user_env(env))
 
     async def stop(self, *, now: bool = False) -> None:
         """End the account's cluster too."""
-        await asyncio.to_thread(self._run, [sys.executable, "-m", "meshcourse.cli.main", "down", "--all"])
+        if failed := await asyncio.to_thread(accounts.end_cluster, self.user.name):
+            self.log.warning("the cluster of %s: %s", self.user.name, failed)
         await super().stop(now=now)
-
-    def _run(self, command: list[str], given: bytes = b"") -> None:
-        """Run `command` as the account, and log what it says when it fails."""
-        account = pwd.getpwnam(self.user.name)
-        groups = os.getgrouplist(account.pw_name, account.pw_gid)
-        ids: dict[str, Any] = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": groups} if os.geteuid() == 0 else {}
-        environment = self.user_env({"HOME": account.pw_dir, "USER": account.pw_name})
-        done = subprocess.run(command, input=given, capture_output=True, check=False, cwd="/", env=environment, **ids)
-        if done.returncode:
-            self.log.warning("%s: %s", command, done.stderr.decode(errors="replace")[-500:])
-
-
-def _kubeconfig_of(account: str) -> Path:
-    return Path(pwd.getpwnam(account).pw_dir) / ".config" / "meshcourse-workshop" / "kubeconfig"

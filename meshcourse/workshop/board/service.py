@@ -51,9 +51,9 @@ class State:
 
 
 def memories() -> dict[str, int]:
-    """Bytes of each running sandbox, by account."""
-    children = monitoring.children()
-    return {user.account: monitoring.memory(pid, children) for user in record.require().learners if (pid := monitoring.server_pid(user))}
+    """Bytes of each running sandbox, by account. Accounts of the machine have none: their clusters are no children of their servers."""
+    children, learners = monitoring.children(), (each for each in record.require().learners if each.code)
+    return {user.account: monitoring.memory(pid, children) for user in learners if (pid := monitoring.server_pid(user))}
 
 
 def snapshot(memory: dict[str, int]) -> dict[str, Any]:
