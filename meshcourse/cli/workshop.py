@@ -114,7 +114,7 @@ def up(  # noqa: PLR0913, PLR0917 - each is an option
     build.ensure()
     who = known.instructor if known else workshop_users.instructor()
     if users is Users.LOCAL:
-        who = dataclasses.replace(who, account=_local_admin())
+        who = dataclasses.replace(who, account=_local_admin(), code="")
     workshop = record.Workshop(
         address=address,
         port=port,

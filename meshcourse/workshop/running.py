@@ -177,7 +177,7 @@ def stop(report: Report) -> bool:
         report(f"{account}'s JupyterLab and cluster end")
         sandbox.end(record.folder() / "sandboxes" / f"{account}.lock")
     workshop = record.read()
-    for learner in (each for each in (workshop.learners if workshop else ()) if not each.code):
+    for learner in (each for each in ((workshop.instructor, *workshop.learners) if workshop else ()) if not each.code):
         report(f"{learner.account}'s JupyterLab and cluster end")
         if failed := accounts.end(learner.account):
             report(f"! {learner.account}: {failed}")
