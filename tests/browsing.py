@@ -11,7 +11,6 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,9 +19,9 @@ from urllib.parse import urlsplit
 
 import nbformat
 import psutil
-import pytest
 from playwright.sync_api import TimeoutError, sync_playwright  # noqa: A004 - Playwright's own
 from real_cluster import RealCluster
+from waiting import until
 
 from meshcourse.course import chapters
 from meshcourse.kube import resources
@@ -93,13 +92,13 @@ def serving(cluster: RealCluster, folder: Path, log: Path, more: Mapping[str, st
 
 
 def printed_url(server: subprocess.Popen[bytes], log: Path) -> str:
-    ends = time.monotonic() + 90
-    while time.monotonic() < ends and server.poll() is None:
-        found = re.search(r"http://127\.0\.0\.1:\d+/lab\S+", log.read_text())
-        if found:
-            return found[0]
-        time.sleep(0.1)
-    pytest.fail(f"`meshcourse lab` printed no URL: {log.read_text()}")
+    def find() -> re.Match[str] | None:
+        return re.search(r"http://127\.0\.0\.1:\d+/lab\S+", log.read_text())
+
+    until(lambda: find() or server.poll() is not None, 90)
+    found = find()
+    assert found, f"`meshcourse lab` printed no URL: {log.read_text()}"
+    return found[0]
 
 
 @dataclass(frozen=True)

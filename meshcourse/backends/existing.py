@@ -105,7 +105,7 @@ class Existing:
         return self._environment(record)
 
     def settle(self) -> None:
-        """Do nothing: the gateway stays as its owner made it, and a forwarded port finds it."""
+        """Do nothing: the gateway stays as its owner made it."""
 
     def target(self) -> tuple[str, str]:
         """(context, API server) that `up` would use; the cluster is not asked. Raises ClusterError."""
@@ -218,7 +218,7 @@ class Existing:
 
 
 def extract(source: str, context: str) -> dict[str, Any]:
-    """The kubeconfig of one context alone, certificates and all, as kubectl itself makes it. Raises ClusterError."""
+    """The kubeconfig of one context alone, with its certificates, made by kubectl. Raises ClusterError."""
     environment = {"KUBECONFIG": source}
     kubectl = programs.kubectl()
     absent = [path for path in source.split(os.pathsep) if path and not Path(path).exists()]

@@ -48,7 +48,7 @@ def check_cluster(resources: Iterable[str], version: str) -> None:
     if "mutatingadmissionpolicies" not in resources:
         raise ClusterError(
             "This cluster cannot be shared by learners: that needs Kubernetes 1.36 or newer.",
-            why=f"it has {version}, which does not serve the policies of {FILE.name}: nothing would hold learners to their own ports",
+            why=f"it has {version}, which does not serve the policies of {FILE.name}: nothing would keep learners to their own ports",
             next="meshcourse up ... without --learner    # for one person at a time, who can do every chapter",
         )
 

@@ -39,7 +39,7 @@ def show_error(error: MeshcourseError) -> None:
 
 
 def as_typed_here(command: str) -> str:
-    """`command` as this person can type it: `make` sets MESHCOURSE_COMMAND, since its meshcourse is not on PATH."""
+    """`command` as it can be typed in this terminal: `make` sets MESHCOURSE_COMMAND, since its meshcourse is not on PATH."""
     command, found = completed(command, sys.argv[1:]), os.environ.get("MESHCOURSE_COMMAND", "")
     return f"{found}{command.removeprefix('meshcourse')}" if found and command.startswith("meshcourse ") else command
 

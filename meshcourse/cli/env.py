@@ -1,4 +1,4 @@
-"""`meshcourse env`: export lines for `eval`, by which kubectl and istioctl act on the cluster; nothing else on stdout."""
+"""`meshcourse env`: export lines for `eval`, so that kubectl and istioctl use the cluster. Nothing else is printed on stdout."""
 
 from __future__ import annotations
 

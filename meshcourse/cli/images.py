@@ -1,4 +1,4 @@
-"""`meshcourse images`: which images the embedded node runs, and which it has pulled; and for kind, fetching all that lessons need."""
+"""`meshcourse images`: the images that the embedded node runs or has pulled, and the images of a kind cluster."""
 
 from __future__ import annotations
 

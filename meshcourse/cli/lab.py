@@ -29,7 +29,7 @@ FIRST_PORT = 8888
 RETRIES = 100
 """How many ports JupyterLab tries; its runtime file tells which it took. Were one looked for beforehand, another program could take it."""
 
-Folder = Annotated[Path | None, typer.Option("--folder", help="Where your copies of the notebooks lie (made on first use).")]
+Folder = Annotated[Path | None, typer.Option("--folder", help="The folder of your copies of the notebooks (created on first use).")]
 Port = Annotated[int, typer.Option(min=0, max=65535, help="Port of JupyterLab on 127.0.0.1; 0 takes 8888, or a free one near it.")]
 Istio = Annotated[str, typer.Option("--istio", metavar="PROFILE", help="Istio profile for a cluster that has none yet, or none.")]
 
@@ -87,7 +87,7 @@ def first(course: Path) -> str:
 
 @contextlib.contextmanager
 def _server(folder: Path, port: int, token: str, environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
-    """JupyterLab, until Ctrl-C or the block's end. Its token goes by the environment: argument lists can be read by every user."""
+    """JupyterLab, until Ctrl-C or the block's end. It gets its token in the environment, since every user can read argument lists."""
     words = lean_imports.module("jupyterlab", "--no-browser", "--ip=127.0.0.1")
     words += [f"--port={port or FIRST_PORT}", f"--ServerApp.port_retries={0 if port else RETRIES}"]
     words += ["--log-level=WARN", *options.arguments(folder)]
@@ -107,7 +107,7 @@ def _server(folder: Path, port: int, token: str, environment: dict[str, str]) ->
 
 
 def _log() -> Path:
-    """Where JupyterLab's own words go: only its owner may read them."""
+    """JupyterLab's log file, which only its owner may read."""
     path = paths.state() / "lab" / "jupyterlab.log"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch(mode=0o600)
@@ -115,14 +115,14 @@ def _log() -> Path:
 
 
 def _say_how_to_type_along(name: str) -> None:
-    """In another terminal the commands are not on PATH, unless this environment is the one that every terminal has."""
+    """Say how to put the commands on PATH in another terminal, unless this environment has them already."""
     activate = Path(sys.prefix) / "bin" / "activate"
     if activate.is_file():
         display.report(f'to type along in another terminal: source {activate} && eval "$(meshcourse env{named(name)})"')
 
 
 def _wait(server: subprocess.Popen[bytes], token: str) -> int:
-    """The port that it took, when it answers there to its own token: the runtime file may be an ended one's with the same process id."""
+    """The port, once JupyterLab answers there to its token: the runtime file may be that of an ended server with the same process id."""
     from jupyter_core.paths import jupyter_runtime_dir
 
     facts = Path(jupyter_runtime_dir()) / f"jpserver-{server.pid}.json"
@@ -136,6 +136,6 @@ def _wait(server: subprocess.Popen[bytes], token: str) -> int:
             time.sleep(0.1)
     raise MeshcourseError(
         "JupyterLab did not start.",
-        why=f"it ended with code {server.returncode}; its own words are in {_log()}" if server.poll() is not None else "it does not answer",
+        why=f"it ended with code {server.returncode}; its log is {_log()}" if server.poll() is not None else "it does not answer",
         next="meshcourse lab ... --port 8899",
     )

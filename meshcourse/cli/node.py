@@ -1,4 +1,4 @@
-"""`meshcourse node`: the nodes of an embedded cluster, and losing one on purpose."""
+"""`meshcourse node`: list the nodes of an embedded cluster, and stop and start them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from meshcourse.cluster.clusters import Cluster
 
 app = typer.Typer(
-    help="""Show the nodes of a cluster, and lose one on purpose: what Kubernetes and Istio do then is the lesson.
+    help="""Show the nodes of a cluster, and stop one on purpose to see what Kubernetes and Istio do.
 
     \b
     meshcourse up --nodes 3                      three nodes, in two regions and three zones
@@ -35,7 +35,7 @@ _ZONE = "topology.kubernetes.io/zone"
 
 @app.command("list")
 def list_(name: Name = DEFAULT_NAME) -> None:
-    """Show the nodes: state, zone, address, how many pods, and which of the system's are among them.
+    """Show the nodes: state, zone, address, number of pods, and which system pods run there.
 
     \b
     meshcourse node list
@@ -81,7 +81,7 @@ def start(node: Which, name: Name = DEFAULT_NAME) -> None:
 
 
 def _cluster(name: str) -> Cluster:
-    """The running embedded cluster. Raises ClusterError; another backend's nodes are not for us to switch."""
+    """The running embedded cluster. Raises ClusterError, also for a cluster of another backend."""
     from meshcourse.backends import lookup
     from meshcourse.backends.embedded import Embedded
     from meshcourse.cluster import clusters
@@ -118,12 +118,12 @@ def _rows(cluster: Cluster, stopped: list[str]) -> list[tuple[str, ...]]:
 
 
 def _part(labels: Mapping[str, str]) -> str:
-    """What a pod of the system is: `istiod`, `coredns`."""
+    """The component that a system pod belongs to: `istiod`, `coredns`."""
     return labels.get("app") or labels.get("k8s-app", "")
 
 
 def state_of(node: Any, *, is_off: bool) -> str:  # noqa: ANN401 - a V1Node
-    """The words that kubectl uses for a node, and whether it is switched off."""
+    """The node's state in kubectl's words, and whether it is switched off."""
     ready = any(each.type == "Ready" and each.status == "True" for each in node.status.conditions or ())
     words = ["Ready" if ready else "NotReady"]
     words += ["SchedulingDisabled"] if node.spec.unschedulable else []

@@ -74,7 +74,7 @@ def _inside(cluster: Backend) -> dict[str, Any]:
 
 
 def _rejected(connection: Connection) -> tuple[str, ...]:
-    """What Envoys refuse of what istiod sends them; a sentence too when istiod cannot be asked."""
+    """A sentence for each configuration that Envoys have rejected, or one that istiod does not answer."""
     from meshcourse.core.errors import MeshcourseError
     from meshcourse.mesh import istiod
 
@@ -106,7 +106,7 @@ def _show(found: Status, inside: dict[str, Any]) -> None:
     ]
     if found.images:
         rows.insert(2, ("images", _IMAGES[found.images]))
-        rows.insert(3, ("way out", "TCP and DNS, by this machine's network" if found.egress else "none (meshcourse up --egress)"))
+        rows.insert(3, ("egress", "TCP and DNS, through this machine's network" if found.egress else "none (meshcourse up --egress)"))
     display.table(("", ""), rows)
     if found.components:
         display.table(
@@ -116,7 +116,7 @@ def _show(found: Status, inside: dict[str, Any]) -> None:
     if found.ports:
         display.table(
             ("Service", "port", "on this machine"),
-            [(each.service, each.name, f"{each.url} does not lead here: {each.why}" if each.why else each.url) for each in found.ports],
+            [(each.service, each.name, f"{each.url} is not forwarded: {each.why}" if each.why else each.url) for each in found.ports],
         )
     for sentence in inside["rejected"]:
         display.console.print(f"! {sentence}", markup=False)

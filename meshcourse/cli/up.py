@@ -33,7 +33,7 @@ Images = Annotated[
     ),
 ]
 Egress = Annotated[
-    bool, typer.Option("--egress", help="embedded: let pods reach addresses outside the cluster, by this machine's network.")
+    bool, typer.Option("--egress", help="embedded: let pods reach addresses outside the cluster, through this machine's network.")
 ]
 Nodes = Annotated[int, typer.Option(min=1, max=places.MOST, help="embedded, kind: how many nodes; several lie in two regions, in zones.")]
 Kubeconfig = Annotated[str, typer.Option(metavar="FILE", help="existing: the kubeconfig (otherwise KUBECONFIG, otherwise ~/.kube/config).")]
@@ -182,7 +182,7 @@ def start(name: str, *, api_port: int, ingress_port: int, images: ImageSource | 
     if running and images and images != running.images:
         display.report(f"it keeps --images {running.images}; for another, stop it first: meshcourse down --name {name}")
     if running and egress and not running.egress:
-        display.report(f"it keeps having no way out; for --egress, stop it first: meshcourse down --name {name}")
+        display.report(f"it keeps running without egress; for --egress, stop it first: meshcourse down --name {name}")
     if running and nodes not in {1, running.nodes}:
         display.report(f"it keeps its number of nodes, {running.nodes}; for another, stop it first: meshcourse down --name {name}")
     started = time.monotonic()

@@ -1,6 +1,6 @@
 """Starts the parts of a cluster in order, inside its namespaces, and runs until it is cancelled.
 
-etcd and the API server start together, the nodes once the API answers, the controllers once it lets them in, and kube-proxy once it can
+etcd and the API server start together, the nodes once the API answers, the controllers once they are authorized, and kube-proxy once it can
 read its Node.
 """
 
@@ -106,7 +106,7 @@ def _objects(options: Options, outside: Outside) -> list[dict[str, Any]]:
 
 @contextlib.asynccontextmanager
 async def _reached_from_outside(options: Options, outside: Outside, api: Api) -> AsyncIterator[None]:
-    """The ways between this machine and the cluster: the API server's port, the Services' ports, and the way out where it is wanted."""
+    """Connections between this machine and the cluster: the API server's port, the Services' ports, and egress if it was asked for."""
 
     def write_ports(ports: list[host_ports.OpenPort]) -> None:
         files.write_json(options.home / "ports.json", [each.as_json() for each in ports])
@@ -141,7 +141,7 @@ def _write_credentials(layout: components.Layout, options: Options, api_port: in
         # The Node authorizer hears of a new pod a moment after its node, which would be refused and ask again: it is a master too.
         authority.issue(Identity(f"node-{place.name}", user, (group, ROOT_USER)))
     authority.issue(Identity("kube-apiserver-kubelet-client", "kube-apiserver-kubelet-client", (ROOT_USER,)))
-    # Of authorities of their own: nobody whom the cluster's signs may read the store, or speak for somebody else.
+    # Each has an authority of its own, so that no certificate of the cluster's authority gives access to etcd or impersonates a user.
     etcd = Authority(layout.pki / "etcd", "meshcourse-etcd-ca")
     etcd.create()
     etcd.issue(Identity("server", "etcd", hosts=("localhost", "127.0.0.1"), also_client=True))

@@ -62,7 +62,7 @@ class Component:
 def etcd(layout: Layout) -> Component:
     """The store. Its data is wiped at every start, so it need not wait for the disk (--unsafe-no-fsync).
 
-    Pods with hostNetwork reach its ports, so it answers only to who shows a certificate of its own authority.
+    Pods with hostNetwork reach its ports, so it requires a client certificate of its own authority.
     """
     return Component(
         "etcd",
@@ -91,7 +91,7 @@ def _etcd_tls(layout: Layout, whose: str) -> tuple[str, ...]:
 def api_server(layout: Layout) -> Component:
     """kube-apiserver, on the node's address, with the kubelet API's credentials and the Node and RBAC authorizers.
 
-    Aggregated API servers believe what it says of a caller because it shows the certificate of an authority that signs nothing else.
+    Aggregated API servers trust its request headers about the user, since the authority of its client certificate signs nothing else.
     """
     serving, serving_key = layout.pair("kube-apiserver")
     etcd, etcd_key = layout.pair("etcd/kube-apiserver")

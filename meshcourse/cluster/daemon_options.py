@@ -1,4 +1,4 @@
-"""What the daemon was started with, and what it keeps of the host's network."""
+"""The daemon's options, and its sockets in the host's network."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ STOPPED_NODES = "stopped"
 
 @dataclass(frozen=True)
 class Options:
-    """What the daemon was started with."""
+    """The options of the daemon."""
 
     name: str
     home: Path
@@ -54,12 +54,12 @@ class Options:
 
     @property
     def places(self) -> tuple[places.Place, ...]:
-        """Its nodes."""
+        """The cluster's nodes."""
         return places.planned(self.name, self.nodes)
 
     @property
     def stopped(self) -> Path:
-        """The folder with a file for each node that is to stand still."""
+        """The folder with a file for each node that is stopped."""
         return self.home / STOPPED_NODES
 
 

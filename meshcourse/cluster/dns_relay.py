@@ -74,7 +74,7 @@ def _is_ipv4(text: str) -> bool:
 
 
 def asked(question: bytes) -> tuple[str, int]:
-    r"""The name and the type of a DNS message's first question; ("", 0) for what is none.
+    r"""The name and the type of a DNS message's first question; ("", 0) if it is not a DNS message.
 
     >>> asked(bytes(12) + b"\x03api\x07example\x03com\x00\x00\x1c\x00\x01")
     ('api.example.com', 28)
@@ -87,7 +87,7 @@ def asked(question: bytes) -> tuple[str, int]:
 
 
 def is_of_cluster(name: str) -> bool:
-    """Whether CoreDNS is to be asked."""
+    """Whether CoreDNS answers for this name."""
     return any(name == each or name.endswith(f".{each}") for each in _OF_CLUSTER)
 
 
@@ -133,7 +133,7 @@ class Relay:
                     writer.write(len(question).to_bytes(2, "big") + question)
                     return await reader.readexactly(int.from_bytes(await reader.readexactly(2), "big"))
                 except asyncio.IncompleteReadError as error:
-                    raise OSError(0, "the name server hung up") from error
+                    raise OSError(0, "the name server closed the connection") from error
                 finally:
                     writer.close()
 
@@ -184,7 +184,7 @@ def _inside(*, tcp: bool) -> socket.socket:
 
 
 def _hosts_resolver() -> str:
-    """The host's first name server, read each time: a laptop changes its network."""
+    """The host's first name server, read each time, since a laptop changes networks."""
     found = resolvers(Path("/etc/resolv.conf").read_text(encoding="utf-8", errors="replace"))
     if not found:
         raise OSError(0, "/etc/resolv.conf names no server with an IPv4 address")

@@ -1,8 +1,8 @@
 """Egress (`meshcourse up --egress`): connections of pods to addresses outside the cluster continue from the host's own network.
 
-Inside, iptables turns each TCP connection that leaves the cluster's addresses to a port of the node; there it is accepted, its original
-destination is read, and the same is connected to by a socket of the host's network (host_sockets.py). Names are dns_relay.py's.
-So it needs no rights, no NAT and no program on the host, and nothing of it stays. TCP and DNS only: no ping, no other UDP. To the host it
+Inside, iptables redirects every TCP connection to an address outside the cluster to a port of the node. The node accepts it, reads its
+original destination and connects to that by a socket of the host's network (host_sockets.py). dns_relay.py resolves names.
+This needs no rights, no NAT and no program on the host, and leaves nothing behind. TCP and DNS only: no ping, no other UDP. To the host it
 is as if the user's own program connected; the host's 127.0.0.1 cannot be reached, since for a pod that is the pod itself.
 """
 
@@ -47,7 +47,7 @@ async def opened(sockets: HostSockets) -> AsyncIterator[None]:
         _, said = await done.communicate()
         if done.returncode:
             why = said.decode(errors="replace").strip()
-            raise ClusterError("The way out (--egress) could not be opened.", why=why, next="meshcourse up    # without --egress")
+            raise ClusterError("Egress could not be set up.", why=why, next="meshcourse up    # without --egress")
 
     def out(accepted: asyncio.Transport) -> tuple[socket.socket, tuple[str, int]]:
         where = original_destination(accepted.get_extra_info("socket"))

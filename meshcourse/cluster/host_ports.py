@@ -176,7 +176,7 @@ class HostPorts:
         except ApiError as error:
             _log.warning("Service %s: %s", service["metadata"]["name"], error.what)
         except Exception:  # noqa: BLE001 - a Service that cannot be understood must not end the others
-            _log.exception("Service %s is passed over", service["metadata"]["name"])
+            _log.exception("Service %s is skipped", service["metadata"]["name"])
 
     async def _give_address(self, kept: _Kept) -> None:
         """Find a loopback address on which all ports of the Service are free, or one inside the cluster."""
@@ -217,7 +217,7 @@ class HostPorts:
                 why = "another program of this machine listens there" if error.errno == errno.EADDRINUSE else error.strerror or str(error)
                 if kept.refused.get(promise) != why:
                     kept.refused[promise] = why
-                    text = f"{promise.address}:{promise.port} of this machine does not lead here: {why}"
+                    text = f"{promise.address}:{promise.port} of this machine is not forwarded to this Service: {why}"
                     self._events.record(kept.service, "Warning", "HostPortNotOpened", text)
 
     async def _opened(self, promise: Promise) -> asyncio.Server:

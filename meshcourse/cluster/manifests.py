@@ -12,11 +12,6 @@ if TYPE_CHECKING:
     from meshcourse.node.api import Api
 
 _HERE = Path(__file__).parent
-_PLURALS = {
-    "StorageClass": "storageclasses",
-    "MutatingAdmissionPolicy": "mutatingadmissionpolicies",
-    "ValidatingAdmissionPolicy": "validatingadmissionpolicies",
-}
 
 
 def read(folder: str, values: Mapping[str, str]) -> list[dict[str, Any]]:
@@ -39,7 +34,14 @@ def path_of(content: Mapping[str, Any]) -> str:
     version, kind = content["apiVersion"], content["kind"]
     root = f"/apis/{version}" if "/" in version else f"/api/{version}"
     namespace = content["metadata"].get("namespace")
-    return f"{root}{f'/namespaces/{namespace}' if namespace else ''}/{_PLURALS.get(kind, kind.lower() + 's')}"
+    return f"{root}{f'/namespaces/{namespace}' if namespace else ''}/{_plural(kind.lower())}"
+
+
+def _plural(kind: str) -> str:
+    """A kind's name in paths, by the rule of Kubernetes' own `meta.UnsafeGuessKindToResource`."""
+    if kind.endswith("s"):
+        return f"{kind}es"
+    return f"{kind[:-1]}ies" if kind.endswith("y") else f"{kind}s"
 
 
 async def create(api: Api, objects: Iterable[dict[str, Any]]) -> None:

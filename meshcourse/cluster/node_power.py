@@ -1,4 +1,4 @@
-"""Switching nodes of a running cluster off and on, from outside: a file in its folder says what is wanted, SIGHUP makes the daemon look.
+"""Stops and starts nodes of a running cluster from outside: writes or deletes a file in its folder and sends SIGHUP to its daemon.
 
 The daemon's answer is `nodes.json`: the state of each node, by name.
 """

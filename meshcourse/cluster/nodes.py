@@ -1,7 +1,7 @@
-"""The nodes of a cluster while it runs: an agent for each, and which of them stand still.
+"""The nodes of a running cluster: an agent for each, and which of them are stopped.
 
-A file with a node's name in the folder `stopped` says that its agent is to end, as a machine that is switched off: its pods' processes end,
-its address goes, its lease is renewed no more. Kubernetes itself finds that out. The folder is looked at again at each SIGHUP.
+A file with a node's name in the folder `stopped` stops its agent, as if the machine were switched off: its pods' processes end, its address
+is removed, and its lease is no longer renewed. Kubernetes is not told. SIGHUP makes the daemon read the folder again.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Nodes:
-    """Runs the agents. `told` hears the state of each node, by name, whenever one changes. `ready`: all have been Ready once."""
+    """Runs the agents. `told` is called with the state of each node, by name, whenever one changes. `ready`: all have been Ready once."""
 
     def __init__(self, machine: Machine, configs: Sequence[NodeConfig], stopped: Path, told: Callable[[Mapping[str, str]], None]) -> None:
         self.ready = asyncio.Event()
@@ -35,7 +35,7 @@ class Nodes:
         self._look = asyncio.Event()
 
     async def run(self) -> None:
-        """Be all nodes until cancelled; an agent that fails ends them all."""
+        """Run all nodes until cancelled; an agent that fails ends them all."""
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._look.set)
         async with self._machine:
             try:
@@ -52,7 +52,7 @@ class Nodes:
                 await self._end(*self._tasks)
 
     async def _settle(self) -> None:
-        """Start the agents that are to run and do not, and end the others. The first node has the control plane, and always runs."""
+        """Start and end agents as wanted. The first node has the control plane, and always runs."""
         stopped = {path.name for path in self._stopped.glob("*")} - {self._configs[0].name}
         await self._end(*(self._tasks.keys() & stopped))
         for config in self._configs:
@@ -66,7 +66,7 @@ class Nodes:
         await asyncio.gather(*ending, return_exceptions=True)
 
     async def _live(self, config: NodeConfig) -> None:
-        """Be one node until cancelled."""
+        """Run one node until cancelled."""
         self._tell(config.name, STARTING)
         has_own_address = config is not self._configs[0]
         if has_own_address:

@@ -1,7 +1,7 @@
-"""Where the nodes of a cluster are: the name, the addresses and the labels of each. Pure.
+"""Names, addresses and labels of a cluster's nodes. Pure.
 
-All nodes share the cluster's one network namespace: each has an address of its own there, and its pods a range of their own. Several nodes
-lie in two regions with two zones each, so that locality can be shown; one node alone has no such labels, as in other small clusters.
+All nodes share the cluster's network namespace: each has an address and a range of pod addresses there. Several nodes are labelled as two
+regions with two zones each, for lessons about locality; a single node has no such labels.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _CONTROL_PLANE: Final = {"node-role.kubernetes.io/control-plane": ""}
 
 @dataclass(frozen=True)
 class Place:
-    """One node. `labels` are those that only its place tells; the agent adds the usual ones."""
+    """One node. `labels` are those of its region and zone; the agent adds the usual ones."""
 
     name: str
     ip: str

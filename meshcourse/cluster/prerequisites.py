@@ -158,7 +158,7 @@ def _ordinary_user(found: Facts) -> list[Check]:
 
 
 def _namespaces(found: Facts) -> Check:
-    name, why = "namespaces", "the cluster lives in namespaces of its own, so that nothing of it can be left behind"
+    name, why = "namespaces", "the cluster runs in namespaces of its own, so that nothing of it can be left behind"
     if found.apparmor_forbids:
         return Check(
             name,

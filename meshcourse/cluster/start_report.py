@@ -1,4 +1,4 @@
-"""What the daemon of a cluster tells the process that started it."""
+"""Messages from a cluster's daemon to the process that started it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class StartReport:
             os.write(self._descriptor, json.dumps(facts).encode() + b"\n")
 
     def close(self) -> None:
-        """Say no more."""
+        """Close the pipe."""
         with contextlib.suppress(OSError):
             os.close(self._descriptor)
         self._descriptor = -1  # its number may soon be another file's

@@ -1,7 +1,7 @@
 """Volumes for PersistentVolumeClaims of the StorageClass `standard`: folders among a node's files (addons/storage-class.yaml).
 
-As a provisioner of any cluster: once the scheduler has chosen a node for the first pod of a claim, it makes a folder and a PersistentVolume
-for the claim; when the claim is deleted, it deletes both. They lie in memory and go with the cluster. The capacity is not enforced.
+Once the scheduler has chosen a node for the first pod of a claim, it makes a folder and a PersistentVolume for the claim; when the claim is
+deleted, it deletes both. The folders are in memory and end with the cluster. The capacity is not enforced.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def wanted(claim: Json) -> bool:
 
 
 def volume_for(claim: Json) -> Json:
-    """Give the PersistentVolume to create for a claim."""
+    """The PersistentVolume to create for a claim."""
     metadata, spec = claim["metadata"], claim["spec"]
     name = f"pvc-{metadata['uid']}"
     reference = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", **{key: metadata[key] for key in ("namespace", "name", "uid")}}
@@ -112,6 +112,6 @@ class Provisioner:
                 raise
 
     def _folder(self, volume: Json) -> Path:
-        """Where a volume lies; its name is of our making, whatever its path says by now."""
+        """The folder of a volume, by its name: its path may have been changed by others."""
         node = volume["spec"]["nodeAffinity"]["required"]["nodeSelectorTerms"][0]["matchExpressions"][0]["values"][0]
         return self._nodes / Path(node).name / "files" / FOLDER.lstrip("/") / str(volume["metadata"]["name"])

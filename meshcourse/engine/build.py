@@ -173,7 +173,7 @@ class Build:
             run(["build", "-v", *self.recipe.flags, "-o", f"{self.staging}/", *packages], compilation.line, look)
 
     def _gather(self, run: _Go) -> None:
-        """Give each program its name, and add the files that Istio's images have."""
+        """Rename each program to its own name, and add the files that Istio's images have."""
         for program in self.recipe.programs:
             if program.built_as != program.name:
                 (self.staging / program.built_as).replace(self.staging / program.name)

@@ -1,4 +1,4 @@
-"""How JupyterLab is started for a course, whoever starts it: `meshcourse lab` for one person, a workshop's hub for many."""
+"""Arguments and environment of a course's JupyterLab, for `meshcourse lab` and for a workshop's hub."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SHELLS: Final = SETTINGS / "shells"
 
 
 def arguments(folder: Path) -> list[str]:
-    """For a JupyterLab that serves `folder`, whichever program it is part of."""
+    """The arguments of a JupyterLab that serves `folder`."""
     words = [f"--ServerApp.root_dir={folder}", "--ServerApp.terminals_enabled=True"]
     words += ["--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
     words.append(f"--ServerApp.terminado_settings={json.dumps({'shell_command': ['/bin/sh', str(SHELLS / 'start.sh'), str(SHELLS)]})}")
@@ -27,7 +27,7 @@ def arguments(folder: Path) -> list[str]:
 
 
 def environment(given: Mapping[str, str]) -> dict[str, str]:
-    """`given`, with these settings and with this installation's programs on PATH."""
+    """`given`, with the course's settings and with this installation's programs on PATH."""
     settings = os.pathsep.join(filter(None, (str(SETTINGS), given.get("JUPYTER_CONFIG_PATH"))))
     path = given.get("PATH", os.defpath).split(os.pathsep)
     path = list(dict.fromkeys((*path, sysconfig.get_path("scripts"))))

@@ -19,9 +19,9 @@ def _as_it_is(_name: str, content: bytes) -> bytes:
 
 
 def lay(course: Path, own: Path, adapt: Callable[[str, bytes], bytes] = _as_it_is) -> tuple[str, ...]:
-    """Bring `own` up to date with `course`; returns a line for each thing worth saying. The same folder is left alone.
+    """Bring `own` up to date with `course`; returns a line for each thing worth saying. Nothing happens when both are the same folder.
 
-    `adapt` changes a file's content, by its name, before it is laid.
+    `adapt` changes a file's content, by its name, before it is copied.
     """
     if own == course.resolve():
         return ()

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 from meshcourse.core import errors
 from meshcourse.lab import session
 from meshcourse.lab.output import say
+from meshcourse.measure.objectives import Objectives
 from meshcourse.mesh.envoy.cluster_names import ClusterName
 from meshcourse.mesh.install import installation
 
@@ -191,7 +192,8 @@ def timeout_panel(host: str = "slow.example.com", *, delay: float = 2.0) -> Time
 def objective_panel(host: str = "checkout.example.com", *, app: str = "checkout", version: str = "v2") -> ObjectivePanel:
     """The capstone's panel: a given load, and live whether the release meets its objectives."""
     where = {"namespace": session.current().namespace, "host": host}
-    made: ObjectivePanel = _make("objectives", "ObjectivePanel", labels={"app": app, "version": version}, **where)
+    wanted = Objectives(version=version)
+    made: ObjectivePanel = _make("objectives", "ObjectivePanel", labels={"app": app, "version": version}, wanted=wanted, **where)
     return made
 
 

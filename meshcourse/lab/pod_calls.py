@@ -54,7 +54,7 @@ def call(workload: str, url: str, *, method: str = "GET", namespace: str = "", u
     started, tries = time.monotonic(), 0
     while True:
         tries += 1
-        status, body, complaint = _once(sent)
+        status, body, complaint = _once(sent, workload, namespace)
         seconds = time.monotonic() - started
         if until is None or status == until or seconds > PATIENCE:
             break
@@ -62,11 +62,15 @@ def call(workload: str, url: str, *, method: str = "GET", namespace: str = "", u
     return Call(shlex.join(words), status, body, complaint, seconds, tries, until, lines)
 
 
-def _once(words: Sequence[str]) -> tuple[int, str, str]:
+def _once(words: Sequence[str], workload: str, namespace: str) -> tuple[int, str, str]:
     """(status, body, curl's error message)."""
-    done = commands.run(session.current().connection, words, timeout=30.0)
+    begun = session.current()
+    done = commands.run(begun.connection, words, timeout=30.0)
     body, mark, status = done.stdout.rpartition(_MARK)
     if not mark:
+        where = namespace or begun.namespace
+        if resources.read(begun.connection.apps().read_namespaced_deployment, workload, where) is None:
+            raise resources.absent(begun.connection, where, "Deployment", workload)
         raise resources.refusal(done, "the call")
     complaint = next((line for line in done.stderr.splitlines() if line.startswith("curl:")), "")
     return int(status), body, complaint

@@ -33,7 +33,8 @@ class Journey:
             status = f"{entry.code} {entry['flags']}".removesuffix(" -")
             rows.append((f"+{after}", _proxy(hop), _target(hop), asked, status, entry["duration"]))
         proxies, identity = len({hop.pod for hop in self.hops}), self.hops[0].entry["request_id"]
-        return "\n".join([f"x-request-id {identity}, the same in {len(self.hops)} lines of {proxies} proxies:", *tables.columns(rows)])
+        where = f"the same in {len(self.hops)} lines of {proxies} proxies" if len(self.hops) > 1 else "in one line only"
+        return "\n".join([f"x-request-id {identity}, {where}:", *tables.columns(rows)])
 
 
 def _proxy(hop: Hop) -> str:

@@ -16,7 +16,7 @@ from meshcourse.core import background, tables
 from meshcourse.lab import session
 from meshcourse.lab.output import Sentence
 from meshcourse.lab.requests import IN_FLIGHT
-from meshcourse.measure import binomial, labels, retries, shares
+from meshcourse.measure import binomial, labels, retries
 from meshcourse.traffic import pacing, sender
 from meshcourse.traffic.results import Result
 from meshcourse.traffic.targets import Target
@@ -38,9 +38,9 @@ class Attempts:
         return sum(self.counts.values())
 
     @property
-    def answered_well(self) -> shares.Share:
+    def answered_well(self) -> binomial.Share:
         """The share answered below 400, with its 95 % band."""
-        return shares.of(sum(count for (code, _), count in self.counts.items() if code.startswith(("2", "3"))), self.n)
+        return binomial.observed(sum(count for (code, _), count in self.counts.items() if code.startswith(("2", "3"))), self.n)
 
     @property
     def tries(self) -> float:

@@ -123,7 +123,7 @@ def marks(found: Reading, wanted: Objectives) -> tuple[Mark, ...]:
             f"load on {wanted.version}",
             None if found.tries is None else found.tries <= wanted.tries,
             found.tries,
-            f"no request for {wanted.version}" if found.tries is None else f"{found.tries:.2f} requests for each of a user's",
+            "not known yet" if found.tries is None else f"{found.tries:.2f} requests for each of a user's",
             f"at most {wanted.tries:g} for each of a user's",
         ),
     )

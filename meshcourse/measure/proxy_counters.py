@@ -74,17 +74,10 @@ class Counts:
     outbound: Mapping[Destination, Calls] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Member:
-    """A pod. `workload` is its Deployment's name, or its own where it has none.
+@dataclass(frozen=True, kw_only=True)
+class Coverage:
+    """What is counted of a pod's calls. `sidecar`: whether it has one; `keeps`: whether its Envoy keeps counters of calls."""
 
-    `sidecar`: whether it has one; `keeps`: whether its Envoy keeps counters of calls. Without either its `counts` are empty.
-    """
-
-    pod: str
-    workload: str
-    labels: Mapping[str, str]
-    counts: Counts
     sidecar: bool = True
     keeps: bool = True
 
@@ -92,6 +85,16 @@ class Member:
     def counted(self) -> bool:
         """Whether its own Envoy counts the calls that it receives and sends."""
         return self.sidecar and self.keeps
+
+
+@dataclass(frozen=True)
+class Member(Coverage):
+    """A pod; unless it is `counted`, its `counts` are empty. `workload` is its Deployment's name, or its own where it has none."""
+
+    pod: str
+    workload: str
+    labels: Mapping[str, str]
+    counts: Counts
 
 
 @dataclass(frozen=True)

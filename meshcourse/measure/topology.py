@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from meshcourse.measure import proxy_counters, stats_inclusion
-from meshcourse.measure.proxy_counters import Calls, Counts, Destination, Member, Sample
+from meshcourse.measure.proxy_counters import Calls, Counts, Coverage, Destination, Member, Sample
 
 OUTSIDE: Final = "outside"
 # Samples of two proxies are taken some milliseconds apart, so that a busy edge may lack a few calls. A smaller share than this is noise.
@@ -41,20 +41,13 @@ def milliseconds(time: float) -> str:
 
 
 @dataclass(frozen=True)
-class Node:
+class Node(Coverage):
     """A workload. `flow` is what its own Envoy received; for one that is not `counted`, what its callers' Envoys sent."""
 
     name: str
     service: str
     version: str
     flow: Flow
-    sidecar: bool = True
-    keeps: bool = True
-
-    @property
-    def counted(self) -> bool:
-        """Whether its own Envoy counts calls."""
-        return self.sidecar and self.keeps
 
 
 @dataclass(frozen=True)
@@ -245,8 +238,8 @@ def quantile(buckets: Mapping[float, int], share: float) -> float | None:
 
 
 def _node(name: str, member: Member, sample: Sample, flow: Flow) -> Node:
-    services = _services(member, sample)
-    return Node(name, next(services, member.labels.get("app", name)), member.labels.get("version", ""), flow, member.sidecar, member.keeps)
+    service = next(_services(member, sample), member.labels.get("app", name))
+    return Node(name, service, member.labels.get("version", ""), flow, sidecar=member.sidecar, keeps=member.keeps)
 
 
 def _services(member: Member, sample: Sample) -> Iterator[str]:

@@ -11,8 +11,8 @@ from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from meshcourse.measure import shares
-from meshcourse.measure.shares import Share
+from meshcourse.measure import binomial
+from meshcourse.measure.binomial import Share
 from meshcourse.traffic.results import Result
 
 
@@ -47,7 +47,7 @@ class Summary:
 
     def share(self, version: str) -> Share:
         """The share of `version` among the answers with a version label."""
-        return shares.of(self.versions.get(version, 0), self.labelled)
+        return binomial.observed(self.versions.get(version, 0), self.labelled)
 
     def errors(self) -> dict[str, int]:
         """The codes that are errors: 4xx, 5xx and faults."""

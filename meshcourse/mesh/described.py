@@ -5,6 +5,7 @@ Reading blocks: a dozen requests to the API server.
 
 from __future__ import annotations
 
+import fnmatch
 import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -17,12 +18,13 @@ from meshcourse.kube import api_versions, pods, resources
 from meshcourse.kube.connection import Connection
 from meshcourse.mesh.injection import sidecars
 from meshcourse.mesh.rules import bindings
-from meshcourse.mesh.rules.bindings import Name, World
+from meshcourse.mesh.rules.bindings import Destination, Name, World
 
 REVISION: Final = "istio.io/rev"
 FRESH: Final = 5.0
 """A pod counts as fresh for this many seconds after it became ready."""
 _FORBIDDEN: Final = 403
+_WELL_KNOWN: Final = {80, 443}
 _GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
     "networking.istio.io": ("virtualservices", "destinationrules", "gateways", "serviceentries", "sidecars", "workloadentries"),
     "security.istio.io": ("authorizationpolicies", "peerauthentications", "requestauthentications"),
@@ -208,14 +210,46 @@ def without_pods(found: Described, every: Iterable[Any]) -> Iterator[str]:
             empty.append(f"subset {subset.name} of {service} ({labels})" if subset.name else f"Service {service}")
     if empty:
         yield f"no ready pod is in {', '.join(empty)}: requests sent there are answered with 503"
-    for name, host, wanted in sorted(bindings.destinations(found.world.own)):
-        service, _, rest = host.partition(".")
-        if rest != f"{found.namespace}.{bindings.DOMAIN}":
-            continue
-        if service not in found.services:
-            yield f"VirtualService {name} sends requests to {service}: there is no such Service in namespace {found.namespace}"
-        elif wanted and (host, wanted) not in defined:
-            yield f"VirtualService {name} sends requests to subset {wanted} of {service}, which no DestinationRule defines: they get 503"
+    for wanted in sorted(bindings.destinations(found.world.own)):
+        if why := _absent(found, wanted, defined):
+            yield f"VirtualService {wanted.virtual_service} sends requests to {why}: they get 503"
+
+
+def _absent(found: Described, wanted: Destination, defined: set[tuple[str, str]]) -> str:
+    """What the mesh does not have of a destination, with the reason; "" when it has all, or cannot be asked."""
+    service, _, rest = wanted.host.partition(".")
+    namespace, _, domain = rest.partition(".")
+    try:
+        if domain != bindings.DOMAIN:
+            return _not_outside(found.connection, wanted.host)
+        there = found.service(wanted.host) or resources.read(found.connection.core().read_namespaced_service, service, namespace)
+    except errors.KubernetesError:  # not this user's to read
+        return ""
+    if there is None:
+        return f"{service}: there is no such Service in namespace {namespace}"
+    return _missing_part(wanted, service, [int(port.port) for port in there.spec.ports or ()], defined)
+
+
+def _missing_part(wanted: Destination, service: str, ports: list[int], defined: set[tuple[str, str]]) -> str:
+    """The port or the subset that an existing Service lacks."""
+    known = ", ".join(map(str, ports))
+    if wanted.port and wanted.port not in ports:
+        return f"port {wanted.port} of {service}, which has only {known or 'none'}"
+    if not wanted.port and len(ports) > 1 and not _WELL_KNOWN & set(ports):  # a gateway then takes the number that it listens at itself
+        return f"{service} without one of its ports {known}"
+    if wanted.subset and (wanted.host, wanted.subset) not in defined:
+        return f"subset {wanted.subset} of {service}, which no DestinationRule defines"
+    return ""
+
+
+def _not_outside(connection: Connection, host: str) -> str:
+    """The sentence for a host that is neither a Service's whole name nor that of a ServiceEntry anywhere in the cluster."""
+    listed = resources.read(connection.custom().list_cluster_custom_object, *api_versions.networking(connection), "serviceentries")
+    known = {str(each) for item in listed["items"] for each in item["spec"].get("hosts") or ()}
+    if any(fnmatch.fnmatchcase(host, each) for each in known):
+        return ""
+    whole = f" (a Service's whole name ends with .{bindings.DOMAIN})" if host.count(".") == 1 else ""
+    return f"{host}, which is neither a Service{whole} nor the host of a ServiceEntry"
 
 
 def ports(connection: Connection, gateway: JsonMapping, pod: Name) -> frozenset[str]:

@@ -12,7 +12,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
-from meshcourse.core import errors
 from meshcourse.core.json_types import Json, JsonMapping
 from meshcourse.kube import api_versions, pods, resources
 from meshcourse.kube.connection import Connection
@@ -269,17 +268,6 @@ class Lines:
         """The ready pods of a gateway ("ingressgateway") of Istio's installation."""
         found = resources.read(self.connection.core().list_namespaced_pod, installation.NAMESPACE).items
         return [str(pod.metadata.name) for pod in found if (pod.metadata.labels or {}).get("istio") == role and pods.is_ready(pod)]
-
-    def to_gateway(self, role: str) -> admin.AdminConnection:
-        """The connection to a ready pod of a gateway ("ingressgateway"). Raises MeshError when there is none."""
-        names = self.gateways(role)
-        if not names:
-            raise errors.MeshError(
-                f"No pod of istio-{role} is ready.",
-                why="so its configuration cannot be read",
-                next=f"kubectl -n {installation.NAMESPACE} get pods",
-            )
-        return self.to(installation.NAMESPACE, names[0])
 
 
 def listed(connection: Connection, namespace: str, plural: str) -> list[Json]:

@@ -181,7 +181,7 @@ class Agent:
         try:
             self._take_one(manifest, node)
         except Exception:  # noqa: BLE001 - a pod that cannot be understood must not end the others
-            _log.exception("pod %s is passed over", manifest["metadata"]["name"])
+            _log.exception("pod %s is skipped", manifest["metadata"]["name"])
 
     def _take_one(self, manifest: Json, node: Node) -> None:
         uid = manifest["metadata"]["uid"]

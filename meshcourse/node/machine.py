@@ -1,6 +1,6 @@
-"""What the nodes on one machine share: the cluster's objects, the layers of images, and whoever finds images.
+"""What the nodes of one machine share: a copy of the cluster's objects, the images' layers, and the image lookup.
 
-Layers are read by many containers and written once, so a second node needs no second copy.
+Layers are written once and read by many containers, so further nodes need no copies.
 """
 
 from __future__ import annotations

@@ -108,7 +108,7 @@ def prepare_node(node_ip: str, service_cidr: str) -> None:
 
 
 def change_address(change: Literal["add", "del"], node_ip: str) -> None:
-    """Give the node's own namespace the address of one more node, or take it away; a pod with a veth pair keeps its node's."""
+    """Add the address of one more node to the node's own namespace, or remove it; pods with a veth pair keep theirs."""
     with IPRoute() as route:
         route.addr(change, index=route.link_lookup(ifname="lo")[0], address=node_ip, prefixlen=32)
 

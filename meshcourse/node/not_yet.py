@@ -1,4 +1,4 @@
-"""Why a step of a pod cannot be done now, in kubelet's terms: shown in its status and its events."""
+"""The reason why a step of a pod cannot be done now, with kubelet's words, for the pod's status and events."""
 
 from __future__ import annotations
 

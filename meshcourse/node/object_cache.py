@@ -1,7 +1,7 @@
 """ConfigMaps, Secrets and Services of the whole cluster, kept current.
 
-A kubelet watches only the objects that its pods name, because it is one node of many. Here all nodes are in one process, so every object is
-theirs; three watches are cheaper than hundreds.
+A kubelet watches only the objects that its pods name, because it is one node of many. Here all nodes are in one process, so three watches
+of everything are cheaper than hundreds of single ones.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Ports of the node that lead to a container (hostPort): which are taken, and the iptables rules that lead there.
+"""hostPorts: which of the node's ports are taken, and the iptables rules that forward them to containers.
 
 The node's address is the cluster's own (172.18.0.2), not the machine's. The rules are those of the CNI plugin portmap: DNAT for whatever is
 sent to an address of the node, and a source address that the pod can answer for what comes from 127.0.0.1 or from the pod itself.
@@ -37,7 +37,7 @@ class Mapping:
 
 
 def wanted(pod: Json) -> tuple[Mapping, ...]:
-    """Give the ports of the node that a pod asks for."""
+    """The ports of the node that a pod asks for."""
     containers = [*(pod["spec"].get("initContainers") or []), *pod["spec"]["containers"]]
     ports = [port for container in containers for port in container.get("ports") or [] if port.get("hostPort")]
     return tuple(
@@ -49,7 +49,7 @@ def wanted(pod: Json) -> tuple[Mapping, ...]:
 
 
 def rules(mapping: Mapping, pod_ip: str) -> list[list[str]]:
-    """Give the rules of one mapping, each without the word that adds or deletes it."""
+    """The iptables rules of one mapping, each without the option that adds or deletes it."""
     protocol = mapping.protocol.lower()
     to = ["-d", mapping.ip] if mapping.ip else []
     arrives = ["-d", pod_ip, "-p", protocol, "--dport", str(mapping.target), "-j", "MASQUERADE"]
@@ -70,7 +70,7 @@ class PortMappings:
         self._one_at_a_time = asyncio.Lock()
 
     def take(self, uid: str, mappings: tuple[Mapping, ...]) -> bool:
-        """Give the ports to pod `uid`, unless another pod has one of them."""
+        """Assign the ports to pod `uid`, unless another pod has one of them."""
         others = [mapping for key, those in self._taken.items() if key != uid for mapping in those]
         if any(mapping.clashes(other) for mapping in mappings for other in others):
             return False
@@ -79,7 +79,7 @@ class PortMappings:
         return True
 
     async def open(self, uid: str, pod_ip: str) -> None:
-        """Lead the ports of pod `uid` to its address. Raises OSError."""
+        """Forward the ports of pod `uid` to its address. Raises OSError."""
         async with self._one_at_a_time:
             if uid in self._open or not self._taken.get(uid):
                 return
@@ -94,7 +94,7 @@ class PortMappings:
                     self._open[uid].append(rule)
 
     async def give_back(self, uid: str) -> None:
-        """Forget pod `uid`, and let its ports lead nowhere. Raises OSError."""
+        """Release the ports of pod `uid` and delete its rules. Raises OSError."""
         async with self._one_at_a_time:
             self._taken.pop(uid, None)
             for rule in self._open.pop(uid, ()):

@@ -113,7 +113,7 @@ def node_status(config: NodeConfig, previous: Json, now: str) -> Json:
 
 
 def is_ready(node: Json) -> bool:
-    """Whether the API server holds the node for ready."""
+    """Whether the Node is Ready according to the API server."""
     conditions = (node.get("status") or {}).get("conditions") or []
     return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
 
@@ -162,7 +162,7 @@ class Registration:
         self.node = await self._api.patch(f"{self._path}/status", {"status": status}, _STRATEGIC)
 
     async def _renew_status(self) -> None:
-        """Report every few minutes, and soon after somebody else has written that the node is not ready: it has slept, say."""
+        """Report every few minutes, and soon after the node controller has set the node NotReady, for example after a laptop's sleep."""
         due = time.monotonic() + _STATUS_SECONDS
         while True:
             await asyncio.sleep(_RENEW_SECONDS)

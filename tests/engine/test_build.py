@@ -33,6 +33,7 @@ def target(tmp_path: Path) -> Path:
     return tmp_path / "cache" / "0123456789abcdef"
 
 
+@pytest.mark.usefixtures("compiled")
 def test_build_publishes_programs_under_their_own_names_and_leaves_nothing_else(recipe: Recipe, target: Path) -> None:
     assert Build(recipe, target).run() == target
     said = [subprocess.run([target / name], capture_output=True, text=True, check=True).stderr.strip() for name in ("hello", "store")]

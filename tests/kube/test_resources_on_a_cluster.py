@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import pytest
+from waiting import until
 
 from meshcourse.core import errors
 from meshcourse.kube import resources
@@ -109,9 +109,7 @@ def test_rollout_is_reported_until_it_is_ready(cluster: Any, namespace: str) -> 
 
 def test_rollout_that_cannot_come_names_what_holds_it_up(cluster: Any, namespace: str) -> None:
     resources.apply(cluster.connection, DEPLOYMENT.format(image="example.com/no/such:image"), namespace=namespace)
-    ends = time.monotonic() + 30
-    while "ImagePull" not in resources.hold_up(cluster.connection, namespace) and time.monotonic() < ends:
-        time.sleep(0.1)
+    until(lambda: "ImagePull" in resources.hold_up(cluster.connection, namespace))
     with pytest.raises(errors.KubernetesError, match="did not become ready") as caught:
         resources.wait_for_rollout(cluster.connection, namespace, ["web"], timeout=0.5)
     assert "ImagePull" in caught.value.why

@@ -24,9 +24,9 @@ START = 'from meshcourse import lab\nlab.chapter("05-canary")\n'
 Kernel = Callable[..., subprocess.CompletedProcess[str]]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def kernel(cluster: Any) -> Iterator[Kernel]:
-    """Run a script as a notebook's cells would run, from the checkout's notebooks folder."""
+    """Run a script as a notebook's cells would run, from the checkout's notebooks folder, in the namespace of the test before."""
 
     def run(script: str, *, ok: bool = True) -> subprocess.CompletedProcess[str]:
         words = [sys.executable, "-c", START + script]
@@ -37,17 +37,19 @@ def kernel(cluster: Any) -> Iterator[Kernel]:
             pytest.fail(f"{done.stdout}\n{done.stderr}")
         return done
 
-    delete(cluster)
     yield run
-    delete(cluster)
+    cluster.kubectl("delete", "namespace", "canary", "--ignore-not-found", "--wait=false")
 
 
-def delete(cluster: Any) -> None:
+@pytest.fixture
+def new_kernel(cluster: Any, kernel: Kernel) -> Kernel:
+    """The same without a namespace. Deleting one takes Kubernetes five seconds, so that only tests that need it ask for it."""
     cluster.kubectl("delete", "namespace", "canary", "--ignore-not-found", timeout=120)
+    return kernel
 
 
-def test_chapter_says_what_it_did_and_the_second_time_finds_it(cluster: Any, kernel: Kernel) -> None:
-    first, second = kernel("").stdout, kernel("").stdout
+def test_chapter_says_what_it_did_and_the_second_time_finds_it(cluster: Any, new_kernel: Kernel) -> None:
+    first, second = new_kernel("").stdout, new_kernel("").stdout
     assert "namespace canary: made" in first
     assert "namespace canary: found, with injection on" in second
     for text in (first, second):
@@ -62,18 +64,18 @@ def test_another_kernel_cleans_up_and_cleaning_twice_is_no_error(cluster: Any, k
     assert "istiod" in cluster.kubectl("-n", "istio-system", "get", "pods")
 
 
-def test_namespace_that_was_there_stays_with_what_is_not_the_chapters(cluster: Any, kernel: Kernel) -> None:
+def test_namespace_that_was_there_stays_with_what_is_not_the_chapters(cluster: Any, new_kernel: Kernel) -> None:
     cluster.kubectl("create", "namespace", "canary")
     cluster.kubectl("-n", "canary", "create", "configmap", "own")
     script = 'lab.sh("kubectl apply -f manifests/05_canary/02-service.yaml -f manifests/05_canary/05-destinationrule.yaml")\nlab.clean_up()'
-    assert "gone from namespace canary" in kernel(script).stdout
+    assert "gone from namespace canary" in new_kernel(script).stdout
     assert cluster.kubectl("-n", "canary", "get", "configmap", "own", "-o", "name").strip() == "configmap/own"
     assert cluster.kubectl("-n", "canary", "get", "services,destinationrules", "-o", "name") == ""
     assert "istio-injection" not in cluster.get("namespace", "canary")["metadata"]["labels"]
 
 
-def test_unfinished_chapter_is_not_cleaned_up(cluster: Any, kernel: Kernel) -> None:
-    assert "done=True" in kernel("lab.clean_up(done=False)").stdout
+def test_unfinished_chapter_is_not_cleaned_up(cluster: Any, new_kernel: Kernel) -> None:
+    assert "done=True" in new_kernel("lab.clean_up(done=False)").stdout
     assert cluster.kubectl("get", "namespace", "canary", "-o", "name").strip() == "namespace/canary"
 
 

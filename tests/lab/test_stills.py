@@ -10,12 +10,13 @@ import plotly.graph_objects as go
 import pytest
 
 from meshcourse.lab import stills
+from meshcourse.widgets import live_figure
 
 
 @pytest.fixture
 def shown() -> list[Any]:
     slider = ipywidgets.IntSlider(value=30, description="v2 <")
-    figure = go.FigureWidget(go.Figure([go.Scatter(x=[0, 1], y=[1, 2], name="observed")]))
+    figure = live_figure.made(go.Figure([go.Scatter(x=[0, 1], y=[1, 2], name="observed")]))
     box = ipywidgets.VBox([ipywidgets.HBox([slider, ipywidgets.HTML("<i>30 %</i>")]), ipywidgets.Button(description="Start"), figure])
     return list(stills.bundles(box))
 

@@ -117,14 +117,19 @@ ACTIONS = {
 }
 
 
+def gateways_routes(cluster: Any) -> Any:
+    """The routes that the ingress gateway's Envoy holds."""
+    with propagation.Lines(cluster.connection) as lines:
+        return lines.to("istio-system", lines.gateways(propagation.INGRESS)[0]).routes()
+
+
 def test_every_condition_and_every_action_of_a_rule_is_held(applied: Any, web: str, cluster: Any) -> None:
     services = [service({"match": [match, {"uri": {"prefix": "/x"}}], **V1}, TO, name=name) for name, match in MATCHES.items()]
     services += [service(action, name=name) for name, action in ACTIONS.items()]
     found = applied(*services)
     assert (found.missing, found.unheld, found.notes, found.rejected) == ((), (), (), ())
     assert found.seconds < SOON
-    with propagation.Lines(cluster.connection) as lines:
-        routes = lines.to_gateway(propagation.INGRESS).routes()
+    routes = gateways_routes(cluster)
     assert [name for name in (*MATCHES, *ACTIONS) if not config_dump.read(routes, web, name)] == []
 
 
@@ -212,12 +217,20 @@ def test_what_leads_nowhere_is_held_and_said(applied: Any) -> None:
         item("DestinationRule", {"host": "web", "subsets": [{"name": "v7", "labels": {"version": "v7"}}]}),
         service({"route": [{"destination": {"host": "web", "subset": "v9"}}]}, name="subset"),
         service({"route": [{"destination": {"host": "wbe"}}]}, name="host"),
+        service({"route": [{"destination": {"host": "web", "port": {"number": 1234}}}]}, name="port"),
+        service({"route": [{"destination": {"host": "istiod.istio-system.svc.cluster.local"}}]}, name="ports"),
+        service({"route": [{"destination": {"host": "web.nowhere.svc.cluster.local"}}]}, name="elsewhere"),
+        service({"route": [{"destination": {"host": "web.default"}}]}, name="half"),
     )
     assert found.missing == ()
     said = "\n".join(found.notes)
     assert "no ready pod is in subset v7 of web (version=v7): requests sent there are answered with 503" in said
     assert "VirtualService subset sends requests to subset v9 of web, which no DestinationRule defines" in said
     assert "VirtualService host sends requests to wbe: there is no such Service" in said
+    assert "VirtualService port sends requests to port 1234 of web, which has only 80" in said
+    assert "VirtualService ports" not in said  # istiod has a port 443, which a gateway may listen at
+    assert "VirtualService elsewhere sends requests to web: there is no such Service in namespace nowhere" in said
+    assert "VirtualService half sends requests to web.default, which is neither a Service (a Service's whole name ends with .svc." in said
 
 
 BROKEN = """
@@ -257,8 +270,7 @@ def test_what_was_deleted_is_waited_for_too(cluster: Any, web: str) -> None:
     assert propagation.wait(cluster.connection, web).virtual_services == ("alone",)
     resources.delete(cluster.connection, alone, namespace=web)
     assert propagation.wait(cluster.connection, web).missing == ()
-    with propagation.Lines(cluster.connection) as lines:
-        assert config_dump.read(lines.to_gateway(propagation.INGRESS).routes(), web, "alone") == ()
+    assert config_dump.read(gateways_routes(cluster), web, "alone") == ()
 
 
 def test_namespace_that_is_not_there_is_said_at_once(cluster: Any) -> None:

@@ -39,6 +39,10 @@ RULES = {
     "host": ("rewrite: {authority: b.example.com}", "rewrite host to b.example.com"),
     "pattern": ("rewrite: {uriRegexRewrite: {match: '/a/(.*)', rewrite: '/\\1'}}", "rewrite path to /a/(.*) → /\\1"),
     "header": ("headers: {request: {set: {x-a: b}}}", "request header x-a: b"),
+    "cors": (
+        "corsPolicy: {allowOrigins: [{exact: 'https://a.example'}, {prefix: 'https://b'}]}",
+        "CORS for https://a.example, prefix https://b",
+    ),
     "no header": ("headers: {response: {remove: [server]}}", "no response header server"),
 }
 ANSWERS = {

@@ -177,7 +177,7 @@ async def test_an_idle_follower_waits_without_turning(path: Path, writer: logs.L
         return False
 
     reading = asyncio.ensure_future(anext(aiter(logs.read(path, follow=True, ended=ended))))
-    await asyncio.sleep(0.2)
+    await asyncio.sleep(0.2)  # one that polls has asked several times by then
     assert not reading.done()
     assert asked <= 1
     writer.write("stdout", b"awake\n")

@@ -81,7 +81,7 @@ async def test_in_flight_is_bounded(server: Any) -> None:
     async with sender.Sender(Target(f"{server.url}/slow"), in_flight=3) as client:
         running = asyncio.create_task(client.run(pacing.constant(500, requests=50), lambda _: None))
         await server.received(3)
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(2 * 50 / 500)  # by then all 50 are due
         assert client.counts.in_flight == len(server.requests) == server.connections() == 3
         server.gate.set()
         counts = await running
@@ -213,7 +213,7 @@ async def test_a_crowd_sends_one_request_a_user_at_a_time_and_its_number_may_be_
     async with sender.Sender(Target(f"{server.url}/slow")) as sending:
         run = asyncio.create_task(sending.run(crowd, found.append))
         await server.received(3)
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(10 * crowd.pause)  # a user who does not wait has sent again by then
         assert len(server.requests) == 3, "each of the three waits for its answer"
         crowd.turn(5)
         await server.received(5)

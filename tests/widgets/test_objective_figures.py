@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import operator
+
 import golden
 import plotly.graph_objects as go
 import pytest
 
 from meshcourse.measure.objectives import Objectives
 from meshcourse.measure.windows import Latency, Summary
+from meshcourse.widgets import live_figure
 from meshcourse.widgets.figures import objectives as picture
 from meshcourse.widgets.models.objectives import Arrivals, Scoring
 
@@ -34,13 +37,13 @@ def test_the_figure_is_as_reviewed(name: str) -> None:
 
 
 def test_a_live_figure_moved_on_shows_what_a_new_one_would_and_keeps_its_traces() -> None:
-    live = go.FigureWidget(picture.figure(VIEWS["objectives_before_load"]))
-    traces = [trace.uid for trace in live.data]
+    live = live_figure.made(picture.figure(VIEWS["objectives_before_load"]))
+    traces = live.data
     picture.update(live, VIEWS["objectives_saved"])
     wanted = go.Figure(picture.figure(VIEWS["objectives_saved"]))
     assert [(tuple(trace.x), tuple(trace.y)) for trace in live.data] == [(tuple(trace.x), tuple(trace.y)) for trace in wanted.data]
     assert [each.text for each in live.layout.annotations] == [each.text for each in wanted.layout.annotations]
-    assert [trace.uid for trace in live.data] == traces
+    assert all(map(operator.is_, live.data, traces))
 
 
 def test_the_picture_is_told_in_words_and_signs_not_in_colour_alone() -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from typing import Any
 
 import golden
 import pytest
+from waiting import until
 
 from meshcourse.core.errors import PanelError
 from meshcourse.mesh.install.profiles import Profile, Row
@@ -50,10 +50,7 @@ def test_two_profiles_are_compared_by_call_and_by_button(panel: ProfilePanel) ->
     rows = {row.what: row for row in panel.choose("default", "demo")}
     assert rows["Deployment istio-egressgateway"] == Row("Deployment istio-egressgateway", "", "✔")
     panel.other.value = "minimal"
-    ends = time.monotonic() + 60
-    while "only in default: Deployment istio-ingressgateway" not in panel.alt.value:
-        assert time.monotonic() < ends, panel.snapshot()
-        time.sleep(0.05)
+    until(lambda: "only in default: Deployment istio-ingressgateway" in panel.alt.value, 60)
     assert panel.snapshot().chosen == ("default", "minimal")
     assert panel.snapshot().error == ""
     with pytest.raises(PanelError, match="no profile 'preview'"):

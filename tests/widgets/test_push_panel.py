@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,9 +9,11 @@ from typing import Any
 import golden
 import plotly.graph_objects as go
 import pytest
+from waiting import until
 
 from meshcourse.core.errors import PanelError
 from meshcourse.kube import resources
+from meshcourse.widgets import live_figure
 from meshcourse.widgets.figures import pushes as picture
 from meshcourse.widgets.figures.pushes import View
 from meshcourse.widgets.panels.pushes import HEADER, PushPanel
@@ -31,7 +32,7 @@ def test_the_figure_is_as_reviewed_and_plotly_takes_it(name: str) -> None:
 
 
 def test_a_live_figure_moved_on_shows_what_a_new_one_would() -> None:
-    live = go.FigureWidget(picture.figure(VIEWS["no_change"]))
+    live = live_figure.made(picture.figure(VIEWS["no_change"]))
     picture.update(live, VIEWS["three_changes"])
     wanted = go.Figure(picture.figure(VIEWS["three_changes"]))
     assert [(trace.name, tuple(trace.x), tuple(trace.y)) for trace in live.data] == [
@@ -64,16 +65,11 @@ def test_changes_arrive_and_change_what_the_mesh_does(cluster: Any, injected: st
     curl = ("exec", "deploy/client", "-c", "client", "--", "curl", "-s", "-i", "http://web/get")
     assert f"{HEADER}: istiod, change 2" in cluster.kubectl("-n", injected, *curl)
     panel.one.click()
-    ends = time.monotonic() + 30
-    while len(panel.snapshot().arrivals[f"web.{injected}"]) < 3:
-        assert time.monotonic() < ends, panel.snapshot()
-        time.sleep(0.02)
+    until(lambda: len(panel.snapshot().arrivals[f"web.{injected}"]) >= 3)
     assert panel.snapshot().header == "istiod, change 3"
     cluster.kubectl("-n", injected, "delete", "virtualservice", "web")
     panel.one.click()
-    while "no VirtualService web" not in panel.snapshot().error:
-        assert time.monotonic() < ends, panel.snapshot()
-        time.sleep(0.02)
+    until(lambda: "no VirtualService web" in panel.snapshot().error)
 
 
 @pytest.mark.cluster

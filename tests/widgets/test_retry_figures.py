@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import operator
+
 import golden
 import plotly.graph_objects as go
 import pytest
 
 from meshcourse.measure.windows import Latency, Summary
 from meshcourse.mesh.rules.retry_chain import Retrying
+from meshcourse.widgets import live_figure
 from meshcourse.widgets.figures import retries as picture
 from meshcourse.widgets.models import retries
 from meshcourse.widgets.models.retries import Arrivals, Story, View
@@ -33,13 +36,13 @@ def test_the_figure_is_as_reviewed(name: str) -> None:
 
 
 def test_a_live_figure_moved_on_shows_what_a_new_one_would_and_keeps_its_traces() -> None:
-    live = go.FigureWidget(picture.figure(VIEWS["retries_before_load"]))
-    traces = [trace.uid for trace in live.data]
+    live = live_figure.made(picture.figure(VIEWS["retries_before_load"]))
+    traces = live.data
     picture.update(live, VIEWS["retries_half_failing"])
     wanted = go.Figure(picture.figure(VIEWS["retries_half_failing"]))
     assert [(tuple(trace.x), tuple(trace.y)) for trace in live.data] == [(tuple(trace.x), tuple(trace.y)) for trace in wanted.data]
     assert live.layout.yaxis3.range == wanted.layout.yaxis3.range
-    assert [trace.uid for trace in live.data] == traces
+    assert all(map(operator.is_, live.data, traces))
 
 
 def test_the_picture_is_told_in_words_too() -> None:

@@ -11,8 +11,8 @@ from waiting import until
 
 from meshcourse.core.errors import PanelError
 from meshcourse.kube import resources
-from meshcourse.measure import shares
-from meshcourse.measure.shares import Share
+from meshcourse.measure import binomial
+from meshcourse.measure.binomial import Share
 from meshcourse.traffic.results import Result
 from meshcourse.widgets.figures import rollout as picture
 from meshcourse.widgets.models import rollout
@@ -23,7 +23,7 @@ PLAN = Plan()
 
 
 def seen(n: int, failed: int = 0, p95: float | None = 0.02) -> tuple[Share, float | None]:
-    return shares.of(failed, n), p95 if n else None
+    return binomial.observed(failed, n), p95 if n else None
 
 
 @pytest.mark.parametrize(
@@ -88,8 +88,8 @@ def test_what_was_sent_before_a_step_says_nothing_of_it() -> None:
 
 def test_errors_after_the_end_are_said() -> None:
     assert not picture.fails(PLAN, None)
-    assert not picture.fails(PLAN, shares.of(1, 3))
-    assert "fails now: 100.0 % (n=9)" in picture.fails(PLAN, shares.of(9, 9))
+    assert not picture.fails(PLAN, binomial.observed(1, 3))
+    assert "fails now: 100.0 % (n=9)" in picture.fails(PLAN, binomial.observed(9, 9))
 
 
 STEPS: dict[str, list[Step]] = {

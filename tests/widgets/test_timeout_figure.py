@@ -7,6 +7,7 @@ import plotly.graph_objects as go
 import pytest
 
 from meshcourse.measure.request_hops import Journey, Place, Span
+from meshcourse.widgets import live_figure
 from meshcourse.widgets.figures import timeout as picture
 
 GATEWAY, NGINX, TOMCAT = (Place(name, "timeouts", name, inward=name == "tomcat") for name in ("gateway", "nginx", "tomcat"))
@@ -31,7 +32,7 @@ def test_the_figure_is_as_reviewed(name: str) -> None:
 
 @pytest.mark.parametrize("name", RUNS)
 def test_a_live_figure_moved_on_shows_what_a_new_one_would(name: str) -> None:
-    live = go.FigureWidget(picture.figure((), PLACES, "tomcat itself"))
+    live = live_figure.made(picture.figure((), PLACES, "tomcat itself"))
     picture.update(live, RUNS[name], PLACES, "tomcat itself")
     wanted = go.Figure(picture.figure(RUNS[name], PLACES, "tomcat itself"))
     for trace, other in zip(live.data, wanted.data, strict=True):

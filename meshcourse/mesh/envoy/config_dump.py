@@ -34,7 +34,7 @@ class Share:
     @property
     def place(self) -> str:
         """Short form for a table: `reviews v2`."""
-        return " ".join(filter(None, (self.host.partition(".")[0], self.subset)))
+        return ClusterName.outbound(self.host, "", self.subset).place
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from meshcourse.core.json_types import JsonMapping
 from meshcourse.mesh.envoy.cluster_names import ClusterName
 
 _FAULT: Final = "envoy.filters.http.fault"
+_CORS: Final = "envoy.filters.http.cors"
 # Istio 1.31's default retry conditions and attempts, for a VirtualService without its own (istio.io: HTTPRetry).
 _UNASKED: Final = frozenset({"connect-failure", "refused-stream", "unavailable", "cancelled", "retriable-status-codes"})
 # Istio's defaults up to 1.23, which include 503.
@@ -39,6 +40,9 @@ def held(route: JsonMapping) -> tuple[str, ...]:
     if "abort" in fault:
         status = fault["abort"].get("httpStatus") or f"gRPC {fault['abort'].get('grpcStatus', '')}"
         lines.append(f"abort {status} for {_fraction(fault['abort']):g} %")
+    if origins := route.get("typedPerFilterConfig", {}).get(_CORS, {}).get("allowOriginStringMatch"):
+        lines.append(f"CORS for {', '.join(_matched(each) for each in origins)}")
+    lines += [f"sticky by {_hashed(each)}" for each in action.get("hashPolicy", ())]
     lines += [_mirror(each) for each in action.get("requestMirrorPolicies", ())]
     lines += [f"rewrite path to {_rewritten(action)}" if _rewritten(action) else ""]
     lines += [f"rewrite host to {action['hostRewriteLiteral']}" if action.get("hostRewriteLiteral") else ""]
@@ -61,6 +65,27 @@ def own_answer(route: JsonMapping) -> str:
     host = f"{scheme}://" * bool(scheme) + (str(found.get("hostRedirect", "")) or ("the same host" if scheme or port else "")) + port
     path = str(found.get("pathRedirect", "")) or _rewritten(found)
     return f"redirects ({_REDIRECTS.get(str(found.get('responseCode', '')), '301')}) to {host}{path or ', the same path'}"
+
+
+def _matched(string: JsonMapping) -> str:
+    """An Envoy StringMatcher as text: `https://a.example`, `prefix https://a`, `regex https://.*`."""
+    if "exact" in string:
+        return str(string["exact"])
+    if "safeRegex" in string:
+        return f"regex {string['safeRegex'].get('regex', '')}"
+    return next((f"{kind} {value}" for kind, value in string.items() if kind != "ignoreCase"), "")
+
+
+def _hashed(policy: JsonMapping) -> str:
+    """What Envoy chooses the pod by: `cookie user`."""
+    for kind, key, words in (
+        ("header", "headerName", "header"),
+        ("cookie", "name", "cookie"),
+        ("queryParameter", "name", "query parameter"),
+    ):
+        if kind in policy:
+            return f"{words} {policy[kind].get(key, '')}"
+    return "the caller's address"
 
 
 def _rewritten(action: JsonMapping) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from meshcourse.core.json_types import JsonMapping
 
@@ -36,11 +36,6 @@ class World:
 def name_of(item: JsonMapping) -> Name:
     """(namespace, name) of an object."""
     return str(item["metadata"].get("namespace", "")), str(item["metadata"]["name"])
-
-
-def selects(gateway: JsonMapping, labels: Mapping[str, str]) -> bool:
-    """Whether a Gateway is for a pod with these labels; one without a selector is for every proxy."""
-    return dict(gateway.get("spec", {}).get("selector") or {}).items() <= labels.items()
 
 
 def gateways_of(virtual_service: JsonMapping) -> tuple[Name, ...]:
@@ -178,8 +173,17 @@ def shadowed(item: JsonMapping, world: World) -> str:
     return ""
 
 
-def destinations(items: Iterable[JsonMapping]) -> set[tuple[str, str, str]]:
-    """(VirtualService, full host, subset) of everything that the VirtualServices send requests to; subset "" for a whole Service."""
+class Destination(NamedTuple):
+    """Where a VirtualService sends requests: subset "" is the whole Service, port 0 its only one."""
+
+    virtual_service: str
+    host: str
+    subset: str
+    port: int
+
+
+def destinations(items: Iterable[JsonMapping]) -> set[Destination]:
+    """Everything that the VirtualServices send requests to, with full hosts."""
     found = set()
     for item in items:
         namespace, name = name_of(item)
@@ -187,10 +191,11 @@ def destinations(items: Iterable[JsonMapping]) -> set[tuple[str, str, str]]:
         for rule in (*(spec.get("http") or ()), *(spec.get("tcp") or ()), *(spec.get("tls") or ())):
             for route in rule.get("route") or ():
                 target = route.get("destination", {})
-                found.add((name, full_host(str(target.get("host", "")), namespace), str(target.get("subset", ""))))
+                port = int((target.get("port") or {}).get("number", 0))
+                found.add(Destination(name, full_host(str(target.get("host", "")), namespace), str(target.get("subset", "")), port))
     return found
 
 
 def whole_services(items: Iterable[JsonMapping]) -> set[str]:
     """The full hosts that the VirtualServices send requests to without naming a subset."""
-    return {host for _, host, subset in destinations(items) if not subset}
+    return {each.host for each in destinations(items) if not each.subset}

@@ -45,7 +45,7 @@ def described_by(rule: JsonMapping) -> Breaker:
     detection = outlier or {}
     others = [*_others(pool), *_others(detection)]
     if policy.get("portLevelSettings"):
-        others.append(("portLevelSettings", "they replace all of this for their ports"))
+        others.append(("portLevelSettings", "(which replace all of this for their ports)"))
     return Breaker(
         connections=int((pool.get("tcp") or {}).get("maxConnections") or 0),
         waiting=int((pool.get("http") or {}).get("http1MaxPendingRequests") or 0),

@@ -90,7 +90,7 @@ def read(connection: Connection, namespace: str, virtual_service: str, route: st
 def write(
     connection: Connection, namespace: str, virtual_service: str, weights: Mapping[str, int], route: str | None = None
 ) -> dict[str, int]:
-    """Give each destination its weight in per cent; those left out get 0. Returns the weights that the API server now holds.
+    """Set each destination's weight in per cent; those left out get 0. Returns the weights that the API server now holds.
 
     Raises MeshError, and sends nothing, when the weights do not sum to 100. Raises KubernetesError, with its Status, when the API server or
     Istio's webhook refuses. When the route was changed since it was read, it is read again and the write retried.
@@ -143,7 +143,13 @@ def chosen(found: tuple[Split, ...], virtual_service: str, route: str | None) ->
         what = f"VirtualService {virtual_service} has no http route {route!r} with destinations."
     if len(meant) == 1:
         return meant[0]
-    known = ", ".join(each.key for each in found) or "none with destinations"
+    if not found:
+        raise errors.MeshError(
+            f"VirtualService {virtual_service} has no http route with destinations.",
+            why="only such routes have weights that HTTP requests can show; tcp and tls routes, redirects and direct responses have none",
+            next=f"kubectl get virtualservice {virtual_service} -o yaml",
+        )
+    known = ", ".join(each.key for each in found)
     raise errors.MeshError(
         what, why=f"its http routes are: {known}", next=f"kubectl get virtualservice {virtual_service} -o yaml    # and name the route"
     )

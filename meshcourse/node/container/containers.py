@@ -37,9 +37,9 @@ _CONFIG_AGAIN_LONGEST = 10.0
 
 
 def specs_of(pod: Json) -> Iterator[tuple[ContainerKind, Json]]:
-    """Give the pod's containers in their order, init containers first; one of those that restarts always is a sidecar.
+    """The pod's containers in their order, init containers first; an init container with restartPolicy Always is a sidecar.
 
-    Ephemeral ones come last: somebody adds them to look at a pod that runs (kubectl debug).
+    Ephemeral containers, which `kubectl debug` adds to a running pod, come last.
     """
     for spec in pod["spec"].get("initContainers") or []:
         yield "sidecar" if spec.get("restartPolicy") == "Always" else "init", spec

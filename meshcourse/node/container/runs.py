@@ -249,7 +249,7 @@ class Run:
         def liveness_failed(why: str) -> None:
             probe = (self._prober.failed_probe if self._prober is not None else None) or {}
             self.restart = restart_policy.after_probe(self._shared.pod(), self.spec)
-            why += ", will be restarted" * self.restart
+            why += ", will be restarted" if self.restart else ""
             self._in_background(self.stop(float(probe.get("terminationGracePeriodSeconds") or self._grace()), why))
 
         def event(kind: EventKind, reason: str, message: str, /) -> None:

@@ -80,7 +80,7 @@ def seccomp_filter(spec: Spec) -> bytes:
 
 @dataclass(frozen=True)
 class Given:
-    """Descriptors that bubblewrap is given: the PID namespace to join, sources below which pods could put links, the seccomp filter."""
+    """Descriptors that bubblewrap inherits: the PID namespace to join, sources below which pods could put links, the seccomp filter."""
 
     pid_namespace: int | None = None
     mounts: Mapping[Mount, int] = field(default_factory=dict)
@@ -108,7 +108,7 @@ class Given:
 
 
 def arguments(spec: Spec, host: Host, present: Iterable[str] = rootfs.HOST_ETC, given: Given | None = None) -> list[str]:
-    """What bubblewrap is told, but for the command: namespaces, root, devices, mounts, environment."""
+    """The arguments of bubblewrap without the command: namespaces, root, devices, mounts, environment."""
     given = given or Given()
     pid_namespace = given.pid_namespace
     words = ["--unshare-pid"] if pid_namespace is None else ["--pidns", str(pid_namespace)]

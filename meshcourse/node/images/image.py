@@ -1,7 +1,7 @@
 """An image on this node: its config, and its files: a few over the host's /usr, or a whole root.
 
 A row of the table pulls no bytes. `stand_in` is empty when the program is the real one; otherwise it names what runs in its place, and
-`meshcourse images` and the pod's `imageID` show it. A pulled image (pulled.py) has a `root` instead.
+`meshcourse images` and the pod's `imageID` show it. A pulled image (pulling/store.py) has a `root` instead.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ class Image:
     version prefixes that this row serves. `tree` is a folder under images/files copied into the layer;
     `links` are symbolic links (path -> destination); `scripts` are executable files (path -> text);
     `folders` are made with their mode, and owned by `owner`.
-    `part_of`: "cluster", or "istio", for what the table serves even where images are pulled. `root` is the folder of a pulled image:
-    all that its containers see, and nothing of the host.
+    `part_of` is "cluster" or "istio" for images that the table serves even where images are pulled. `root` is the folder of a pulled
+    image: its containers see that and nothing of the host.
     """
 
     names: tuple[str, ...]

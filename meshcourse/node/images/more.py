@@ -1,7 +1,7 @@
-"""Rows of a file that MESHCOURSE_IMAGE_ROWS names, which go before those of the table: programs of this machine as images.
+"""Additional images from a file that MESHCOURSE_IMAGE_ROWS names: programs of this machine as images. They take precedence over the table.
 
 The file is a JSON list of objects with fields of `Image`: names, identity, entrypoint, command, environment, user, working_dir, scripts,
-stand_in; `programs` maps a path in the container to a file or folder of this machine. Whoever starts the cluster names the file.
+stand_in; `programs` maps a path in the container to a file or folder of this machine. The variable is read when the cluster starts.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _TUPLES = ("names", "entrypoint", "command", "tags")
 
 
 def rows() -> tuple[Image, ...]:
-    """Give the rows; none without the variable. Raises ClusterError."""
+    """The rows of the file; none without the variable. Raises ClusterError."""
     named = os.environ.get(VARIABLE)
     return _read(named) if named else ()
 
@@ -30,7 +30,7 @@ def _read(path: str) -> tuple[Image, ...]:
     try:
         return tuple(_row(each) for each in json.loads(Path(path).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError, AttributeError) as error:
-        raise ClusterError(f"{VARIABLE} names {path}, which is no list of images.", why=str(error), next=f"unset {VARIABLE}") from error
+        raise ClusterError(f"{VARIABLE} names {path}, which is not a list of images.", why=str(error), next=f"unset {VARIABLE}") from error
 
 
 def _row(given: dict[str, Any]) -> Image:

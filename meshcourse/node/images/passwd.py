@@ -50,7 +50,7 @@ class Accounts:
 def inside(root: Path, path: str) -> Path:
     """The path below `root` of a container's `path`, with links resolved as the container would: they never lead outside.
 
-    A missing path is where it would be created. Raises ClusterError for a cycle of links.
+    A missing path is where it would be created. Raises ClusterError for a loop of links.
     """
     left = list(reversed(PurePosixPath("/", path).parts[1:]))
     at, links = root, 0
@@ -63,7 +63,7 @@ def inside(root: Path, path: str) -> Path:
         if at.is_symlink():
             links += 1
             if links > _LINKS:
-                raise ClusterError(f"{path} is a circle of links in the image.")
+                raise ClusterError(f"{path} is a loop of symbolic links in the image.")
             to = PurePosixPath(at.readlink())
             at = root if to.is_absolute() else at.parent
             left += reversed(to.parts[1:] if to.is_absolute() else to.parts)

@@ -2,7 +2,7 @@
 
 A pod here is a few ordinary processes without root on the machine. hostNetwork, hostPort and hostPath are given by the node's own network
 and files, which are not the machine's. What would need the machine itself (its process list, its devices), a kernel feature that is not
-built, or an operating system that is not there is refused in words, never silently ignored.
+built, or an operating system that is not there is refused with a message, never ignored.
 Resource requests and limits are accepted and reported but not enforced: there are no cgroups, so a container may use what the machine has.
 """
 
@@ -52,7 +52,7 @@ def verdict(pod: Json) -> Verdict | None:
 
 
 def objection(container: Json) -> tuple[str, str] | None:
-    """Return why this node refuses a container, as (reason, message), or None."""
+    """Why this node refuses a container, as (reason, message), or None."""
     return next(_container_objections(container), None)
 
 

@@ -1,4 +1,4 @@
-"""What the node offers to its pods."""
+"""The services of the node that its pods use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is there before the first container of a pod, and goes after the last one: the namespaces, the files of /etc, the node's ports.
+"""A pod's sandbox: namespaces, files of /etc and host ports, made before the first container and removed after the last one.
 
 A container has a PID namespace of its own, unless the pod shares one (then a container that does nothing holds it, as in a kubelet's pod)
 or it is an ephemeral container with a target.
@@ -43,7 +43,7 @@ class PodSandbox:
         self._pause: sandbox.Running | None = None
 
     async def make(self, pod: Json, failed: Callable[[str], None]) -> PodNetns:
-        """Make it, trying until it stands; `failed` hears of each failure."""
+        """Make it, with retries until it succeeds; `failed` is called with each failure."""
         while True:
             try:
                 return await self._make(pod)
@@ -53,7 +53,7 @@ class PodSandbox:
                 await asyncio.sleep(_AGAIN_SECONDS)
 
     async def remove(self) -> None:
-        """Give everything back."""
+        """Release everything."""
         if self._pause is not None:
             self._pause.kill()
             self._pause.process.close()
@@ -70,7 +70,7 @@ class PodSandbox:
         return self._node.name if pod["spec"].get("hostNetwork") else dns.hostname(pod, self._node.cluster_domain)
 
     def pid_namespace(self, container: Json) -> Path | None:
-        """Give the PID namespace that a container joins, or None for one of its own.
+        """The PID namespace that a container joins, or None for one of its own.
 
         Raises:
             NotYet: the target of an ephemeral container does not run.

@@ -166,7 +166,7 @@ class Pod:
                 break
             _log.error("pod %s", self._name, exc_info=error)
             pause = next(pauses)
-            self._tell("Warning", "FailedSync", f"error running pod, beginning again in {pause:.0f} s: {_text(error)}")
+            self._tell("Warning", "FailedSync", f"error running pod, starting over in {pause:.0f} s: {_text(error)}")
             await self._clear()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):

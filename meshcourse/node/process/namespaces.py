@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def mount_namespace(pid: int) -> str:
-    """Give the name of a process's mount namespace, or "" once it has ended."""
+    """The name of a process's mount namespace, or "" once it has ended."""
     try:
         return str(Path(f"/proc/{pid}/ns/mnt").readlink())
     except OSError:
@@ -14,6 +14,6 @@ def mount_namespace(pid: int) -> str:
 
 
 def processes_in(mounts: str) -> list[int]:
-    """Give all processes of a mount namespace that have not ended."""
+    """All processes of a mount namespace that have not ended."""
     pids = (int(each.name) for each in Path("/proc").iterdir() if each.name.isdigit())
     return [pid for pid in pids if mounts and mount_namespace(pid) == mounts]

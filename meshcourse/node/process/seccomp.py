@@ -1,4 +1,4 @@
-"""A seccomp filter: the system calls that no container here makes, as a program for the kernel (BPF).
+"""A seccomp filter as a BPF program: the system calls that are refused to containers.
 
 It takes the place of a container runtime's default profile, and refuses what that one refuses and an unprivileged process could still call:
 the kernel's keyrings, which all containers of one user would share, new namespaces, bpf, perf events. A container with
@@ -45,7 +45,7 @@ _UNLESS_ADMIN: Final[Mapping[str, Calls]] = {
 
 @cache
 def program(*, admin: bool, machine: str | None = None) -> bytes:
-    """Give the filter for this machine's programs, and on x86 for 32-bit ones too. `admin`: the container has SYS_ADMIN."""
+    """The filter for this machine's programs, and on x86 for 32-bit ones too. `admin`: the container has SYS_ADMIN."""
     machine = machine or binaries.architecture()
     words = [_word(_LOAD, _ARCHITECTURE)]
     for each in (machine, "386") if machine == "amd64" else (machine,):
@@ -55,7 +55,7 @@ def program(*, admin: bool, machine: str | None = None) -> bytes:
 
 
 def _block(machine: str, *, admin: bool) -> list[bytes]:
-    """Give what is judged once the architecture is known; it always ends with an answer."""
+    """The instructions for one architecture; they always end with a verdict."""
     words = [_word(_LOAD, _NUMBER)]
     if machine == "amd64":
         words += [_word(_AT_LEAST, _X32, otherwise=1), _refused(errno.ENOSYS)]
@@ -69,7 +69,7 @@ def _block(machine: str, *, admin: bool) -> list[bytes]:
 
 
 def _word(code: int, number: int, otherwise: int = 0) -> bytes:
-    """Give one instruction; `otherwise`: how many to pass over when a comparison fails."""
+    """One instruction; `otherwise` is the number of instructions to skip when a comparison fails."""
     return struct.pack("=HBBI", code, 0, otherwise, number)
 
 

@@ -1,8 +1,8 @@
-"""What containers use of the machine, read from /proc: there are no cgroups here that would count.
+"""Processor time and memory of containers, read from /proc, since there are no cgroups here.
 
 Processor time is that of all processes and of the children that they have waited for, so it grows as a cgroup's counter does (one that
-ends while it is read may be missed, until the next reading). Memory is the proportional set size (PSS): what is private to the processes,
-and of what they share with others their part. A cgroup would count the files that they have read, too.
+ends while it is read may be missed, until the next reading). Memory is the proportional set size (PSS): private
+pages, and shared pages divided by the number of processes that share them. A cgroup would also count cached files.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Use:
 
 
 def read(proc: Path = Path("/proc")) -> dict[str, Use]:
-    """Give the use of each mount namespace (a container has one of its own), and of all processes under "". Blocks for milliseconds."""
+    """The use of each mount namespace (every container has its own), and of all processes under "". Blocks for milliseconds."""
     found: dict[str, Use] = {"": Use()}
     for folder in proc.iterdir():
         if not folder.name.isdigit():
@@ -54,7 +54,7 @@ def cpu_seconds(stat: str) -> float:
 
 
 def memory_bytes(folder: Path) -> int:
-    """Give the proportional set size of a process; 0 for one without memory of its own. Raises OSError once it has ended."""
+    """The proportional set size of a process; 0 for a process without memory of its own. Raises OSError once it has ended."""
     for line in (folder / "smaps_rollup").read_text(encoding="ascii").splitlines():
         if line.startswith("Pss:"):
             return int(line.split()[1]) * 1024

@@ -56,7 +56,7 @@ async def pull(reference: str, on_progress: Callable[[int], None]) -> str:
         digest = await meaning(reference)
         repository = reference.rpartition(":")[0]
     if not store.is_digest(digest):
-        raise PullFailed(f'"{digest}" is no sha256 digest', reached=True)
+        raise PullFailed(f'"{digest}" is not a sha256 digest', reached=True)
     if store.find(digest) is None:
         await _bring(f"{repository}@{digest}", digest, on_progress)
     store.name(reference, digest)
@@ -136,7 +136,7 @@ async def _crane(*words: str) -> str:
 def _program() -> str:
     found = CRANE.found()
     if found is None:  # `meshcourse up` made sure of it; it was deleted since
-        raise PullFailed("the program crane, which pulls images, is not there any more", reached=False)
+        raise PullFailed("crane, the program that pulls images, has been removed", reached=False)
     return str(found)
 
 

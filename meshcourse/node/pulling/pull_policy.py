@@ -41,7 +41,7 @@ class PullPolicy:
         self._held: dict[str, int] = {}
 
     async def get(self, reference: str, policy: str, tell: Tell, wait: Callable[[str], None]) -> Image:
-        """The image of a container. `tell` records an event, `wait` shows in its status what is awaited. Raises NotYet."""
+        """The image of a container. `tell` records an event, `wait` shows in its status what it waits for. Raises NotYet."""
         row, why = _row(reference)
         part = images.part_of(reference)
         if self._puller is None or part in self._of_table:
@@ -59,7 +59,7 @@ class PullPolicy:
             if row is None:
                 why = f'Container image "{reference}" is not present with pull policy of Never'
                 raise NotYet("ErrImageNeverPull", why)
-            tell("Normal", "Pulled", f"Not pulled (pull policy of Never): {row.identity} runs, of this node's table")
+            tell("Normal", "Pulled", f"Not pulled (pull policy of Never): {row.identity} of this node's table runs")
             return row
         tell("Normal", "Pulling", f'Pulling image "{reference}"')
         started = time.monotonic()
@@ -68,7 +68,7 @@ class PullPolicy:
         except crane.PullFailed as failure:
             if failure.reached or row is None:
                 raise NotYet("ErrImagePull", str(failure) if failure.reached else f"{failure}; {on_silence}") from failure
-            tell("Warning", "RegistryNotReached", f"{failure}: {row.identity} runs instead, of this node's table")
+            tell("Warning", "RegistryNotReached", f"{failure}: {row.identity} of this node's table runs instead")
             return row
         seconds = f"{time.monotonic() - started:.2f}s"
         text = f'Successfully pulled image "{reference}" in {seconds} ({seconds} including waiting). Image size: {found.size} bytes.'
@@ -90,7 +90,7 @@ class PullPolicy:
             tell("Normal", "Pulling", text)
         found = await self._hold(task.result())
         if found is None:
-            raise crane.PullFailed("it was deleted (meshcourse images prune) at the moment that it came", reached=True)
+            raise crane.PullFailed("`meshcourse images prune` deleted it while it was pulled", reached=True)
         return found
 
     async def _present(self, whole: str) -> Pulled | None:

@@ -20,7 +20,7 @@ from meshcourse.node.pulling import crane
 
 _log = logging.getLogger(__name__)
 
-_ENDED = "the process that pulls images has ended: meshcourse down and up again start another one"
+_ENDED = "the process that pulls images has ended: `meshcourse down` and `meshcourse up` start a new one"
 
 
 def serve(end: socket.socket) -> NoReturn:

@@ -1,4 +1,4 @@
-"""What a node that comes back makes of a container that ran before it went: the API server's status is all that is left of it.
+"""The record of a container that ran before its node was stopped, recovered from the status that the API server holds.
 
 As a kubelet after a reboot: what ran has ended with a code that nobody saw (255, Unknown); what starts again counts one restart more.
 """
@@ -19,7 +19,7 @@ _UNSEEN = 255
 
 
 def recover(fresh: ContainerRecord, pod: Json, spec: Json, now: str) -> ContainerRecord:
-    """Give the record to begin with: `fresh` itself unless the pod's status says that the container has been started before."""
+    """The record to begin with: `fresh` itself unless the pod's status says that the container has been started before."""
     status = pod.get("status") or {}
     listed = [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]
     known: Json = next((each for each in listed if each["name"] == fresh.name), {})

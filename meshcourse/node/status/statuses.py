@@ -145,7 +145,7 @@ def status(pod: PodRecord, previous: Json, now: str) -> Json:
 
 
 def container_status(record: ContainerRecord) -> Json:
-    """Give one entry of containerStatuses, initContainerStatuses or ephemeralContainerStatuses."""
+    """One entry of containerStatuses, initContainerStatuses or ephemeralContainerStatuses."""
     runs = isinstance(record.state, Running)
     built: Json = {
         "name": record.name,

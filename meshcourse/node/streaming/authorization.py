@@ -1,7 +1,7 @@
-"""Who may ask the kubelet API what: kube-apiserver everything; others, with a token, what the API server allows them.
+"""Authorization of kubelet API requests: kube-apiserver may do everything; others, with a token, what the API server allows them.
 
-As a kubelet's webhook mode: the token is reviewed, then whether its user may `get` nodes/metrics, nodes/stats or, for all else,
-nodes/proxy.
+As in a kubelet's webhook mode, a TokenReview is followed by a SubjectAccessReview: may the user `get` nodes/metrics, nodes/stats or,
+for all other paths, nodes/proxy?
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _VERBS = {"GET": "get", "HEAD": "get", "POST": "create", "PUT": "update", "DELET
 
 
 def subresource(path: str) -> str:
-    """Give the subresource of nodes that a path of the kubelet API is.
+    """The subresource of nodes that a path of the kubelet API stands for.
 
     >>> subresource("/metrics/resource"), subresource("/stats/summary"), subresource("/exec/a/b/c")
     ('metrics', 'stats', 'proxy')
@@ -30,7 +30,7 @@ def subresource(path: str) -> str:
 
 
 def reviewer(api: Api, node: str) -> Allowed:
-    """Ask the API server each time."""
+    """Asks the API server for every request; nothing is cached."""
 
     async def allowed(token: str, verb: str, which: str) -> tuple[int, str]:
         authentication, authorization = "authentication.k8s.io/v1", "authorization.k8s.io/v1"

@@ -1,4 +1,4 @@
-"""What /metrics/resource, /stats/summary and /metrics say: the texts that metrics-server, `kubectl top` and Prometheus read. Pure.
+"""The content of /metrics/resource, /stats/summary and /metrics, which metrics-server, `kubectl top` and Prometheus read. Pure.
 
 Names and fields are a kubelet's (pkg/kubelet/metrics/collectors/resource_metrics.go, staging/src/k8s.io/kubelet/pkg/apis/stats/v1alpha1).
 """
@@ -44,7 +44,7 @@ class NodeUse:
 
 
 def resource(node: NodeUse) -> str:
-    """Give /metrics/resource."""
+    """The text of /metrics/resource."""
     milliseconds = int(node.moment * 1000)
 
     def family(name: str, kind: str, values: Iterable[tuple[str, float]]) -> Iterator[str]:
@@ -69,7 +69,7 @@ def resource(node: NodeUse) -> str:
 
 
 def summary(node: NodeUse) -> dict[str, Any]:
-    """Give /stats/summary, as far as the node knows: processor and memory; no file systems, no network."""
+    """The content of /stats/summary: processor and memory only, without file systems and network."""
     time = datetime.fromtimestamp(node.moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
     def used(use: Use) -> dict[str, Any]:
@@ -89,7 +89,7 @@ def summary(node: NodeUse) -> dict[str, Any]:
 
 
 def own(name: str, pods: int, containers: int) -> str:
-    """Give /metrics: what the node says of itself."""
+    """The text of /metrics: the node's own metrics."""
     return (
         f'# TYPE kubelet_node_name gauge\nkubelet_node_name{{node="{name}"}} 1\n'
         f"# TYPE kubelet_running_pods gauge\nkubelet_running_pods {pods}\n"

@@ -24,7 +24,7 @@ _STREAMS = {"": None, "All": None, "Stdout": "stdout", "Stderr": "stderr"}
 
 
 def server_tls(certificate: Path, key: Path, client: Path) -> ssl.SSLContext:
-    """TLS that knows who shows the certificate `client`, and ends with any other certificate; who shows none is asked for a token."""
+    """TLS that accepts the client certificate `client` and refuses any other; clients without one must send a token."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
     context.verify_mode = ssl.CERT_OPTIONAL
@@ -34,7 +34,7 @@ def server_tls(certificate: Path, key: Path, client: Path) -> ssl.SSLContext:
 
 
 class Server:
-    """The kubelet API on `host`:`port` (0: any free one; `port` then says which). `allowed` judges who comes without a certificate."""
+    """The kubelet API on `host`:`port` (0: any free one; `port` then says which). `allowed` authorizes clients without a certificate."""
 
     def __init__(self, runtime: Runtime, host: str, port: int, tls: ssl.SSLContext, allowed: authorization.Allowed | None = None) -> None:
         self._allowed = allowed

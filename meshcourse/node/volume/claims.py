@@ -16,18 +16,18 @@ _NOT_FOUND = 404
 
 
 def claim_of(volume: Json, pod: Json) -> str:
-    """Give the name of the claim that a volume stands for; a generic ephemeral volume's is made of the pod's name and its own."""
+    """The name of a volume's claim; that of a generic ephemeral volume is made of the pod's name and its own."""
     if "persistentVolumeClaim" in volume:
         return str(volume["persistentVolumeClaim"]["claimName"])
     return f"{pod['metadata']['name']}-{volume['name']}"
 
 
 async def source_of(volume: Json, pod: Json, api: Api) -> Json:
-    """Give the claim's volume as the source of a hostPath volume.
+    """The claim's volume as the source of a hostPath volume.
 
     Raises:
         NotYet: the claim is not there or not bound, or its volume is not a folder of a node (then for good).
-        ApiError: the API server does not tell.
+        ApiError: the API server does not answer.
     """
     namespace, name = pod["metadata"]["namespace"], claim_of(volume, pod)
     try:

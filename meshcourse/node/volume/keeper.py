@@ -26,7 +26,7 @@ _KEEP_AGAIN_SECONDS = 60.0
 
 
 class Keeper:
-    """Keeps `volumes`; `failed` hears (reason, message) of what they wait for."""
+    """Keeps `volumes`; `failed` is called with the (reason, message) of what they wait for."""
 
     def __init__(self, volumes: Volumes, objects: Objects, failed: Callable[[str, str], None]) -> None:
         self._volumes = volumes
@@ -67,5 +67,5 @@ class Keeper:
             try:
                 await self._volumes.run()
             except Exception:  # noqa: BLE001 - a pod runs on with the files that it has
-                _log.exception("%s are not kept current; again in a while", name)
+                _log.exception("%s could not be updated; retrying", name)
                 await asyncio.sleep(_KEEP_AGAIN_SECONDS)

@@ -42,7 +42,7 @@ def prepare(root: Path, name: str, ip: str) -> None:
 
 
 def find(root: Path, source: Json) -> Path:
-    """Give what a hostPath volume shows, made first where its type says so.
+    """The file or folder that a hostPath volume shows, created first if its type asks for that.
 
     Raises:
         OSError: it is not there, or not of its type; the message is a kubelet's.
@@ -51,7 +51,7 @@ def find(root: Path, source: Json) -> Path:
     try:
         found = inside(root, path)
     except ClusterError as error:
-        raise OSError(errno.ELOOP, f"{path} is a circle of links") from error
+        raise OSError(errno.ELOOP, f"{path} is a loop of symbolic links") from error
     if not found.exists():
         if kind in _MADE:
             found.mkdir(parents=True)

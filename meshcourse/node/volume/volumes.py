@@ -52,7 +52,7 @@ class Mount:
 class Volumes:
     """One pod's volumes in `root`/volumes, and those of the node's `files` that it names.
 
-    `on_failure` hears (reason, message) when a later update cannot be written.
+    `on_failure` is called with (reason, message) when a later update cannot be written.
     """
 
     def __init__(self, api: Api, objects: Objects, root: Path, files: Path, on_failure: Callable[[str, str], None] | None = None) -> None:

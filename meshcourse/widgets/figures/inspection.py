@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Final
 
 from meshcourse.core import tables
@@ -107,6 +108,8 @@ def _unanswered(found: Inspection) -> str:
 
 
 def _decided(found: Inspection) -> str:
+    if found.status == HTTPStatus.BAD_REQUEST and found.taken is None and not found.hops:
+        return "The gateway answers it itself before it looks for a route: HTTP does not allow such a request."
     if not found.steps:
         return f"The gateway has no route for this Host header: {_by_itself(found)}."
     if found.taken is None:

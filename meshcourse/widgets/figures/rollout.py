@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from meshcourse.core import tables
-from meshcourse.measure.shares import Share
+from meshcourse.measure.binomial import Share
 from meshcourse.widgets.models.rollout import Plan, Step, Verdict
 
 SIGNS: Final = {Verdict.WATCH: "…", Verdict.PROMOTE: "✔", Verdict.ROLL_BACK: "✘"}

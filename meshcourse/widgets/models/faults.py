@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from meshcourse.measure import shares
-from meshcourse.measure.shares import Share
+from meshcourse.measure import binomial
+from meshcourse.measure.binomial import Share
 from meshcourse.measure.windows import Summary
 from meshcourse.mesh.rules.faults import Faults
 from meshcourse.widgets.models import history
@@ -52,7 +52,7 @@ def wanted(faults: Faults, group: str) -> dict[str, float]:
 
 def share(summary: Summary, fault: str) -> Share:
     """The observed share of one fault."""
-    return shares.of(sum(summary.versions.get(part, 0) for part in _PARTS[fault]), summary.labelled)
+    return binomial.observed(sum(summary.versions.get(part, 0) for part in _PARTS[fault]), summary.labelled)
 
 
 class Story:

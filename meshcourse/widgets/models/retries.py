@@ -7,8 +7,8 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Final
 
-from meshcourse.measure import retries, shares
-from meshcourse.measure.shares import Share
+from meshcourse.measure import binomial, retries
+from meshcourse.measure.binomial import Share
 from meshcourse.measure.windows import Summary
 from meshcourse.mesh.rules.retry_chain import Retrying
 from meshcourse.widgets.models import history
@@ -70,7 +70,7 @@ def predicted(settings: Retrying) -> Prediction:
 
 def success(summary: Summary) -> Share:
     """The share of requests answered below 400."""
-    return shares.of(_good(summary), summary.n)
+    return binomial.observed(_good(summary), summary.n)
 
 
 def _good(summary: Summary) -> int:

@@ -11,8 +11,8 @@ import enum
 from dataclasses import dataclass
 from typing import Final
 
-from meshcourse.measure import shares, windows
-from meshcourse.measure.shares import Share
+from meshcourse.measure import binomial, windows
+from meshcourse.measure.binomial import Share
 from meshcourse.traffic.results import Result
 
 PATIENCE: Final = 15
@@ -95,7 +95,7 @@ class Evidence:
         """
         failed = max(0, (self._known if self._asked else self._failed) - self._others)
         unreached = max(0, failed - self._errors)
-        return shares.of(failed, max(self._sent + unreached, len(self._named) + failed))
+        return binomial.observed(failed, max(self._sent + unreached, len(self._named) + failed))
 
     @property
     def latency(self) -> float | None:

@@ -121,6 +121,8 @@ class InspectorPanel(Panel[Parts, Inspection | None]):
     async def _ask(self, host: str, path: str, headers: Mapping[str, str]) -> Inspection:
         if set(path) & set(string.whitespace):
             raise errors.TrafficError(f"{path!r} is not a path.", why="it contains a space", next="write %20 for a space")
+        if set(host) & set(string.whitespace):
+            raise errors.TrafficError(f"{host!r} is not a host.", why="it contains a space", next="write a name such as shop.example.com")
         mark = f"meshcourse-{uuid.uuid4().hex}"
         target = Target(self._connection.ingress_url + path, host=host, headers={**headers, "User-Agent": mark})
         held = await asyncio.to_thread(self._line.routes)

@@ -125,13 +125,14 @@ class ObjectivePanel(LoadedPanel[Parts, Snapshot]):
             await asyncio.to_thread(self._show, counts, summary, score)
 
     async def _arrived(self) -> None:
-        """Ask the release's sidecars for arrivals; users' requests to the release are those that v1 has not answered."""
+        """Ask the release's sidecars for arrivals; users' requests to the release are those that no other version has answered."""
         asked = sum(self._versions.values()) - sum(
             count for name, count in self._versions.items() if name not in {"", self._wanted.version}
         )
         sample = await asyncio.to_thread(proxy_counters.read, self._connection, self._namespace)
         ours = [member for member in sample.members if self._labels.items() <= member.labels.items()]
-        self._scoring.arrived(Arrivals(self._now(), asked, sum(member.counts.inbound.begun for member in ours)))
+        if ours and all(member.counted for member in ours):  # else nobody knows how many requests they get
+            self._scoring.arrived(Arrivals(self._now(), asked, sum(member.counts.inbound.begun for member in ours)))
 
     async def _snapshot(self) -> Snapshot:
         counts, summary = self._load.look()

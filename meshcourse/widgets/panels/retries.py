@@ -19,7 +19,7 @@ from meshcourse.core import errors
 from meshcourse.kube.connection import Connection
 from meshcourse.measure import labels
 from meshcourse.measure.admin import AdminLine
-from meshcourse.measure.shares import Share
+from meshcourse.measure.binomial import Share
 from meshcourse.measure.windows import Summary
 from meshcourse.mesh.rules import retry_chain as mesh
 from meshcourse.mesh.rules.retry_chain import Chain, Retrying

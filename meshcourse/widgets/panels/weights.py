@@ -17,8 +17,8 @@ from typing import Any, Final
 from meshcourse.core import errors
 from meshcourse.kube.connection import Connection
 from meshcourse.measure import labels as labelling
+from meshcourse.measure.binomial import Share
 from meshcourse.measure.destinations import Destinations, Sent
-from meshcourse.measure.shares import Share
 from meshcourse.measure.windows import Summary
 from meshcourse.mesh.rules import weights as route_weights
 from meshcourse.mesh.rules.weights import Split

@@ -58,7 +58,7 @@ def test_an_image_is_there_whole_or_not_at_all(cache: Path) -> None:
 async def test_what_is_no_digest_names_no_folder(cache: Path, digest: str) -> None:
     assert store.find(digest) is None
     if digest:
-        with pytest.raises(crane.PullFailed, match="is no sha256 digest"):
+        with pytest.raises(crane.PullFailed, match="is not a sha256 digest"):
             await crane.pull(f"example.com/x@{digest}", lambda _: None)
     assert not cache.exists()
 

@@ -17,6 +17,7 @@ from urllib.request import urlopen
 
 import kubernetes
 import pytest
+import waiting
 from kubernetes.stream import portforward, stream
 
 from meshcourse.node.process.processes import Outputs, Process
@@ -127,11 +128,7 @@ async def test_a_client_that_is_killed_ends_what_it_started(cluster: Any, enviro
     process.signal(9)
     await process.wait()
     process.close()
-    for _ in range(100):
-        if "4242" not in await asyncio.to_thread(cluster.kubectl, "exec", "-n", namespace, "shell", "--", "ps"):
-            return
-        await asyncio.sleep(0.1)
-    pytest.fail("the program still runs")
+    await asyncio.to_thread(waiting.until, lambda: "4242" not in cluster.kubectl("exec", "-n", namespace, "shell", "--", "ps"))
 
 
 async def test_attach_joins_a_running_program(
