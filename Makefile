@@ -12,7 +12,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 course engine down: export MESHCOURSE_COMMAND := $(if $(shell command -v meshcourse),meshcourse,$(BIN)/meshcourse)
 export PATH := $(CURDIR)/$(BIN):$(PATH):/usr/sbin:/sbin
 
-.PHONY: workshop workshop-class conformance faults istio-tasks help course test kind kind-course test-quick walk coverage wrong-answers lint notebooks notebooks-check site pictures engine bench down clean
+.PHONY: soak workshop workshop-class conformance faults istio-tasks help course test kind kind-course test-quick walk coverage wrong-answers lint notebooks notebooks-check site pictures engine bench down clean
 .DEFAULT_GOAL := help
 
 help:
@@ -24,6 +24,7 @@ help:
 	@echo 'make istio-tasks  tasks of istio.io, typed as their pages have them, and the table docs/istio-tasks.md'
 	@echo 'make conformance  Kubernetes'"'"' own conformance tests on the embedded node, and CONFORMANCE.md'
 	@echo 'make faults     what is killed, stopped and flooded, and how long until all is well again'
+	@echo 'make soak       half an hour of load while everything around it changes: failed requests, memory'
 	@echo 'make kind       real images of the course and of a kind node, made without any registry'
 	@echo 'make kind-course  every chapter on a kind cluster of these images'
 	@echo 'make wrong-answers  every exercise with all its answers, right and wrong, judged on a real mesh'
@@ -105,6 +106,10 @@ conformance: engine
 # Faults on a cluster of its own, some six minutes; build/faults.md has the seconds until it was well again.
 faults: engine
 	@python -m pytest tests/faults -p no:cacheprovider $(PYTEST)
+
+# SOAK='--minutes 5 --rate 50' for a shorter one; build/soak.json has every sample.
+soak: engine
+	@python -m bench.cluster_soak $(SOAK)
 
 istio-tasks: engine
 	@python -m pytest tests/istio_tasks --table docs/istio-tasks.md $(PYTEST)

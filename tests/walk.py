@@ -109,7 +109,8 @@ class Walk:
         """Open the notebook; how many cells it has."""
         page, file = self.desk.page, f"{self.stem}.ipynb"
         page.set_viewport_size(browsing.WIDE)
-        page.goto(f"{self.desk.site}/lab/tree/{file}")
+        # Without the tabs of the chapters before: their kernels have ended, and their panels would be errors of this one.
+        page.goto(f"{self.desk.site}/lab/tree/{file}?reset")
         page.wait_for_function(browsing.CONNECTED, arg=file, timeout=browsing.LIMIT)
         page.evaluate(
             f"() => {{ {NOTEBOOK}.content.activeCellIndex = 0; {NOTEBOOK}.content.mode = 'command'; {NOTEBOOK}.content.node.focus() }}"
@@ -203,7 +204,7 @@ class Walk:
                 if each.inner_text().strip() == words and each.is_visible() and each.is_enabled():
                     each.click()
                     page.wait_for_timeout(300)
-        if "Error" in panel.inner_text():
+        if re.search(r"\w*Error:|\bError\b", panel.inner_text()):
             self.find("panel", panel.inner_text())
 
     def reload(self) -> None:

@@ -169,13 +169,14 @@ def _not_found(view: ClusterView, route: Route) -> tuple[str, str]:
 def _gave_up(route: Route) -> tuple[str, str]:
     rules = route.rule.get("spec", {}).get("http") or ()
     name = route.rule["metadata"]["name"]
+    tries = [(rule.get("retries") or {}).get("perTryTimeout") for rule in rules]
+    each = next(filter(None, tries), "")
+    if each:
+        return (
+            f"504 means that Envoy gave up; VirtualService {name} gives each try {each}",
+            f"no try ends within `perTryTimeout: {each}`: give a try more time, or leave it out",
+        )
     for rule in rules:
-        each = (rule.get("retries") or {}).get("perTryTimeout")
-        if each:
-            return (
-                f"504 means that Envoy gave up; VirtualService {name} gives each try {each}",
-                f"no try ends within `perTryTimeout: {each}`: give a try more time, or leave it out",
-            )
         if rule.get("timeout"):
             return (
                 f"504 means that Envoy gave up waiting; VirtualService {name} has `timeout: {rule['timeout']}`",

@@ -6,7 +6,7 @@ request in a hundred otherwise.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final
 
 from meshcourse.checks import outcome
@@ -19,14 +19,35 @@ _HARMLESS: Final = frozenset({"name", "gateways", "ignoreUriCase", "port", "sche
 _EVERY_PATH: Final[tuple[Json, ...]] = ({"prefix": "/"}, {"regex": ".*"}, {"regex": "/.*"})
 
 
-def found(
-    service: Json, *, headers: Collection[str] = (), paths: bool = False, faults: bool = False, splits: bool = False
+_RULE: Final = frozenset({"name", "match", "route", "fault"})
+_LIMITS: Final = frozenset({"timeout", "retries"})
+_DOES: Final[Mapping[str, str]] = {
+    "timeout": "cuts off answers that take longer than its `timeout`",
+    "retries": "tries requests again, by its `retries`",
+    "mirror": "sends a copy of each request elsewhere, by its `mirror`",
+    "mirrors": "sends a copy of each request elsewhere, by its `mirrors`",
+    "headers": "changes headers, by its `headers` outside of `match`",
+    "directResponse": "answers by itself, by its `directResponse`",
+}
+
+
+def found(  # noqa: PLR0913 - each is something that a task may ask for
+    service: Json,
+    *,
+    headers: Collection[str] = (),
+    paths: bool = False,
+    faults: bool = False,
+    splits: bool = False,
+    limits: bool = False,
+    answers: bool = False,
 ) -> Outcome | None:
     """The first thing of VirtualService `service` that nobody asked for; None when there is none.
 
     `headers` are those that the task names; `paths`, `faults`: whether its rules may be for single paths, or inject faults; `splits`:
-    whether the last rule may divide its requests.
+    whether the last rule may divide its requests; `limits`: whether rules may have timeouts and retries; `answers`: whether they may answer
+    by themselves.
     """
+    allowed = _RULE | (_LIMITS if limits else frozenset()) | ({"directResponse"} if answers else set())
     for place, rule in enumerate(service.get("spec", {}).get("http") or (), 1):
         name = f"rule `{rule['name']}`" if rule.get("name") else f"rule number {place}"
         narrow = next((each for match in rule.get("match") or () for each in _narrow(match, headers, paths)), "")
@@ -39,6 +60,19 @@ def found(
             hint = "take the `fault` out: the task asks for none"
             return outcome.not_yet(seen=f"{name} injects a fault", expected="no request is delayed or aborted", hint=hint)
         entries = rule.get("route") or ()
+        more = next(
+            (
+                key
+                for each in (rule, *({"headers": each["headers"]} for each in entries if each.get("headers")))
+                for key, value in each.items()
+                if value and key not in allowed
+            ),
+            "",
+        )
+        if more:
+            hint = f"take `{more}` out of the rule: the task does not ask for it. Is it left over from another exercise?"
+            does = _DOES.get(more, f"has a `{more}`")
+            return outcome.not_yet(seen=f"{name} {does}", expected="the rules do what the task says, and nothing else", hint=hint)
         targets = {_target(each) for each in entries if len(entries) == 1 or each.get("weight")}
         if len(targets) > 1 and not (splits and not rule.get("match")):
             hint = "one destination, without weights: here nobody is to be treated by chance"

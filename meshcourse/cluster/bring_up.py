@@ -78,7 +78,9 @@ async def run(options: Options, outside: Outside, report: StartReport) -> None:
             await _until_there(api, "/api/v1/namespaces/kube-system", supervisor, options)
             report.send(step="starting the controllers and the node")
             machine = Machine(api, ROOT / "layers", outside.puller, istio_is_pulled=options.images == settings.ISTIOS_OWN)
-            nodes = Nodes(machine, [_node_config(place, options, layout, server) for place in options.places], options.stopped, write_nodes)
+            nodes = Nodes(
+                machine, [_node_config(place, options, outside, layout, server) for place in options.places], options.stopped, write_nodes
+            )
             running = asyncio.create_task(nodes.run())
             await manifests.create(api, _objects(options, outside))
             # Before they may list anything they would be refused once, and wait for seconds to ask again.
@@ -157,7 +159,7 @@ def _write_credentials(layout: components.Layout, options: Options, api_port: in
     kubeconfig.write(options.home / "kubeconfig", options.name, f"https://127.0.0.1:{api_port}", ca, admin)
 
 
-def _node_config(place: Place, options: Options, layout: components.Layout, server: str) -> NodeConfig:
+def _node_config(place: Place, options: Options, outside: Outside, layout: components.Layout, server: str) -> NodeConfig:
     return NodeConfig(
         name=place.name,
         ip=place.ip,
@@ -176,6 +178,8 @@ def _node_config(place: Place, options: Options, layout: components.Layout, serv
         serving_cert=layout.pki / f"kubelet-{place.name}.crt",
         serving_key=layout.pki / f"kubelet-{place.name}.key",
         version=f"v{settings.KUBERNETES}",
+        control_groups=outside.control_groups,
+        no_control_groups=outside.no_control_groups,
     )
 
 

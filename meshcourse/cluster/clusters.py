@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import meshcourse
-from meshcourse.cluster import inotify
+from meshcourse.cluster import inotify, limits
 from meshcourse.cluster.daemon_options import LOCK
 from meshcourse.cluster.host_ports import OpenPort
 from meshcourse.cluster.supervisor import Health
@@ -176,6 +176,7 @@ def down(name: str) -> bool:
     """Stop the cluster called `name`; False when it did not run. Its logs stay. Raises ClusterError when it does not end in time."""
     cluster = find(name)
     if cluster is None:
+        limits.release(paths.cluster(name))  # a killed daemon left them
         return False
     _end(cluster.pid, cluster.home)
     return True

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from typing import NoReturn
 
 import meshcourse
-from meshcourse.cluster import gateway_ports, host_sockets, namespaces
+from meshcourse.cluster import gateway_ports, host_sockets, limits, namespaces
 from meshcourse.cluster.daemon_options import LOCK, Options, Outside
 from meshcourse.cluster.start_report import StartReport
 from meshcourse.core import files, settings
@@ -65,11 +65,14 @@ def main(words: list[str] | None = None) -> int:
             if pulling is not None:
                 _fork(_pull, pulling[1], (pulling[0], making[0], *listeners.values()), report)
 
-        outside = Outside(listeners, making[0], pulling[0] if pulling else None)
+        group, why = limits.claim(options.home, options.name)
+        outside = Outside(listeners, making[0], pulling[0] if pulling else None, group, why)
         code = namespaces.enter(lambda: _inside(options, outside, report), start_outside)
     except MeshcourseError as error:
         report.error(error)
         return 1
+    finally:
+        limits.release(options.home)
     record.unlink(missing_ok=True)
     os.close(lock)
     return code

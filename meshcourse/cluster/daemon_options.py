@@ -11,6 +11,7 @@ from typing import Self
 
 from meshcourse.cluster import gateway_ports, places
 from meshcourse.core import settings
+from meshcourse.node.process.control_groups import Group
 
 LOCK = "lock"
 """A file in the cluster's folder: every process of the daemon holds its lock."""
@@ -65,11 +66,16 @@ class Options:
 
 @dataclass(frozen=True)
 class Outside:
-    """What the cluster has in the host's network: `listeners` on 127.0.0.1, and connections to the processes that stayed there."""
+    """What the cluster has of the host: `listeners` on 127.0.0.1, connections to the processes that stayed there, its control group.
+
+    `no_control_groups` says why there is none.
+    """
 
     listeners: Mapping[str, socket.socket]
     sockets: socket.socket
     puller: socket.socket | None
+    control_groups: Group | None = None
+    no_control_groups: str = ""
 
     def port(self, listener: str) -> int:
         """The number of a listener's port."""

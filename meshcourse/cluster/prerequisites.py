@@ -18,6 +18,7 @@ from pathlib import Path
 
 from meshcourse.cluster import inotify, namespaces
 from meshcourse.core import paths
+from meshcourse.node.process import control_groups
 
 PROGRAMS = ("iptables", "iptables-save", "nsenter", "setpriv", "newuidmap", "newgidmap", "busybox", "curl")
 SYSTEM_PATH = ":/usr/local/sbin:/usr/sbin:/sbin"
@@ -43,7 +44,10 @@ class Check:
 
 @dataclass(frozen=True)
 class Facts:
-    """What was found on the machine. `namespaces_refused` is the kernel's error, or empty; `ids` is the number of user ids."""
+    """What was found on the machine. `namespaces_refused` is the kernel's error, or empty; `ids` is the number of user ids.
+
+    `control_groups` is their version, 0 where they cannot be had, and `no_control_groups` says why.
+    """
 
     system: str
     machine: str
@@ -57,6 +61,8 @@ class Facts:
     apparmor_forbids: bool = False
     free_bytes: int = ENOUGH_DISK
     inotify_instances: int | None = None
+    control_groups: int = 0
+    no_control_groups: str = ""
     state: Path = field(default_factory=Path)
 
 
@@ -67,6 +73,7 @@ def facts() -> Facts:
     while not existing.exists():
         existing = existing.parent
     uid = os.getuid()
+    version, refused = _control_groups()
     return Facts(
         system=platform.system(),
         machine=platform.machine(),
@@ -80,8 +87,17 @@ def facts() -> Facts:
         apparmor_forbids=uid != 0 and APPARMOR_RULE.exists() and APPARMOR_RULE.read_text(encoding="ascii").strip() == "1",
         free_bytes=shutil.disk_usage(existing).free,
         inotify_instances=inotify.limit(),
+        control_groups=version,
+        no_control_groups=refused,
         state=existing,
     )
+
+
+def _control_groups() -> tuple[int, str]:
+    try:
+        return control_groups.find().version, ""
+    except control_groups.NoControlGroups as refused:
+        return 0, str(refused)
 
 
 def _text(path: str) -> str:
@@ -119,6 +135,9 @@ def judge(found: Facts) -> tuple[Check, ...]:
     why = "" if found.free_bytes >= ENOUGH_DISK else "etcd's data and the logs need about 1 GB"
     fix = "" if found.free_bytes >= ENOUGH_DISK else "export MESHCOURSE_STATE=/a/folder/on/a/larger/disk"
     checks.append(Check("disk", ok=not why, found=free, why=why, fix=fix))
+    holds = f"version {found.control_groups}: requests and limits of pods hold"
+    lacking = f"requests and limits of pods do not hold: {found.no_control_groups}"
+    checks.append(Check("control groups", ok=True, found=holds if found.control_groups else lacking, why="", fix=""))
     return (*checks, *_inotify(found))
 
 

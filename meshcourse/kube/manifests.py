@@ -8,14 +8,30 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import yaml
 
 from meshcourse.core import errors
 from meshcourse.core.json_types import Json
 
+_MERGE: Final = "<<"
+_TWICE: Final = "the same key is there twice"
 _IMAGE: Final = re.compile(r"^\s*(?:-\s+)?\"?image\"?:\s*\"?([^\s\",]+)\"?\s*$", re.MULTILINE)
+
+
+class _Loader(yaml.SafeLoader):
+    """PyYAML takes the last of two equal keys without a word; Kubernetes refuses both."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002 - PyYAML's own signature
+        """The mapping, if no key is in it twice."""
+        keys: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value != _MERGE:
+                if key.value in keys:
+                    raise yaml.MarkedYAMLError(problem=f"{_TWICE}: `{key.value}`", problem_mark=key.start_mark)
+                keys.add(key.value)
+        return super().construct_mapping(node, deep)
 
 
 def images(texts: Iterable[str]) -> tuple[str, ...]:
@@ -36,12 +52,14 @@ def load(path: Path) -> tuple[Json, ...]:
 def parse(text: str, *, source: str = "the manifest") -> tuple[Json, ...]:
     """The objects in `text`, empty documents left out. Raises MeshError for broken YAML and for what is not a Kubernetes object."""
     try:
-        documents = list(yaml.safe_load_all(text))
+        documents = list(yaml.load_all(text, Loader=_Loader))
     except yaml.MarkedYAMLError as error:
         raise errors.MeshError(
             f"{source} is not valid YAML.",
             why=_explain(text, error),
-            next="indent with spaces, two for each level, and put one space after each colon; then run the cell again",
+            next="two objects in one manifest need a line `---` between them; otherwise delete one of the two keys"
+            if (error.problem or "").startswith(_TWICE)
+            else "indent with spaces, two for each level, and put one space after each colon; then run the cell again",
         ) from error
     except yaml.YAMLError as error:
         raise errors.MeshError(

@@ -13,7 +13,7 @@ from meshcourse.checks import submissions as answered
 from meshcourse.checks.display import Card
 from meshcourse.checks.exercises import Exercise
 from meshcourse.core import errors
-from meshcourse.course import attempts, chapters, passed, solutions
+from meshcourse.course import attempts, chapters, given, passed, solutions
 from meshcourse.course.attempts import Attempt
 from meshcourse.lab import panels, session, submissions, waiting
 from meshcourse.lab.cluster_view import LiveClusterView
@@ -30,7 +30,7 @@ def check(number: str | float = "") -> Card:
     begun = session.current()
     exercise, view = _find(number, "check"), LiveClusterView(begun.connection, begun.namespace)
     with panels.resting() if exercise.counts else contextlib.nullcontext():
-        found = waiting.shown(lambda: judging.judge(exercise, view), f"checking {number}", exercise.watches)
+        found = waiting.shown(lambda: judging.judge(exercise, view, given.of(exercise.number)), f"checking {number}", exercise.watches)
     refused = submissions.MADE.pending(exercise, registry.EXERCISES)
     if refused is not None:
         found = answered.remarked(found, refused, submissions.judged_at(exercise, view))

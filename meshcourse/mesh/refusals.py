@@ -70,12 +70,26 @@ def _no_such_field(found: re.Match[str], text: str) -> str:  # noqa: ARG001 - a 
     return f"there is no field `{leaf}` there: is it spelled differently, or indented too far or too little? `{where}` lists the fields"
 
 
+def _kind(found: re.Match[str], _text: str) -> str:
+    right = next((kind for kind in _KINDS if kind.lower() == found["kind"].lower()), "")
+    if right and right != found["kind"]:
+        return f"capital and small letters count: `kind: {right}`"
+    if right:
+        return f"is the `apiVersion` of {right} right? `kubectl explain {right.lower()}` shows it"
+    return ""
+
+
 def _weights(_found: re.Match[str], _text: str) -> str:
     return "with several destinations each needs a `weight`, and at least one must be above 0: `weight: 50` and `weight: 50`, for example"
 
 
+_KINDS: Final = (
+    *("Gateway", "VirtualService", "DestinationRule", "ServiceEntry", "Sidecar", "PeerAuthentication", "AuthorizationPolicy"),
+    *("Deployment", "Service", "ConfigMap", "Pod"),
+)
 _CURES: Final[tuple[tuple[str, str | Callable[[re.Match[str], str], str]], ...]] = (
     (_GOT, _of_another_type),
+    (r'no matches for kind "(?P<kind>\w+)"', _kind),
     (r"Kind=(?P<kind>\w+)\): \.?(?P<field>[\w.\[\]/-]+): field not declared in schema", _no_such_field),
     (r'unknown field "(?P<field>[\w.\[\]/-]+)"', _no_such_field),
     (

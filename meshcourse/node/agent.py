@@ -94,6 +94,8 @@ class Agent:
                 cluster_dns=config.cluster_dns,
                 cluster_domain=config.cluster_domain,
                 pull_policy=machine.pull_policy,
+                control_groups=config.control_groups,
+                no_control_groups=config.no_control_groups,
             )
             watching = asyncio.create_task(self._watch(node), name="pods of the node")
             stack.push_async_callback(_cancel, watching)
@@ -209,6 +211,8 @@ class Agent:
                 self._pods[uid] = Pod(self._pods[uid].manifest, node)
         finally:
             del self._pods[uid], self._tasks[uid]
+            for other in self._pods.values():
+                other.reconsider()
 
     async def _end_all(self) -> None:
         await _cancel(*self._tasks.values())

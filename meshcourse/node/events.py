@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_REMEMBERED = 4096
+_REMEMBERED = 1024
 _SIMILAR = 10
 _SIMILAR_SECONDS = 600.0
 _BURST = 25.0

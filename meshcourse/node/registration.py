@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from meshcourse.core.json_types import Json
     from meshcourse.node.api import Api
+    from meshcourse.node.process.control_groups import Group
 
 _log = logging.getLogger(__name__)
 
@@ -47,7 +48,8 @@ class NodeConfig:
     """The node's properties and the API server's address. `root` is a folder of its own on a tmpfs, for pods and logs.
 
     `api_server_cert` is kube-apiserver's client certificate for the kubelet API. `labels` are added to those that every node has.
-    `alone`: it is the only node, so all addresses of the cluster's network namespace are its own.
+    `alone`: it is the only node, so all addresses of the cluster's network namespace are its own. Without `control_groups` no limit holds,
+    and `no_control_groups` says why.
     """
 
     name: str
@@ -67,6 +69,8 @@ class NodeConfig:
     version: str = "v1.36.3"
     labels: Mapping[str, str] = field(default_factory=dict)
     alone: bool = True
+    control_groups: Group | None = None
+    no_control_groups: str = ""
 
 
 def node_object(config: NodeConfig) -> Json:
@@ -98,6 +102,7 @@ def node_status(config: NodeConfig, previous: Json, now: str) -> Json:
             ("MemoryPressure", "False", "KubeletHasSufficientMemory", "the node does not watch memory"),
             ("DiskPressure", "False", "KubeletHasNoDiskPressure", "the node does not watch its disk"),
             ("PIDPressure", "False", "KubeletHasSufficientPID", "the node does not watch process numbers"),
+            ("LimitsEnforced", *_limits_enforced(config)),
             ("Ready", "True", "KubeletReady", "the meshcourse node is posting ready status"),
         )
     ]
@@ -110,6 +115,13 @@ def node_status(config: NodeConfig, previous: Json, now: str) -> Json:
         "declaredFeatures": ["ExtendWebSocketsToKubelet"],
         "nodeInfo": _node_info(config),
     }
+
+
+def _limits_enforced(config: NodeConfig) -> tuple[str, str, str]:
+    """Whether requests and limits of processor and memory hold: a condition of this node's own."""
+    if config.control_groups is None:
+        return "False", "NoControlGroups", f"limits of processor and memory are not enforced: {config.no_control_groups}"
+    return "True", "ControlGroups", f"by control groups of version {config.control_groups.version}"
 
 
 def is_ready(node: Json) -> bool:

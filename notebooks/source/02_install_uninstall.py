@@ -30,7 +30,7 @@ lab.chapter("02-install-uninstall")
 # %% [markdown]
 # ## 1 · Which version?
 #
-# Each Istio runs on a handful of Kubernetes versions, those that were current with it:
+# Each Istio runs on a few Kubernetes versions, those that were new when it was released:
 
 # %% language="bash"
 # kubectl version
@@ -51,7 +51,7 @@ lab.chapter("02-install-uninstall")
 # > pairs you need old Kubernetes too, which [kind](https://kind.sigs.k8s.io) offers: `kind create cluster --image kindest/node:v1.23.17` with istioctl 1.13.1, or `kindest/node:v1.28.15` with 1.18.2. (That needs Docker. It was
 # > not tried for this text.)
 #
-# Before you touch a cluster, ask whether it is fit for Istio:
+# Before you change a cluster, ask whether it is ready for Istio:
 
 # %% language="bash"
 # istioctl x precheck 2>&1
@@ -214,7 +214,7 @@ lab.remnants()
 # yours.) `lab.remnants()` shows what is still there.
 
 # %% tags=["exercise"] exercise="2.1" language="bash"
-# # Exercise 2.1: your command goes here. `kubectl delete` works on one namespace at a time.
+# # Exercise 2.1: your command goes here. `kubectl delete configmap NAME` works on one namespace at a time.
 # kubectl get configmaps -A
 
 # %% tags=["solution"] exercise="2.1" language="bash"

@@ -25,7 +25,7 @@ lab.chapter("03-injection")
 # %% [markdown]
 # ## 1 · Before: 1/1
 #
-# This chapter's namespace has no label yet. (The first two commands make sure of it, should you run the chapter twice. *label not found* is fine.)
+# This chapter's namespace has no label yet. (The first two commands make sure of it, in case you run the chapter again. *label not found* is fine.)
 
 # %% language="bash"
 # kubectl label namespace injection istio-injection-
@@ -58,7 +58,7 @@ lab.chapter("03-injection")
 # kubectl get pods -l app=web
 
 # %% [markdown]
-# **`2/2`** (if you see two pods, the old one is on its way out). The file is the same, the Deployment is the same. Only the pod is different. How?
+# **`2/2`** (if you see two pods, the old one is just being deleted). The file is the same, the Deployment is the same. Only the pod is different. How?
 #
 # ## 3 · What changed in the pod
 #
@@ -81,7 +81,7 @@ lab.diff_pods("web")
 # Your own container, `nginx`, was **not touched**.
 #
 # > **Then and now.** In the guide's versions (1.13, 1.18) `istio-proxy` stood among `containers`, beside yours. In Istio 1.31 it is a *native sidecar*: an init container with
-# > `restartPolicy: Always`. It starts **before** your containers and ends **after** them. That cured two old troubles: applications whose first request failed because Envoy was not up yet,
+# > `restartPolicy: Always`. It starts **before** your containers and ends **after** them. That solved two old problems: applications whose first request failed because Envoy was not up yet,
 # > and Jobs that never ended because Envoy never did. `READY` counts it all the same.
 #
 # ## 4 · Who did that?
@@ -115,7 +115,7 @@ lab.diff_pods("web")
 #
 # ## 6 · Namespace and pod: who wins?
 #
-# Both have a say. Choose a label for each, **guess**, and let the API server answer: the panel asks it for a pod with `--dry-run=server`. Webhooks are
+# Both can decide. Choose a label for each, **guess**, and let the API server answer: the panel asks it for a pod with `--dry-run=server`. Webhooks are
 # called as for a real pod, and nothing is stored. Before you press *Prove all twelve*: in which rows can a pod's *yes* win, and in which its *no*?
 
 # %%

@@ -123,7 +123,7 @@ lab.stats("fortio-deploy", "httpbin", "pending")
 # %% [markdown]
 # Mostly it is exactly the same number. (One or two may be missing: section 6 says why.)
 #
-# Were the refused requests tried again? Envoy can retry failures, if a VirtualService asks for it. So ask for it, for every 503, and send a burst once more:
+# Were the refused requests tried again? Envoy can retry failures, if a VirtualService asks for it. So ask for it, for every 503, and send the thirty requests once more:
 
 # %% language="bash"
 # cat manifests/06_circuit_breaking/09-retry.yaml

@@ -56,3 +56,12 @@ def test_a_fault_is_told_unless_it_is_asked_for() -> None:
     rule = {"fault": {"abort": {"httpStatus": 500, "percentage": {"value": 0.1}}}, "route": [ROUTE]}
     assert "injects a fault" in found(rule)
     assert not found(rule, faults=True)
+
+
+def test_what_a_rule_does_besides_is_told_unless_it_is_asked_for() -> None:
+    assert "cuts off answers" in found({"timeout": "1s", "route": [ROUTE]})
+    assert not found({"timeout": "1s", "retries": {"attempts": 2}, "route": [ROUTE]}, limits=True)
+    assert "a copy of each request" in found({"mirror": {"host": "web"}, "route": [ROUTE]}, limits=True)
+    assert "changes headers" in found({"route": [{**ROUTE, "headers": {"response": {"set": {"x-version": "v2"}}}}]})
+    assert "answers by itself" in found({"directResponse": {"status": 200}})
+    assert not found({"directResponse": {"status": 403}}, answers=True)

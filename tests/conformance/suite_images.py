@@ -9,6 +9,8 @@ from typing import Any, Final
 from meshcourse.engine import binaries
 
 _E2E: Final = "registry.k8s.io/e2e-test-images"
+_OS_RELEASE: Final = 'NAME="Alpine Linux"\nID=alpine\n'
+"""What upstream's images of this kind have there: they are made from Alpine's."""
 _EFFECTIVE_UID: Final = '#!/bin/sh\necho "Effective uid: $(id -u)"\n'
 
 
@@ -18,7 +20,14 @@ def rows(programs: Path) -> Iterator[dict[str, Any]]:
     agnhost = {"programs": dict.fromkeys(("/agnhost", "/agnhost-2"), str(programs / "agnhost")), "scripts": certificate}
     yield {"names": [f"{_E2E}/agnhost"], "identity": "agnhost", "entrypoint": ["/agnhost"], "command": ["pause"], **agnhost}
     for name in ("nautilus", "kitten"):
-        files = {"scripts": {**certificate, "/data.json": f'{{\n"image": "{name}.jpg"\n}}\n', f"/{name}.jpg": name}}
+        files = {
+            "scripts": {
+                **certificate,
+                "/etc/os-release": _OS_RELEASE,
+                "/data.json": f'{{\n"image": "{name}.jpg"\n}}\n',
+                f"/{name}.jpg": name,
+            }
+        }
         serve = {"entrypoint": ["/agnhost"], "command": ["test-webserver"]}
         yield {"names": [f"{_E2E}/{name}"], "identity": f"agnhost, as {name}", **serve, **agnhost, **files}
     yield {

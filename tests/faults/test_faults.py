@@ -5,10 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
+import subprocess
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -69,6 +72,30 @@ def test_a_component_that_is_killed_comes_back(
     assert cluster.kubectl("-n", namespace, "get", "configmap", "kept", "-o", "jsonpath={.data.a}") == "1"
     healed(f"SIGKILL of {component}", seconds)
     assert seconds < 30
+
+
+def test_a_container_that_is_killed_is_started_again(faulty: clusters.Cluster, cluster: Any, namespace: str, healed: Healed) -> None:
+    cluster.kubectl("-n", namespace, "apply", "-f", "-", stdin=pod("victim", "exec sleep 86397", terminationGracePeriodSeconds=0))
+    cluster.kubectl("-n", namespace, "wait", "pod/victim", "--for=condition=Ready", "--timeout=30s")
+    os.kill(next(pid for pid in tree(faulty.pid) if _words(pid) == ["sleep", "86397"]), signal.SIGKILL)
+    began = time.monotonic()
+
+    def status() -> Any:
+        found = json.loads(cluster.kubectl("-n", namespace, "get", "pod", "victim", "-o", "json"))["status"]
+        return found["containerStatuses"][0]
+
+    until(lambda: status()["restartCount"] == 1 and status()["ready"], within=30)
+    healed("SIGKILL of a container", time.monotonic() - began)
+    assert status()["lastState"]["terminated"]["exitCode"] == 137
+
+
+def test_binary_output_comes_out_of_the_log_as_it_went_in(cluster: Any, namespace: str) -> None:
+    script = "head -c 300000 /usr/lib/busybox/busybox"
+    cluster.kubectl("-n", namespace, "apply", "-f", "-", stdin=pod("binary", script, restartPolicy="Never"))
+    cluster.kubectl("-n", namespace, "wait", "pod/binary", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=30s")
+    words = ["kubectl", "-n", namespace, "logs", "binary"]
+    logged = subprocess.run(words, env=dict(cluster.environment), capture_output=True, check=True, timeout=60).stdout
+    assert logged == Path(shutil.which("busybox") or "").resolve().read_bytes()[:300_000]
 
 
 def test_an_api_server_that_stands_still_for_half_a_minute(cluster: Any, namespace: str, pid_of: Any, healed: Healed) -> None:

@@ -38,6 +38,14 @@ def test_broken_yaml_is_shown_with_its_line_and_a_pointer(text: str, line: str, 
     assert caught.value.next
 
 
+def test_two_objects_without_a_line_between_them_are_refused_and_not_halved() -> None:
+    with pytest.raises(errors.MeshError) as caught:
+        manifests.parse(GOOD + GOOD)
+    assert "line 5" in caught.value.why
+    assert "`---`" in caught.value.next
+    assert manifests.parse(f"a: &a {{x: 1}}\nb: {{<<: *a, y: 2}}\n{GOOD}")[0]["b"] == {"x": 1, "y": 2}
+
+
 def test_pointer_stands_under_the_place() -> None:
     with pytest.raises(errors.MeshError) as caught:
         manifests.parse("good: 1\nbad: x: y\n")

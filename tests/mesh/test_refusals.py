@@ -37,6 +37,8 @@ SAID = [
     ('spec.mtls.mode: Unsupported value: "PLAIN": supported values: "UNSET", "DISABLE"', "", '"DISABLE"'),
     ("line 9: found unknown escape character 's'", "", "single quotes"),
     ('namespaces "canary" not found', "", "first cell"),
+    ('no matches for kind "Virtualservice" in version "networking.istio.io/v1"', "", "`kind: VirtualService`"),
+    ('no matches for kind "VirtualService" in version "networking.istio.io/v9"', "", "kubectl explain virtualservice"),
 ]
 
 

@@ -19,9 +19,9 @@ def pod(container: dict[str, Any] | None = None, **spec: Any) -> dict[str, Any]:
         (pod(os={"name": "windows"}), "PodOSNotSupported", "OS field"),
         (pod(runtimeClassName="gvisor"), "RuntimeClassNotSupported", '"gvisor"'),
         (pod(securityContext={"sysctls": [{"name": "kernel.msgmax", "value": "1"}]}), "SysctlForbidden", "kernel.msgmax"),
-        (pod({"securityContext": {"privileged": True}}), "PrivilegedNotSupported", 'container "app"'),
+        (pod({"volumeDevices": [{"name": "disk", "devicePath": "/dev/xvda"}]}), "BlockDevicesNotSupported", 'container "app"'),
         (pod({"ports": [{"containerPort": 80, "hostPort": 80, "protocol": "SCTP"}]}), "HostPortNotSupported", "hostPort 80 of SCTP"),
-        (pod(initContainers=[{"name": "setup", "securityContext": {"privileged": True}}]), "PrivilegedNotSupported", "setup"),
+        (pod(initContainers=[{"name": "setup", "volumeDevices": [{"name": "disk"}]}]), "BlockDevicesNotSupported", "setup"),
     ],
 )
 def test_what_cannot_run_is_refused_with_its_name(refused: dict[str, Any], reason: str, names: str) -> None:
@@ -34,9 +34,9 @@ def test_what_cannot_run_is_refused_with_its_name(refused: dict[str, Any], reaso
 
 def test_a_debugger_is_judged_like_any_container() -> None:
     assert admission.objection({"name": "doctor", "image": "busybox"}) is None
-    found = admission.objection({"name": "doctor", "image": "busybox", "securityContext": {"privileged": True}})
+    found = admission.objection({"name": "doctor", "image": "busybox", "volumeDevices": [{"name": "disk", "devicePath": "/dev/xvda"}]})
     assert found is not None
-    assert found[0] == "PrivilegedNotSupported"
+    assert found[0] == "BlockDevicesNotSupported"
 
 
 def test_an_ordinary_pod_is_taken() -> None:

@@ -58,6 +58,19 @@ def test_system_calls_are_filtered_unless_a_container_asks_for_none(pod: Any, ku
     assert kubectl("logs", "free").split() == ["Seccomp:", "0"]
 
 
+def test_a_privileged_container_gets_nothing_of_the_machine_and_an_event_says_so(kubectl: Any, apply: Any, reasons: Any) -> None:
+    script = "ls /dev; mount -t tmpfs none /mnt; mknod /tmp/disk b 8 0; ip link add mine type veth && echo own network; sleep 600"
+    app = {"name": "app", "image": "busybox", "command": ["sh", "-c", f"({script}) 2>&1"], "securityContext": {"privileged": True}}
+    apply("lord", [app], terminationGracePeriodSeconds=0)
+    kubectl("wait", "pod/lord", "--for=condition=Ready", "--timeout=30s")
+    until(lambda: "own network" in kubectl("logs", "lord"), 10)
+    said = kubectl("logs", "lord")
+    assert said.count("denied") + said.count("not permitted") == 2, said
+    assert "disk" not in said.split("mount:")[0]
+    assert not {word for word in said.split("mount:")[0].split() if word.startswith(("sd", "vd", "mem", "kmsg", "loop"))}
+    assert "privileged" in reasons("lord")["PrivilegedNotGiven"]
+
+
 def test_namespaces_of_others_are_not_entered(pod: Any) -> None:
     for kind in ("mount", "net", "pid"):
         said = pod(f"nsenter --target 1 --{kind} ls /home")

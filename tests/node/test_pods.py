@@ -159,13 +159,11 @@ def test_a_readiness_gate_of_somebody_else_is_honoured(kubectl: Any, apply: Any,
     kubectl("wait", "pod/gated", "--for=condition=Ready", "--timeout=30s")
 
 
-def test_a_privileged_pod_is_refused_with_a_reason(kubectl: Any, apply: Any, get: Any, reasons: Any) -> None:
-    apply("nosy", [{"name": "app", "image": "nginx", "securityContext": {"privileged": True}}])
-    wait(kubectl, "nosy", "{.status.phase}", "Failed")
-    status = get("pod", "nosy")["status"]
-    assert status["reason"] == "PrivilegedNotSupported"
-    assert 'container "app" is privileged' in status["message"]
-    assert "PrivilegedNotSupported" in reasons("nosy")
+def test_a_variable_whose_name_is_no_identifier_reaches_what_a_shell_starts(kubectl: Any, apply: Any) -> None:
+    app = {"name": "app", "image": "busybox", "command": ["sh", "-c", "env"], "env": [{"name": "a-file.conf", "value": "7"}]}
+    apply("odd", [app], restartPolicy="Never")
+    kubectl("wait", "pod/odd", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=30s")
+    assert "a-file.conf=7" in kubectl("logs", "odd").splitlines()
 
 
 def test_an_unknown_image_waits_in_image_pull_back_off(kubectl: Any, apply: Any, get: Any, reasons: Any) -> None:

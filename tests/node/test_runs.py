@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from meshcourse.node.container import plan, runs
+from meshcourse.node.container import endings, plan
 from meshcourse.node.images import Image
 from meshcourse.node.not_yet import NotYet
 
@@ -32,16 +32,16 @@ def test_an_image_without_a_command_cannot_be_started_without_one() -> None:
 def test_last_words_are_the_end_of_the_log_without_its_timestamps(tmp_path: Path) -> None:
     log = tmp_path / "0.log"
     log.write_text("".join(f"2026-01-01T00:00:00.000000000Z stdout F line {number}\n" for number in range(100)))
-    words = runs.last_words(log).splitlines()
+    words = endings.last_words(log).splitlines()
     assert (words[0], words[-1], len(words)) == ("line 20", "line 99", 80)
-    assert runs.last_words(tmp_path / "missing.log") == ""
+    assert endings.last_words(tmp_path / "missing.log") == ""
 
 
 def test_last_words_end_as_the_program_ended_them(tmp_path: Path) -> None:
     log = tmp_path / "0.log"
     stamp = "2026-01-01T00:00:00.000000000Z stdout"
     log.write_bytes(f"{stamp} F a\rb\n{stamp} P lo\n{stamp} F ng\n{stamp} F \n{stamp} P DONE\n".encode())
-    assert runs.last_words(log) == "a\rb\nlong\n\nDONE"
+    assert endings.last_words(log) == "a\rb\nlong\n\nDONE"
 
 
 @pytest.mark.parametrize(
@@ -54,6 +54,6 @@ def test_last_words_end_as_the_program_ended_them(tmp_path: Path) -> None:
     ],
 )
 def test_a_program_that_never_ran_is_told_from_one_that_failed(code: int, words: str, message: str) -> None:
-    found = runs.start_error(code, words)
+    found = endings.start_error(code, words)
     assert message in found
     assert bool(found) == bool(message)

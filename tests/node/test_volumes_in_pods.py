@@ -246,3 +246,41 @@ def test_a_volume_that_is_no_local_folder_is_refused_with_its_name(
 ) -> None:
     apply("hopeful", [shell("true", data="/data")], volumes=[{"name": "data", **volume}])
     eventually(lambda: str(any(names in text for text in reasons("hopeful").values())), "True")
+
+
+def test_an_image_volume_shows_the_files_of_another_image(kubectl: Any, apply: Any) -> None:
+    volume = {"name": "other", "image": {"reference": "docker.io/istio/examples-helloworld-v1:1.0"}}
+    apply("reader", [shell("sleep 600", other="/other")], volumes=[volume])
+    running(kubectl, "reader")
+    whole = kubectl("exec", "reader", "--", "find", "/other", "-type", "f").split()
+    assert whole
+    first = whole[0]
+    refused = kubectl("exec", "reader", "--", "sh", "-c", f"echo x > {first} 2>&1; echo $?").strip().splitlines()
+    assert refused[-1] == "1"
+    inner = first.removeprefix("/other/").rpartition("/")[0]
+    part = {**shell("ls /part", other="/part"), "volumeMounts": [{"name": "other", "mountPath": "/part", "subPath": inner}]}
+    apply("part", [part], volumes=[volume], restartPolicy="Never")
+    assert first.rpartition("/")[2] in succeeded(kubectl, "part").split()
+
+
+def test_an_image_volume_holds_the_programs_of_its_image(kubectl: Any, apply: Any) -> None:
+    volumes = [{"name": "other", "image": {"reference": "curlimages/curl"}}]
+    found = {"name": "app", "image": "nginx", "command": ["sh", "-c", "/other/usr/bin/curl --version"]}
+    apply("borrower", [{**found, "volumeMounts": [{"name": "other", "mountPath": "/other"}]}], volumes=volumes, restartPolicy="Never")
+    assert succeeded(kubectl, "borrower").startswith("curl ")
+
+
+def test_an_image_volume_of_an_unknown_image_waits_and_says_why(kubectl: Any, apply: Any, reasons: Any) -> None:
+    apply("waiter", [shell("sleep 600", other="/other")], volumes=[{"name": "other", "image": {"reference": "example.com/none:1"}}])
+    eventually(lambda: str("example.com/none:1" in reasons("waiter").get("FailedMount", "")), "True")
+
+
+def test_a_sub_path_that_an_image_lacks_is_named(kubectl: Any, apply: Any, get: Any) -> None:
+    part = {**shell("true"), "volumeMounts": [{"name": "other", "mountPath": "/part", "subPath": "none/such"}]}
+    apply("lost", [part], volumes=[{"name": "other", "image": {"reference": "busybox"}}])
+
+    def why() -> str:
+        found = get("pod", "lost")["status"].get("containerStatuses") or [{"state": {}}]
+        return str("none/such: no such file" in found[0]["state"].get("waiting", {}).get("message", ""))
+
+    eventually(why, "True")

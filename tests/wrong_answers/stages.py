@@ -17,6 +17,7 @@ from meshcourse.checks import chapters, judging
 from meshcourse.checks.outcome import Outcome
 from meshcourse.checks.submissions import Submissions, remarked
 from meshcourse.core import errors
+from meshcourse.course import given as manifests_given
 from meshcourse.course.chapters import CHAPTERS
 from meshcourse.kube import manifests, resources
 from meshcourse.kube.connection import Connection
@@ -122,7 +123,7 @@ class Stage:
         refused = [not self._taken(manifest, made) for manifest in answer.manifests]
         assert any(refused) == answer.refused, "refused" if any(refused) else "the cluster took it"
         self._bash(answer.run)
-        found = judging.judge(exercise, self.view)
+        found = judging.judge(exercise, self.view, manifests_given.of(answer.number))
         pending = made.pending(exercise, chapters.EXERCISES)
         return remarked(found, pending, submissions.judged_at(exercise, self.view, made)) if pending else found
 

@@ -33,7 +33,7 @@ def a_teapot(view: ClusterView) -> Outcome:
     if found.arrived:
         return outcome.passed(f"{HOST}{PATH} went through the gateway at {_clock(found.arrived[-1])}, and hello answered 418")
     expected = f"GET {PATH} for {HOST} comes through the gateway and reaches hello, which answers 418"
-    newest = max((*found.unknown, *found.elsewhere, *found.around), key=lambda entry: entry["start_time"], default=None)
+    newest = max((*found.unknown, *found.elsewhere, *found.around, *found.invented), key=lambda entry: entry["start_time"], default=None)
     if newest is None:
         return outcome.not_attempted(f"no request for {PATH} has come through the gateway yet (one that is sent inside a pod does not)")
     when = f"your newest try that Envoy saw, at {_clock(newest)}"
@@ -42,6 +42,12 @@ def a_teapot(view: ClusterView) -> Outcome:
             seen=f"{when}: hello answered 418, but nothing of it came through the gateway",
             expected=expected,
             hint=f'send it to the gateway\'s address: curl -s -i -H "Host: {HOST}" "$INGRESS_URL{PATH}"',
+        )
+    if newest in found.invented:
+        return outcome.not_yet(
+            seen=f"{when}: the gateway answered {newest.code} itself, and hello was never asked",
+            expected=expected,
+            hint="a rule answers in place of hello: kubectl apply -f manifests/00_start/02-route.yaml",
         )
     if newest in found.unknown:
         return outcome.not_yet(
@@ -73,6 +79,8 @@ class Requests:
     """Requests for hosts without a route at the gateway."""
     elsewhere: list[Entry]
     """Requests to hello for other paths with 418 in them."""
+    invented: list[Entry]
+    """Requests for the path that the gateway answered itself, by a rule."""
 
 
 def _requests(view: ClusterView, began: str) -> Requests:
@@ -88,6 +96,7 @@ def _requests(view: ClusterView, began: str) -> Requests:
             [each for each in entries if each.code == TEAPOT and each["request_id"] not in through],
             [each for each in passed_on if each.code == NOT_FOUND and "NR" in each.flags and "418" in each["path"]],
             [each for each in entries if "418" in each["path"] and each.code != TEAPOT],
+            [each for each in passed_on if each.code == TEAPOT and each["code_details"] != "via_upstream"],
         )
         if found.arrived or time.monotonic() > ends:
             return found
@@ -122,6 +131,8 @@ def _what_it_is(answer: str, entries: tuple[Entry, ...]) -> tuple[str, str]:
     other = next((entry for entry in entries if entry["request_id"] == answer), None)
     if other is not None:
         seen = f"that id belongs to {other['method']} {other['path']}, answered {other.code}"
+        if other.code == TEAPOT and _host(other) != HOST:
+            return f"{seen}, for the host {other['authority']}", "that request did not come through the gateway; exercise 0.1's did"
         return seen, f'another line was newer: look for the right one with lab.explain_log("{PATH}", workload="hello")'
     if not _ID.fullmatch(answer):
         return f"{answer[:60]} is no request id", "it is the field request_id: 36 characters, five groups joined by hyphens"
@@ -130,7 +141,12 @@ def _what_it_is(answer: str, entries: tuple[Entry, ...]) -> tuple[str, str]:
 
 
 def _teapots(entries: tuple[Entry, ...]) -> list[Entry]:
-    return [entry for entry in entries if entry.code == TEAPOT and entry["path"].partition("?")[0] == PATH and entry["authority"] == HOST]
+    return [entry for entry in entries if entry.code == TEAPOT and entry["path"].partition("?")[0] == PATH and _host(entry) == HOST]
+
+
+def _host(entry: Entry) -> str:
+    """The host that was asked for, without the port that `curl --resolve` sends along."""
+    return entry["authority"].partition(":")[0]
 
 
 def _began(view: ClusterView) -> str | None:

@@ -16,6 +16,9 @@ LEFT: Final = ("istio-ca-root-cert", "istio-ca-crl")
 WANTED: Final = {"istiod", installation.INGRESS}
 DNS: Final = "k8s-app=kube-dns"
 LOG: Final = "/dev/stdout"
+OFF: Final = "switched off by a Telemetry"
+ENVOY: Final = "envoy"
+"""Istio's own provider of access logs, which writes to /dev/stdout."""
 _FEW: Final = 4
 _PASSED_OVER: Final = {"kube-public", "kube-node-lease", "local-path-storage"}
 """Namespaces into which istiod puts no config map."""
@@ -47,7 +50,7 @@ def leave_no_trace(view: ClusterView) -> Outcome:
     seen = f"{', '.join(sorted({each.name for each in maps}))} in {', '.join(where[:_FEW])}{' and others' if len(where) > _FEW else ''}"
     hint = "there are two of them in each namespace: istio-ca-root-cert and istio-ca-crl"
     if len({each.name for each in maps}) > 1:
-        hint = "`kubectl delete` works on one namespace at a time: a loop over `kubectl get namespaces` reaches all"
+        hint = "`kubectl delete configmap NAME` works on one namespace at a time: a loop over `kubectl get namespaces` reaches all"
     return outcome.not_yet(seen=seen, expected=expected, hint=hint)
 
 
@@ -105,10 +108,14 @@ def a_choice_of_your_own(view: ClusterView) -> Outcome:
         hint = f"{installation.EGRESS} has lost its Deployment, and its Service is still there: take the whole gateway away by istioctl"
     elif installation.INGRESS not in ready:
         hint = "the profile minimal has no ingress gateway; default has one"
+    elif view.object("service", installation.INGRESS, namespace=installation.NAMESPACE) is None:
+        hint = f"{installation.INGRESS} has lost its Service, so nobody reaches it: the same `istioctl install` again brings it back"
     elif stopped:
         hint = f"{stopped[0]} has no pod: kubectl -n {installation.NAMESPACE} scale deployment {stopped[0]} --replicas=1"
     elif not all(ready[name] for name in WANTED):
         hint = "wait a moment and check again; if it stays so: kubectl get pods -n istio-system"
+    elif log == OFF:
+        hint = "a Telemetry in istio-system switches the log off: kubectl -n istio-system delete telemetries --all"
     elif log != LOG and (other := _misspelt(view)):
         hint = f"meshConfig has no field `{other}`, and istioctl does not complain: the name is accessLogFile"
     elif log != LOG:
@@ -125,8 +132,19 @@ def _mesh(view: ClusterView) -> Json:
 
 
 def _access_log(view: ClusterView) -> str:
-    """The access log's file in the mesh's settings; empty when there is none."""
-    return str(_mesh(view).get("accessLogFile") or "")
+    """The access log's file in the mesh's settings, or what a Telemetry for the whole mesh makes of it; empty when there is none."""
+    mesh = _mesh(view)
+    logs = [
+        each
+        for telemetry in view.objects("telemetries.telemetry.istio.io", namespace=installation.NAMESPACE)
+        for each in telemetry.get("spec", {}).get("accessLogging") or ()
+        if not telemetry["spec"].get("selector")
+    ]
+    if any(each.get("disabled") for each in logs):
+        return OFF
+    named = {str(one.get("name")) for each in logs for one in each.get("providers") or ()}
+    named |= {str(each) for each in (mesh.get("defaultProviders") or {}).get("accessLogging") or ()}
+    return LOG if ENVOY in named else str(mesh.get("accessLogFile") or "")
 
 
 def _misspelt(view: ClusterView) -> str:

@@ -16,6 +16,8 @@ LABEL: Final = "istio-injection"
 REVISION: Final = "istio.io/rev"
 INJECT: Final = "sidecar.istio.io/inject"
 SIDECAR: Final = "istio-proxy"
+PROGRAM: Final = "nginx:1.25"
+"""The image of the guests' own program."""
 PATIENCE: Final = 4.0
 """Seconds that a check waits for new pods."""
 _AGAIN: Final = "a pod is made anew by `kubectl rollout restart deployment`"
@@ -94,6 +96,8 @@ def one_guest_only(view: ClusterView) -> Outcome:
         )
     if pod is None:
         return _no_pod(deployment, expected)
+    if replaced := _replaced(deployment, expected):
+        return replaced
     if _has_sidecar(pod):
         by_hand = " (by hand: its Deployment holds the sidecar)" if _has_sidecar(deployment["spec"]["template"]) else ""
         return _others(view, expected) or outcome.passed(f"pod {_name(pod)} has a sidecar, and it alone asked for one{by_hand}")
@@ -129,7 +133,8 @@ def _others(view: ClusterView, expected: str) -> Outcome | None:
             return outcome.not_yet(seen=f"{name} has no pod any more", expected=f"{expected}; the other two stay as they were", hint=hint)
         if INJECT in _labels(deployment["spec"]["template"]):
             hint = f"guest alone was to be changed: take the label out of {name} again, by kubectl -n {GUESTS} edit deployment {name}"
-            return outcome.not_yet(seen=f"{name} asks for a sidecar too, by a label", expected=expected, hint=hint)
+            value = _labels(deployment["spec"]["template"])[INJECT]
+            return outcome.not_yet(seen=f"{name} was changed too: its pods have the label {INJECT}={value}", expected=expected, hint=hint)
     deployment = view.object("deployment", "local", namespace=GUESTS)
     pod = _pod(view, deployment, namespace=GUESTS) if deployment else None
     if pod is None or not _has_sidecar(pod):
@@ -139,6 +144,15 @@ def _others(view: ClusterView, expected: str) -> Outcome | None:
         expected=expected,
         hint=f"was the namespace labelled for a while? Now that it is not: kubectl -n {GUESTS} rollout restart deployment local",
     )
+
+
+def _replaced(deployment: Json, expected: str) -> Outcome | None:
+    """An Outcome when the application itself is no longer what it was."""
+    if any(each.get("image") == PROGRAM for each in deployment["spec"]["template"]["spec"].get("containers") or ()):
+        return None
+    name = deployment["metadata"]["name"]
+    hint = f"kubectl -n {GUESTS} delete deployment {name}; kubectl apply -f manifests/03_injection/05-guests.yaml; then add the sidecar"
+    return outcome.not_yet(seen=f"{name} no longer runs {PROGRAM}", expected=f"{expected}, beside its own program", hint=hint)
 
 
 def the_veteran(view: ClusterView) -> Outcome:
@@ -162,6 +176,8 @@ def the_veteran(view: ClusterView) -> Outcome:
             expected=expected,
             hint="take the label away again; `istioctl kube-inject` puts the sidecar into the Deployment's own YAML",
         )
+    if replaced := _replaced(deployment, expected):
+        return replaced
     if labelled or asked:
         return outcome.not_yet(
             seen=f"the Deployment holds the sidecar, and a label asks for one as well ({labelled or INJECT})",
@@ -208,7 +224,9 @@ def _pod(view: ClusterView, deployment: Json, *, namespace: str = "") -> Json | 
     """A Deployment's newest pod that is ready and is not being deleted."""
     chosen = ",".join(f"{key}={value}" for key, value in deployment["spec"]["selector"]["matchLabels"].items())
     found = view.objects("pods", selector=chosen, namespace=namespace)
-    living = [pod for pod in found if not pod["metadata"].get("deletionTimestamp") and _ready(pod)]
+    name = deployment["metadata"]["name"]
+    own = [pod for pod in found if any(str(each["name"]).startswith(f"{name}-") for each in pod["metadata"].get("ownerReferences") or ())]
+    living = [pod for pod in own if not pod["metadata"].get("deletionTimestamp") and _ready(pod)]
     return max(living, key=lambda pod: str(pod["metadata"]["creationTimestamp"]), default=None)
 
 

@@ -128,6 +128,15 @@ _VISITORS: Final[tuple[tuple[str, Mapping[str, str], str, str], ...]] = (
     ("with alphabeta=yes after another cookie", {"cookie": "theme=dark; alphabeta=yes"}, "v1", _BEFORE),
     ("with the cookie beta=yesterday", {"cookie": "beta=yesterday"}, "v1", _AFTER),
     ("with beta=yesterday before another cookie", {"cookie": "beta=yesterday; theme=dark"}, "v1", _AFTER),
+    ("with the cookie alpha-beta=yes", {"cookie": "alpha-beta=yes"}, "v1", _BEFORE),
+    ("with the cookie theme=beta=yes", {"cookie": "theme=beta=yes"}, "v1", _BEFORE),
+    ("with the cookie beta=yes-later", {"cookie": "beta=yes-later"}, "v1", _AFTER),
+    (
+        "with the cookie Beta=Yes",
+        {"cookie": "Beta=Yes"},
+        "v1",
+        "the regex takes too much: `(?i)` lets capitals in, and this cookie has none",
+    ),
     ("with the cookie beta=no", {"cookie": "beta=no"}, "v1", "the regex takes too much: the cookie's value is `yes`, and no other"),
     (
         "with beta=yes and the header x-version: v1",

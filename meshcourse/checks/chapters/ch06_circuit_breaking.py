@@ -28,6 +28,8 @@ CROWD: Final = 12
 MOST_ERRORS: Final = 3
 LEAST_SECONDS: Final = 30
 HALF: Final = 50
+LONGEST_INTERVAL: Final = 10
+"""Seconds; Envoy's own choice."""
 TWICE: Final = 2
 A_MINUTE: Final = 60
 PODS: Final = 2
@@ -136,7 +138,7 @@ def _limits_hint(found: traffic_policy.Policy) -> str:
     if (found.max_connections, found.max_pending_requests) == (WAITING, AT_WORK):
         return "the two numbers are the wrong way round: connections are those at work, pending requests those that wait"
     if found.max_pending_requests == UNLIMITED:
-        return "without `http1MaxPendingRequests` the queue has no end, and nobody is ever refused: they wait. Set it under `http:`"
+        return "without `http1MaxPendingRequests` (0 counts as none) the queue has no end, and nobody is refused. Set it under `http:`"
     if found.max_connections == UNLIMITED:
         return "HTTP/1.1 does one request at a time on a connection, so *two at work* is a limit of connections, under `tcp:`"
     if found.max_pending_requests == AT_WORK + WAITING:
@@ -176,6 +178,9 @@ def put_out_the_broken_one(view: ClusterView) -> Outcome:
     rest = fortio(view, url, connections=1, n=40)
     if rest.good != rest.n:
         hint = "was the broken pod let in again in between? It stays out for 30 s. Run the check once more"
+        least = held(view, "orders").get("commonLbConfig", {}).get("healthyPanicThreshold", {}).get("value", 0)
+        if least > HALF:
+            hint = f"with `minHealthPercent: {least:g}` Envoy calls ejected pods too as soon as fewer are left; one of two is 50 %"
         return outcome.not_yet(seen=f"with the broken pod out, {rest}", expected="all are answered", hint=hint)
     return outcome.passed(f"first {first}; with {', '.join(sorted(broken))} ejected, {rest}")
 
@@ -219,7 +224,12 @@ def _errors_hint(outlier: Mapping[str, Any], wanted: int) -> str:
 def _time_hint(outlier: Mapping[str, Any], wanted: int, words: str) -> str:
     """What is wrong with the ejection time."""
     seconds = route_actions.seconds(outlier.get("baseEjectionTime", "30s"))
-    return "" if seconds == wanted else f"`baseEjectionTime` is how long a pod stays out the first time: {words}; Envoy holds {seconds:g} s"
+    if seconds != wanted:
+        return f"`baseEjectionTime` is how long a pod stays out the first time: {words}; Envoy holds {seconds:g} s"
+    interval = route_actions.seconds(outlier.get("interval", "10s"))
+    if interval > LONGEST_INTERVAL:
+        return f"a pod comes back only when Envoy looks at its list, every `interval`, and that is {interval:g} s: `interval: 1s`"
+    return ""
 
 
 def _in_words(outlier: Mapping[str, Any] | None) -> str:

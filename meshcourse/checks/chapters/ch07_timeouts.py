@@ -99,7 +99,7 @@ def people_and_jobs(view: ClusterView) -> Outcome:
     found = reachability.in_mesh(view, "orders", "orders")
     if isinstance(found, Outcome):
         return found
-    more = unasked.found(found, headers=("x-client",))
+    more = unasked.found(found, headers=("x-client",), limits=True)
     if more:
         return more
     url, batch = "http://orders:8080/slow?seconds={}", "x-client: batch"
@@ -122,7 +122,7 @@ def people_and_jobs(view: ClusterView) -> Outcome:
         lost = _astray(view, found, got[name], told) if got[name].seconds < 1.0 else None
         if lost:
             return lost
-    wrong = _people_hint(got)
+    wrong = _people_hint(got, found["spec"].get("http") or ())
     if wrong:
         return outcome.not_yet(seen=told, expected=expected, hint=wrong)
     for name, value in (("other-slow", "web"), ("nearly-slow", "batch2"), ("hardly-slow", "nobatch")):
@@ -144,7 +144,10 @@ def _astray(view: ClusterView, found: Json, reply: Reply, told: str) -> Outcome 
     return diagnosis.failed(view, route, {str(reply.status): 1}, which=told, expected="a page that is quick enough is answered")
 
 
-def _people_hint(got: Mapping[str, Reply]) -> str:
+def _people_hint(got: Mapping[str, Reply], rules: Sequence[Json]) -> str:
+    tries = [str((rule.get("retries") or {}).get("perTryTimeout")) for rule in rules if (rule.get("retries") or {}).get("perTryTimeout")]
+    if tries and got["person-quick"].status != GOOD:
+        return f"`perTryTimeout: {tries[0]}` ends tries that would be answered: the task speaks of the whole, `timeout: 1s`"
     if got["person-quick"].status != GOOD:
         return "not even a quick page arrives: does the rule without `match` send to `host: orders`, and is it there at all?"
     if got["person-slow"].status == GOOD and got["job-quick"].status != GOOD:
@@ -175,7 +178,7 @@ def page_in_time(view: ClusterView) -> Outcome:
     found = reachability.in_mesh(view, "reviews", "reviews")
     if isinstance(found, Outcome):
         return found
-    more = unasked.found(found, headers=("cookie",), faults=True)
+    more = unasked.found(found, headers=("cookie",), faults=True, limits=True)
     if more:
         return more
     url, cookie = "http://productpage:9080/api/v1/products/0/reviews", "Cookie: speed=slow"
@@ -243,7 +246,7 @@ def from_the_inside_out(view: ClusterView) -> Outcome:
     found = reachability.service(view, "desk", host=DESK, gateway="front")
     if isinstance(found, Outcome):
         return found
-    more = unasked.found(found, paths=True, faults=True)
+    more = unasked.found(found, paths=True, faults=True, limits=True, answers=True)
     if more:
         return more
     route = Route(found, DESK)
@@ -263,7 +266,10 @@ def from_the_inside_out(view: ClusterView) -> Outcome:
             expected="503 with nginx's own words, after a second",
             hint=_sorry_hint(view, slow, by_nginx=by_nginx),
         )
-    limits = [_timeout(rule) for rule in found["spec"].get("http") or ()]
+    limits = [_timeout(rule) for rule in found["spec"].get("http") or () if rule.get("route")]
+    if archive.status == CUT and archive.latency <= DESK_AT_MOST + SLACK and not all(limits):
+        hint = "each rule with a `route:` needs `timeout: 3s`: without one it waits for ever"
+        return outcome.not_yet(seen="one rule of VirtualService desk has no timeout", expected="nobody waits longer than 3 s", hint=hint)
     if archive.status != CUT or archive.latency > DESK_AT_MOST + SLACK or max(limits, default=0.0) > DESK_AT_MOST:
         hint = "for the archive there is no other timeout than yours: give the route in VirtualService desk `timeout: 3s`"
         if max(limits, default=0.0) > DESK_AT_MOST:

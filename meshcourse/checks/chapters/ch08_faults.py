@@ -39,6 +39,10 @@ def chaos_for_those_who_ask(view: ClusterView) -> Outcome:
     found = reachability.service(view, "chaos", host=CHAOS, gateway="door")
     if isinstance(found, Outcome):
         return found
+    rules = found["spec"].get("http") or ()
+    if any((rule.get("fault") or {}).get("delay") for rule in rules if not rule.get("match")):
+        hint = "take the `delay` out of the rule without `match`: of all others, a tenth gets 500 and the rest are answered at once"
+        return outcome.not_yet(seen="the last rule delays requests", expected="only requests with x-chaos: delay wait", hint=hint)
     route, more = Route(found, CHAOS), unasked.found(found, headers=("x-chaos",), faults=True)
     return more or _aborted(view, route) or _delayed(view, route) or _everybody(view, route)
 

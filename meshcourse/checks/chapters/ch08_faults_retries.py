@@ -42,7 +42,7 @@ def enough_tries_and_not_more(view: ClusterView) -> Outcome:
     found = reachability.service(view, "patient", host=PATIENT, gateway=DOOR)
     if isinstance(found, Outcome):
         return found
-    more = unasked.found(found)
+    more = unasked.found(found, limits=True)
     if more:
         return more
     route = Route(found, PATIENT)
@@ -137,7 +137,7 @@ def calm_the_storm(view: ClusterView) -> Outcome:
     tries = {hop: (_arrived(view, hop) - before[hop]) / PROBES for hop in before}
     if tries["back"] == STORM:
         return outcome.not_attempted(f"one request that fails still becomes {STORM} at back")
-    more = unasked.found(route.rule)
+    more = unasked.found(route.rule, limits=True)
     if more:
         return more
     expected = "back's own answer, 503, each time"

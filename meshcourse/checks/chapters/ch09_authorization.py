@@ -77,7 +77,9 @@ def _more(rule: Json, namespace: str) -> str:
     """What one rule of an ALLOW policy lets in besides GET /get by the shop; empty when nothing."""
     shop = {f"cluster.local/ns/{namespace}/sa/shop", f"{namespace}/shop", "shop"}
     everything: list[Json] = [{}]
-    for each in rule.get("from") or everything:
+    marks = [set(map(str, each.get("values") or ())) for each in rule.get("when") or () if each.get("key") == "source.principal"]
+    named = any(values and values <= shop for values in marks)
+    for each in () if named and not rule.get("from") else rule.get("from") or everything:
         source = each.get("source") or {}
         names = [str(name) for name in source.get("principals") or source.get("serviceAccounts") or ()]
         if not names or set(names) - shop:
@@ -133,6 +135,9 @@ def _entries(text: str) -> Callable[[Json, int], str]:
     """The hint for a policy of one rule. With two, chance says which forbidden call is seen first: connections outlive policies."""
 
     def hint(found: Json, _got: int) -> str:
+        action = found.get("spec", {}).get("action", "ALLOW")
+        if action not in {"ALLOW", "DENY"}:
+            return f"with `action: {action}` the policy refuses nothing: `action: ALLOW`"
         if len(found.get("spec", {}).get("rules") or ()) > 1:
             return "two entries of `rules` mean `or`: either is enough. Put `from` and `to` into one entry, then both must hold"
         return text

@@ -89,6 +89,9 @@ def _plaintext_hint(found: Json, got: int) -> str:
         )
     if not found.get("spec", {}).get("selector"):
         return _NO_SELECTOR
+    ports = found["spec"].get("portLevelMtls") or {}
+    if ports and "8080" not in map(str, ports):
+        return f"`portLevelMtls` counts the ports of the pod, not of the Service: 8080 in place of {', '.join(map(str, ports))}"
     labels = found["spec"]["selector"].get("matchLabels", {})
     if labels != {"app": "billing"}:
         return "a selector names labels of pods, here `matchLabels: {app: billing}`: kubectl get pods --show-labels"
@@ -123,7 +126,7 @@ def one_door_and_one_corridor(view: ClusterView) -> Outcome:
         ),
         Rule(Call("shop", "http://files.example/private", "POST"), (FORBIDDEN,), _corridor_hint),
     )
-    broken = unasked.found(found, paths=True, faults=True) or judged(view, found, rules) or _let_out(view)
+    broken = unasked.found(found, paths=True, faults=True, answers=True) or judged(view, found, rules) or _let_out(view)
     if broken:
         return broken
     aborted = any((rule.get("fault") or {}).get("abort") for rule in found.get("spec", {}).get("http") or ())

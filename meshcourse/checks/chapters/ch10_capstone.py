@@ -64,7 +64,7 @@ def stop_the_bleeding(view: ClusterView) -> Outcome:
     found = reachability.service(view, "checkout", host=SHOP, gateway=GATEWAY)
     if isinstance(found, Outcome):
         return found
-    more = unasked.found(found, headers=tuple(TESTER), splits=True)
+    more = unasked.found(found, headers=tuple(TESTER), splits=True, limits=True)
     if more:
         return more
     route, expected = Route(found, SHOP), f"v1 answers all {MANY}"
@@ -109,7 +109,7 @@ def save_the_release(view: ClusterView) -> Outcome:
     found = reachability.service(view, "checkout", host=SHOP, gateway=GATEWAY)
     if isinstance(found, Outcome):
         return found
-    more = unasked.found(found, headers=tuple(TESTER), splits=True)
+    more = unasked.found(found, headers=tuple(TESTER), splits=True, limits=True)
     if more:
         return more
     rule = view.object("destinationrule", "checkout") or {}

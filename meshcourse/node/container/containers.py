@@ -17,7 +17,7 @@ from meshcourse.node import clock
 from meshcourse.node.back_off import back_off
 from meshcourse.node.container.runs import START_ERROR, Run, log_path
 from meshcourse.node.not_yet import NotYet
-from meshcourse.node.spec import restart_policy
+from meshcourse.node.spec import resources, restart_policy
 from meshcourse.node.status.recovered import recover
 from meshcourse.node.status.statuses import ContainerRecord, Running, Waiting
 from meshcourse.node.streaming.runtime import NotRunning
@@ -34,6 +34,11 @@ if TYPE_CHECKING:
 _SHOWN_SECONDS = 1.0  # how long an ended run or a failed pull shows as such before it shows as backing off
 _CONFIG_AGAIN_SECONDS = 1.0
 _CONFIG_AGAIN_LONGEST = 10.0
+_RESIZE_AGAIN_SECONDS = 5.0
+_NOT_PRIVILEGED = (
+    "container {} is privileged: here it gets no devices and no right over this machine, only those of an ordinary container and NET_ADMIN "
+    "in its pod's network; a kind cluster gives more"
+)
 
 
 def specs_of(pod: Json) -> Iterator[tuple[ContainerKind, Json]]:
@@ -66,6 +71,7 @@ class Container:
         self._previous: Run | None = None
         self._stopping = asyncio.Event()
         self._respecified = asyncio.Event()
+        self.resize_failure = ""
 
     @property
     def name(self) -> str:
@@ -73,12 +79,27 @@ class Container:
         return str(self.spec["name"])
 
     def take_spec(self, pod: Json, spec: Json) -> None:
-        """Apply a changed pod. Only a container's image may change: its run is then replaced."""
+        """Apply a changed pod. Only a container's image may change, for which its run is replaced, and its resources."""
         self._pod = pod
-        if spec["image"] == self.spec["image"]:
-            return
-        self.spec = spec
-        self._respecified.set()
+        other_image = spec["image"] != self.spec["image"]
+        if other_image or spec.get("resources") != self.spec.get("resources"):
+            self.spec = spec
+            if other_image or self.is_resizing:
+                self._respecified.set()
+
+    @property
+    def is_resizing(self) -> bool:
+        """Whether other resources hold for its run than it should have."""
+        run = self.latest
+        runs = run is not None and run.running is not None and not run.exited.is_set()
+        return run is not None and runs and run.spec.get("resources") != self.spec.get("resources")
+
+    def reported(self) -> ContainerRecord:
+        """Its record with its resources: those that the node has accepted and those that hold, where any do."""
+        if self.latest is None or not self.latest.is_limited:
+            return self.record
+        accepted = (self.spec.get("resources") or {}).get("requests")
+        return replace(self.record, allocated=accepted, resources=self.latest.spec.get("resources") or {})
 
     def forbid(self, reason: str, message: str) -> None:
         """Show why the container will not be started."""
@@ -89,6 +110,8 @@ class Container:
         if self.record.finished:  # before the node was restarted
             self.tried.set()
             return
+        if (self.spec.get("securityContext") or {}).get("privileged"):
+            shared.tell(self.spec, "Warning", "PrivilegedNotGiven", _NOT_PRIVILEGED.format(self.name))
         backoff = restart_policy.Backoff()
         number = self.record.restarts
         while not self._stopping.is_set():
@@ -216,14 +239,35 @@ class Container:
         return None
 
     async def _until_ended(self, run: Run) -> None:
-        """Wait for the end of a run, and end it when the container has got another image."""
+        """Wait for the end of a run, which ends when the container has got another image; other resources are given to it."""
         while not run.exited.is_set():
             self._respecified.clear()
             if run.spec["image"] != self.spec["image"]:
                 run.restart = True
-                grace = float(self._pod["spec"].get("terminationGracePeriodSeconds", 30))
-                await run.stop(grace, f"Container {self.name} definition changed, will be restarted")
-            await _first(run.exited, self._respecified)
+                await run.stop(self._grace(), f"Container {self.name} definition changed, will be restarted")
+            elif self.is_resizing:
+                await self._resize(run)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_RESIZE_AGAIN_SECONDS if self.resize_failure else None):
+                    await _first(run.exited, self._respecified)
+
+    async def _resize(self, run: Run) -> None:
+        """Let the resources that the node has accepted hold for a run, or replace the run where its resizePolicy says so."""
+        before, after = ((each.get("resources") or {}) for each in (run.spec, self.spec))
+        changed = {
+            kind for which in ("requests", "limits") for kind in resources.KINDS if _get(before, which, kind) != _get(after, which, kind)
+        }
+        policies = self.spec.get("resizePolicy") or []
+        if any(each["resourceName"] in changed and each["restartPolicy"] == "RestartContainer" for each in policies):
+            run.restart = True
+            await run.stop(self._grace(), f"Container {self.name} resize requires restart")
+            return
+        failure, self.resize_failure = self.resize_failure, run.resize(self.spec)
+        if failure != self.resize_failure:
+            self._changed()
+
+    def _grace(self) -> float:
+        return float(self._pod["spec"].get("terminationGracePeriodSeconds", 30))
 
     async def _back_off(self, shared: Shared, backoff: restart_policy.Backoff) -> None:
         ended = time.monotonic()
@@ -276,6 +320,10 @@ class Container:
         if record != self.record:
             self.record = record
             self._changed()
+
+
+def _get(of: Json, which: str, kind: str) -> object:
+    return (of.get(which) or {}).get(kind)
 
 
 async def _first(*events: asyncio.Event) -> None:

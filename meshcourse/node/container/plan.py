@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from meshcourse.node.images import Image
     from meshcourse.node.images.passwd import Accounts
     from meshcourse.node.network import PodNetns
+    from meshcourse.node.process.control_groups import Group
 
 SHARED_MEMORY = "/dev/shm"  # noqa: S108 - a path in the container
 Mounts = Callable[["Json", Mapping[str, str]], tuple[Mount, ...]]
@@ -30,7 +31,7 @@ class Place:
     """Where the run takes place: the pod's namespaces, files and objects, and this run's own folder and file for its termination message.
 
     `pid` is the PID namespace that it joins, if any. `accounts` are those of the image, `mounts` gives the mounts of a container whose
-    environment is known. `shm` is the pod's /dev/shm.
+    environment is known. `shm` is the pod's /dev/shm, `group` the run's control group.
     """
 
     netns: PodNetns
@@ -45,6 +46,7 @@ class Place:
     accounts: Accounts
     objects: environment.Source
     mounts: Mounts
+    group: Group | None = None
 
 
 def plan(pod: Json, container: Json, image: Image, place: Place) -> Spec:
@@ -62,6 +64,8 @@ def plan(pod: Json, container: Json, image: Image, place: Place) -> Spec:
     mounts = place.mounts(container, variables)
     if all(mount.target != SHARED_MEMORY for mount in mounts):
         mounts = (*mounts, Mount(place.shm, SHARED_MEMORY, read_only=False))
+    if place.group is not None and not any(mount.target.startswith("/sys") for mount in mounts):
+        mounts = (*mounts, *(Mount(folder, target, read_only=True) for folder, target in place.group.mounts()))
     message = Mount(place.message_file, absolute(container.get("terminationMessagePath") or "/dev/termination-log"), read_only=False)
     return Spec(
         key=f"{pod['metadata']['name']}/{container['name']}",
@@ -86,6 +90,7 @@ def plan(pod: Json, container: Json, image: Image, place: Place) -> Spec:
         ipc=place.netns.ipc,
         uts=place.netns.uts,
         pid=place.pid,
+        group=place.group,
         confined=secured.confined,
     )
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,13 +27,6 @@ HOST_ETC = ("alternatives", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "ssl", 
 POD_ETC = ("hosts", "hostname", "resolv.conf")
 ENTRY = "/.meshcourse"
 """Where a container of a pulled image has the host's setpriv, with its libraries."""
-# Containers are prepared in threads; the first two of one image may start at the same time.
-_building = threading.Lock()
-
-
-def layer_of(layers: Path, image: images.Image) -> Path:
-    """The folder of an image's layer."""
-    return layers / image.name.replace("/", "_")
 
 
 def prepare_base(layers: Path, host: Host) -> None:
@@ -78,13 +70,12 @@ def prepare(spec: Spec) -> None:
     if spec.image.root is not None:
         _prepare_over(spec, spec.image.root)
         return
-    image_layer = layer_of(spec.layers, spec.image)
-    with _building:
-        if not image_layer.exists():
-            images.build_layer(spec.image, image_layer)
-    (image_layer / "usr").mkdir(exist_ok=True)
+    (images.ensure_layer(spec.layers, spec.image) / "usr").mkdir(exist_ok=True)
     own = spec.scratch / "layer"
     (own / "usr").mkdir(parents=True)
+    if spec.image.shell_that_keeps and not all(name.isascii() and name.isidentifier() for name in spec.environment):
+        (own / "usr" / "bin").mkdir()
+        (own / "usr" / "bin" / "sh").symlink_to(spec.image.shell_that_keeps)
     for target, is_folder in [*((mount.target, mount.source.is_dir()) for mount in spec.mounts), (spec.working_dir, True)]:
         point = own / target.strip("/")
         if target.startswith(("/dev/", "/proc/")) or point.exists():

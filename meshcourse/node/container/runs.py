@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING
 
 from meshcourse.core.errors import MeshcourseError
 from meshcourse.node import clock
-from meshcourse.node.container import hooks, plan, sandbox
+from meshcourse.node.container import endings, hooks, plan, sandbox
 from meshcourse.node.images.passwd import Accounts
 from meshcourse.node.not_yet import NotYet
 from meshcourse.node.probe.probes import Prober
 from meshcourse.node.process import logs
+from meshcourse.node.process.control_groups import TooLittleMemory
 from meshcourse.node.process.processes import Process
-from meshcourse.node.spec import restart_policy
+from meshcourse.node.spec import resources, restart_policy
 from meshcourse.node.spec.security_context import LinuxUser
 from meshcourse.node.status.statuses import Terminated
 
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from meshcourse.node.images import Image
     from meshcourse.node.network import PodNetns
     from meshcourse.node.object_cache import Objects
+    from meshcourse.node.process.control_groups import Group
     from meshcourse.node.pulling.pull_policy import PullPolicy
     from meshcourse.node.volume.volumes import Volumes
 
@@ -46,8 +48,6 @@ _SCHEME = "meshcourse://"
 _PROBES = ("startupProbe", "livenessProbe", "readinessProbe")
 _MINIMUM_GRACE = 2.0  # seconds that remain for a container when a preStop hook used up the rest, as in kubelet
 _MESSAGE_BYTES = 4096
-_MESSAGE_FROM_LOG_BYTES = 2048
-_MESSAGE_FROM_LOG_LINES = 80
 _EXEC_OUTPUT_BYTES = 10 * 1024
 _LAST_OUTPUT_SECONDS = 2.0
 START_ERROR = "StartError"
@@ -55,14 +55,13 @@ START_ERROR = "StartError"
 _ABSENT = "No such file or directory"
 NOT_FOUND = 127
 """The exit code of a shell, and of setpriv, when a program is not found."""
-_SETPRIV_FAILED = "setpriv: failed to execute "
 
 
 @dataclass(frozen=True)
 class Shared:
     """What the containers of one pod share. `root` is the pod's folder; `tell` records an event about one of its containers.
 
-    `pid_namespace` gives the one that a container joins, None for one of its own; it raises NotYet.
+    `pid_namespace` gives the one that a container joins, None for one of its own; it raises NotYet. `group` is the pod's control group.
     """
 
     pod: Callable[[], Json]
@@ -76,6 +75,7 @@ class Shared:
     layers: Path
     host: Host
     pull_policy: PullPolicy
+    group: Group | None
     tell: Callable[[Json, EventKind, str, str], None]
 
 
@@ -103,6 +103,7 @@ class Run:
         self._scratch = shared.root / "containers" / spec["name"] / str(number)
         self._prober: Prober | None = None
         self._stopping = False
+        self._group: Group | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -122,6 +123,10 @@ class Run:
 
     async def start(self) -> None:
         """Start the container's process, its log and its probes. Raises NotYet, with nothing running."""
+        try:
+            await asyncio.to_thread(self._make_group)
+        except (OSError, TooLittleMemory) as error:
+            raise NotYet("CreateContainerError", f"its control group cannot be made: {error}") from error
         planned = self._plan()
         self.identity = LinuxUser(planned.uid, planned.gid, planned.groups)
         await asyncio.to_thread(self._make_folders)
@@ -138,6 +143,7 @@ class Run:
             raise NotYet("RunContainerError", " ".join(str(error).split())) from error
         except (OSError, ValueError) as error:
             raise NotYet("CreateContainerError", str(error)) from error
+        self._limit_processor(self.spec)
         self.started_at = clock.now()
         self.running.process.stdin_once = bool(self.spec.get("stdinOnce"))
         if any(self.spec.get(kind) for kind in _PROBES):
@@ -159,6 +165,23 @@ class Run:
         if failure and not self._stopping:
             self._shared.tell(self.spec, "Warning", "FailedPostStartHook", f"PostStartHook failed: {failure}")
             await self.stop(self._grace(), "FailedPostStartHook")
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether its requests and limits hold."""
+        return self._group is not None
+
+    def resize(self, spec: Json) -> str:
+        """Let the requests and limits of `spec` hold from now on. Returns why they cannot, or ""."""
+        try:
+            if self._group is not None:
+                self._group.limit_memory(resources.of_container(spec, self._shared.pod()))
+                self._limit_processor(spec)
+        except (OSError, TooLittleMemory) as error:
+            return str(error)
+        self.spec = spec
+        self._changed()
+        return ""
 
     async def stop(self, grace: float, why: str) -> None:
         """End the run: preStop hook, SIGTERM, and SIGKILL after `grace` seconds. Returns when it has ended."""
@@ -229,6 +252,7 @@ class Run:
             accounts=Accounts.of(self.image.root) if self.image.root else Accounts(),
             objects=shared.objects,
             mounts=shared.volumes.mounts,
+            group=self._group,
         )
         return plan.plan(shared.pod(), self.spec, self.image, place)
 
@@ -236,6 +260,16 @@ class Run:
     def _message_file(self) -> Path:
         path: Path = self._scratch / "termination-log"
         return path
+
+    def _make_group(self) -> None:
+        """Make its control group; memory is limited at once, processor time when its program runs: what starts it is not its own."""
+        if self._shared.group is not None:
+            self._group = self._shared.group.child(f"{self.spec['name']}.{self.number}")
+            self._group.limit_memory(resources.of_container(self.spec, self._shared.pod()))
+
+    def _limit_processor(self, spec: Json) -> None:
+        if self._group is not None:
+            self._group.limit_processor(resources.of_container(spec, self._shared.pod()))
 
     def _make_folders(self) -> None:
         shutil.rmtree(self._scratch, ignore_errors=True)
@@ -274,15 +308,18 @@ class Run:
         if probing is not None:
             probing.cancel()
         await asyncio.wait([writing], timeout=_LAST_OUTPUT_SECONDS)
-        never_ran = start_error(code, await asyncio.to_thread(last_words, self.log)) if code else ""
+        never_ran = endings.start_error(code, await asyncio.to_thread(endings.last_words, self.log)) if code else ""
         message = never_ran or await asyncio.to_thread(self._message, code)
         if code == NOT_FOUND and (not message or (never_ran and message.endswith(_ABSENT))):
             message = " ".join(filter(None, (message, self.image.told_when_absent)))
-        reason = START_ERROR if never_ran else "Error" if code else "Completed"
+        out_of_memory = code and self._group is not None and self._group.killed_for_memory()
+        reason = START_ERROR if never_ran else "OOMKilled" if out_of_memory else "Error" if code else "Completed"
         self.terminated = Terminated(code, reason, self.started_at, finished, self.id, message)
         self.exited.set()
         self._changed()
         await asyncio.to_thread(shutil.rmtree, self._scratch, ignore_errors=True)
+        if self._group is not None:
+            await asyncio.to_thread(self._group.remove)
 
     def _message(self, code: int) -> str:
         """The container's termination message, by its terminationMessagePolicy."""
@@ -292,7 +329,7 @@ class Run:
             text = ""
         if text or code == 0 or self.spec.get("terminationMessagePolicy") != "FallbackToLogsOnError":
             return text
-        return last_words(self.log)
+        return endings.last_words(self.log)
 
     def _changed(self) -> None:
         self._on_change(self)
@@ -338,30 +375,3 @@ def stop_signal(lifecycle: Json, image: Image) -> signal.Signals:
         return signal.Signals(int(wanted)) if wanted.isdigit() else signal.Signals["SIG" + wanted.removeprefix("SIG")]
     except (KeyError, ValueError):
         return signal.SIGTERM
-
-
-def start_error(code: int, words: str) -> str:
-    r"""From a log's end: the error of bubblewrap or setpriv if the program was never executed, otherwise "".
-
-    >>> start_error(127, "setpriv: failed to execute nonesuch: No such file or directory\n")
-    'failed to start container: exec: "nonesuch": No such file or directory'
-    """
-    if words.count("\n") > 1:  # they print one line and exit
-        return ""
-    if code in (126, 127) and words.startswith(_SETPRIV_FAILED):
-        program, _, why = words.strip().removeprefix(_SETPRIV_FAILED).rpartition(": ")
-        return f'failed to start container: exec: "{program}": {why}'
-    if code == 1 and words.startswith("bwrap: "):
-        return f"failed to create container: {words.strip()}"
-    return ""
-
-
-def last_words(log: Path) -> str:
-    """The end of a log, without its timestamps: at most 80 lines and 2048 bytes, as for FallbackToLogsOnError."""
-    try:
-        lines = log.read_bytes().split(b"\n")[:-1][-_MESSAGE_FROM_LOG_LINES:]
-    except OSError:
-        return ""
-    records = [(tag, text) for _, _, tag, text in (line.split(b" ", 3) for line in lines)]
-    text = b"".join(text + b"\n" * (tag == b"F") for tag, text in records)
-    return text[-_MESSAGE_FROM_LOG_BYTES:].decode(errors="replace")

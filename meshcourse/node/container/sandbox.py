@@ -4,7 +4,7 @@
 
 The root is an overlay of layers (rootfs.py), written to a tmpfs that goes with the container. The PID namespace is the container's own,
 unless the pod shares one: the main process is then PID 2, under bubblewrap's reaper, so that a SIGTERM that it does not handle ends it.
-Resource limits are not enforced: there are no cgroups here.
+Its control group, where there are any, is entered before bubblewrap starts, so that nothing of the container is outside it.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from meshcourse.core.errors import ClusterError
+from meshcourse.node import images
 from meshcourse.node.container import rootfs
 from meshcourse.node.container.spec import Host, Spec
 from meshcourse.node.images.host_python import loader
@@ -40,6 +41,7 @@ DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # Capabilities that setpriv needs besides the container's: a foreign image could influence how setpriv is loaded.
 _FOR_SETPRIV = ("SETUID", "SETGID", "SETPCAP")
 _FORK_LOOK_SECONDS = 0.004
+_INTO_GROUP = 'for each in $0; do echo 0 >"$each" || exit 125; done; exec "$@"'
 _KILL_ROUNDS = 20  # a process may fork while the others are killed
 
 
@@ -124,7 +126,7 @@ def arguments(spec: Spec, host: Host, present: Iterable[str] = rootfs.HOST_ETC, 
         words += _overlay(spec, "/", spec.image.root, spec.layers / "entry", own)
         words += ["--proc", "/proc", "--dev", "/dev"]
     else:
-        image_layer = rootfs.layer_of(spec.layers, spec.image)
+        image_layer = images.layer_path(spec.layers, spec.image)
         words += _overlay(spec, "/", spec.layers / "base", image_layer, own)
         words += _overlay(spec, "/usr", Path("/usr"), image_layer / "usr", own / "usr")
         for name, link in host.roots.items():
@@ -229,7 +231,12 @@ class Running:
         environment = {"PATH": DEFAULT_PATH, **({"TERM": "xterm"} if tty else {}), **spec.environment}
         program = (sys.executable, "-I", "-S", entering.__file__, str(self.reaper), str(pid))
         who = (str(spec.uid), str(spec.gid), ",".join(map(str, spec.groups)), ",".join(capabilities(spec)), seccomp_filter(spec).hex())
-        return [*program, *who, json.dumps(environment), spec.image.told_when_absent, "--", *command]
+        return [*program, *who, json.dumps(environment), spec.image.told_when_absent, _entries(spec), "--", *command]
+
+
+def _entries(spec: Spec) -> str:
+    """The files that take a process into the container's control group, between spaces."""
+    return " ".join(map(str, spec.group.entries)) if spec.group is not None else ""
 
 
 def _send(pid: int, number: int) -> None:
@@ -256,6 +263,8 @@ async def start(spec: Spec, host: Host) -> Running:
         shared = [f"--{kind}={path}" for kind, path in (("ipc", spec.ipc), ("uts", spec.uts)) if path is not None]
         argv = [host.nsenter, f"--net={spec.netns}", *shared, "--", host.bubblewrap, "--args", str(words), "--info-fd", str(info_write)]
         argv += ["--", *privileges(spec, host), *spec.argv]
+        if spec.group is not None:
+            argv = ["sh", "-c", _INTO_GROUP, _entries(spec), *argv]
         process = await Process.start(argv, tty=spec.tty, stdin=spec.stdin, owner=(spec.uid, spec.gid), pass_fds=tuple(handed))
     except BaseException:
         os.close(info_read)

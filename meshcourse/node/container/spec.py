@@ -10,6 +10,7 @@ from pathlib import Path
 from meshcourse.core.errors import MissingPrerequisite
 from meshcourse.engine import binaries
 from meshcourse.node import images
+from meshcourse.node.process.control_groups import Group
 from meshcourse.node.volume.volumes import Mount
 
 HOST_ROOTS = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
@@ -20,7 +21,7 @@ class Spec:
     """A container to run. `etc` holds the pod's hosts, hostname and resolv.conf; `scratch` is this instance's own folder.
 
     `netns`, `ipc`, `uts` and `pid` are files of namespaces to enter; without one of the last three the container gets its own.
-    `confined`: the filter of seccomp.py holds.
+    `confined`: the filter of seccomp.py holds. `group` is its control group, if there are any.
     """
 
     key: str
@@ -42,6 +43,7 @@ class Spec:
     hostname: str = "pod"
     tty: bool = False
     stdin: bool = False
+    group: Group | None = None
     ipc: Path | None = None
     uts: Path | None = None
     pid: Path | None = None

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from meshcourse.node.images import bookinfo, busybox, coredns, curl, fortio, helloworld, httpbin, istio, more, nginx, pause, samples, tomcat
-from meshcourse.node.images.image import Image, build_layer
+from meshcourse.node.images.image import Image, ensure_layer, layer_path
 
-__all__ = ["TABLE", "Image", "UnknownImage", "build_layer", "find", "part_of", "repository_and_tag"]
+__all__ = ["TABLE", "Image", "UnknownImage", "ensure_layer", "find", "layer_path", "part_of", "repository_and_tag"]
 
 TABLE: tuple[Image, ...] = (
     *istio.IMAGES,

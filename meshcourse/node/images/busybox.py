@@ -29,6 +29,9 @@ def applets() -> Mapping[str, str]:
     return {f"/usr/bin/{applet}": HOME for applet in listed if applet not in _KEPT}
 
 
+# Debian's ash drops variables whose names are no identifiers, which upstream's keeps and a ConfigMap's key (a.conf) often is.
+KEEPS = "/usr/bin/bash"
+
 PROGRAMS = (Program(find, HOME), Program(find, "/usr/bin/busybox"))
 
 IMAGES = (
@@ -38,6 +41,7 @@ IMAGES = (
         command=("sh",),
         programs=PROGRAMS,
         links=applets,
+        shell_that_keeps=KEEPS,
     ),
     Image(
         names=("docker.io/library/alpine",),
@@ -45,6 +49,7 @@ IMAGES = (
         command=("/bin/sh",),
         programs=PROGRAMS,
         links=applets,
+        shell_that_keeps=KEEPS,
         stand_in="the host's busybox, as Alpine's programs are one; no apk, no packages of Alpine",
     ),
 )

@@ -7,11 +7,14 @@ A row of the table pulls no bytes. `stand_in` is empty when the program is the r
 from __future__ import annotations
 
 import shutil
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 FILES = Path(__file__).parent / "files"
+# Containers are prepared in threads; the first two of one image may start at the same time.
+_building = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,8 @@ class Image:
     `links` are symbolic links (path -> destination); `scripts` are executable files (path -> text);
     `folders` are made with their mode, and owned by `owner`.
     `part_of` is "cluster" or "istio" for images that the table serves even where images are pulled. `root` is the folder of a pulled
-    image: its containers see that and nothing of the host.
+    image: its containers see that and nothing of the host. `shell_that_keeps` is this machine's shell that replaces sh in a container with
+    variables whose names are no identifiers (FOO.BAR), which this row's own sh would drop.
     """
 
     names: tuple[str, ...]
@@ -50,6 +54,7 @@ class Image:
     stand_in: str = ""
     part_of: str = ""
     stop_signal: str = ""
+    shell_that_keeps: str = ""
     root: Path | None = None
 
     @property
@@ -71,6 +76,20 @@ class Image:
         stands = f"stands in for it: {self.stand_in}" if self.stand_in else f"serves it: {self.identity}"
         programs = ", ".join(self.own_programs) or "none of its own"
         return f"(image {self.name}: a row of `meshcourse images` {stands}. Its programs: {programs}; the others are this machine's)"
+
+
+def layer_path(layers: Path, image: Image) -> Path:
+    """The folder of an image's small files, written or not."""
+    return layers / image.name.replace("/", "_")
+
+
+def ensure_layer(layers: Path, image: Image) -> Path:
+    """The folder of an image's small files, written first if it is not there yet."""
+    layer = layer_path(layers, image)
+    with _building:
+        if not layer.exists():
+            build_layer(image, layer)
+    return layer
 
 
 def build_layer(image: Image, layer: Path) -> None:

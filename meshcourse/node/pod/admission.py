@@ -3,7 +3,7 @@
 A pod here is a few ordinary processes without root on the machine. hostNetwork, hostPort and hostPath are given by the node's own network
 and files, which are not the machine's. What would need the machine itself (its process list, its devices), a kernel feature that is not
 built, or an operating system that is not there is refused with a message, never ignored.
-Resource requests and limits are accepted and reported but not enforced: there are no cgroups, so a container may use what the machine has.
+A privileged container runs with the rights of an ordinary one (spec/security_context.py).
 """
 
 from __future__ import annotations
@@ -83,8 +83,6 @@ def _setting_objections(spec: Json) -> Iterator[tuple[str, str]]:
 
 def _container_objections(container: Json) -> Iterator[tuple[str, str]]:
     which = f'container "{container["name"]}"'
-    if (container.get("securityContext") or {}).get("privileged"):
-        yield "PrivilegedNotSupported", f"{which} is privileged: it would need root on the host, which no pod of this node has; {_KIND}"
     if container.get("volumeDevices"):
         yield "BlockDevicesNotSupported", f"{which} asks for volumeDevices: this node has no block devices; {_KIND}"
     for port in container.get("ports") or []:

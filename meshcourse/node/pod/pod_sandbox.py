@@ -1,4 +1,4 @@
-"""A pod's sandbox: namespaces, files of /etc and host ports, made before the first container and removed after the last one.
+"""A pod's sandbox: namespaces, control group, files of /etc, host ports: made before the first container, removed after the last.
 
 A container has a PID namespace of its own, unless the pod shares one (then a container that does nothing holds it, as in a kubelet's pod)
 or it is an ephemeral container with a target.
@@ -16,7 +16,8 @@ from meshcourse.node import images
 from meshcourse.node.container import sandbox
 from meshcourse.node.container.spec import Spec
 from meshcourse.node.not_yet import NotYet
-from meshcourse.node.spec import dns
+from meshcourse.node.process.control_groups import TooLittleMemory
+from meshcourse.node.spec import dns, resources
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from meshcourse.core.json_types import Json
     from meshcourse.node.network import PodNetns
     from meshcourse.node.pod.offers import Node
+    from meshcourse.node.process.control_groups import Group
 
 _log = logging.getLogger(__name__)
 
@@ -41,6 +43,7 @@ class PodSandbox:
         self._root = root
         self._running = running
         self._pause: sandbox.Running | None = None
+        self.group: Group | None = None
 
     async def make(self, pod: Json, failed: Callable[[str], None]) -> PodNetns:
         """Make it, with retries until it succeeds; `failed` is called with each failure."""
@@ -59,11 +62,25 @@ class PodSandbox:
             self._pause.process.close()
             self._pause = None
         self.netns = None
+        if self.group is not None:
+            await asyncio.to_thread(self.group.remove)
+            self.group = None
         try:
             await self._node.ports.give_back(self._uid)
             await self._node.network.remove(self._uid)
         except Exception:  # noqa: BLE001 - the kernel takes the namespaces back when their last process has ended
             _log.exception("pod %s: its network is not removed", self._uid)
+
+    def limit(self, pod: Json, *, as_a_whole: bool = True) -> None:
+        """Limit the pod; not as a whole while its containers are resized, so that their order does not matter."""
+        if self.group is None:
+            return
+        limits = resources.of_pod(pod)
+        try:
+            self.group.limit_processor(limits if as_a_whole else resources.Limits(limits.shares))
+            self.group.limit_memory(limits if as_a_whole else resources.Limits())
+        except (OSError, TooLittleMemory) as error:
+            _log.warning("pod %s: as a whole it is not limited: %s", pod["metadata"]["name"], error)
 
     def hostname(self, pod: Json) -> str:
         """What `hostname` prints in the pod."""
@@ -89,6 +106,9 @@ class PodSandbox:
         if sysctls := (spec.get("securityContext") or {}).get("sysctls"):
             await self._node.network.configure(netns, {each["name"]: each["value"] for each in sysctls})
         self._write_files(pod, netns.ip)
+        if self._node.control_groups is not None and resources.asks(pod):  # entering one costs ten milliseconds
+            self.group = await asyncio.to_thread(self._node.control_groups.child, self._uid)
+            self.limit(pod)
         if not of_node:
             await self._node.ports.open(self._uid, netns.ip)
         if spec.get("shareProcessNamespace") and self._pause is None:

@@ -22,11 +22,13 @@ from meshcourse.node.container.runs import Shared
 from meshcourse.node.not_yet import NotYet
 from meshcourse.node.pod import admission
 from meshcourse.node.pod.pod_sandbox import PodSandbox
+from meshcourse.node.pod.resizing import Resizing
 from meshcourse.node.spec import restart_policy
 from meshcourse.node.status import statuses
 from meshcourse.node.status.patches import Report
 from meshcourse.node.status.statuses import PodRecord, Verdict
 from meshcourse.node.volume import volumes
+from meshcourse.node.volume.image_volumes import ImageVolumes
 from meshcourse.node.volume.keeper import Keeper
 
 if TYPE_CHECKING:
@@ -52,18 +54,16 @@ class Pod:
     """One pod. `manifest` is its newest form as the API server sent it; `gone`: the Pod object no longer exists."""
 
     def __init__(self, manifest: Json, node: Node) -> None:
-        self.manifest = manifest
+        self.manifest = self._newest = manifest
         self.uid: str = manifest["metadata"]["uid"]
         self.root = node.root / "pods" / self.uid
         self._node = node
         self._sandbox = PodSandbox(node, self.uid, self.root, self._running)
         self._report = Report(node.api, manifest, self.record)
-        self._changed = self._report.changed
         self.containers = [Container(manifest, spec, kind, self._changed) for kind, spec in specs_of(manifest)]
-        self._volumes = volumes.Volumes(
-            node.api, node.objects, self.root, node.files, lambda reason, text: self._tell("Warning", reason, text)
-        )
-        self._volume_keeper = Keeper(self._volumes, node.objects, lambda reason, text: self._tell("Warning", reason, text))
+        image_volumes = ImageVolumes(node.pull_policy, node.layers, self._tell)
+        self._volumes = volumes.Volumes(node.api, node.objects, self.root, node.files, image_volumes, self._warn)
+        self._volume_keeper = Keeper(self._volumes, node.objects, self._warn)
         self._began = (manifest.get("status") or {}).get("startTime") or clock.now()
         self._pod_ip = ""
         self._ready_to_start = self._initialized = self.gone = False
@@ -75,6 +75,7 @@ class Pod:
         self._updated = asyncio.Event()
         self._deadline_from = float("inf")
         self._start_ephemeral: Callable[[Container], object] | None = None  # while the pod lives
+        self._resizing = Resizing(node, manifest, self._tell)
         self.update(manifest)
 
     @property
@@ -88,25 +89,38 @@ class Pod:
         return PodRecord(
             host_ip=self._node.ip,
             started_at=self._began,
-            containers=tuple(container.record for container in self.containers),
+            containers=tuple(container.reported() for container in self.containers),
             pod_ip=self._pod_ip,
             networked=self._ready_to_start and self.netns is not None,
             initialized=self._initialized,
             ended=self._ended,
             verdict=self._verdict,
             readiness_gates=tuple(gate["conditionType"] for gate in spec.get("readinessGates") or []),
-            generation=self.manifest["metadata"].get("generation", 0),
+            generation=self._newest["metadata"].get("generation", 0),
+            resizes=self._resizing.conditions(self.containers),
         )
 
+    def reconsider(self) -> None:
+        """Another pod has gone: a resize that waited may now find the room."""
+        if self._newest is not self.manifest and not self._ending.is_set():
+            self.update(self._newest)
+
     def update(self, manifest: Json) -> None:
-        """Apply a newer form of the pod: labels, an image, readiness gates, a deletion."""
-        older, self.manifest = self.manifest, manifest
+        """Apply a newer form of the pod: labels, an image, resources, readiness gates, a deletion."""
+        older, self._newest = self._newest, manifest
+        self.manifest = manifest = self._resizing.accept(manifest)
+        if self._resizing.is_under_way:
+            self._sandbox.limit(manifest, as_a_whole=False)
         specs = {spec["name"]: spec for _, spec in specs_of(manifest)}
         for container in self.containers:
             container.take_spec(manifest, specs.get(container.name, container.spec))
         self._volumes.pod_changed(manifest)
         self._report.observe(manifest)
-        if older["metadata"].get("generation") != manifest["metadata"].get("generation"):
+        if (
+            older["metadata"].get("generation") != manifest["metadata"].get("generation")
+            or self._newest is not manifest
+            or self._resizing.is_under_way
+        ):
             self._changed()
         self._updated.set()
         for added in list(specs_of(manifest))[len(self.containers) :]:  # only ephemeral containers are ever added to a pod
@@ -275,8 +289,15 @@ class Pod:
             layers=node.layers,
             host=node.host,
             pull_policy=node.pull_policy,
+            group=self._sandbox.group,
             tell=self._tell_of_container,
         )
+
+    def _changed(self) -> None:
+        """Something to report has changed; called at every change of a container."""
+        if self._resizing.settled(self.containers):
+            self._sandbox.limit(self.manifest)
+        self._report.changed()
 
     async def _initialize(self, group: asyncio.TaskGroup, shared: Shared) -> bool:
         """Run the init containers. False when one has failed for good."""
@@ -331,6 +352,7 @@ class Pod:
         if had_network:
             self._changed()
         await self._volume_keeper.close()
+        self._resizing.end()
 
     async def _delete(self) -> None:
         """Delete the Pod object: nothing of it remains on the node."""

@@ -1,9 +1,10 @@
-"""Entering a container: `python -I -S nsenter.py REAPER PID UID GID GROUPS CAPABILITIES SECCOMP VARIABLES HINT -- COMMAND`.
+"""Entering a container: `python -I -S nsenter.py REAPER PID UID GID GROUPS CAPABILITIES SECCOMP VARIABLES HINT ENTRIES -- COMMAND`.
 
 All rights are given up here, in a program of the host that is already loaded, before the first instruction of the container's files runs.
 nsenter would have to start setpriv from inside, which a pulled image may lack and a container of any image may have replaced. It imports
 nothing of ours.
-SECCOMP is a filter in hexadecimal digits (seccomp.py), or empty. Sources: setns(2), capabilities(7), prctl(2), seccomp(2).
+SECCOMP is a filter in hexadecimal digits (seccomp.py), or empty; ENTRIES are files that take the command into its control group.
+Sources: setns(2), capabilities(7), prctl(2), seccomp(2).
 """
 
 from __future__ import annotations
@@ -81,8 +82,9 @@ def _confine(digits: str) -> None:
 
 def main(words: list[str]) -> int:
     """Enter, run the command as a child (a PID namespace holds children only), and wait for its end."""
-    reaper, pid, uid, gid, groups, capabilities, filtering, variables, absent, _, *command = words
+    reaper, pid, uid, gid, groups, capabilities, filtering, variables, absent, entries, _, *command = words
     environment = json.loads(variables)
+    opened = [os.open(each, os.O_WRONLY | os.O_CLOEXEC) for each in entries.split()]  # here: the container does not see them
     _join(reaper, pid)
     child = os.fork()
     if child:
@@ -92,6 +94,8 @@ def main(words: list[str]) -> int:
         return code if code >= 0 else 128 - code
     code = NOT_EXECUTABLE
     try:
+        for entry in opened:
+            os.write(entry, b"0")
         _drop(uid, gid, groups, capabilities)
         _confine(filtering)
         os.execvpe(command[0], command, environment)  # noqa: S606 - a list of words, no shell

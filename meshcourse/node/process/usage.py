@@ -1,4 +1,4 @@
-"""Processor time and memory of containers, read from /proc, since there are no cgroups here.
+"""Processor time and memory of containers, read from /proc, since not every user has control groups.
 
 Processor time is that of all processes and of the children that they have waited for, so it grows as a cgroup's counter does (one that
 ends while it is read may be missed, until the next reading). Memory is the proportional set size (PSS): private

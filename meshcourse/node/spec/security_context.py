@@ -1,7 +1,8 @@
 """A container's user and capabilities: the pod's and the container's securityContext merged.
 
 AppArmor profiles and SELinux labels are accepted and change nothing, and every seccomp profile but Unconfined is the one of seccomp.py;
-privileges never grow (bubblewrap always sets no_new_privs), whatever allowPrivilegeEscalation says.
+privileges never grow (bubblewrap always sets no_new_privs), whatever allowPrivilegeEscalation says. A privileged container gets what any
+other gets, and may change its pod's own network: nothing of the machine.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 
 _NOBODY = Accounts()
+_PRIVILEGED = ("NET_ADMIN",)
 
 
 class InvalidSecurity(Exception):  # noqa: N818 - reads as the sentence it is
@@ -69,7 +71,7 @@ def security(pod: Json, container: Json, image_user: str, accounts: Accounts = _
     capabilities = joined.get("capabilities") or {}
     return Security(
         LinuxUser(user, group, tuple(dict.fromkeys(int(number) for number in groups))),
-        _names(capabilities.get("add")),
+        (*_names(capabilities.get("add")), *(_PRIVILEGED if joined.get("privileged") else ())),
         _names(capabilities.get("drop")),
         bool(joined.get("readOnlyRootFilesystem")),
         (joined.get("seccompProfile") or {}).get("type") != "Unconfined",

@@ -111,9 +111,13 @@ class Report:
         status = statuses.status(self._record(), previous, clock.now())
         if status == self._sent:
             return
+        known = {**_values(self._there), **_values(self._sent)}
+        gone = [each for each in statuses.RESIZES if each in known and each not in _values(status)]
         body = {"metadata": {"uid": self._uid}, "status": status}
+        if gone:
+            body["status"] = {**status, "conditions": [*status["conditions"], *({"type": each, "$patch": "delete"} for each in gone)]}
         if "podIPs" in status:  # a merge would keep the address that the pod had before its node was restarted
-            body["status"] = {**status, "podIPs": [{"$patch": "replace"}, *status["podIPs"]]}
+            body["status"] = {**body["status"], "podIPs": [{"$patch": "replace"}, *status["podIPs"]]}
         answer = await self._api.patch(self._path, body, "application/strategic-merge-patch+json")
         self._version = int(answer["metadata"]["resourceVersion"])
         self._sent = status

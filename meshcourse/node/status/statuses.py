@@ -52,7 +52,8 @@ State = Waiting | Running | Terminated
 class ContainerRecord:
     """What the node knows of one container.
 
-    `ready` and `started` are the probes' verdicts. `finished`: it has ended and will not be started again.
+    `ready` and `started` are the probes' verdicts. `finished`: it has ended and will not be started again. `allocated` are the requests
+    that the node has accepted, `resources` those that hold; None where nothing makes them hold.
     """
 
     name: str
@@ -67,6 +68,21 @@ class ContainerRecord:
     ready: bool = False
     finished: bool = False
     identity: LinuxUser | None = None
+    allocated: Json | None = None
+    resources: Json | None = None
+
+
+@dataclass(frozen=True)
+class Resize:
+    """A condition of an in-place resize that is not done: `kind` is PodResizePending or PodResizeInProgress."""
+
+    kind: str
+    reason: str
+    message: str
+    generation: int
+
+
+RESIZES = ("PodResizePending", "PodResizeInProgress")
 
 
 @dataclass(frozen=True)
@@ -95,6 +111,7 @@ class PodRecord:
     verdict: Verdict | None = None
     readiness_gates: tuple[str, ...] = ()
     generation: int = 0
+    resizes: tuple[Resize, ...] = ()
 
 
 def phase(pod: PodRecord) -> str:
@@ -159,6 +176,10 @@ def container_status(record: ContainerRecord) -> Json:
     }
     if record.container_id:
         built["containerID"] = record.container_id
+    if record.allocated:
+        built["allocatedResources"] = record.allocated
+    if record.resources is not None:
+        built["resources"] = record.resources
     if record.identity is not None and runs:
         who = record.identity
         built["user"] = {"linux": {"uid": who.uid, "gid": who.gid, "supplementalGroups": list(who.groups)}}
@@ -208,7 +229,12 @@ def _conditions(pod: PodRecord, previous: Json, now: str) -> list[Json]:
         if pod.generation:
             condition["observedGeneration"] = pod.generation
         built.append(condition)
-    return built
+    return [*built, *(_resize(resize, there.get(resize.kind, {}), now) for resize in pod.resizes)]
+
+
+def _resize(resize: Resize, old: Json, now: str) -> Json:
+    built = {"type": resize.kind, "status": "True", "lastTransitionTime": old.get("lastTransitionTime", now)}
+    return {**built, "reason": resize.reason or None, "message": resize.message or None, "observedGeneration": resize.generation}
 
 
 def _initialized(pod: PodRecord) -> tuple[bool, str, str]:

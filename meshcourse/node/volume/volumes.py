@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from meshcourse.core.json_types import Json
     from meshcourse.node.api import Api
     from meshcourse.node.object_cache import Change, Objects
+    from meshcourse.node.volume.image_volumes import ImageVolumes
 
 _log = logging.getLogger(__name__)
 
@@ -55,9 +56,18 @@ class Volumes:
     `on_failure` is called with (reason, message) when a later update cannot be written.
     """
 
-    def __init__(self, api: Api, objects: Objects, root: Path, files: Path, on_failure: Callable[[str, str], None] | None = None) -> None:
+    def __init__(
+        self,
+        api: Api,
+        objects: Objects,
+        root: Path,
+        files: Path,
+        images: ImageVolumes,
+        on_failure: Callable[[str, str], None] | None = None,
+    ) -> None:
         self._api = api
         self._objects = objects
+        self._images = images
         self._files = files
         self._of_node: dict[str, Path] = {}
         self._folder = root / "volumes"
@@ -93,7 +103,7 @@ class Volumes:
 
     def mounts(self, container: Json, env: Mapping[str, str] | None = None) -> tuple[Mount, ...]:
         """The container's mounts, outer ones first. `env` is for subPathExpr. Raises NotYet (CreateContainerConfigError)."""
-        found = [self._mount(mount, container, env or {}) for mount in container.get("volumeMounts") or []]
+        found = [each for mount in container.get("volumeMounts") or [] for each in self._mounts_of(mount, container, env or {})]
         return tuple(sorted(found, key=lambda mount: len(PurePosixPath(mount.target).parts)))
 
     def remove(self) -> None:
@@ -103,12 +113,17 @@ class Volumes:
     async def _prepare_one(self, volume: Json) -> None:
         name, kind = volume["name"], volume_sources.kind_of(volume)
         try:
+            if kind == "image":
+                await self._images.find(volume)
+                return
             if kind == "hostPath" or kind in claims.KINDS:
                 await self._find(volume)
                 return
             folder = self._create(volume)
             if volume_sources.kind_of(volume) in volume_sources.WRITTEN:
                 await self._fill(volume, folder)
+        except NotYet as error:
+            raise _mount_failed(name, f"{error.reason}: {error.message}") from error
         except volume_sources.Unavailable as error:
             raise _mount_failed(name, str(error)) from error
         except ApiError as error:
@@ -186,21 +201,29 @@ class Volumes:
         renewal = self._tokens.next_renewal
         return None if renewal is None else max(renewal, time.time() + _AGAIN_SECONDS)
 
-    def _mount(self, mount: Json, container: Json, env: Mapping[str, str]) -> Mount:
+    def _mounts_of(self, mount: Json, container: Json, env: Mapping[str, str]) -> tuple[Mount, ...]:
         volume = self._volumes[mount["name"]]
         folder: Path = self._of_node.get(mount["name"], self._folder / mount["name"])
         inner = mount.get("subPath", "")
         if "subPathExpr" in mount:
             inner = environment.expand(mount["subPathExpr"], env)
+        if volume_sources.kind_of(volume) == "image":
+            target = absolute(mount["mountPath"])
+            try:
+                return tuple(
+                    Mount(each, absolute(f"{target}/{at}"), read_only=True) for each, at in self._images.parts(mount["name"], inner)
+                )
+            except OSError as error:
+                raise NotYet("CreateContainerConfigError", f"failed to prepare {_of(mount, container)}: {error}") from error
         source = self._inside(folder, inner, mount, container) if inner else folder
         written = volume_sources.kind_of(volume) in volume_sources.WRITTEN
         read_only = written or bool(mount.get("readOnly")) or bool((volume.get("persistentVolumeClaim") or {}).get("readOnly"))
         within = self._files if mount["name"] in self._of_node else folder if inner else None
-        return Mount(source, absolute(mount["mountPath"]), read_only, within)
+        return (Mount(source, absolute(mount["mountPath"]), read_only, within),)
 
     def _inside(self, folder: Path, inner: str, mount: Json, container: Json) -> Path:
         """The real path of a subPath, created as a folder if necessary. A link in the volume must not lead out of it."""
-        where = f'subPath for volumeMount "{mount["name"]}" of container "{container["name"]}"'
+        where = _of(mount, container)
         if inner.startswith("/") or ".." in PurePosixPath(inner).parts:
             raise NotYet("CreateContainerConfigError", f"failed to prepare {where}: {inner} must stay inside the volume")
         volume = folder.resolve()
@@ -258,14 +281,18 @@ def _check(volume: Json) -> None:
         if not medium.startswith("HugePages"):
             return
         kind = "HugePages emptyDir"
-    elif kind == "hostPath" or kind in claims.KINDS:
+    elif kind in ("hostPath", "image") or kind in claims.KINDS:
         return
     raise NotYet(
         "FailedMount",
         f'MountVolume.SetUp failed for volume "{name}" : the embedded node has no {kind} volumes, only emptyDir, configMap, secret, '
-        "downwardAPI, projected, hostPath and persistentVolumeClaim ones; the kind backend runs a full kubelet, which has them",
+        "downwardAPI, projected, hostPath, image and persistentVolumeClaim ones; the kind backend runs a full kubelet, which has them",
         for_good=True,
     )
+
+
+def _of(mount: Json, container: Json) -> str:
+    return f'subPath for volumeMount "{mount["name"]}" of container "{container["name"]}"'
 
 
 def _mount_failed(name: str, why: str) -> NotYet:

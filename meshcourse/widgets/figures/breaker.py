@@ -91,8 +91,8 @@ def layout(view: View) -> dict[str, Any]:
         "margin": {"l": 48, "r": 12, "t": 72, "b": 40},
         "hovermode": "x",
         "annotations": [
-            {**heading, "x": 0.0, "text": "callers got, per second"},
-            {**heading, "x": 0.54, "text": "Envoy counted, per second"},
+            {**heading, "x": 0.0, "text": "per second: callers got"},
+            {**heading, "x": 0.54, "text": "Envoy counted"},
         ],
         "xaxis": {**axis, "domain": [0.0, 0.46], "anchor": "y", "range": list(view.range)},
         "yaxis": {**axis, "domain": [0.42, 1.0], "anchor": "x", "rangemode": "tozero"},

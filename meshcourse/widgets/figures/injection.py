@@ -38,7 +38,8 @@ def table(view: View) -> str:
     head = "".join(f'<th style="{_CELL}">{_breakable(pod)}</th>' for pod in view.pods)
     rows = "".join(f"<tr>{_row(view, namespace)}</tr>" for namespace in view.namespaces)
     corner = f'<th style="{_CELL};text-align:left">namespace ↓ &nbsp; pod →</th>'
-    return f'<table style="border-collapse:collapse"><thead><tr>{corner}{head}</tr></thead><tbody>{rows}</tbody></table>'
+    style = "border-collapse:collapse;display:block;overflow-x:auto"  # scrolls where the window is narrow
+    return f'<table style="{style}"><thead><tr>{corner}{head}</tr></thead><tbody>{rows}</tbody></table>'
 
 
 def _breakable(label: str) -> str:

@@ -18,6 +18,8 @@ SHOWN: Final = 20
 """Journeys in the right-hand chart."""
 THINNEST: Final = 0.0005
 """Seconds. Envoy logs whole milliseconds, and plotly draws neither a bar of no width nor its text."""
+ROOM: Final = 1.35
+"""The waterfall's width, in longest bars: the words beside a bar need room in a narrow window too."""
 SENDER: Final = "you"
 _GAVE_UP, _LEFT, _GOOD, _BAD = palette.series(1), palette.series(3), palette.series(0), palette.series(4)
 
@@ -153,13 +155,13 @@ def layout(journeys: Sequence[Journey], places: Sequence[Place], worker: str) ->
         "hovermode": "closest",
         "annotations": [
             {**heading, "x": 0.0, "text": "the last request, hop by hop"},
-            {**heading, "x": 0.71, "text": "the last requests"},
+            {**heading, "x": 1.0, "xanchor": "right", "text": "last requests, s"},
         ],
         "xaxis": {
             **lines.AXIS,
             "domain": [0.0, 0.58],
             "anchor": "y",
-            "range": [0.0, round(1.05 * longest, 3)],
+            "range": [0.0, round(ROOM * longest, 3)],
             "title": {"text": "seconds"},
         },
         "yaxis": {
@@ -185,7 +187,6 @@ def layout(journeys: Sequence[Journey], places: Sequence[Place], worker: str) ->
             "domain": [0.0, 1.0],
             "anchor": "x2",
             "range": [0.0, round(1.1 * highest, 3)],
-            "title": {"text": "seconds"},
         },
         "legend": {**lines.LEGEND, "x": 1.0, "y": 1.08},
     }
