@@ -145,14 +145,14 @@ class Kind:
 
     def down(self, report: Report = lambda _: None) -> bool:
         """Delete it, with everything in it; False when it did not run. Raises ClusterError, MissingPrerequisite."""
-        record = records.find(self.name)
-        if record is None:
+        record, home = records.find(self.name), paths.cluster(self.name)
+        if record is None and not (home / UNFINISHED).exists():
             return False
         engine = containers.find()
         report(f"kind delete cluster --name {self.name}")
         programs.run([KIND.ensure(), "delete", "cluster", "--name", self.name], engine.environment)
         kind_registry.remove(engine, self.name)
-        records.forget(record)
+        records.clear(home)
         return True
 
     def status(self) -> Status:
@@ -277,6 +277,14 @@ class Kind:
                 records.clear(home)
             if not isinstance(error, ClusterError) or not error.what.startswith("`kind create"):
                 raise
+            try:
+                containers.find()
+            except MissingPrerequisite as silent:
+                raise ClusterError(
+                    f"The container engine ended while kind created the cluster {self.name}.",
+                    why=silent.why,
+                    next=f"{silent.next.partition('    #')[0]}    # then the same again: what is left is deleted first",
+                ) from error
             why = kind_failures.reason(error.why)
             raise ClusterError(
                 f"kind could not create the cluster {self.name}.", why=why or error.what, next=kind_failures.advice(why)

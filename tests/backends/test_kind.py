@@ -250,7 +250,7 @@ def test_a_real_failure_of_kind_is_shown_from_its_error_on(machine: Machine, nam
     assert refused.value.why.startswith("ERROR: failed to create cluster")
     assert why in refused.value.why
     assert next_step in refused.value.next
-    assert machine.said[-1] == "kind delete cluster --name lab"
+    assert machine.said[-2:] == ["kind delete cluster --name lab", "docker info"]
     assert not records.Record("lab", "kind", 0).home.exists()
 
 
@@ -360,11 +360,24 @@ def test_what_a_killed_up_has_left_is_deleted_first(machine: Machine, tmp_path: 
     assert not (home / kind.UNFINISHED).exists()
 
 
-def test_what_cannot_be_deleted_after_a_failure_is_deleted_by_the_next_up(machine: Machine) -> None:
-    machine.has("kind", f'case "$1" in create|delete) exit 1;; esac\n{MAKES}')
-    with pytest.raises(ClusterError, match="could not create"):
+def test_an_engine_that_ends_during_creation_is_named_and_what_is_left_can_be_deleted(machine: Machine) -> None:
+    dead = answer("docker-20.10", "info: nothing listens").replace("'", "'\\''")
+    ends = f"printf '#!/bin/sh\n%s\n' '{dead}' >{machine.folder}/docker"
+    machine.has("kind", f'case "$1" in create) {ends}; exit 1;; delete) exit 1;; esac\n{MAKES}')
+    with pytest.raises(ClusterError, match="engine ended while kind created") as refused:
         LAB.up(silent)
-    assert (records.Record("lab", "kind", 0).home / kind.UNFINISHED).exists()
+    assert "systemctl start docker" in refused.value.next
+    home = records.Record("lab", "kind", 0).home
+    assert (home / kind.UNFINISHED).exists()
+    assert lookup.find("lab") == Kind("lab")
+    with pytest.raises(ClusterError, match="does not run") as absent:
+        lookup.find("lab").status()
+    assert "--backend kind" in absent.value.next
+    machine.has("docker", NODE.replace("STATE", "running"))
+    machine.has("kind", MAKES)
+    assert lookup.find("lab").down(silent)
+    assert "kind delete cluster --name lab" in machine.said
+    assert not home.exists()
 
 
 def test_kind_on_path_that_is_too_old_is_not_used(machine: Machine, tmp_path: Path) -> None:
