@@ -235,7 +235,8 @@ def test_after_the_hub_is_killed_learners_go_on_within_thirty_seconds(classroom:
     assert ada.account in running.sandboxes()
     assert ada.run("print(6 * 7)") == "42\n"
     board = f"{classroom.workshop.url}services/board/learners"
-    assert instructor.session.get(board, timeout=30).json()["learners"], "the board goes on without a new login"
+    until(lambda: instructor.session.get(board, timeout=30).ok, 30)  # without a new login
+    assert instructor.session.get(board, timeout=30).json()["learners"]
 
 
 def _served(user: HubUser) -> bool:
