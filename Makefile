@@ -12,7 +12,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 course engine down: export MESHCOURSE_COMMAND := $(if $(shell command -v meshcourse),meshcourse,$(BIN)/meshcourse)
 export PATH := $(CURDIR)/$(BIN):$(PATH):/usr/sbin:/sbin
 
-.PHONY: soak workshop conformance faults istio-tasks help course test kind kind-course test-quick walk coverage wrong-answers lint notebooks notebooks-check site pictures engine bench down clean
+.PHONY: soak workshop workshop-class conformance faults istio-tasks help course test kind kind-course test-quick walk coverage wrong-answers lint notebooks notebooks-check site pictures engine bench down clean
 .DEFAULT_GOAL := help
 
 help:
@@ -29,6 +29,7 @@ help:
 	@echo 'make kind-course  every chapter on a kind cluster of these images'
 	@echo 'make wrong-answers  every exercise with all its answers, right and wrong, judged on a real mesh'
 	@echo 'make workshop   a class of two learners on a real JupyterHub, in a browser too'
+	@echo 'make workshop-class   a class of LEARNERS=4 at work at once, with figures'
 	@echo 'make bench      the figures of the README, measured on this machine'
 	@echo 'make lint       ruff, mypy, import-linter'
 	@echo 'make notebooks  the notebooks anew from notebooks/source'
@@ -116,6 +117,11 @@ istio-tasks: engine
 # A class of two learners, attacked and killed, and in a browser under a prefix; the first part is in `make test` too.
 workshop: engine
 	@MESHCOURSE_WORKSHOP_BROWSER=1 python -m pytest tests/workshop $(PYTEST)
+
+# A class of LEARNERS on a real hub at once, two chapters each, then the hub, a kernel and a cluster are killed; prints figures.
+LEARNERS := 4
+workshop-class: engine
+	@PYTHONPATH=tests python -m bench.workshop_class --learners $(LEARNERS)
 
 bench: engine
 	@python -m bench

@@ -1,4 +1,4 @@
-"""Measure the README's figures: `make bench`, or `python -m bench`."""
+"""Measure the README's figures: `make bench`, or `python -m bench`. `python -m bench --kind` measures a kind cluster with made images."""
 
 from __future__ import annotations
 
@@ -19,7 +19,11 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
+from meshcourse.authoring import course_images
+from meshcourse.backends import containers, lookup
+from meshcourse.backends.kind import Kind
 from meshcourse.backends.programs import search_path
+from meshcourse.cli import display
 from meshcourse.cluster import clusters
 from meshcourse.core import progress
 from meshcourse.kube.connection import Connection
@@ -52,13 +56,13 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as state:
         os.environ["MESHCOURSE_STATE"] = state
         try:
-            for line in itertools.chain([_script("load_client")], _cluster()):
+            for line in _kind() if sys.argv[1:] == ["--kind"] else itertools.chain([_script("load_client")], _cluster()):
                 print(json.dumps(line), flush=True)  # noqa: T201 - the benchmark's output
                 lines.append(line)
         finally:
             signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not leave a cluster behind
-            for cluster in clusters.running():
-                clusters.down(cluster.name)
+            for cluster in lookup.running():
+                cluster.down()
             progress.console.print(table(lines))
     return 0 if all(line["ok"] for line in lines) else 1
 
@@ -86,12 +90,50 @@ def _cluster() -> Iterator[Line]:
     connection = Connection(found.kubeconfig, found.ingress_url, {"PATH": path, "KUBECONFIG": str(found.kubeconfig)})
     assert installation.status(connection) is None  # noqa: S101 - and Python's Kubernetes client is imported, which is not istioctl's time
     yield _figure("istioctl_install_demo", _seconds(lambda: installation.install(connection)), 8.0, "s")
-    environment = connection.child_environment()
+    kubectl = _kubectl(connection)
+    yield from _mesh(connection, kubectl, lambda: proportional_memory(found.pid))
+    words = _route(connection)
+    for rate in RATES:
+        yield _script("soak", *words, "--rate", rate, "--seconds", "30")
+    yield _script("soak", *words)
+    kubectl("delete", "deployments,gateways,virtualservices", "--all")  # the following measurements start their own cluster
+    yield _script("topology", *words[:4])
+    yield _script("paint", "--name", name)
+    yield _figure("down", _seconds(lambda: clusters.down(name)), 2.0, "s")
 
+
+def _kind() -> Iterator[Line]:
+    """A kind cluster with made images. The goals are the embedded cluster's: the figures are beside each other in docs/figures.md."""
+    cluster = Kind(f"bench-{os.getpid()}", images="made", course=course_images.of_chapters())
+    yield _figure("up_to_ready_node", _seconds(lambda: cluster.up(display.report)), 6.0, "s")
+    connection = Connection(cluster.kubeconfig(), cluster.ingress_url(), cluster.environment())
+    assert installation.status(connection) is None  # noqa: S101 - as above
+    yield _figure("istioctl_install_demo", _seconds(lambda: installation.install(connection)), 8.0, "s")
+    cluster.settle()
+    engine = containers.find()
+    words = [engine.program, "inspect", "--format", "{{.State.Pid}}", f"{cluster.name}-control-plane"]
+    pid = int(subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True).stdout)
+    yield from _mesh(connection, _kubectl(connection), lambda: proportional_memory(pid))
+    yield _figure("down", _seconds(cluster.down), 2.0, "s")
+
+
+def _route(connection: Connection) -> tuple[str, ...]:
+    """The arguments of the benchmarks that move a slider or show one."""
+    route = ("--url", f"{connection.ingress_url}/", "--virtual-service", f"{NAMESPACE}/{VIRTUAL_SERVICE}")
+    return ("--kubeconfig", str(connection.kubeconfig), *route)
+
+
+def _kubectl(connection: Connection) -> Callable[..., str]:
     def kubectl(*words: str) -> str:
-        return subprocess.run(["kubectl", "-n", NAMESPACE, *words], env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout
+        argv = ["kubectl", "-n", NAMESPACE, *words]
+        return subprocess.run(argv, env=connection.child_environment(), check=True, stdout=subprocess.PIPE, text=True).stdout
 
-    subprocess.run(["kubectl", "create", "namespace", NAMESPACE], env=environment, check=True, stdout=subprocess.DEVNULL)
+    return kubectl
+
+
+def _mesh(connection: Connection, kubectl: Callable[..., str], memory: Callable[[], int]) -> Iterator[Line]:
+    """What is measured on every kind of cluster, once Istio runs; `memory` reads the cluster's bytes of PSS."""
+    kubectl("create", "namespace", NAMESPACE)
     kubectl("label", "namespace", NAMESPACE, "istio-injection=enabled")
 
     def pod_ready(name: str) -> None:
@@ -112,18 +154,10 @@ def _cluster() -> Iterator[Line]:
         if manifest.name.startswith(SLIDER_NEEDS):
             kubectl("apply", "-f", str(manifest))
     kubectl("rollout", "status", "deployment", "--timeout=60s")
-    at_once = round(proportional_memory(found.pid) / 1e9, 3)
-    yield _figure("control_plane_demo_istio_and_two_nginx_pss", _memory_at_rest(found.pid) / 1e9, 1.1, "GB", at_once=at_once)
+    at_once = round(memory() / 1e9, 3)
+    yield _figure("control_plane_demo_istio_and_two_nginx_pss", _memory_at_rest(memory) / 1e9, 1.1, "GB", at_once=at_once)
     yield _through_the_gateway(kubectl)
-    words = ("--kubeconfig", str(found.kubeconfig), "--url", f"{found.ingress_url}/", "--virtual-service", f"{NAMESPACE}/{VIRTUAL_SERVICE}")
-    yield _script("slider", *words)
-    for rate in RATES:
-        yield _script("soak", *words, "--rate", rate, "--seconds", "30")
-    yield _script("soak", *words)
-    kubectl("delete", "deployments,gateways,virtualservices", "--all")  # the following measurements start their own cluster
-    yield _script("topology", *words[:4])
-    yield _script("paint", "--name", name)
-    yield _figure("down", _seconds(lambda: clusters.down(name)), 2.0, "s")
+    yield _script("slider", *_route(connection))
 
 
 def _through_the_gateway(kubectl: Callable[..., str]) -> Line:
@@ -160,11 +194,11 @@ def _figure(name: str, value: float, at_most: float, unit: str, **more: object) 
     return {"benchmark": name, "value": round(value, 3), "unit": unit, "at_most": at_most, "ok": value <= at_most, **more}
 
 
-def _memory_at_rest(pid: int) -> int:
+def _memory_at_rest(memory: Callable[[], int]) -> int:
     """The highest of ten readings, one a second and within 1 % of each other: the memory needed while the learner is reading."""
     readings: deque[int] = deque(maxlen=AT_REST)
     for _ in range(6 * AT_REST):
-        readings.append(proportional_memory(pid))
+        readings.append(memory())
         if len(readings) == AT_REST and max(readings) <= 1.01 * min(readings):
             break
         time.sleep(1)

@@ -45,7 +45,7 @@ class HubUser:
             self.session.get(f"{self.server}tree", timeout=60)
         return answer.ok and "json" in answer.headers["Content-Type"]
 
-    def wait(self, seconds: float = 300) -> None:
+    def wait(self, seconds: float = 600) -> None:
         """Until the place answers; asked once a second, as a person's page does."""
         ends = time.monotonic() + seconds
         while not self.is_served():

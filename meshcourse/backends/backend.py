@@ -49,6 +49,7 @@ class Status:
 
     `egress`: pods have a way out of the cluster. `ports`: what Services have on this machine.
     `stopped`: nodes that `meshcourse node stop` has switched off.
+    `fault` is a sentence about why it cannot be used just now, and `remedy` what to type then; the API server is not asked in that case.
     `images` says where an embedded cluster's images come from (settings.IMAGE_SOURCES); it is empty where a container runtime pulls them.
     """
 
@@ -64,6 +65,8 @@ class Status:
     egress: bool = False
     ports: tuple[Port, ...] = ()
     stopped: tuple[str, ...] = ()
+    fault: str = ""
+    remedy: str = ""
 
 
 class Backend(Protocol):

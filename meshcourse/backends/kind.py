@@ -26,7 +26,7 @@ from meshcourse.backends.backend import Component, Report, Status
 from meshcourse.backends.containers import Engine
 from meshcourse.backends.records import Record
 from meshcourse.cluster import clusters, manifests, places
-from meshcourse.core import paths, settings
+from meshcourse.core import files, paths, settings
 from meshcourse.core.errors import ClusterError, MeshcourseError, MissingPrerequisite
 from meshcourse.core.json_types import Json
 from meshcourse.engine import binaries, releases
@@ -34,6 +34,8 @@ from meshcourse.engine.go_programs import KIND
 from meshcourse.imagemaking import made
 
 CONFIG: Final = "kind-config.yaml"
+UNFINISHED: Final = "unfinished"
+"""A file in the cluster's folder from before `kind create` until the record is written: the next `up` deletes what a killed one left."""
 READY_WITHIN: Final = "180s"
 _LIMIT: Final = 1200.0
 _OLDEST: Final = tuple(map(int, KIND.version.removeprefix("v").split(".")[:2]))
@@ -69,7 +71,18 @@ class Kind:
     """Whether a port of this machine is free."""
 
     def up(self, report: Report) -> Status:
-        """Create it, find it, or start its stopped nodes. Raises ClusterError, EngineError, MissingPrerequisite."""
+        """Create it, find it, or start its stopped nodes; one process at a time. Raises ClusterError, EngineError, MissingPrerequisite."""
+        paths.state().mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock = paths.state() / "kind.lock"
+        if files.is_locked(lock):
+            report("waiting for another `meshcourse up` of a kind cluster")
+        held = files.lock(lock)
+        try:
+            return self._up(report)
+        finally:
+            os.close(held)
+
+    def _up(self, report: Report) -> Status:
         record = records.find(self.name)
         pair, images = self._pair(record), self._images(record)
         if pair.note:
@@ -84,6 +97,10 @@ class Kind:
         home = paths.cluster(self.name)
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
         fresh = self.name not in self._clusters(kind, engine)
+        if not fresh and (home / UNFINISHED).exists():
+            report(f"kind delete cluster --name {self.name}: an earlier `up` did not finish it")
+            programs.run([kind, "delete", "cluster", "--name", self.name], engine.environment)
+            fresh = True
         if fresh:
             self._create(kind, engine, pair, image, report)
             record = None
@@ -91,10 +108,16 @@ class Kind:
             report(f"kind has a cluster {self.name} already: it is used as it is")
             programs.run([kind, "export", "kubeconfig", "--name", self.name, "--kubeconfig", home / "kubeconfig"], engine.environment)
         found = kind_nodes.of(engine, self.name)
+        fault, remedy = kind_nodes.fault(self.name, found)
         if self.nodes > 1 and len(found) != self.nodes:
             report(f"it keeps its number of nodes, {len(found)}; for another, stop it first: meshcourse down --name {self.name}")
-        if kind_nodes.start(engine, found):
-            report("its nodes had stopped: they start again")
+        if stopped := kind_nodes.off(found):
+            report(f"starting again: {stopped}")
+            kind_nodes.start(engine, found)
+            fault, remedy = kind_nodes.fault(self.name, kind_nodes.of(engine, self.name))
+        if fault:
+            raise ClusterError(fault, next=remedy)
+        if stopped:
             kind_nodes.wait_until_ready(str(home / "kubeconfig"), _RESTARTS_WITHIN)
         api_url = yaml.safe_load((home / "kubeconfig").read_text(encoding="utf-8"))["clusters"][0]["cluster"]["server"]
         records.write(
@@ -112,6 +135,7 @@ class Kind:
                 images=images,
             )
         )
+        (home / UNFINISHED).unlink(missing_ok=True)
         if made_images:
             kind_registry.serve(engine, self.name, made_images, report)
         elif fresh:
@@ -121,19 +145,26 @@ class Kind:
 
     def down(self, report: Report = lambda _: None) -> bool:
         """Delete it, with everything in it; False when it did not run. Raises ClusterError, MissingPrerequisite."""
-        record = records.find(self.name)
-        if record is None:
+        record, home = records.find(self.name), paths.cluster(self.name)
+        if record is None and not (home / UNFINISHED).exists():
             return False
         engine = containers.find()
         report(f"kind delete cluster --name {self.name}")
         programs.run([KIND.ensure(), "delete", "cluster", "--name", self.name], engine.environment)
         kind_registry.remove(engine, self.name)
-        records.forget(record)
+        records.clear(home)
         return True
 
     def status(self) -> Status:
         """The cluster, and the state of its nodes' containers. Raises ClusterError when it was not made here."""
         record = self._record()
+        nodes: tuple[Component, ...] = ()
+        try:
+            found = kind_nodes.of(containers.find(), self.name)
+            nodes = tuple(Component(node.name, node.state, 0, record.started) for node in found)
+            fault, remedy = kind_nodes.fault(self.name, found)
+        except MissingPrerequisite as error:
+            fault, remedy = f"{error.what} {error.why}", error.next
         return Status(
             record.name,
             record.backend,
@@ -142,8 +173,10 @@ class Kind:
             record.api_url,
             record.ingress_url,
             record.kubeconfig,
-            self._nodes(),
+            nodes,
             record.images,
+            fault=fault,
+            remedy=remedy,
         )
 
     def stopped(self) -> bool:
@@ -226,6 +259,7 @@ class Kind:
     def _create(self, kind: Path, engine: Engine, pair: compatibility.Pair, image: str, report: Report) -> None:
         """Create the cluster; after a failure or Ctrl-C an incomplete one is deleted."""
         home = paths.cluster(self.name)
+        (home / UNFINISHED).touch()
         try:
             content = adapted(yaml.safe_load(config_file().read_text(encoding="utf-8")), lambda port: self.free(port, engine), report)
             content["nodes"] = with_workers(content["nodes"], self.nodes)
@@ -240,9 +274,17 @@ class Kind:
         except BaseException as error:
             with contextlib.suppress(MeshcourseError):
                 programs.run([kind, "delete", "cluster", "--name", self.name], engine.environment)
-            records.clear(home)
+                records.clear(home)
             if not isinstance(error, ClusterError) or not error.what.startswith("`kind create"):
                 raise
+            try:
+                containers.find()
+            except MissingPrerequisite as silent:
+                raise ClusterError(
+                    f"The container engine ended while kind created the cluster {self.name}.",
+                    why=silent.why,
+                    next=f"{silent.next.partition('    #')[0]}    # then the same again: what is left is deleted first",
+                ) from error
             why = kind_failures.reason(error.why)
             raise ClusterError(
                 f"kind could not create the cluster {self.name}.", why=why or error.what, next=kind_failures.advice(why)
@@ -258,15 +300,6 @@ class Kind:
         file = paths.cluster(self.name) / "policies.yaml"
         file.write_text(yaml.safe_dump_all(policies(images)), encoding="utf-8")
         programs.run([programs.kubectl(), "apply", "--filename", file], {"KUBECONFIG": str(self.kubeconfig())})
-
-    def _nodes(self) -> tuple[Component, ...]:
-        """The nodes' containers, as the engine shows them; none when it does not answer."""
-        record = self._record()
-        try:
-            nodes = kind_nodes.of(containers.find(), self.name)
-        except MissingPrerequisite:
-            return ()
-        return tuple(Component(node.name, node.state, 0, record.started) for node in nodes)
 
 
 def policies(images: str) -> list[dict[str, Any]]:
@@ -334,9 +367,11 @@ def node_ports(service: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _taken(port: int) -> ClusterError:
-    own = next((each for each in clusters.running() if each.ingress_port == port), None)
+    users = [(each.name, "embedded") for each in clusters.running() if each.ingress_port == port]
+    users += [(each.name, each.backend) for each in records.every() if each.backend == records.KIND]
+    name, backend = users[0] if users else ("", "")
     return ClusterError(
         f"Port {port} on this machine is in use.",
-        why=f"the embedded cluster {own.name} listens on it" if own else "lessons send requests to it",
-        next=f"meshcourse down --name {own.name}    # then the same again" if own else f"ss -ltnp 'sport = :{port}'",
+        why=f"the {backend} cluster {name} listens on it" if users else "lessons send requests to it",
+        next=f"meshcourse down --name {name}    # then the same again" if users else f"ss -ltnp 'sport = :{port}'    # which program?",
     )

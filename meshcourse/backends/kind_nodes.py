@@ -18,6 +18,7 @@ NETWORK: Final = "kind"
 RUNNING: Final = "running"
 _PATIENCE: Final = 60.0
 _FIRST: Final = "control-plane"
+_TRIES: Final = 10
 
 
 @dataclass(frozen=True)
@@ -39,12 +40,30 @@ def labelled(engine: Engine, label: str) -> tuple[Node, ...]:
     return _containers(engine, label)
 
 
-def start(engine: Engine, nodes: Sequence[Node]) -> bool:
-    """Start stopped nodes and resume paused ones; False when all run already. Raises ClusterError."""
-    stopped = [node for node in nodes if node.state != RUNNING]
-    for node in stopped:
-        programs.run([engine.program, "unpause" if node.state == "paused" else "start", node.name], {}, timeout=_PATIENCE)
-    return bool(stopped)
+def off(nodes: Sequence[Node]) -> str:
+    """The nodes that do not run, each with its state; empty when all run."""
+    return ", ".join(f"{node.name} ({node.state})" for node in nodes if node.state != RUNNING)
+
+
+def fault(cluster: str, nodes: Sequence[Node]) -> tuple[str, str]:
+    """What is wrong with the nodes' containers, and what to type; two empty strings when they run. Pure."""
+    if not any(node.name.endswith(_FIRST) for node in nodes):
+        if nodes:
+            return (
+                "The container of its control plane was deleted.",
+                f"meshcourse down --name {cluster}    # then `meshcourse up` as before",
+            )
+        return "The containers of its nodes were deleted.", f"meshcourse up --name {cluster}    # creates it again, without what was in it"
+    if stopped := off(nodes):
+        return f"These of its nodes do not run: {stopped}.", f"meshcourse up --name {cluster}    # they go on with all that is in them"
+    return "", ""
+
+
+def start(engine: Engine, nodes: Sequence[Node]) -> None:
+    """Start stopped nodes and resume paused ones. Raises ClusterError."""
+    for node in nodes:
+        if node.state != RUNNING:
+            programs.run([engine.program, "unpause" if node.state == "paused" else "start", node.name], {}, timeout=_PATIENCE)
 
 
 def write(engine: Engine, node: str, path: str, text: str) -> None:
@@ -73,10 +92,18 @@ def wait_until_ready(kubeconfig: str, within: float) -> None:
 
 
 def _containers(engine: Engine, label: str) -> tuple[Node, ...]:
-    listed = programs.run([engine.program, "ps", "--all", "--quiet", "--filter", f"label={label}"], {}, timeout=_PATIENCE).split()
-    if not listed:
-        return ()
-    found = json.loads(programs.run([engine.program, "inspect", "--type", "container", *listed], {}, timeout=_PATIENCE))
+    found: list[Any] = []
+    for tries_left in reversed(range(_TRIES)):
+        listed = programs.run([engine.program, "ps", "--all", "--quiet", "--filter", f"label={label}"], {}, timeout=_PATIENCE).split()
+        if not listed:
+            return ()
+        try:
+            found = json.loads(programs.run([engine.program, "inspect", "--type", "container", *listed], {}, timeout=_PATIENCE))
+            break
+        except ClusterError as error:  # `ps` lists a container a moment before `inspect` knows it, and a moment after
+            if not tries_left or "no such" not in error.why.lower():
+                raise
+            time.sleep(0.2)
     nodes = [Node(each["Name"].lstrip("/"), each["State"]["Status"], _address(each)) for each in found]
     return tuple(sorted(nodes, key=lambda node: (not node.name.endswith(_FIRST), node.name)))
 

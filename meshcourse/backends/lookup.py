@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from meshcourse.backends import embedded, records
+from meshcourse.backends import embedded, kind, records
 from meshcourse.backends.backend import Backend
 from meshcourse.backends.embedded import Embedded
 from meshcourse.backends.existing import Existing
 from meshcourse.backends.kind import Kind
-from meshcourse.core import settings
+from meshcourse.core import paths, settings
 
 
 def find(name: str = settings.DEFAULT_CLUSTER) -> Backend:
     """The backend of the cluster `name`, whether it runs or not. Raises ClusterError when its record cannot be read."""
     record = records.find(name)
     if record is None:
-        return Embedded(name)
+        return Kind(name) if (paths.cluster(name) / kind.UNFINISHED).exists() else Embedded(name)
     return Kind(name) if record.backend == records.KIND else Existing(name)
 
 

@@ -76,6 +76,8 @@ def found(  # noqa: PLR0913 - each is something that a task may ask for
         targets = {_target(each) for each in entries if len(entries) == 1 or each.get("weight")}
         if len(targets) > 1 and not (splits and not rule.get("match")):
             hint = "one destination, without weights: here nobody is to be treated by chance"
+            if splits:
+                hint = "only the rule without `match` divides its requests; this one needs one destination, without weights"
             seen = f"{name} divides its requests between {' and '.join(sorted(targets))}"
             return outcome.not_yet(seen=seen, expected=_ALIKE, hint=hint)
     return None

@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from meshcourse.backends import records
 from meshcourse.cli.options import DEFAULT_NAME, Name
 from meshcourse.core import paths
 from meshcourse.core.errors import ClusterError
@@ -46,6 +47,14 @@ def find(folder: Path, component: str, cluster: str) -> Path:
     known = sorted(path.stem for path in folder.glob("*.log"))
     if component in known:
         return folder / f"{component}.log"
+    if record := records.find(cluster):
+        raise ClusterError(
+            f"meshcourse keeps no logs of a cluster of the backend {record.backend}.",
+            why="its programs are not started by meshcourse",
+            next=f"kind export logs --name {cluster} FOLDER    # kubelet.log, containerd.log and the pods' logs"
+            if record.backend == records.KIND
+            else "kubectl logs -n kube-system POD",
+        )
     if not known:
         raise ClusterError(f'Cluster "{cluster}" has no logs.', why="It has never been started.", next=f"meshcourse up --name {cluster}")
     raise ClusterError(

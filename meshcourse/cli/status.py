@@ -11,6 +11,7 @@ import typer
 
 from meshcourse.cli import display
 from meshcourse.cli.options import DEFAULT_NAME, Name, named
+from meshcourse.core.errors import ClusterError
 
 if TYPE_CHECKING:
     from meshcourse.backends.backend import Backend, Status
@@ -46,7 +47,7 @@ def status(
 
     cluster = lookup.find(name)
     found = cluster.status()
-    inside = _inside(cluster)
+    inside = {"nodes": {}, "istio": None, "rejected": (), "error": found.fault} if found.fault else _inside(cluster)
     if output is Output.JSON:
         print(json.dumps({**dataclasses.asdict(found), **inside}, indent=2, default=str))
     else:
@@ -106,6 +107,7 @@ def _show(found: Status, inside: dict[str, Any]) -> None:
     ]
     if found.images:
         rows.insert(2, ("images", _IMAGES[found.images]))
+    if found.backend == "embedded":
         rows.insert(3, ("egress", "TCP and DNS, through this machine's network" if found.egress else "none (meshcourse up --egress)"))
     display.table(("", ""), rows)
     if found.components:
@@ -120,7 +122,9 @@ def _show(found: Status, inside: dict[str, Any]) -> None:
         )
     for sentence in inside["rejected"]:
         display.console.print(f"! {sentence}", markup=False)
-    if inside["error"]:
+    if found.fault:
+        display.show_error(ClusterError(found.fault, next=found.remedy))
+    elif inside["error"]:
         display.console.print(f"The API server does not answer: {inside['error']}", markup=False)
 
 

@@ -169,8 +169,11 @@ def start(name: str, *, api_port: int, ingress_port: int, images: ImageSource | 
             why="the embedded cluster runs the same programs without images",
             next=f"meshcourse up{named(name)} --backend kind --images made",
         )
-    if not isinstance(lookup.find(name), Embedded):
-        found = lookup.find(name).status()
+    known = lookup.find(name)
+    if not isinstance(known, Embedded):
+        found = known.status()
+        if found.fault:
+            found = known.up(display.report)
         display.done(f"cluster {name}: {found.api_url} ({found.backend})")
         return
     cluster = Embedded(name, api_port, ingress_port, images or ImageSource.TABLE, egress, nodes)

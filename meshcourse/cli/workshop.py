@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import getpass
 import os
+import secrets
 import sys
 from datetime import datetime
 from pathlib import Path
@@ -45,13 +47,13 @@ class Users(enum.StrEnum):
     LOCAL = "local"
 
 
-Learners = Annotated[int, typer.Option("--learners", min=1, max=200, help="How many places.")]
+Learners = Annotated[int, typer.Option("--learners", min=1, max=200, help="How many learners.")]
 Where = Annotated[On, typer.Option("--on", help="embedded: a cluster for each learner; existing: their share of one.")]
 
 
 @app.command()
 def up(  # noqa: PLR0913, PLR0917 - each is an option
-    learners: Annotated[int, typer.Option("--learners", min=0, max=200, help="How many places, with names such as learner-07.")] = 0,
+    learners: Annotated[int, typer.Option("--learners", min=0, max=200, help="How many learners, with names such as learner-07.")] = 0,
     names: Annotated[
         Path | None, typer.Option("--names", exists=True, dir_okay=False, help="A file with the learners' names, one a line.")
     ] = None,
@@ -67,7 +69,7 @@ def up(  # noqa: PLR0913, PLR0917 - each is an option
     port: Annotated[int, typer.Option(min=1, max=65535, help="Which port.")] = 8000,
     base_url: Annotated[str, typer.Option("--base-url", help="A prefix for all addresses, such as /class/.")] = "/",
     public_url: Annotated[
-        str, typer.Option("--public-url", help="How browsers reach it, where another server with https stands in front.")
+        str, typer.Option("--public-url", help="How browsers reach it, where a server with https is in front of it.")
     ] = "",
     config: Annotated[
         Path | None, typer.Option(exists=True, dir_okay=False, help="A JupyterHub configuration, read last: any authenticator or spawner.")
@@ -82,19 +84,21 @@ def up(  # noqa: PLR0913, PLR0917 - each is an option
     """  # noqa: D301 - \\b tells click to keep the lines
     _must_have_hub()
     from meshcourse.engine import build
-    from meshcourse.workshop import places, record, running
+    from meshcourse.workshop import record, running
+    from meshcourse.workshop import users as workshop_users
 
     known = record.read()
-    wanted = places.read(names.read_text(encoding="utf-8")) if names else places.numbered(learners)
+    wanted = workshop_users.read(names.read_bytes()) if names else workshop_users.numbered(learners)
     wanted += add or []
     if known and running.runs():
-        found = places.make(wanted, known.places)
-        if found == known.places:
-            display.done(f"the workshop runs at {known.url}, with {len(found)} places")
+        found = workshop_users.make(wanted, known.learners)
+        if found == known.learners:
+            already = f"; on its list already: {', '.join(wanted[:5])}" if wanted else ""
+            display.done(f"the workshop runs at {known.url}, with {len(found)} learners{already}")
         else:
-            _add(known, dataclasses.replace(known, places=found))
+            _add(known, dataclasses.replace(known, learners=found))
         return
-    found = places.make(wanted, known.places if known else ())
+    found = workshop_users.make(wanted, known.learners if known else ())
     if not found and users is Users.CLASSROOM:
         raise CourseError("A workshop needs learners.", next="meshcourse workshop up --learners 30    # or --names FILE")
     if on is On.EXISTING and kubeconfig is None:
@@ -103,26 +107,29 @@ def up(  # noqa: PLR0913, PLR0917 - each is an option
             why="--on existing needs its kubeconfig",
             next="meshcourse workshop up ... --on existing --kubeconfig FILE",
         )
+    if users is Users.LOCAL:
+        running.must_serve_accounts()
     running.free(address, port)
     proxy = running.proxy(display.report)
     build.ensure()
-    who = known.instructor if known else places.instructor()
+    who = known.instructor if known else workshop_users.instructor()
     if users is Users.LOCAL:
-        who = dataclasses.replace(who, account=_local_admin())
+        who = dataclasses.replace(who, account=_local_admin(), code="")
     workshop = record.Workshop(
         address=address,
         port=port,
         base_url=f"/{base_url.strip('/')}/".replace("//", "/"),
         instructor=who,
-        places=found,
+        learners=found,
         on=on.value,
-        users=users.value,
+        login=users.value,
         public_url=public_url and f"{public_url.rstrip('/')}/",
         kubeconfig=str(kubeconfig.resolve()) if kubeconfig else "",
         config=str(config.resolve()) if config else "",
         hub_port=running.free(),
         proxy_port=running.free(),
         board_port=running.free(),
+        board_token=secrets.token_hex(32),
         proxy=proxy,
     )
     record.write(workshop)
@@ -150,8 +157,6 @@ def _must_have_hub() -> None:
 
 
 def _local_admin() -> str:
-    import getpass
-
     return os.environ.get("SUDO_USER") or getpass.getuser()
 
 
@@ -159,19 +164,19 @@ def _add(known: Workshop, now: Workshop) -> None:
     from meshcourse.workshop import record
 
     record.write(now)
-    added = now.places[len(known.places) :]
+    added = now.learners[len(known.learners) :]
     display.table(("name", "account", "code"), [(each.name, each.account, each.code) for each in added])
-    display.done(f"{len(added)} added; now {len(now.places)} places. They can log in at once: {now.url}")
+    display.done(f"{len(added)} added; now {len(now.learners)} learners. They can log in at once: {now.url}")
     _sheet(now)
 
 
 def _say(workshop: Workshop) -> None:
     from meshcourse.workshop import plan, record
 
-    found = plan.here(len(workshop.places), workshop.on)
+    found = plan.here(len(workshop.learners), workshop.on)
     if not found.fits:
         display.report(f"! {_memory(found)}")
-    if workshop.users == record.CLASSROOM:
+    if workshop.login == record.CLASSROOM:
         _sheet(workshop)
         display.console.print(f"Learners:    {workshop.url}", soft_wrap=True)
         display.console.print(
@@ -179,7 +184,7 @@ def _say(workshop: Workshop) -> None:
             soft_wrap=True,
         )
         display.report(
-            "learners are kept apart by ids of their own"
+            "each learner has user ids of their own"
             if os.geteuid() == 0
             else "learners run under your account: they see neither your home nor each other's folders, but other files that you may read"
         )
@@ -207,27 +212,28 @@ def down(
     keep: Annotated[bool, typer.Option("--keep", help="Keep names, notebooks and progress, so that `up` goes on with them.")] = False,
 ) -> None:
     """End the workshop: the hub, every learner's JupyterLab and cluster, and all their files. The results are saved as CSV first."""
-    from meshcourse.workshop import record, running, standing, watching
+    from meshcourse.workshop import monitoring, record, results, running
 
     found = record.read()
     if found is None and not running.runs():
         display.done("there is no workshop")
         return
-    count = len(found.places) if found else 0
+    count = len(found.learners) if found else 0
     if not keep and not yes and not typer.confirm(f"End it, and delete the notebooks and the progress of {count} learners?"):
         raise CourseError("Nothing has been touched.", next="meshcourse workshop down --keep    # end it, keep their work")
     if found:
-        standings = [watching.standing_of(place) for place in found.places]
-        if any(each.record.passed or each.attempts for each in standings):
+        all_results = [monitoring.results_of(learner) for learner in found.learners]
+        if any(each.record.passed or each.attempts for each in all_results):
             path = Path.cwd() / f"workshop-results-{datetime.now().astimezone():%Y-%m-%d-%H%M}.csv"
-            path.write_text("\ufeff" + standing.table(standings), encoding="utf-8")
+            path.write_text("\ufeff" + results.table(all_results), encoding="utf-8")
             display.done(f"results: {path}")
     running.stop(display.report)
     if keep:
         display.done(f"the workshop has ended; names, notebooks and progress are in {record.folder()}")
         return
     running.remove()
-    display.done(f"the workshop is gone: no process of it runs, and {record.folder()} is deleted")
+    accounts = " (what accounts of this machine have in their homes stays)" if found and found.login == record.LOCAL else ""
+    display.done(f"the workshop is gone: no process of it runs, and {record.folder()} is deleted{accounts}")
 
 
 @app.command()
@@ -235,7 +241,7 @@ def sheet() -> None:
     """Write the page with names and codes again."""
     from meshcourse.workshop import record
 
-    _sheet(record.must_be())
+    _sheet(record.require())
 
 
 @app.command()
@@ -248,7 +254,7 @@ def plan(learners: Learners = 30, on: Where = On.EMBEDDED) -> None:
         ("", "needed", "this machine"),
         [
             ("memory", f"{found.memory / 1e9:.0f} GB", f"{found.has_memory / 1e9:.1f} GB free"),
-            ("places that start at once", str(found.at_once), ""),
+            ("servers that start at once", str(found.at_once), ""),
         ],
     )
     display.console.print(_memory(found), soft_wrap=True)
@@ -267,15 +273,14 @@ def _memory(found: object) -> str:
 def preflight(
     hub: Annotated[bool, typer.Option("--hub", help="For the machine that serves the class.")] = False,
     read: Annotated[list[str] | None, typer.Option("--read", metavar="CODE", help="Say what a learner's code means.")] = None,
+    send: Annotated[str, typer.Option("--send", metavar="URL", help="Send the code to the workshop at that address.")] = "",
+    name: Annotated[str, typer.Option(help="--send: your name; without it, the name of your account.")] = "",
 ) -> None:
     """Say on one page whether this machine can take part, with the cure for each no, and a code for the instructor."""
     from meshcourse.workshop import preflight
 
     for typed in read or ():
-        found = preflight.read(typed)
-        wrong = ", ".join(str(place) for place, ok in enumerate(found.answers, 1) if not ok)
-        said = "ready" if found.ready else f"no: line {wrong}"
-        display.console.print(f"{typed}: {said}; {found.memory_gb} GB free, {found.cores} cores")
+        display.console.print(f"{typed}: {preflight.words(preflight.read(typed))}", soft_wrap=True)
     if read:
         return
     checks = preflight.checks(hub=hub)
@@ -287,6 +292,9 @@ def preflight(
             display.show_error(MissingPrerequisite(f"{each.name}: {each.found}", why=each.why, next=each.fix))
     found = preflight.report(checks)
     display.console.print(f"Code for your instructor: {preflight.code(found)}", soft_wrap=True)
+    if send:
+        preflight.send(send, name or getpass.getuser(), preflight.code(found))
+        display.done(f"your instructor's board has it, under the name {name or getpass.getuser()}")
     if not found.ready:
         raise typer.Exit(1)
 

@@ -26,8 +26,9 @@ def write(store: Store, images: Sequence[oci.Stored], file: Path, notes: Mapping
                 tar.add(store.blob(digest), arcname=f"blobs/sha256/{digest.removeprefix('sha256:')}", filter=_plain)
         new.replace(file)
     except OSError as error:
-        new.unlink(missing_ok=True)
         raise ClusterError(f"The archive {file} cannot be written.", why=str(error), next=f"df -h {file.parent}") from error
+    finally:  # after an error or Ctrl-C
+        new.unlink(missing_ok=True)
 
 
 def note(file: Path, name: str) -> bytes | None:

@@ -5,6 +5,7 @@ A layer is stored once, under its digest; its inputs are hashed too, so that an 
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import gzip
 import hashlib
@@ -77,20 +78,29 @@ class Store:
         """Store `content`; returns its digest."""
         digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
         self.blob(digest).parent.mkdir(parents=True, exist_ok=True)
-        new = self.folder / f"{digest[7:]}.new"
-        new.write_bytes(content)
-        new.replace(self.blob(digest))
+        with self._new(digest[7:]) as new:
+            new.write_bytes(content)
+            new.replace(self.blob(digest))
         return digest
+
+    @contextlib.contextmanager
+    def _new(self, name: str) -> Iterator[Path]:
+        """A file to be moved to its place when it is whole; after an error or Ctrl-C it is deleted."""
+        new = self.folder / f"{name}.new"
+        try:
+            yield new
+        finally:
+            new.unlink(missing_ok=True)
 
     def take(self, content: IO[bytes]) -> str:
         """Store all parts of `content` as one blob, atomically; returns its digest."""
         self.blob("any").parent.mkdir(parents=True, exist_ok=True)
-        new = self.folder / "taken.new"
-        with new.open("wb") as file:
-            hashed = _Hashed(file)
-            while data := content.read(_CHUNK):
-                hashed.write(data)
-        new.replace(self.blob(hashed.digest))
+        with self._new("taken") as new:
+            with new.open("wb") as file:
+                hashed = _Hashed(file)
+                while data := content.read(_CHUNK):
+                    hashed.write(data)
+            new.replace(self.blob(hashed.digest))
         return hashed.digest
 
     def layer(self, entries: Sequence[Entry]) -> Layer:
@@ -107,15 +117,15 @@ class Store:
                 return layer
         for folder in (note.parent, self.blob("any").parent):
             folder.mkdir(parents=True, exist_ok=True)
-        new = self.folder / f"{key}.new"
-        with new.open("wb") as file:
-            packed = _Hashed(file)
-            with gzip.GzipFile(fileobj=packed, mode="wb", compresslevel=1, mtime=0) as compressed:
-                plain = _Hashed(compressed)
-                with tarfile.open(fileobj=plain, mode="w|", format=tarfile.PAX_FORMAT, bufsize=_CHUNK) as tar:  # type: ignore[call-overload]
-                    fill(tar)
-        layer = Layer(packed.digest, plain.digest, packed.size)
-        new.replace(self.blob(layer.digest))
+        with self._new(key) as new:
+            with new.open("wb") as file:
+                packed = _Hashed(file)
+                with gzip.GzipFile(fileobj=packed, mode="wb", compresslevel=1, mtime=0) as compressed:
+                    plain = _Hashed(compressed)
+                    with tarfile.open(fileobj=plain, mode="w|", format=tarfile.PAX_FORMAT, bufsize=_CHUNK) as tar:  # type: ignore[call-overload]
+                        fill(tar)
+            layer = Layer(packed.digest, plain.digest, packed.size)
+            new.replace(self.blob(layer.digest))
         note.write_text(json.dumps(asdict(layer)), encoding="utf-8")
         return layer
 

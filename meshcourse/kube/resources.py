@@ -22,6 +22,8 @@ from meshcourse.kube.commands import Completed, Report
 from meshcourse.kube.connection import Connection, look
 
 FIELD_MANAGER: Final = "meshcourse"
+PATIENCE: Final = (5.0, 30.0)
+"""Seconds for a connection to the API server, and for its answer. The client itself has no limit, and a paused node accepts connections."""
 _LONGEST: Final = 300
 _APPLY: Final = ("kubectl", "apply", "--server-side", "--force-conflicts", f"--field-manager={FIELD_MANAGER}", "-f", "-")
 # kubectl prints a Status as `Error from server (Reason): message`; these are the codes that the reasons stand for.
@@ -201,10 +203,11 @@ def read(call: Any, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - t
 def ask(call: Any, *arguments: Any, refusal: str = "The API server refused.", **options: Any) -> Any:  # noqa: ANN401 - as `read`
     """`call(*arguments, **options)`, a method of the Kubernetes client.
 
-    Raises KubernetesError: with the API server's Status and `refusal` as its first sentence when it refuses, with code 0 when it is silent.
+    Raises KubernetesError: with the API server's Status and `refusal` as its first sentence when it refuses, with code 0 when it is silent
+    for longer than `_request_timeout`, which is PATIENCE unless it is among `options`.
     """
     try:
-        return call(*arguments, **options)
+        return call(*arguments, **{"_request_timeout": PATIENCE, **options})
     except ApiException as error:
         raise _refused(error, refusal) from error
     except (OSError, urllib3.exceptions.HTTPError) as error:

@@ -1,4 +1,4 @@
-"""Names and codes of the workshop's own, checked by the hub. Places that are added while it runs are let in at once."""
+"""JupyterHub's authenticator for the workshop's own names and codes. Learners who are added while the hub runs can log in at once."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Final
 from jupyterhub.auth import Authenticator
 from tornado import web
 
-from meshcourse.workshop import places, record
+from meshcourse.workshop import record, users
 
 ALLOWED: Final = 5
 """Wrong codes for one name from one address, after which that address waits."""
@@ -39,7 +39,7 @@ class Attempts:
         self._wrong.pop((name, address), None)
 
 
-class Classroom(Authenticator):  # type: ignore[misc] # the hub has no types
+class ClassroomAuthenticator(Authenticator):  # type: ignore[misc] # the hub has no types
     """The hub's login page takes a name from the sheet, or its account, and that name's code."""
 
     def __init__(self, **given: Any) -> None:  # noqa: ANN401 - traitlets'
@@ -48,20 +48,20 @@ class Classroom(Authenticator):  # type: ignore[misc] # the hub has no types
 
     def normalize_username(self, username: str) -> str:
         """The account of whoever typed `username`."""
-        workshop = record.must_be()
-        found = places.find((workshop.instructor, *workshop.places), username)
-        return found.account if found else places.fold(username)
+        workshop = record.require()
+        found = users.find((workshop.instructor, *workshop.learners), username)
+        return found.account if found else users.fold(username)
 
     async def authenticate(self, handler: Any, data: dict[str, str]) -> str | None:  # noqa: ANN401 - the hub's
-        """The account; None for a wrong code. Raises HTTPError with the reason when there is no such place, or after many wrong codes."""
-        workshop = record.must_be()
+        """The account; None for a wrong code. Raises HTTPError with the reason when the name is unknown, or after many wrong codes."""
+        workshop = record.require()
         typed, address = data["username"], handler.request.remote_ip
-        found = places.find((workshop.instructor, *workshop.places), typed)
+        found = users.find((workshop.instructor, *workshop.learners), typed)
         if found is None:
             raise web.HTTPError(
                 403,
-                f"There is no place for {typed[:60]!r} in this workshop of {len(workshop.places)}. Names are on the sheet; "
-                "the instructor adds one with `meshcourse workshop up --add NAME`, and nobody is disturbed by that.",
+                f"{typed[:60]!r} is not one of this workshop's {len(workshop.learners)} learners. Names are on the sheet; "
+                "the instructor adds a learner with `meshcourse workshop up --add NAME`, without disturbing the others.",
             )
         if wait := self._attempts.must_wait(found.account, address):
             raise web.HTTPError(429, f"Too many wrong codes for {found.name}. Try again in {wait:.0f} seconds; the code is on the sheet.")

@@ -1,4 +1,4 @@
-"""The hub's configuration, read by JupyterHub itself (`jupyterhub -f`): all that differs from one workshop to the next is in its record."""
+"""JupyterHub's configuration (`jupyterhub -f`). What differs between workshops is read from the workshop's record."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ import shlex
 import sys
 from typing import Any, Final
 
-from meshcourse.backends import programs
-from meshcourse.jupyterlab import options
-from meshcourse.workshop import authenticator, record, seat, spawner
+from meshcourse.workshop import authenticator, record, spawner
 
 BOARD: Final = "board"
 SPAWNS_WITHIN: Final = 600
@@ -27,9 +25,9 @@ def configure(c: Any, workshop: record.Workshop) -> None:  # noqa: ANN401 - trai
     c.JupyterHub.db_url = f"sqlite:///{folder}/hub.sqlite"
     c.JupyterHub.cookie_secret_file = str(folder / "cookie_secret")
     c.JupyterHub.log_level = "INFO"
-    c.JupyterHub.template_vars = {"announcement": "Your name and code are on the sheet."} if workshop.users == record.CLASSROOM else {}
-    c.JupyterHub.cleanup_servers = False  # who restarts the hub disturbs nobody; `meshcourse workshop down` ends the rooms
-    c.JupyterHub.concurrent_spawn_limit = 0  # the spawner lets them wait for their turn; the hub would turn them away
+    c.JupyterHub.template_vars = {"announcement": "Your name and code are on the sheet."} if workshop.login == record.CLASSROOM else {}
+    c.JupyterHub.cleanup_servers = False  # learners' servers stay when the hub restarts; `meshcourse workshop down` ends them
+    c.JupyterHub.concurrent_spawn_limit = 0  # the spawner has a queue; the hub would refuse
     c.JupyterHub.active_server_limit = 0
     c.ConfigurableHTTPProxy.command = shlex.split(workshop.proxy)
     c.ConfigurableHTTPProxy.api_url = f"http://127.0.0.1:{workshop.proxy_port}"
@@ -39,20 +37,19 @@ def configure(c: Any, workshop: record.Workshop) -> None:  # noqa: ANN401 - trai
     c.Spawner.default_url = "/lab/tree/00_start.ipynb"
     c.Authenticator.admin_users = {workshop.instructor.account}
     c.Authenticator.allow_all = True  # who has neither name and code nor a local account is turned away before
-    if workshop.users == record.CLASSROOM:
-        c.JupyterHub.authenticator_class = authenticator.Classroom
-        c.JupyterHub.spawner_class = spawner.InARoom
+    if workshop.login == record.CLASSROOM:
+        c.JupyterHub.authenticator_class = authenticator.ClassroomAuthenticator
+        c.JupyterHub.spawner_class = spawner.SandboxSpawner
     else:
         c.JupyterHub.authenticator_class = "pam"
-        c.JupyterHub.spawner_class = "jupyterhub.spawner.LocalProcessSpawner"
-        c.Spawner.cmd = seat.command()
-        c.Spawner.environment = {**options.environment({"PATH": programs.search_path(os.environ["PATH"])}), seat.ON: workshop.on}
+        c.JupyterHub.spawner_class = spawner.AccountSpawner
     c.JupyterHub.services = [
         {
             "name": BOARD,
             "url": f"http://127.0.0.1:{workshop.board_port}",
-            "command": [sys.executable, "-m", "meshcourse.workshop.board"],
+            "command": [sys.executable, "-m", "meshcourse.workshop.board.service"],
             "environment": {record.VARIABLE: str(folder), "PATH": os.environ["PATH"]},
+            "api_token": workshop.board_token,
             "oauth_no_confirm": True,
             "display": True,
         }
@@ -69,7 +66,7 @@ def _first_page(base_url: str, handler: Any) -> str:  # noqa: ANN401 - the hub's
 
 
 if "get_config" in globals():  # the hub executes this file with its own names
-    found = record.must_be()
+    found = record.require()
     configure(get_config(), found)  # type: ignore[name-defined] # noqa: F821 - traitlets defines it
     if found.config:
         load_subconfig(found.config)  # type: ignore[name-defined] # noqa: F821 - the instructor's own comes last

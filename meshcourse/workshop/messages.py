@@ -1,4 +1,4 @@
-"""A part of each learner's Jupyter server: the instructor's messages, and what the board does to a chapter, done here.
+"""A Jupyter server extension of each learner's server: it shows the instructor's messages, and resets chapters for the board.
 
 The front end asks for the newest message once a second or so and shows it. Only this learner and the board's service get through.
 """
@@ -47,7 +47,7 @@ class Messages(APIHandler):
 
 
 class Chapter(APIHandler):
-    """POST: bring a chapter to its beginning."""
+    """POST: put a chapter back to its beginning."""
 
     @web.authenticated
     async def post(self, action: str, key: str) -> None:
@@ -56,7 +56,7 @@ class Chapter(APIHandler):
             chapter = chapters.find(key)
         except errors.CourseError as error:
             raise web.HTTPError(404, str(error)) from error
-        words = [sys.executable, "-m", "meshcourse.workshop.afresh", action, chapter.key]
+        words = [sys.executable, "-m", "meshcourse.workshop.chapter_reset", action, chapter.key]
         done = await asyncio.create_subprocess_exec(
             *words,
             cwd=paths.state() / "notebooks",
@@ -72,8 +72,8 @@ class Chapter(APIHandler):
             raise web.HTTPError(504, f"it took more than {WITHIN:.0f} s") from None
         if done.returncode:
             raise web.HTTPError(500, said.decode(errors="replace").strip()[-500:])
-        doing = "The instructor has reset" if action == "reset" else "Everybody begins"
-        Messages.tell(f"{doing} chapter {chapter.number}, {chapter.title}. Your work is kept beside it.", f"{chapter.stem}.ipynb")
+        doing = "The instructor has reset" if action == "reset" else "Everybody starts"
+        Messages.tell(f"{doing} chapter {chapter.number}, {chapter.title}. Your own notebook is saved beside it.", f"{chapter.stem}.ipynb")
         self.finish(json.dumps({"said": said.decode(errors="replace").strip()}))
 
 

@@ -35,7 +35,7 @@ class Need:
     memory: float
     has_memory: float
     at_once: int
-    """How many places start at the same time."""
+    """How many servers start at the same time."""
 
     @property
     def fits(self) -> bool:

@@ -9,6 +9,8 @@ import base64
 import importlib.util
 import os
 import shutil
+import urllib.parse
+import urllib.request
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,10 +79,33 @@ def code(report: Report) -> str:
     >>> read(code(Report((True, False, True), 8, 4)))
     Report(answers=(True, False, True), memory_gb=8, cores=4)
     """
-    bits = sum(1 << place for place, ok in enumerate(report.answers) if ok)
+    bits = sum(1 << position for position, ok in enumerate(report.answers) if ok)
     content = bytes((VERSION, len(report.answers), report.memory_gb, report.cores)) + bits.to_bytes(4, "big")
     text = base64.b32encode(content + zlib.crc32(content).to_bytes(4, "big")[:2]).decode()
     return "-".join(("MC", *(text[at : at + 4] for at in range(0, len(text), 4))))
+
+
+def send(url: str, name: str, code: str) -> None:
+    """Enter a code on the board of the workshop at `url`. Raises CourseError when the board does not take it."""
+    page = f"{url.rstrip('/')}/services/board/preflight"
+    form = urllib.parse.urlencode({"name": name, "code": code}).encode()
+    try:
+        with urllib.request.urlopen(page, form, timeout=30):  # noqa: S310 - the address that was typed
+            return
+    except (OSError, ValueError) as error:
+        raise CourseError(
+            "The code was not sent.", why=f"{page}: {error}", next=f"check the address, or tell your instructor the code {code}"
+        ) from error
+
+
+def words(report: Report) -> str:
+    """What a report says, in words.
+
+    >>> words(Report((True, False, True), 8, 4))
+    'no: line 2; 8 GB free, 4 cores'
+    """
+    wrong = ", ".join(str(position) for position, ok in enumerate(report.answers, 1) if not ok)
+    return f"{'ready' if report.ready else f'no: line {wrong}'}; {report.memory_gb} GB free, {report.cores} cores"
 
 
 def read(typed: str) -> Report:
@@ -96,4 +121,4 @@ def read(typed: str) -> Report:
             f"{typed!r} is not a code of `meshcourse workshop preflight`.", why="a letter is wrong or missing", next="ask for it again"
         )
     bits = int.from_bytes(content[4:], "big")
-    return Report(tuple(bool(bits >> place & 1) for place in range(content[1])), content[2], content[3])
+    return Report(tuple(bool(bits >> position & 1) for position in range(content[1])), content[2], content[3])

@@ -1,17 +1,18 @@
-"""What a workshop is, in one file that only its owner may read: the hub and the commands read it, `meshcourse workshop up` writes it."""
+"""The workshop's settings and users, in one file that only its owner may read. `up` writes it; the hub and the board read it."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 import os
+import pwd
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from meshcourse.core import files, paths
 from meshcourse.core.errors import CourseError
-from meshcourse.workshop.places import Place
+from meshcourse.workshop.users import User
 
 VARIABLE: Final = "MESHCOURSE_WORKSHOP"
 """Names the workshop's folder to the hub and its services."""
@@ -23,15 +24,15 @@ LOCAL: Final = "local"
 
 @dataclass(frozen=True)
 class Workshop:
-    """`on` is EMBEDDED or EXISTING, `users` CLASSROOM (names and codes of ours) or LOCAL (accounts of this machine, by PAM)."""
+    """`on` is EMBEDDED or EXISTING, `login` CLASSROOM (our own names and codes) or LOCAL (accounts of this machine, by PAM)."""
 
     address: str
     port: int
     base_url: str
-    instructor: Place
-    places: tuple[Place, ...]
+    instructor: User
+    learners: tuple[User, ...]
     on: str = EMBEDDED
-    users: str = CLASSROOM
+    login: str = CLASSROOM
     public_url: str = ""
     """How browsers reach it, where something stands in front of it; empty: by address and port."""
     kubeconfig: str = ""
@@ -39,6 +40,8 @@ class Workshop:
     hub_port: int = 0
     proxy_port: int = 0
     board_port: int = 0
+    board_token: str = ""
+    """The board's token for the hub's API. It stays the same when the hub restarts, so that a board in a browser goes on."""
     proxy: str = ""
     """The program configurable-http-proxy."""
 
@@ -54,23 +57,28 @@ def folder() -> Path:
     return Path(os.environ.get(VARIABLE) or paths.state() / "workshop")
 
 
-def learner(account: str) -> Path:
+def home(account: str) -> Path:
     """Everything that one learner has: `notebooks`, and below `home` settings and progress."""
     return folder() / "learners" / account
 
 
-def progress_of(account: str) -> Path:
-    """Where that learner's progress is kept."""
-    return learner(account) / "state" / "progress.json"
+def state(user: User) -> tuple[Path, tuple[str, ...]]:
+    """Where a learner's state is: a folder, and names below it, which the learner can replace by links."""
+    if user.code:
+        return home(user.account), ("state",)
+    try:
+        return Path(pwd.getpwnam(user.account).pw_dir), (".local", "state", "meshcourse")
+    except KeyError:  # the account is gone
+        return home(user.account), ("state",)
 
 
 def read() -> Workshop | None:
-    """The workshop that there is. Raises CourseError when its file cannot be read."""
+    """The workshop; None if there is none. Raises CourseError when its file cannot be read."""
     path = folder() / "workshop.json"
     try:
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        places = tuple(Place(**each) for each in found.pop("places"))
-        return Workshop(instructor=Place(**found.pop("instructor")), places=places, **found)
+        learners = tuple(User(**each) for each in found.pop("learners"))
+        return Workshop(instructor=User(**found.pop("instructor")), learners=learners, **found)
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError, KeyError) as error:
@@ -79,7 +87,7 @@ def read() -> Workshop | None:
         ) from error
 
 
-def must_be() -> Workshop:
+def require() -> Workshop:
     """The workshop. Raises CourseError when there is none."""
     found = read()
     if found is None:
@@ -88,7 +96,7 @@ def must_be() -> Workshop:
 
 
 def write(workshop: Workshop) -> None:
-    """Keep it. Raises CourseError when the folder cannot be written."""
+    """Write it. Raises CourseError when the folder cannot be written."""
     try:
         folder().mkdir(parents=True, exist_ok=True, mode=0o700)
         files.replace(

@@ -1,4 +1,4 @@
-"""Start and stop a workshop: the hub, its proxy, the learners' rooms."""
+"""Start and stop a workshop: the hub, its proxy, the learners' sandboxes."""
 
 from __future__ import annotations
 
@@ -17,22 +17,26 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+import meshcourse
 from meshcourse.cluster import inotify
 from meshcourse.core import files, paths
 from meshcourse.core.errors import ClusterError, MissingPrerequisite
-from meshcourse.workshop import record, room
+from meshcourse.course import chapters
+from meshcourse.engine import binaries
+from meshcourse.workshop import accounts, record, sandbox
 from meshcourse.workshop.record import Workshop
 
 PROXY: Final = "configurable-http-proxy"
 PROXY_VERSION: Final = "5.3.0"
-ANSWERS_WITHIN: Final = 120.0
+ANSWERS_WITHIN: Final = 300.0
 ENDS_WITHIN: Final = 15.0
+NPM_WITHIN: Final = 300.0
 Report = Callable[[str], None]
 
 
 def runs() -> bool:
-    """Whether a hub is kept running."""
-    return files.is_locked(record.folder() / "keeper.lock")
+    """Whether the hub's supervisor runs."""
+    return files.is_locked(record.folder() / "supervisor.lock")
 
 
 def proxy(report: Report) -> str:
@@ -47,20 +51,39 @@ def proxy(report: Report) -> str:
     if not node or not npm:
         lacking = " and ".join(name for name, path in (("Node.js", node), ("npm", npm)) if not path)
         raise MissingPrerequisite(
-            f"{lacking} is not installed.", why=f"JupyterHub's proxy, {PROXY}, is a Node.js program", next="sudo apt install nodejs npm"
+            f"Not installed: {lacking}.", why=f"JupyterHub's proxy, {PROXY}, is a Node.js program", next="sudo apt install nodejs npm"
         )
     report(f"npm install {PROXY}@{PROXY_VERSION} (once)")
-    words = [npm, "install", "--silent", "--no-fund", "--no-audit", "--prefix", str(folder), f"{PROXY}@{PROXY_VERSION}"]
+    words = [npm, "install", "--loglevel=error", "--fetch-retries=1", "--no-fund", "--no-audit", "--prefix", str(folder)]
     folder.mkdir(parents=True, exist_ok=True)
-    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=300)
-    if done.returncode or not program.exists():
+    try:
+        done = subprocess.run([*words, f"{PROXY}@{PROXY_VERSION}"], capture_output=True, text=True, check=False, timeout=NPM_WITHIN)
+        lines = [line.removeprefix("npm error ") for line in done.stderr.splitlines() if line.strip()]
+        why = next((line for line in lines if "Error:" in line), lines[0] if lines else "npm gives no reason")
+    except subprocess.TimeoutExpired:
+        why = f"npm did not end within {NPM_WITHIN:.0f} s"
+    if not program.exists():
         shutil.rmtree(folder, ignore_errors=True)
-        why = (done.stderr or done.stdout).strip().splitlines()[-1:] or ["npm says nothing"]
-        next_words = (
-            f"npm install --global {PROXY}    # where npm reaches its registry; `meshcourse workshop preflight` shows what is missing"
-        )
-        raise MissingPrerequisite(f"{PROXY} could not be installed.", why=why[0], next=next_words)
+        next_words = f"npm install --global {PROXY}    # or, without a network: meshcourse workshop bundle, on a machine that has one"
+        raise MissingPrerequisite(f"{PROXY} could not be installed.", why=why, next=next_words)
     return str(program)
+
+
+def must_serve_accounts() -> None:
+    """Raises MissingPrerequisite when other accounts of this machine cannot be served."""
+    if os.geteuid() != 0:
+        raise MissingPrerequisite(
+            "--users local is for root.",
+            why="only root may start servers as other accounts, and ask PAM about their passwords",
+            next="sudo meshcourse workshop up ... --users local    # or without --users local: names and codes",
+        )
+    for path in (Path(sys.executable), Path(sys.base_prefix), Path(meshcourse.__file__), binaries.home(), chapters.folder()):
+        for closed in (each for each in (path.resolve(), *path.resolve().parents) if not each.stat().st_mode & 0o001 and each.is_dir()):
+            raise MissingPrerequisite(
+                f"Other accounts of this machine cannot read {path}.",
+                why=f"{closed} is closed to them",
+                next="install the course and its Python below /opt    # or without --users local: names and codes",
+            )
 
 
 def free(address: str = "127.0.0.1", port: int = 0) -> int:
@@ -84,7 +107,7 @@ def start(workshop: Workshop, report: Report) -> None:
     """Start the hub and wait until it answers. Raises ClusterError when it does not; nothing is left running then."""
     folder = record.folder()
     (folder / "logs").mkdir(exist_ok=True, mode=0o700)
-    if os.geteuid() == 0 and (raised := _room_for_sidecars(len(workshop.places))):
+    if os.geteuid() == 0 and (raised := _raise_inotify_limit(len(workshop.learners))):
         report(raised)
     given = {
         **os.environ,
@@ -93,21 +116,21 @@ def start(workshop: Workshop, report: Report) -> None:
     }
     for name in ("MESHCOURSE_CLUSTER", "KUBECONFIG", "MESHCOURSE_COMMAND"):
         given.pop(name, None)
-    words = [sys.executable, "-m", "meshcourse.workshop.keeper"]
-    with (folder / "logs" / "keeper.log").open("ab") as log:
-        keeper = subprocess.Popen(words, env=given, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd="/")
+    words = [sys.executable, "-m", "meshcourse.workshop.supervisor"]
+    with (folder / "logs" / "supervisor.log").open("ab") as log:
+        supervisor = subprocess.Popen(words, env=given, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd="/")
     try:
-        _wait(workshop, keeper)
+        _wait(workshop, supervisor)
     except BaseException:
         stop(report)
         raise
 
 
-def _wait(workshop: Workshop, keeper: subprocess.Popen[bytes]) -> None:
+def _wait(workshop: Workshop, supervisor: subprocess.Popen[bytes]) -> None:
     host = "127.0.0.1" if workshop.address in {"0.0.0.0", "::"} else workshop.address  # noqa: S104 - compared, not bound
     url = f"http://{host}:{workshop.port}{workshop.base_url}hub/health"
     ends = time.monotonic() + ANSWERS_WITHIN
-    while time.monotonic() < ends and keeper.poll() is None:
+    while time.monotonic() < ends and supervisor.poll() is None:
         try:
             with urllib.request.urlopen(url, timeout=2):
                 return
@@ -117,8 +140,8 @@ def _wait(workshop: Workshop, keeper: subprocess.Popen[bytes]) -> None:
     raise ClusterError("The hub does not answer.", why="\n".join(last), next=f"less {record.folder()}/logs/hub.log")
 
 
-def _room_for_sidecars(learners: int) -> str:
-    """Raise the kernel's limit for all rooms together: it counts for each user, and above all for root, who made them."""
+def _raise_inotify_limit(learners: int) -> str:
+    """Raise the kernel's limit for all sandboxes together: they count for the user who started them."""
     wanted, allowed = inotify.ENOUGH * max(1, learners), inotify.limit()
     if allowed is None or allowed >= wanted:
         return ""
@@ -129,36 +152,41 @@ def _room_for_sidecars(learners: int) -> str:
     return f"{inotify.SETTING} was {allowed}; it is {wanted} until the next boot"
 
 
-def rooms() -> tuple[str, ...]:
-    """The accounts whose rooms stand."""
-    return tuple(sorted(mark.stem for mark in (record.folder() / "rooms").glob("*.lock") if files.is_locked(mark)))
+def sandboxes() -> tuple[str, ...]:
+    """The accounts whose sandboxes run."""
+    return tuple(sorted(lock_file.stem for lock_file in (record.folder() / "sandboxes").glob("*.lock") if files.is_locked(lock_file)))
 
 
 def stop(report: Report) -> bool:
-    """End the hub, its proxy and every room with all that is in it; whether there was anything."""
-    keeper = record.folder() / "keeper.lock"
+    """End the hub, its proxy and every sandbox with all that is in it; whether there was anything."""
+    supervisor = record.folder() / "supervisor.lock"
     ran = runs()
     if ran:
         report("the hub ends")
         with contextlib.suppress(ValueError, OSError):
-            os.kill(int(keeper.read_text(encoding="ascii")), signal.SIGTERM)
+            os.kill(int(supervisor.read_text(encoding="ascii")), signal.SIGTERM)
     deadline = time.monotonic() + ENDS_WITHIN
-    while files.is_locked(keeper) and time.monotonic() < deadline:
+    while files.is_locked(supervisor) and time.monotonic() < deadline:
         time.sleep(0.05)
-    if files.is_locked(keeper):  # a hub that does not listen
+    if files.is_locked(supervisor):  # a hub that does not listen
         with contextlib.suppress(ValueError, OSError):
-            os.killpg(int(keeper.read_text(encoding="ascii")), signal.SIGKILL)
+            os.killpg(int(supervisor.read_text(encoding="ascii")), signal.SIGKILL)
     _end_process_of(record.folder() / "proxy.pid", PROXY)
-    standing = rooms()
-    for account in standing:
+    running = sandboxes()
+    for account in running:
         report(f"{account}'s JupyterLab and cluster end")
-        room.end(record.folder() / "rooms" / f"{account}.lock")
+        sandbox.end(record.folder() / "sandboxes" / f"{account}.lock")
+    workshop = record.read()
+    for learner in (each for each in ((workshop.instructor, *workshop.learners) if workshop else ()) if not each.code):
+        report(f"{learner.account}'s JupyterLab and cluster end")
+        if failed := accounts.end(learner.account):
+            report(f"! {learner.account}: {failed}")
     deadline = time.monotonic() + ENDS_WITHIN
-    while rooms() and time.monotonic() < deadline:
+    while sandboxes() and time.monotonic() < deadline:
         time.sleep(0.05)
-    if left := rooms():
-        raise ClusterError(f"The rooms of {', '.join(left)} do not end.", next=f"fuser -v {record.folder()}/rooms/*.lock")
-    return ran or bool(standing)
+    if left := sandboxes():
+        raise ClusterError(f"The sandboxes of {', '.join(left)} do not end.", next=f"fuser -v {record.folder()}/sandboxes/*.lock")
+    return ran or bool(running)
 
 
 def _end_process_of(file: Path, program: str) -> None:

@@ -20,11 +20,11 @@ code { font: 600 17px ui-monospace, monospace }
 def page(workshop: Workshop) -> str:
     """HTML. The instructor's own code is not on it."""
     slips = "".join(
-        f"<section><dl><dt>Address</dt><dd>{html.escape(workshop.url)}</dd><dt>Name</dt><dd>{html.escape(place.name)}</dd>"
-        f"<dt>Code</dt><dd><code>{html.escape(place.code)}</code></dd></dl></section>"
-        for place in workshop.places
+        f"<section><dl><dt>Address</dt><dd>{html.escape(workshop.url)}</dd><dt>Name</dt><dd>{html.escape(user.name)}</dd>"
+        f"<dt>Code</dt><dd><code>{html.escape(user.code)}</code></dd></dl></section>"
+        for user in workshop.learners
     )
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Names and codes</title><style>{_STYLE}</style>'
-        f'<p class="once">Print this page and cut along the lines. A code opens one place only.</p><main>{slips}</main></html>\n'
+        f'<p class="once">Print this page and cut along the lines. Each code is for one person.</p><main>{slips}</main></html>\n'
     )

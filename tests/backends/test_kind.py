@@ -19,9 +19,10 @@ from typing import Any
 import pytest
 import yaml
 
-from meshcourse.backends import compatibility, containers, kind, kind_failures, kind_images, lookup, readiness, records
+from meshcourse.backends import compatibility, containers, kind, kind_failures, kind_images, kind_nodes, lookup, readiness, records
 from meshcourse.backends.containers import Engine
 from meshcourse.backends.kind import Kind
+from meshcourse.backends.kind_nodes import Node
 from meshcourse.backends.records import Record
 from meshcourse.core.errors import ClusterError, MissingPrerequisite
 
@@ -249,7 +250,7 @@ def test_a_real_failure_of_kind_is_shown_from_its_error_on(machine: Machine, nam
     assert refused.value.why.startswith("ERROR: failed to create cluster")
     assert why in refused.value.why
     assert next_step in refused.value.next
-    assert machine.said[-1] == "kind delete cluster --name lab"
+    assert machine.said[-2:] == ["kind delete cluster --name lab", "docker info"]
     assert not records.Record("lab", "kind", 0).home.exists()
 
 
@@ -298,22 +299,85 @@ main.main
 def test_nodes_that_have_stopped_start_again(machine: Machine, ready: str, docker: str, state: str, word: str) -> None:
     LAB.up(silent)
     before = len(machine.said)
-    found = recording(docker, f"inspect: {state}")["output"].replace("/recorded", "/lab-control-plane").replace("bridge", "kind")
-    (machine.folder / "state").write_text(found)
-    machine.has("docker", NODE.partition("inspect*")[0] + f"inspect*) cat {machine.folder}/state;;\nesac")
+    for file, shown in (("state", state), ("started", "running")):
+        found = recording(docker, f"inspect: {shown}")["output"].replace("/recorded", "/lab-control-plane").replace("bridge", "kind")
+        (machine.folder / file).write_text(found)
+    answers = f"inspect*) cat {machine.folder}/state;;\nstart*|unpause*) cat {machine.folder}/started >{machine.folder}/state;;"
+    machine.has("docker", f"{NODE.partition('inspect*')[0]}{answers}\nesac")
     kubeconfig = records.Record("lab", "kind", 0).kubeconfig
     kubeconfig.write_text(KUBECONFIG.replace("https://127.0.0.1:40000", ready))
-    assert [(each.name, each.state) for each in Kind("lab").status().components] == [("lab-control-plane", state)]
+    before_it = Kind("lab").status()
+    assert [(each.name, each.state) for each in before_it.components] == [("lab-control-plane", state)]
+    assert before_it.fault == (f"These of its nodes do not run: lab-control-plane ({state})." if word else "")
+    assert before_it.remedy.startswith("meshcourse up --name lab ") is bool(word)
     told: list[str] = []
     LAB.up(told.append)
     assert [line for line in machine.said[before:] if "lab-control-plane" in line] == ([f"docker {word} lab-control-plane"] if word else [])
-    assert ("its nodes had stopped: they start again" in told) is bool(word)
+    assert (f"starting again: lab-control-plane ({state})" in told) is bool(word)
 
 
-def test_without_an_engine_no_node_is_shown(machine: Machine) -> None:
+@pytest.mark.parametrize("docker", DOCKERS)
+def test_status_without_an_engine_says_why_and_what_to_type(machine: Machine, docker: str) -> None:
     LAB.up(silent)
-    machine.has("docker", "exit 1")
-    assert Kind("lab").status().components == ()
+    machine.has("docker", answer(docker, "info: nothing listens"))
+    found = Kind("lab").status()
+    assert found.components == ()
+    assert "Cannot connect to the Docker daemon" in found.fault
+    assert "systemctl start docker" in found.remedy
+
+
+@pytest.mark.parametrize(
+    ("nodes", "fault", "remedy"),
+    [
+        ((), "nodes were deleted", "meshcourse up --name lab "),
+        ((Node("lab-worker", "running"),), "control plane was deleted", "meshcourse down --name lab "),
+        ((Node("lab-control-plane", "running"), Node("lab-worker", "paused")), "lab-worker (paused)", "meshcourse up --name lab "),
+        ((Node("lab-control-plane", "running"),), "", ""),
+    ],
+)
+def test_what_is_wrong_with_nodes_is_a_sentence_and_a_command(nodes: tuple[Node, ...], fault: str, remedy: str) -> None:
+    found = kind_nodes.fault("lab", nodes)
+    assert fault in found[0]
+    assert bool(found[0]) is bool(fault)
+    assert found[1].startswith(remedy)
+
+
+def test_a_node_that_is_listed_before_it_can_be_inspected_is_asked_for_again(machine: Machine) -> None:
+    known = machine.folder / "known"
+    early = f"inspect*0123) [ -e {known} ] || {{ : >{known}; echo 'Error: No such container: 0123' >&2; exit 1; }}"
+    machine.has("docker", NODE.replace("STATE", "running").replace("inspect*0123)", early + "\n"))
+    assert [each.state for each in kind_nodes.of(containers.find(), "lab")] == ["running"]
+
+
+def test_what_a_killed_up_has_left_is_deleted_first(machine: Machine, tmp_path: Path) -> None:
+    home = records.Record("lab", "kind", 0).home
+    home.mkdir(parents=True)
+    (home / kind.UNFINISHED).touch()
+    (tmp_path / "home").mkdir(exist_ok=True)
+    (tmp_path / "home" / "clusters").write_text("lab\n")
+    LAB.up(silent)
+    assert [line.split(" --")[0] for line in machine.said if " cluster --" in line] == ["kind delete cluster", "kind create cluster"]
+    assert not (home / kind.UNFINISHED).exists()
+
+
+def test_an_engine_that_ends_during_creation_is_named_and_what_is_left_can_be_deleted(machine: Machine) -> None:
+    dead = answer("docker-20.10", "info: nothing listens").replace("'", "'\\''")
+    ends = f"printf '#!/bin/sh\n%s\n' '{dead}' >{machine.folder}/docker"
+    machine.has("kind", f'case "$1" in create) {ends}; exit 1;; delete) exit 1;; esac\n{MAKES}')
+    with pytest.raises(ClusterError, match="engine ended while kind created") as refused:
+        LAB.up(silent)
+    assert "systemctl start docker" in refused.value.next
+    home = records.Record("lab", "kind", 0).home
+    assert (home / kind.UNFINISHED).exists()
+    assert lookup.find("lab") == Kind("lab")
+    with pytest.raises(ClusterError, match="does not run") as absent:
+        lookup.find("lab").status()
+    assert "--backend kind" in absent.value.next
+    machine.has("docker", NODE.replace("STATE", "running"))
+    machine.has("kind", MAKES)
+    assert lookup.find("lab").down(silent)
+    assert "kind delete cluster --name lab" in machine.said
+    assert not home.exists()
 
 
 def test_kind_on_path_that_is_too_old_is_not_used(machine: Machine, tmp_path: Path) -> None:

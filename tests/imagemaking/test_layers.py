@@ -110,6 +110,7 @@ def test_nothing_unfinished_is_taken_for_a_layer(store: Store) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         store.remembered("key", broken)
+    assert not list(store.folder.glob("*.new"))
     found = members(store, store.remembered("key", lambda tar: tar.addfile(tarfile.TarInfo("whole"))))
     assert list(found) == ["whole"]
 

@@ -161,7 +161,7 @@ def test_why_nobody_answers_is_one_line_and_the_next_command_names_the_cluster(
     monkeypatch.delenv("MESHCOURSE_INGRESS_URL", raising=False)
     monkeypatch.setenv("MESHCOURSE_CLUSTER", "tasks")
 
-    def silent() -> None:
+    def silent(**_: object) -> None:
         raise OSError(words)
 
     with pytest.raises(KubernetesError) as caught:

@@ -4,26 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
-import nbformat
 import pytest
+from executed import read, shown
 
 from meshcourse.authoring.rehearsal import Run
 from meshcourse.authoring.transcript import Variant
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
-
-
-def shown(notebook: Any, source: str) -> list[str]:
-    """What each cell whose source begins with `source` shows, as text."""
-    cells = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.startswith(source)]
-    return ["".join(str(each.get("text") or each.get("data", {}).get("text/plain", "")) for each in cell.outputs) for cell in cells]
-
-
-def read(path: Path) -> Any:
-    return nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
 
 
 def test_steps_show_what_the_text_says_of_them(performed: Callable[[str, Variant], Run]) -> None:

@@ -31,7 +31,7 @@ class Class:
 
     def user(self, name: str) -> HubUser:
         """Somebody who is logged in."""
-        place = next(each for each in (self.workshop.instructor, *self.workshop.places) if each.name == name)
+        place = next(each for each in (self.workshop.instructor, *self.workshop.learners) if each.name == name)
         found = HubUser(self.workshop.url, place.account)
         assert found.log_in(name, place.code).status_code == 302
         return found
@@ -77,5 +77,5 @@ def classroom(place: Command, proxy: str, tmp_path_factory: pytest.TempPathFacto
     (sheet,) = (Path(line.split("to print: ", 1)[1]) for line in done.stderr.splitlines() if "to print: " in line)
     folder, patched = sheet.parent / "state" / "workshop", pytest.MonkeyPatch()
     patched.setenv(record.VARIABLE, str(folder))
-    yield Class(record.must_be(), folder, place)
+    yield Class(record.require(), folder, place)
     patched.undo()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,7 +46,7 @@ def log_in(page: Any, classroom: Any, place: Any) -> None:
 
 
 def test_every_link_works_under_the_prefix_and_the_boards_message_appears(classroom: Any, page: Any) -> None:
-    (place, *_) = classroom.workshop.places
+    (place, *_) = classroom.workshop.learners
     log_in(page, classroom, place)
     page.wait_for_url("**/lab/tree/00_start.ipynb*", timeout=240_000)
     assert "/class/user/ada-lovelace/" in page.url
@@ -85,6 +86,7 @@ def test_a_panel_draws_through_the_hub(classroom: Any, page: Any) -> None:
 def test_the_instructors_board_shows_the_learner_and_sends_a_message(classroom: Any, page: Any) -> None:
     browser = page.context.browser
     board = browser.new_context().new_page()
+    board.set_default_timeout(60_000)
     log_in(board, classroom, classroom.workshop.instructor)
     board.wait_for_url("**/services/board/", timeout=60_000)
     row = board.locator("tr", has_text=ADA)
@@ -93,11 +95,45 @@ def test_the_instructors_board_shows_the_learner_and_sends_a_message(classroom: 
     board.fill("#text", "Break at eleven")
     board.get_by_role("button", name="Send").click()
     expect(board.locator("#said")).to_contain_text("Done for 1", timeout=20_000)
-    page.get_by_text("Break at eleven").first.wait_for(timeout=10_000)
+    page.get_by_text("Break at eleven").first.wait_for(timeout=60_000)
+    board.get_by_text("Plan of the day").click()
+    board.fill("#plan", "0:00 one request (chapter 0)\n0:20 break")
+    board.get_by_role("button", name="Start now").click()
+    expect(board.locator("#now")).to_have_text("one request (chapter 0): 20 min left", timeout=10_000)
+    board.get_by_role("button", name="5 minutes later").click()
+    expect(board.locator("#now")).to_have_text("", timeout=10_000)
     board.on("dialog", lambda each: each.accept())
     board.select_option("#chapter", "05-canary")
     board.get_by_role("button", name="Begin this chapter").click()
     expect(board.locator("#said")).to_contain_text("Done for 1", timeout=180_000)
     page.locator(".lm-TabBar-tab.lm-mod-current", has_text="05_canary.ipynb").wait_for(timeout=20_000)
+    board.get_by_role("button", name="Reset it").click()
+    expect(board.locator("#said")).to_contain_text("Done for 1", timeout=180_000)
+    page.get_by_text("The instructor has reset chapter 5").first.wait_for(timeout=60_000)
     board.screenshot(path=str(Path(classroom.folder).parent / "board.png"))
+    board.context.close()
+
+
+def test_a_learners_notebook_is_read_on_the_board_and_its_scripts_do_nothing(classroom: Any, page: Any) -> None:
+    (place, *_) = classroom.workshop.learners
+    path = classroom.folder / "learners" / place.account / "state" / "notebooks" / "evil.ipynb"
+    script = 'document.title = "ran"; fetch("../../message", {method: "POST", body: "{}"})'
+    content = f"<b>Visible</b><script>{script}</script><img src=x onerror='{script}'>"
+    output = {"output_type": "display_data", "metadata": {}, "data": {"text/html": [content]}}
+    cells = [
+        {"cell_type": "markdown", "id": "a", "metadata": {}, "source": [content]},
+        {"cell_type": "code", "id": "b", "metadata": {}, "source": ["1"], "execution_count": 1, "outputs": [output]},
+    ]
+    path.write_text(json.dumps({"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}))
+    board = page.context.browser.new_context().new_page()
+    board.set_default_timeout(120_000)
+    asked: list[str] = []
+    log_in(board, classroom, classroom.workshop.instructor)
+    board.wait_for_url("**/services/board/", timeout=60_000)
+    board.locator("tr", has_text=ADA).get_by_role("link", name="notebooks").click()
+    board.on("request", lambda each: asked.append(each.url))
+    board.get_by_role("link", name="evil.ipynb").click()
+    expect(board.get_by_text("Visible").first).to_be_visible(timeout=120_000)
+    assert board.title() == "evil"
+    assert [url for url in asked if "evil.ipynb" not in url and not url.startswith("data:")] == []
     board.context.close()

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 from hub_user import HubUser
 from waiting import until
 
-from meshcourse.workshop import running
+from meshcourse.workshop import limits, preflight, running
 from meshcourse.workshop.authenticator import ALLOWED
 
 pytestmark = [pytest.mark.slow, pytest.mark.cluster]
@@ -37,11 +38,11 @@ def instructor(classroom: Any) -> HubUser:
 
 
 def test_a_wrong_code_an_unknown_name_and_a_guesser_are_told_why(classroom: Any) -> None:
-    (_, _, guessed) = classroom.workshop.places
+    (_, _, guessed) = classroom.workshop.learners
     stranger = HubUser(classroom.workshop.url, "nobody")
     told = stranger.log_in("Nobody", "x")
     assert told.status_code == 403
-    assert "There is no place for" in told.text
+    assert "is not one of this workshop" in told.text
     assert "workshop up --add" in told.text
     for _ in range(ALLOWED):
         assert "Invalid username or password" in stranger.log_in(guessed.name, "wrong").text
@@ -162,9 +163,68 @@ def test_the_board_shows_an_outcome_within_two_seconds_and_its_message_arrives(c
     assert "Ada Lovelace,5.1," in instructor.session.get(f"{board}results.csv", timeout=30).text
 
 
-def test_after_the_hub_is_killed_learners_go_on_within_thirty_seconds(classroom: Any, pair: Pair) -> None:
+def test_only_the_instructor_reads_a_learners_notebooks_and_the_learners_server_makes_the_page(
+    classroom: Any, pair: Pair, instructor: HubUser
+) -> None:
+    ada, wang = pair
+    board = f"{classroom.workshop.url}services/board/"
+    assert instructor.session.get(board, timeout=30).ok
+    listed = instructor.session.get(f"{board}notebooks/{ada.account}/", timeout=60).text
+    assert "00_start.ipynb" in listed
+    shown = instructor.session.get(f"{board}notebooks/{ada.account}/00_start.ipynb", timeout=60)
+    assert shown.ok
+    assert shown.headers["Content-Security-Policy"].startswith("sandbox; default-src 'none'")
+    for name in ("none.ipynb", "..%2F..%2Fapi", "words.md"):
+        assert instructor.session.get(f"{board}notebooks/{ada.account}/{name}", timeout=60).status_code in {404, 502}, name
+    assert "does not run" in instructor.session.get(f"{board}notebooks/nobody/", timeout=60).text
+    for path in (f"{ada.account}/", f"{wang.account}/00_start.ipynb"):
+        assert ada.session.get(f"{board}notebooks/{path}", timeout=60).status_code == 403
+
+
+def test_a_preflight_code_reaches_the_board_without_a_login(classroom: Any, instructor: HubUser) -> None:
+    board = f"{classroom.workshop.url}services/board/"
+    assert "is not a code" in requests.post(f"{board}preflight", {"name": "Eve", "code": "MC-XXXX"}, timeout=30).text
+    code = preflight.code(preflight.Report((True, False), 8, 4))
+    preflight.send(classroom.workshop.url, "<b>Eve", code)
+    assert instructor.session.get(board, timeout=30).ok
+
+    def codes() -> list[object]:
+        return list(instructor.session.get(f"{board}learners", timeout=30).json()["preflight"])
+
+    until(lambda: codes() == [{"name": "<b>Eve", "ready": False, "says": "no: line 2; 8 GB free, 4 cores"}], 10)
+    assert "/hub/api/oauth2/authorize" in requests.get(f"{board}learners", timeout=30, allow_redirects=False).headers["Location"]
+
+
+def test_a_killed_cluster_is_seen_on_the_board_and_a_chapter_starts_it_again(classroom: Any, pair: Pair, instructor: HubUser) -> None:
+    _, wang = pair
+    board = f"{classroom.workshop.url}services/board/"
+    assert instructor.session.get(board, timeout=30).ok
+
+    def cluster() -> str:
+        listed = instructor.session.get(f"{board}learners", timeout=30).json()["learners"]
+        return str(next(each["cluster"] for each in listed if each["account"] == wang.account))
+
+    assert cluster() == "runs"
+    wang.run(
+        "import os, pathlib\n"
+        "for file in pathlib.Path('/proc').glob('[0-9]*/cmdline'):\n"
+        "    if b'meshcourse.cluster.daemon' in file.read_bytes(): os.kill(int(file.parent.name), 9)"
+    )
+    until(lambda: cluster().startswith("not running"), 20)
+    assert "the ingress gateway is at" in wang.run("from meshcourse import lab\nlab.chapter('00-start')", 300)
+    until(lambda: cluster() == "runs", 20)
+
+
+def test_limits_hold_in_every_kernel(pair: Pair) -> None:
     ada, _ = pair
-    assert ada.account in running.rooms()
+    said = ada.run("try: bytearray(5 << 30)\nexcept MemoryError: print('refused')\nprint(open('/proc/self/oom_score_adj').read())")
+    assert said.split() == ["refused", str(limits.OOM_SCORE)]
+
+
+def test_after_the_hub_is_killed_learners_go_on_within_thirty_seconds(classroom: Any, pair: Pair, instructor: HubUser) -> None:
+    ada, _ = pair
+    assert instructor.session.get(f"{classroom.workshop.url}services/board/", timeout=30).ok
+    assert ada.account in running.sandboxes()
     made = ada.send("POST", f"{ada.server}api/kernels", json={}).json()["id"]
     (hub,) = _hubs(classroom.folder)
     os.kill(hub, signal.SIGKILL)
@@ -172,8 +232,10 @@ def test_after_the_hub_is_killed_learners_go_on_within_thirty_seconds(classroom:
     took = until(lambda: _served(ada), 30)
     assert took < 30
     assert made in ada.session.get(f"{ada.server}api/kernels", timeout=30).text
-    assert ada.account in running.rooms()
+    assert ada.account in running.sandboxes()
     assert ada.run("print(6 * 7)") == "42\n"
+    board = f"{classroom.workshop.url}services/board/learners"
+    assert instructor.session.get(board, timeout=30).json()["learners"], "the board goes on without a new login"
 
 
 def _served(user: HubUser) -> bool:

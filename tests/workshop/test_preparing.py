@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from meshcourse.core.errors import CourseError
 from meshcourse.lab import addresses
-from meshcourse.workshop import gateway_page, places, plan, preflight, seat, sheet
+from meshcourse.workshop import gateway_page, plan, preflight, sheet, singleuser, users
 from meshcourse.workshop.authenticator import ALLOWED, PAUSE, Attempts
+from meshcourse.workshop.board import timetable
 from meshcourse.workshop.record import Workshop
 
 
@@ -33,10 +36,32 @@ def test_a_preflight_code_says_what_was_found_and_a_mistyped_one_is_told(report:
             preflight.read(typed)
 
 
+def test_a_plan_of_the_day_is_read_and_a_wrong_line_is_named() -> None:
+    assert [(each.minute, each.text) for each in timetable.parse("0:00 one request\n\n 1:35 break\n")] == [
+        (0, "one request"),
+        (95, "break"),
+    ]
+    for wrong, said in (("0:00 a\nbreak", "Line 2"), ("1:00 a\n0:30 b", "Line 2"), ("0:60 a", "Line 1")):
+        with pytest.raises(CourseError, match=said):
+            timetable.parse(wrong)
+
+
+@pytest.mark.parametrize("name", ["half day", "full day"])
+def test_the_boards_plans_are_those_of_the_instructors_page(name: str) -> None:
+    heading = {"half day": "## Half a day", "full day": "## A full day"}[name]
+    page = (Path(__file__).parents[2] / "INSTRUCTOR.md").read_text(encoding="utf-8")
+    section = page.split(heading, 1)[1].split("\n## ", 1)[0]
+    rows = re.findall(r"^\| (\d:\d\d) \| (.*?) \| *(\d+)?", section, re.MULTILINE)
+    expected = [(at, f"{what} (chapter {chapter})" if chapter else what) for at, what, chapter in rows]
+    found = timetable.parse((timetable.PLANS / f"{name}.txt").read_text(encoding="utf-8"))
+    assert [(f"{each.minute // 60}:{each.minute % 60:02d}", each.text) for each in found][:-1] == expected
+    assert found[-1].text == "end"
+
+
 def test_links_in_the_text_lead_through_the_hub_and_commands_keep_their_address() -> None:
     lines = ["Open [http://127.0.0.1:31718/productpage](http://127.0.0.1:31718/productpage), [here](http://127.0.0.1:31718).\n"]
     notebook = {"cells": [{"cell_type": "markdown", "source": lines}, {"cell_type": "code", "source": ["curl http://127.0.0.1:31718/"]}]}
-    found = json.loads(seat.adapted("04.ipynb", json.dumps(notebook).encode(), "/class/user/ada/gateway/"))
+    found = json.loads(singleuser.adapted("04.ipynb", json.dumps(notebook).encode(), "/class/user/ada/gateway/"))
     assert found["cells"][0]["source"][0] == (
         "Open [/class/user/ada/gateway/productpage](/class/user/ada/gateway/productpage), [here](/class/user/ada/gateway/).\n"
     )
@@ -81,8 +106,8 @@ def test_after_many_wrong_codes_that_address_waits_and_nobody_else() -> None:
 
 
 def test_the_sheet_has_every_learners_code_and_not_the_instructors() -> None:
-    made = places.make(["Ada & Co", "王小明"])
-    workshop = Workshop("0.0.0.0", 8000, "/class/", places.instructor(), made, public_url="https://class.example/")
+    made = users.make(["Ada & Co", "王小明"])
+    workshop = Workshop("0.0.0.0", 8000, "/class/", users.instructor(), made, public_url="https://class.example/")
     page = sheet.page(workshop)
     assert all(each.code in page for each in made)
     assert "Ada &amp; Co" in page

@@ -3,7 +3,8 @@
 Each says what is done and which words the card must hold. What is done: `change` (the notebook's own solution, with texts replaced),
 `instead` (a manifest of its own), `also` (a second manifest after it), `before` and `run` (commands for bash, before and after), `answer`
 (for lab.answer; `@FILE` is what the file holds after `before`). `undo` are commands that put back what the stage's manifests do not.
-`refused`: the cluster does not take it.
+`refused`: the cluster does not take it. `untried`: nobody has seen its card yet, so only `make wrong-answers` tries it; then delete
+the line.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ class Answer:
     hint: str = ""
     verdict: Verdict = Verdict.NOT_YET
     refused: bool = False
+    untried: bool = False
 
     @property
     def chapter(self) -> int:
@@ -79,6 +81,7 @@ def _read(number: str, entry: dict[str, Any]) -> Answer:
         *(str(entry.get(key, "")) for key in ("before", "run", "undo", "answer", "hint")),
         verdict=Verdict(entry.get("verdict", "not yet")),
         refused=bool(entry.get("refused")),
+        untried=bool(entry.get("untried")),
     )
 
 
@@ -106,6 +109,6 @@ def right() -> tuple[Answer, ...]:
 
 
 def tenth(turn: int) -> tuple[Answer, ...]:
-    """Every tenth answer, beginning with number `turn` (0 to 9), by exercise: ten turns try all of them."""
-    every = sorted((*wrong(), *right()), key=lambda each: tuple(map(int, each.number.split("."))))
+    """Every tenth answer that was tried before, beginning with number `turn` (0 to 9), by exercise: ten turns try all of them."""
+    every = sorted((each for each in (*wrong(), *right()) if not each.untried), key=lambda each: tuple(map(int, each.number.split("."))))
     return tuple(each for place, each in enumerate(every) if place % TENTHS == turn % TENTHS)

@@ -29,6 +29,8 @@ JOB: Final = 3.0
 PAGE: Final = 1.5
 SORRY: Final = 503
 CUT: Final = 504
+INNER: Final = 1.0
+"""Seconds that nginx's Envoy waits for tomcat, by 03-virtualservice-timeout.yaml."""
 GOOD: Final = 200
 DESK: Final = "help.example.com"
 DESK_AT_MOST: Final = 3.0
@@ -266,6 +268,10 @@ def from_the_inside_out(view: ClusterView) -> Outcome:
             expected="503 with nginx's own words, after a second",
             hint=_sorry_hint(view, slow, by_nginx=by_nginx),
         )
+    quick = view.send(1, host=DESK, path="/archive/slow?seconds=0.2")
+    if not diagnosis.all_of(quick, GOOD):
+        hint = "only pages that take too long are cut off: no `directResponse` and no `fault` for the archive, a `timeout`"
+        return outcome.not_yet(seen=f"the archive, 0.2 s: {diagnosis.seen(quick)}", expected="a quick page is answered", hint=hint)
     limits = [_timeout(rule) for rule in found["spec"].get("http") or () if rule.get("route")]
     if archive.status == CUT and archive.latency <= DESK_AT_MOST + SLACK and not all(limits):
         hint = "each rule with a `route:` needs `timeout: 3s`: without one it waits for ever"
@@ -293,8 +299,9 @@ def _told(result: Result) -> str:
 
 
 def _sorry_hint(view: ClusterView, slow: Result, *, by_nginx: bool) -> str:
-    if view.virtual_service("tomcat") is None or slow.status == GOOD:
-        return "tomcat has no timeout any more: kubectl apply -f manifests/07_timeouts/03-virtualservice-timeout.yaml"
+    tomcat = view.virtual_service("tomcat") or {}
+    if {_timeout(rule) for rule in tomcat.get("spec", {}).get("http") or ()} != {INNER} or slow.status == GOOD:
+        return "the inner timeout, tomcat's, is no longer 1 s: kubectl apply -f manifests/07_timeouts/03-virtualservice-timeout.yaml"
     if slow.status == CUT and not by_nginx:
         return "the gateway gave up first, and nginx's page came too late: the outer timeout must be longer than the inner one"
     if slow.status == SORRY:

@@ -46,7 +46,9 @@ def one_old_caller(view: ClusterView) -> Outcome:
         return broken
     headers = view.run("kubectl", "exec", "deploy/shop", "--", "curl", "-s", "-m", "3", "http://billing:8000/headers")
     # A connection from before the policy keeps its certificate for a while, so the policy's text counts too.
-    if CERTIFICATE not in headers.stdout or (found.get("spec", {}).get("mtls") or {}).get("mode") == "DISABLE":
+    spec = found.get("spec", {})
+    modes = {(each or {}).get("mode") for each in (spec.get("mtls"), *(spec.get("portLevelMtls") or {}).values())}
+    if CERTIFICATE not in headers.stdout or "DISABLE" in modes:
         return outcome.not_yet(
             seen="billing takes plaintext only now, from the shop too",
             expected="those who can, still use mutual TLS",
@@ -151,8 +153,8 @@ def _door_hint(found: Json, got: int) -> str:
         return "your VirtualService refuses /public/ too: the rule that matches `uri: {prefix: /public/}` comes first"
     if got in (REFUSED, 503):
         return (
-            "the name is known, and no connection comes about: `resolution: DNS`, and on the embedded cluster the endpoint "
-            "partner.beyond-outside.svc.cluster.local, as in 09-serviceentry.yaml"
+            "the name is known, and no connection comes about: `location: MESH_EXTERNAL`, `resolution: DNS`, on the embedded cluster the "
+            "endpoint partner.beyond-outside.svc.cluster.local, as in 09-serviceentry.yaml"
         )
     return (
         "the VirtualService's rule for /public/ must lead to `destination: {host: files.example}`" if found else "read 09-serviceentry.yaml"

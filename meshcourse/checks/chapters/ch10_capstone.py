@@ -73,6 +73,9 @@ def stop_the_bleeding(view: ClusterView) -> Outcome:
         lost = diagnosis.astray(view, route, which=f"everybody, {everybody}", expected=expected) if not everybody.of("v2") else None
         lost = lost or diagnosis.failed(view, route, everybody.failures, which="everybody", expected=expected, allowed={"503"})
         hint = "`weight: 100` for v1 and `weight: 0` for v2 in the rule without `match`; pods that run need no users"
+        subsets = (view.object("destinationrule", "checkout") or {}).get("spec", {}).get("subsets") or ()
+        if not any(each.get("name") == OLD and (each.get("labels") or {}).get("version") == OLD for each in subsets):
+            hint = "in the DestinationRule `checkout`, subset v1 does not mean the pods of v1: `labels: {version: v1}`"
         if not everybody.answered:
             hint = "nobody is answered at all: does the last rule, without `match`, lead to `{host: checkout, subset: v1}`?"
         return lost or outcome.not_yet(seen=str(everybody), expected=expected, hint=hint)
@@ -295,6 +298,8 @@ def _load_hint(outlier: Json) -> str:
         )
     if int(outlier.get("maxEjectionPercent") or 10) < 34:  # noqa: PLR2004 - one pod of three
         return "`maxEjectionPercent` is 10 unless you say more, and 10 % of three pods is no pod: one of three needs 34"
+    if int(outlier.get("minHealthPercent") or 0) > 66:  # noqa: PLR2004 - two pods of three
+        return "with one of three pods out, 66 % are left; `minHealthPercent` is higher, so Envoy ignores the ejection: leave it out"
     return "the broken pod is not ejected, or comes back too soon: `consecutive5xxErrors: 7`, `interval: 1s`, `baseEjectionTime: 3m`"
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+import durationpy
+
 from meshcourse.core.json_types import JsonMapping
 from meshcourse.mesh.envoy.cluster_names import ClusterName
 
@@ -114,18 +116,10 @@ def _cut(text: str) -> str:
 
 def seconds(duration: object) -> float:
     """Seconds of a duration as Envoy ("0.500s") or a person ("1m30s", "500ms") writes it; 0 for other text."""
-    total, number, text, units = 0.0, "", str(duration), {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
-    position = 0
-    while position < len(text):
-        if text[position].isdigit() or text[position] == ".":
-            number += text[position]
-            position += 1
-            continue
-        unit = "ms" if text.startswith("ms", position) else text[position]
-        if unit not in units or not number:
-            return 0.0
-        total, number, position = total + float(number) * units[unit], "", position + len(unit)
-    return total
+    try:
+        return float(durationpy.from_str(str(duration)).total_seconds())
+    except durationpy.DurationError:
+        return 0.0
 
 
 def _timeout(limit: float) -> str:

@@ -1,4 +1,4 @@
-"""What runs in a learner's room before their JupyterLab: notebooks laid, cluster started. It is a program, and becomes the server.
+"""A learner's single-user server: copies the notebooks, starts the cluster, then becomes JupyterHub's single-user server. It is a program.
 
 Addresses of the gateway in the notebooks' text become links that work in the learner's browser.
 """
@@ -22,23 +22,23 @@ from meshcourse.jupyterlab import options, workbook
 from meshcourse.lab import addresses, terminal
 from meshcourse.workshop import messages, record
 
-SAYS: Final = "seat:"
-READY: Final = f"{SAYS} ready"
+PREFIX: Final = "startup:"
+READY: Final = f"{PREFIX} ready"
 SERVER: Final = Path(__file__).parent / "server"
 """Settings of the learner's server: the gateway's page and the instructor's messages."""
 ON: Final = "MESHCOURSE_WORKSHOP_ON"
 KUBECONFIG: Final = "MESHCOURSE_WORKSHOP_KUBECONFIG"
-ROOM: Final = "MESHCOURSE_WORKSHOP_ROOM"
-"""Set where the learner's server has a room."""
+SANDBOX: Final = "MESHCOURSE_WORKSHOP_SANDBOX"
+"""Set where the learner's server runs in a sandbox."""
 
 
 def command() -> list[str]:
     """This program."""
-    return lean_imports.module("meshcourse.workshop.seat")
+    return lean_imports.module("meshcourse.workshop.singleuser")
 
 
 def environment(workshop: record.Workshop, own: Path, given: Mapping[str, str], *, account: str) -> dict[str, str]:
-    """For a server whose learner has the folder `own`; the engine is everybody's."""
+    """For a server whose learner has the folder `own`; the engine is shared."""
     prefix = given.get("JUPYTERHUB_SERVICE_PREFIX", "/")
     return {
         **options.environment(given),
@@ -48,11 +48,11 @@ def environment(workshop: record.Workshop, own: Path, given: Mapping[str, str], 
         "MESHCOURSE_STATE": str(own / "state"),
         "MESHCOURSE_CACHE": str(own / "cache"),
         "MESHCOURSE_ENGINE": str(binaries.home()),
-        "JUPYTER_RUNTIME_DIR": "/tmp/jupyter",  # noqa: S108 - the room's own; paths of sockets must be short
+        "JUPYTER_RUNTIME_DIR": "/tmp/jupyter",  # noqa: S108 - the sandbox's own; paths of sockets must be short
         addresses.VARIABLE: f"{prefix}gateway/",
         ON: workshop.on,
         KUBECONFIG: str(own / "kubeconfig"),
-        ROOM: account,
+        SANDBOX: account,
         "LANG": given.get("LANG", "C.UTF-8"),
     }
 
@@ -70,9 +70,9 @@ def adapted(name: str, content: bytes, link: str) -> bytes:
     return re.sub(rb"\[([^\[\]]*)\]\(" + re.escape(address) + rb"/?([^)\s]*)\)", linked, content)
 
 
-def say(text: str) -> None:
-    """One line for the learner who waits."""
-    print(f"{SAYS} {text}", flush=True)  # noqa: T201 - the hub reads it
+def report(text: str) -> None:
+    """Print one line for the page that the learner sees during the start."""
+    print(f"{PREFIX} {text}", flush=True)  # noqa: T201 - the hub reads it
 
 
 def main() -> None:
@@ -81,19 +81,19 @@ def main() -> None:
     own.mkdir(parents=True, exist_ok=True)
     link = os.environ.setdefault(addresses.VARIABLE, f"{os.environ['JUPYTERHUB_SERVICE_PREFIX']}gateway/")
     for line in workbook.lay(chapters.folder(), own, lambda name, content: adapted(name, content, link)):
-        say(line)
-    say("your cluster starts: Kubernetes and Istio, about ten seconds")
+        report(line)
+    report("your cluster starts: Kubernetes and Istio, about ten seconds")
     _start_cluster()
     file = terminal.file(settings.DEFAULT_CLUSTER)
     os.environ[terminal.VARIABLE] = str(file)
     with contextlib.suppress(errors.MeshcourseError):  # no cluster: a chapter's first cell says what is wrong
         os.environ.update(lookup.find().environment())
     terminal.follow({**os.environ, "NAMESPACE": "default"}, into=str(file))
-    say("ready")
+    report("ready")
     words = lean_imports.module("jupyterhub.singleuser", *options.arguments(own), *sys.argv[1:])
     words.append(f"--LabServerApp.extra_labextensions_path={messages.FOLDER}")
     if (
-        ROOM not in os.environ or os.environ[ON] == record.EXISTING
+        SANDBOX not in os.environ or os.environ[ON] == record.EXISTING
     ):  # kernels listen on ports of 127.0.0.1 otherwise, which all accounts of the machine reach
         words.append("--KernelManager.transport=ipc")
     os.environ["JUPYTER_CONFIG_PATH"] = os.pathsep.join((str(SERVER), os.environ.get("JUPYTER_CONFIG_PATH", "")))
@@ -106,18 +106,18 @@ def _start_cluster() -> None:
     if os.environ.get(ON) == record.EXISTING:
         given = os.environ[KUBECONFIG]
         words += ["--backend", "existing", "--kubeconfig", given, "--learner", os.environ["USER"], "--ingress", "port-forward", "--yes"]
-    elif ROOM not in os.environ:
-        words += ["--ingress-port", "0"]  # everybody's 127.0.0.1 is the same
+    elif SANDBOX not in os.environ:
+        words += ["--ingress-port", "0"]  # all learners share 127.0.0.1
     with subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as up:
         assert up.stdout is not None  # noqa: S101 - for the type checker: it is a pipe
         for line in up.stdout:
             if line.strip():
-                say(line.strip())
+                report(line.strip())
 
 
 if __name__ == "__main__":
     try:
         main()
     except errors.MeshcourseError as error:
-        say(str(error).replace("\n", "; "))
+        report(str(error).replace("\n", "; "))
         sys.exit(1)

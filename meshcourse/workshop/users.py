@@ -1,10 +1,11 @@
-"""The places of a workshop: who may come in, under which account, with which code.
+"""The users of a workshop: who may log in, under which account, with which code.
 
 An account is a name of the hub only; no account of the operating system is made. Names may be written in any script.
 """
 
 from __future__ import annotations
 
+import codecs
 import re
 import secrets
 import unicodedata
@@ -22,13 +23,14 @@ _LONGEST: Final = 24
 
 
 @dataclass(frozen=True)
-class Place:
-    """One person's place. `number` is its position, from 1 (the instructor's is 0), and never changes: the learner's ids follow from it."""
+class User:
+    """A learner, or the instructor, whose `number` is 0. A number never changes: the sandbox's user ids follow from it."""
 
     number: int
     account: str
     name: str
     code: str
+    """Empty for an account of this machine, whose password PAM checks."""
 
 
 def fold(name: str) -> str:
@@ -36,9 +38,9 @@ def fold(name: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
 
 
-def instructor() -> Place:
-    """The instructor's place, with a long code: it opens the board and every learner's server."""
-    return Place(0, INSTRUCTOR, INSTRUCTOR, _code(4))
+def instructor() -> User:
+    """The instructor, with a long code: it opens the board and every learner's server."""
+    return User(0, INSTRUCTOR, INSTRUCTOR, _code(4))
 
 
 def numbered(count: int) -> list[str]:
@@ -46,30 +48,39 @@ def numbered(count: int) -> list[str]:
     return [f"learner-{number:02d}" for number in range(1, count + 1)]
 
 
-def make(names: Sequence[str], before: Iterable[Place] = ()) -> tuple[Place, ...]:
-    """Places for `names`: those of `before`, then new ones for the names that are new. Raises CourseError for a name that comes twice."""
+def make(names: Sequence[str], before: Iterable[User] = ()) -> tuple[User, ...]:
+    """Users for `names`: those of `before`, then new ones for the names that are new. Raises CourseError for a name that comes twice."""
     found = list(before)
     _must_differ(names)
-    known = {fold(place.name) for place in found}
+    known = {fold(user.name) for user in found}
     for name in names:
         if fold(name) not in known:
-            taken = {place.account for place in found} | {INSTRUCTOR}
-            found.append(Place(len(found) + 1, _account(name, len(found) + 1, taken), " ".join(name.split()), _code(2)))
+            taken = {user.account for user in found} | {INSTRUCTOR}
+            found.append(User(len(found) + 1, _account(name, len(found) + 1, taken), " ".join(name.split()), _code(2)))
     if len(found) > MOST:
         raise CourseError(f"A workshop has at most {MOST} learners; these are {len(found)}.", next="meshcourse workshop up --learners 30")
     return tuple(found)
 
 
-def read(text: str) -> list[str]:
-    """The names in a file: one a line; empty lines and lines that begin with # do not count."""
+def read(content: bytes) -> list[str]:
+    """The names in a file: one a line; empty lines and lines that begin with # do not count. Raises CourseError for another encoding."""
+    try:
+        text = content.decode("utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise CourseError(
+            f"Line {line} of the names is not UTF-8 text.",
+            why="the file has another encoding, such as Latin-1, or is no text file",
+            next="save it as UTF-8    # or: iconv -f LATIN1 -t UTF-8 FILE > names.txt",
+        ) from error
     lines = (line.strip() for line in text.splitlines())
     return [line for line in lines if line and not line.startswith("#")]
 
 
-def find(places: Iterable[Place], typed: str) -> Place | None:
-    """Whose name or account was typed."""
+def find(given: Iterable[User], typed: str) -> User | None:
+    """The user whose name or account was typed."""
     wanted = fold(typed)
-    return next((place for place in places if wanted in {fold(place.name), place.account}), None)
+    return next((user for user in given if wanted in {fold(user.name), user.account}), None)
 
 
 def _must_differ(names: Sequence[str]) -> None:
@@ -80,7 +91,7 @@ def _must_differ(names: Sequence[str]) -> None:
         if fold(name) in seen:
             raise CourseError(
                 f"Two learners are called {name!r}.",
-                why=f"they are names {seen[fold(name)]} and {number}; whoever types it must get one place only",
+                why=f"they are names {seen[fold(name)]} and {number}; a name that is typed at the login must belong to one person",
                 next="add a letter to one of them, such as the first of the family name",
             )
         seen[fold(name)] = number

@@ -1,4 +1,4 @@
-"""Keeps the hub running: a program that starts it again whenever it ends, until it is asked to stop. Rooms are not its children."""
+"""Supervises the hub: a program that starts it again whenever it ends, until SIGTERM. Learners' sandboxes are not its children."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def words() -> list[str]:
 
 
 def main() -> None:
-    """Hold the lock, keep the hub."""
+    """Hold the lock and run the hub."""
     folder = record.folder()
-    lock = files.claim(folder / "keeper.lock")
+    lock = files.claim(folder / "supervisor.lock")
     os.ftruncate(lock, 0)
     os.write(lock, str(os.getpid()).encode())
     stopping = False

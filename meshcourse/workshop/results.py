@@ -1,4 +1,4 @@
-"""How far each learner is: computed from what `lab` keeps of them."""
+"""A learner's results, computed from the progress that `lab` records."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from meshcourse.checks.outcome import Verdict
 from meshcourse.course import chapters
 from meshcourse.course.attempts import Attempt
 from meshcourse.course.passed import Record
-from meshcourse.workshop.places import Place
+from meshcourse.workshop.users import User
 
 STUCK_AFTER: Final = 3
 """Checks of one exercise in a row that did not pass."""
@@ -23,10 +23,10 @@ _WORDS: Final = {verdict.value for verdict in Verdict}
 
 
 @dataclass(frozen=True)
-class Standing:
+class Results:
     """One learner: what passed and when, every check, which chapters were opened. Only the course's own words are in it."""
 
-    place: Place
+    user: User
     record: Record
     attempts: tuple[Attempt, ...]
 
@@ -66,8 +66,8 @@ class Standing:
         """For the board's page."""
         last = self.last
         return {
-            "account": self.place.account,
-            "name": self.place.name,
+            "account": self.user.account,
+            "name": self.user.name,
             "chapter": self.chapter,
             "passed": sorted(self.record.passed, key=_by_number),
             "total": len(registry.EXERCISES),
@@ -76,11 +76,11 @@ class Standing:
         }
 
 
-def of(place: Place, record: Record, attempts: Iterable[Attempt]) -> Standing:
-    """The standing, without what no exercise of the course is called: learners can write their own files."""
+def of(user: User, record: Record, attempts: Iterable[Attempt]) -> Results:
+    """The results, without entries that name no exercise of the course: learners can write their own files."""
     known = registry.EXERCISES
-    return Standing(
-        place,
+    return Results(
+        user,
         Record(
             {number: at for number, at in record.passed.items() if number in known and at.tzinfo},
             {key: at for key, at in record.opened.items() if key in chapters.CHAPTERS and at.tzinfo},
@@ -97,17 +97,17 @@ def _iso(at: datetime | None) -> str:
     return at.isoformat() if at else ""
 
 
-def table(standings: Iterable[Standing]) -> str:
+def table(all_results: Iterable[Results]) -> str:
     """All results as CSV: a line for each exercise that a learner has tried or passed."""
     out = io.StringIO()
     writer = csv.writer(out)
     writer.writerow(COLUMNS)
-    for each in standings:
+    for each in all_results:
         for number, tried in sorted(_tried(each).items(), key=lambda item: _by_number(item[0])):
             minutes = each.minutes(number)
             writer.writerow(
                 (
-                    _safe(each.place.name),
+                    _safe(each.user.name),
                     number,
                     _iso(each.record.passed.get(number)),
                     len(tried),
@@ -125,8 +125,8 @@ def _safe(name: str) -> str:
     return f"'{name}" if name[:1] in "=+-@" else name
 
 
-def _tried(standing: Standing) -> Mapping[str, list[Attempt]]:
-    found: dict[str, list[Attempt]] = {number: [] for number in standing.record.passed}
-    for attempt in standing.attempts:
+def _tried(results: Results) -> Mapping[str, list[Attempt]]:
+    found: dict[str, list[Attempt]] = {number: [] for number in results.record.passed}
+    for attempt in results.attempts:
         found.setdefault(attempt.number, []).append(attempt)
     return found

@@ -1,4 +1,4 @@
-"""Bring a chapter to its beginning, in the learner's own room: a program that the learner's server runs for the board."""
+"""Put a chapter back to its beginning: a program that the learner's own server runs for the board, in the learner's sandbox."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from meshcourse.course import chapters, passed
 from meshcourse.course.chapters import Chapter
 from meshcourse.jupyterlab import workbook
 from meshcourse.lab import addresses, cleanup, output, start
-from meshcourse.workshop import seat
+from meshcourse.workshop import singleuser
 
 
 def notebook(chapter: Chapter, own: Path) -> str:
-    """Lay the chapter's notebook anew; the name of the copy that keeps the learner's work, empty when there was none."""
-    path, kept = own / f"{chapter.stem}.ipynb", ""
+    """Write the chapter's notebook again; returns the name of the copy of the learner's work, empty when there was none."""
+    path, copy = own / f"{chapter.stem}.ipynb", ""
     if path.exists():
         beside = path.with_name(f"{chapter.stem}.before-{datetime.now(UTC):%H%M%S}.ipynb")
         path.rename(beside)
-        kept = beside.name
+        copy = beside.name
     link = os.environ.get(addresses.VARIABLE, "/")
-    workbook.lay(_course(), own, lambda name, content: seat.adapted(name, content, link))
-    return kept
+    workbook.lay(_course(), own, lambda name, content: singleuser.adapted(name, content, link))
+    return copy
 
 
 def _course() -> Path:
@@ -41,9 +41,9 @@ def _course() -> Path:
 def main(action: str, key: str) -> None:
     """`reset` or `catch-up`."""
     chapter, own = chapters.find(key), paths.state() / "notebooks"
-    kept = notebook(chapter, own)
-    if kept:
-        output.say(f"the notebook as it was is {kept}")
+    copy = notebook(chapter, own)
+    if copy:
+        output.say(f"the notebook as it was is {copy}")
     start.chapter(chapter.key)
     if action == "reset":
         cleanup.clean_up()

@@ -1,0 +1,1 @@
+"""The instructor's board: a service of the hub, which only the hub's administrators may use."""
