@@ -18,7 +18,7 @@ from meshcourse.core.json_types import Json
 _KINDS: Final = "deployments.apps,services,configmaps,pods,envoyfilters.networking.istio.io,wasmplugins.extensions.istio.io"
 INJECT: Final = "sidecar.istio.io/inject"
 _BY_HAND: Final = ("EnvoyFilter", "WasmPlugin")
-_EXPECTED: Final = "the chapter's programs and Services stay as they are; the answer is a rule of the mesh"
+_EXPECTED: Final = "the chapter's programs and Services stay as they are, but for what the task names"
 
 
 @dataclass(frozen=True)
