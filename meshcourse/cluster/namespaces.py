@@ -11,8 +11,8 @@ Sources: pid_namespaces(7), user_namespaces(7), prctl(2).
 from __future__ import annotations
 
 import ctypes
-import getpass
 import os
+import pwd
 import signal
 import subprocess
 import sys
@@ -62,7 +62,11 @@ def become_root() -> None:
     """
     if os.geteuid() == 0:
         return
-    uid, gid, user = os.getuid(), os.getgid(), getpass.getuser()
+    uid, gid = os.getuid(), os.getgid()
+    try:
+        user = pwd.getpwuid(uid).pw_name  # not $USER: a workshop's learner has a name of their own there
+    except KeyError:
+        user = str(uid)
     maps: list[list[str]] = []
     for program, file, own in (("newuidmap", "/etc/subuid", uid), ("newgidmap", "/etc/subgid", gid)):
         ids = subordinate_ids(Path(file).read_text(encoding="utf-8") if Path(file).exists() else "", user, uid)

@@ -67,8 +67,6 @@ NODE: Final = {
 }
 """Built with engine/go.mod: the program's name, and its package."""
 
-CRANE_MODULE: Final = ("github.com/google/go-containerregistry", "cmd/crane")
-
 
 def key() -> str:
     """Sixteen hex digits that change whenever a build would."""

@@ -106,8 +106,8 @@ def main() -> int:
     if outside.recv(1) != b"m":
         os.waitpid(init, 0)
         return 1
-    for name in ("uid_map", "gid_map"):
-        Path(f"/proc/{init}/{name}").write_text(f"0 {ids} {IDS}\n", encoding="ascii")
+    for name in ("uid_map", "gid_map"):  # in two lines, as become_root makes them: a line may not span two of the outer map
+        Path(f"/proc/{init}/{name}").write_text(f"0 {ids} 1\n1 {ids + 1} {IDS - 1}\n", encoding="ascii")
     outside.send(b"m")
     os.chdir("/")
 

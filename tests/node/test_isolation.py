@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import ssl
@@ -110,8 +111,11 @@ def test_only_loopback_listens_on_this_machine(cluster: Any) -> None:
     running = clusters.find(cluster.name)
     assert running is not None
     own = Path("/proc/self/ns/net").readlink()
-    outside = [pid for pid in tree(running.pid) if Path(f"/proc/{pid}/ns/net").readlink() == own]
-    found = [each.laddr.ip for pid in outside for each in psutil.Process(pid).net_connections("inet") if each.status == psutil.CONN_LISTEN]
+    found = []
+    for pid in tree(running.pid):
+        with contextlib.suppress(FileNotFoundError, psutil.NoSuchProcess):  # ended meanwhile
+            if Path(f"/proc/{pid}/ns/net").readlink() == own:
+                found += [each.laddr.ip for each in psutil.Process(pid).net_connections("inet") if each.status == psutil.CONN_LISTEN]
     assert [ip for ip in found if not ip.startswith("127.")] == []
 
 

@@ -75,11 +75,11 @@ def test_a_debugger_that_has_ended_stays_ended_and_the_pod_runs_on(kubectl: Any,
     ready(kubectl, "patient")
 
 
-def test_a_privileged_debugger_is_refused_with_the_reason(kubectl: Any, apply: Any, reasons: Any) -> None:
+def test_a_privileged_debugger_runs_without_more_rights_and_is_told_so(kubectl: Any, apply: Any, reasons: Any) -> None:
     apply("patient", [shell("app")], terminationGracePeriodSeconds=0)
     ready(kubectl, "patient")
     kubectl("debug", "patient", "--image=busybox", "--profile=sysadmin", "--container=root", "--", "true")
-    until(lambda: "PrivilegedNotSupported" in reasons("patient"))
+    until(lambda: "PrivilegedNotGiven" in reasons("patient"))
 
 
 def _ephemeral(get: Any, name: str) -> Any:

@@ -253,7 +253,7 @@ def test_a_policy_of_never_pulls_nothing(app: Pulling) -> None:
 def test_the_table_serves_its_images_when_their_registry_is_not_reached(app: Pulling) -> None:
     app.run("table", "busybox:1", command=["sleep", "1000"])
     assert app.ready("table")["imageID"] == "the host's busybox"
-    assert "the host's busybox runs instead" in app.event("table", "RegistryNotReached")
+    assert "the host's busybox of this node's table runs instead" in app.event("table", "RegistryNotReached")
     app.run("nowhere", "example.com/mine:1")
     assert "meshcourse images" in app.waiting("nowhere", "ImagePullBackOff")
 
