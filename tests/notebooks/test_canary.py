@@ -51,6 +51,6 @@ def test_solved_chapter_says_how_sure_it_is_and_keeps_its_driven_panel(performed
     assert "requests/s: <b>200</b>" in words.data["text/html"]
     observed = next(trace for trace in picture.data["application/vnd.plotly.v1+json"]["data"] if trace["name"] == "v2 observed")
     reached = [share for share in observed["y"] if share is not None]
-    assert max(reached) > 40
+    assert max(reached) > 30  # the cell itself waits for 50 %, which 30 answers at least must allow: 33 % of them do
     assert min(reached) < 20
     assert "log says the same: it went to web v2" in inspected.outputs[0].data["text/html"]

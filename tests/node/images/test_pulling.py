@@ -265,6 +265,8 @@ def test_a_deletion_asks_the_container_to_end(app: Pulling) -> None:
     following = subprocess.Popen(
         [str(binaries.kubectl()), "--kubeconfig", str(app.cluster.kubeconfig), "logs", "-f", "ending"], stdout=subprocess.PIPE, text=True
     )
+    assert following.stdout
+    assert "Hello" in following.stdout.readline()  # it follows; a pod that is gone first could not be followed
     began = time.monotonic()
     app.kubectl("delete", "pod", "ending")
     assert "asked to end" in following.communicate(timeout=30)[0]
