@@ -1,4 +1,5 @@
-"""A real kind cluster for the session, made of images that were made here. `make kind-course`, and CI, run these tests.
+"""A real kind cluster for the session, made of images that were made here. `make kind-course`, and CI, run these tests; CI leaves out those
+that make a cluster anew, which are most of the time.
 
 Where no container engine answers they are skipped, unless MESHCOURSE_REQUIRE_KIND=1. tests/real_kind/with-engine starts one.
 """
@@ -22,6 +23,8 @@ from meshcourse.imagemaking import made
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 NAME = "real"
+ALL = os.environ.get("MESHCOURSE_KIND_CHAPTERS") == "all"
+anew = pytest.mark.skipif(not ALL, reason="makes a cluster anew: `make kind-course` runs it")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

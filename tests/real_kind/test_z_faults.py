@@ -19,7 +19,7 @@ from meshcourse.core.errors import KubernetesError
 from meshcourse.kube import resources
 from meshcourse.kube.connection import Connection
 
-from .conftest import Run
+from .conftest import Run, anew
 
 ANSWER = """
 apiVersion: networking.istio.io/v1
@@ -96,6 +96,7 @@ def test_a_node_paused_for_half_a_minute_under_load_answers_again(
     until(lambda: run(*kubectl, "get", "--raw", "/readyz", check=False).returncode == 0, within=60)
 
 
+@anew
 def test_status_names_a_deleted_node_and_up_makes_the_cluster_again(cluster: Kind, cli: Run, engine: containers.Engine, run: Run) -> None:
     run(engine.program, "rm", "--force", "--volumes", node(cluster))
     refused = cli("status", "--name", cluster.name, timeout=SOON)
@@ -106,6 +107,7 @@ def test_status_names_a_deleted_node_and_up_makes_the_cluster_again(cluster: Kin
     assert "were deleted" not in cli("status", "--name", cluster.name).stderr
 
 
+@anew
 def test_what_a_killed_up_has_left_is_deleted_by_the_next(cluster: Kind, cli: Run, engine: containers.Engine, run: Run) -> None:
     cli("down", "--name", cluster.name)
     words = [
@@ -163,6 +165,7 @@ def test_public_images_out_of_reach_name_the_other_way(cli: Run) -> None:
     assert not records.Record("public", "kind", 0).home.exists()
 
 
+@anew
 def test_ctrl_c_while_kind_creates_leaves_nothing(engine: containers.Engine, run: Run, cli: Run, cluster: Kind) -> None:
     cli("down", "--name", cluster.name)
     words = [sys.executable, "-m", "meshcourse.cli.main", "up", "--name", "broken", "--backend", "kind", "--images", "made"]
@@ -178,7 +181,8 @@ def test_ctrl_c_while_kind_creates_leaves_nothing(engine: containers.Engine, run
     assert not records.Record("broken", "kind", 0).home.exists()
 
 
-def test_after_down_nothing_is_left(engine: containers.Engine, cluster: Kind) -> None:
+def test_after_down_nothing_is_left(engine: containers.Engine, cluster: Kind, cli: Run) -> None:
+    cli("down", "--name", cluster.name)
     assert kind_nodes.of(engine, cluster.name) == ()
     assert kind_nodes.labelled(engine, f"dev.meshcourse.registry={cluster.name}") == ()
     assert not records.Record(cluster.name, "kind", 0).home.exists()

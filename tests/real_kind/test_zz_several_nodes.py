@@ -17,7 +17,9 @@ from meshcourse.backends.kind import Kind
 from meshcourse.kube.connection import Connection
 from meshcourse.measure import proxy_counters, topology
 
-from .conftest import NAME, Run
+from .conftest import NAME, Run, anew
+
+pytestmark = anew
 
 SPACE = "across"
 WORKERS = {"east": "east-b", "west": "west-a"}
@@ -178,7 +180,6 @@ def test_traffic_stays_on_its_worker_and_fails_over_to_the_other(three: RealClus
         until(lambda region=region: called(three, region) == {"west": 40}, 30)
 
 
-@pytest.mark.skipif(os.environ.get("MESHCOURSE_KIND_CHAPTERS") != "all", reason="chapters on two workers: MESHCOURSE_KIND_CHAPTERS=all")
 @pytest.mark.parametrize("chapter", ["5", "6"])
 def test_canary_and_breaker_chapters_pass_on_two_workers(three: RealCluster, chapter: str, cli: Run, tmp_path: Path) -> None:
     done = cli("notebooks", "run", chapter, "--solutions", "--name", three.name, "--no-compare", "--out", tmp_path, timeout=900)
