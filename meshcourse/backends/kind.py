@@ -70,6 +70,15 @@ class Kind:
     free: Callable[[int, Engine], bool] = field(default=takes, compare=False, repr=False)
     """Whether a port of this machine is free."""
 
+    @property
+    def without_istio(self) -> str:
+        """Why `up` installs no Istio; empty when it does."""
+        record = records.find(self.name)
+        images, kubernetes = (record.images, record.kubernetes) if record else (self.images, compatibility.minor(self.kubernetes))
+        if images != settings.MADE or kubernetes in {"", made.KUBERNETES}:
+            return ""
+        return f"upstream Envoy is adapted to it by policies of Kubernetes {made.KUBERNETES}; docs/kind.md has the way by hand"
+
     def up(self, report: Report) -> Status:
         """Create it, find it, or start its stopped nodes; one process at a time. Raises ClusterError, EngineError, MissingPrerequisite."""
         paths.state().mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -84,16 +93,17 @@ class Kind:
 
     def _up(self, report: Report) -> Status:
         record = records.find(self.name)
-        pair, images = self._pair(record), self._images(record)
+        images = self._images(record)
+        pair = self._pair(record, images)
         if pair.note:
             report(pair.note)
         engine, kind = containers.find(), program(report)
-        istio = istioctl(pair)
-        made_images = (made.make(self.course) if self.course else made.kept()) if images == settings.MADE else None
-        image = compatibility.IMAGES[pair.kubernetes]
-        if made_images:
+        made_images = None
+        if images == settings.MADE:
+            made_images = made.make(self.course, pair.kubernetes) if self.course else made.kept(pair.kubernetes)
             kind_registry.load(engine, made_images.node, report)
-            image = made_images.node.references[0]
+        image = made_images.node.references[0] if made_images else compatibility.IMAGES[pair.kubernetes]
+        istio = istioctl(pair)
         home = paths.cluster(self.name)
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
         fresh = self.name not in self._clusters(kind, engine)
@@ -227,11 +237,12 @@ class Kind:
     def _clusters(kind: Path, engine: Engine) -> list[str]:
         return programs.run([kind, "get", "clusters"], engine.environment).split()
 
-    def _pair(self, record: Record | None) -> compatibility.Pair:
+    def _pair(self, record: Record | None, images: str) -> compatibility.Pair:
         """The versions: the requested ones, or the cluster's. Raises ClusterError when the two differ."""
+        choose = _of_made if images == settings.MADE else compatibility.choose
         asked = (compatibility.minor(self.kubernetes), compatibility.whole(self.istio))
         same = record is not None and asked[0] in {"", record.kubernetes} and asked[1] in {"", record.istio}
-        pair = compatibility.choose(record.kubernetes, record.istio) if record and same else compatibility.choose(*asked)
+        pair = choose(record.kubernetes, record.istio) if record and same else choose(*asked)
         if record and (record.kubernetes, record.istio) != (pair.kubernetes, pair.istio):
             raise ClusterError(
                 f'"{self.name}" has Kubernetes {record.kubernetes} and Istio {record.istio}.',
@@ -247,12 +258,11 @@ class Kind:
                 f'"{self.name}" was made with {record.images or "public"} images.',
                 next=f"meshcourse down --name {self.name}    # then the same again",
             )
-        kubernetes = self._pair(record).kubernetes
-        if images == settings.MADE and (kubernetes, self._pair(record).istio) != (made.KUBERNETES, settings.ISTIO):
+        if images == settings.MADE and compatibility.whole(self.istio) not in {"", settings.ISTIO}:
             raise ClusterError(
-                f"Images are made for Kubernetes {made.KUBERNETES} with Istio {settings.ISTIO} only.",
+                f"Images of Istio are made for {settings.ISTIO} only.",
                 why="they are made of the engine's programs",
-                next=f"meshcourse up ... --images made --k8s {made.KUBERNETES} --istio-version {settings.ISTIO}",
+                next=f"meshcourse up ... --images made --istio-version {settings.ISTIO}",
             )
         return images
 
@@ -300,6 +310,11 @@ class Kind:
         file = paths.cluster(self.name) / "policies.yaml"
         file.write_text(yaml.safe_dump_all(policies(images)), encoding="utf-8")
         programs.run([programs.kubectl(), "apply", "--filename", file], {"KUBECONFIG": str(self.kubeconfig())})
+
+
+def _of_made(kubernetes: str, istio: str) -> compatibility.Pair:
+    """Made images have one Istio, whatever its own table says."""
+    return compatibility.Pair(kubernetes or made.KUBERNETES, istio or settings.ISTIO)
 
 
 def policies(images: str) -> list[dict[str, Any]]:

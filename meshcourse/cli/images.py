@@ -68,6 +68,7 @@ def prune() -> None:
 
 @app.command()
 def make(
+    k8s: Annotated[str, typer.Option("--k8s", metavar="VERSION", help="Of the node image: 1.36 or 1.28.")] = "",
     push: Annotated[str, typer.Option(metavar="HOST/PREFIX", help="Push all of them to a registry of yours as well.")] = "",
     save: Annotated[Path | None, typer.Option(metavar="FILE", help="Put all of them into one archive as well.")] = None,
 ) -> None:
@@ -77,13 +78,15 @@ def make(
 
     \b
     meshcourse images make
+    meshcourse images make --k8s 1.28                   an older node image: its Kubernetes is built, some ten minutes once
     meshcourse images make --save made.tar              elsewhere: meshcourse images load made.tar
     meshcourse images make --push registry.example/course
     """  # noqa: D301 - \b tells click to keep the lines
     from meshcourse.authoring import course_images
+    from meshcourse.backends import compatibility
     from meshcourse.imagemaking import made, registries
 
-    images = made.make(course_images.of_chapters())
+    images = made.make(course_images.of_chapters(), compatibility.minor(k8s) or made.KUBERNETES)
     rows = [(each.references[0], each.title, f"{each.size / 1e6:.0f} MB") for each in images.every]
     display.table(("image", "what runs in it", "compressed"), rows)
     if save is not None:
@@ -145,7 +148,7 @@ def load(
     if not file.is_file():
         raise ClusterError(f"There is no archive {file}.", next=f"meshcourse images pull --save {file}    # where there is a network")
     if (images := made.restore(file)) is not None:
-        here = made.find(course_images.of_chapters())
+        here = made.find(course_images.of_chapters(), images.kubernetes)
         older = "" if here else "; they were made by another version of meshcourse, so `meshcourse images make` would make them again"
         display.done(f"{len(images.every)} made images are here{older}")
         return

