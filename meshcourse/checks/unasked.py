@@ -90,7 +90,7 @@ def also_for(service: Json, header: str, value: str) -> Outcome | None:
 
     Values that stand in the rule are found (`exact`, or one of `a|b`); what a longer regex fits, only requests can show.
     """
-    rules = service.get("spec", {}).get("http") or ()
+    rules = list(service.get("spec", {}).get("http") or ())
     every = [(rule, _conditions(rule, header)) for rule in rules]
     wanted = next((_effect(rule) for rule, several in every if any(_fits(each, value) for each in several)), None)
     if wanted is None or wanted == _effect(rules[-1]):
