@@ -6,6 +6,8 @@ request in a hundred otherwise.
 
 from __future__ import annotations
 
+import contextlib
+import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final
 
@@ -81,6 +83,51 @@ def found(  # noqa: PLR0913 - each is something that a task may ask for
             seen = f"{name} divides its requests between {' and '.join(sorted(targets))}"
             return outcome.not_yet(seen=seen, expected=_ALIKE, hint=hint)
     return None
+
+
+def also_for(service: Json, header: str, value: str) -> Outcome | None:
+    """The rule that does for another value of `header` what the task asks for `value` alone; None when there is none.
+
+    Values that stand in the rule are found (`exact`, or one of `a|b`); what a longer regex fits, only requests can show.
+    """
+    rules = list(service.get("spec", {}).get("http") or ())
+    every = [(rule, _conditions(rule, header)) for rule in rules]
+    wanted = next((_effect(rule) for rule, several in every if any(_fits(each, value) for each in several)), None)
+    if wanted is None or wanted == _effect(rules[-1]):
+        return None
+    other = next(
+        (one for rule, several in every if _effect(rule) == wanted for each in several for one in _values(each) if one != value), ""
+    )
+    if not other:
+        return None
+    hint = f"match the header's value and no other: `{header}: {{exact: {value}}}`"
+    return outcome.not_yet(seen=f"the rule for `{header}: {value}` is for `{header}: {other}` too", expected=_ALIKE, hint=hint)
+
+
+def _effect(rule: Json) -> Json:
+    return {key: value for key, value in rule.items() if key not in {"name", "match"}}
+
+
+def _conditions(rule: Json, header: str) -> list[Json]:
+    """What the rule's matches say of one header."""
+    every = ((match.get("headers") or {}).items() for match in rule.get("match") or ())
+    return [condition for items in every for name, condition in items if str(name).lower() == header]
+
+
+def _fits(condition: Json, value: str) -> bool:
+    if "regex" in condition:
+        with contextlib.suppress(re.error):
+            return bool(re.fullmatch(str(condition["regex"]), value))
+        return False
+    return condition.get("exact") == value or value.startswith(str(condition.get("prefix") or "\0"))
+
+
+def _values(condition: Json) -> Iterator[str]:
+    """The plain values that a condition names."""
+    if "exact" in condition:
+        yield str(condition["exact"])
+    pieces = str(condition.get("regex", "")).strip("^$()").split("|")
+    yield from (each for each in pieces if re.fullmatch(r"[\w -]+", each) and _fits(condition, each))
 
 
 def _narrow(match: Json, headers: Collection[str], paths: bool) -> Iterator[str]:  # noqa: FBT001 - as in `found`

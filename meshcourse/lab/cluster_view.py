@@ -18,6 +18,9 @@ from meshcourse.mesh.propagation import Arrival
 from meshcourse.traffic.results import Result
 from meshcourse.traffic.targets import Target
 
+_LOG_LINES = 3000
+"""How far back a check reads a log: another check, or a panel, may send a thousand requests while it waits for its own line."""
+
 
 class LiveClusterView:
     """A ClusterView of a running cluster; every method raises MeshcourseError when the cluster does not answer."""
@@ -73,7 +76,7 @@ class LiveClusterView:
 
     def log(self, workload: str, *, containing: str = "", namespace: str = "") -> tuple[Entry, ...]:
         """Entries of a workload's access log."""
-        return access_logs.read(self.connection, namespace or self.namespace, workload, containing=containing)
+        return access_logs.read(self.connection, namespace or self.namespace, workload, containing=containing, last=_LOG_LINES)
 
     def answer(self, number: str) -> str:
         """What the learner passed to lab.answer in this kernel."""

@@ -65,3 +65,35 @@ def test_what_a_rule_does_besides_is_told_unless_it_is_asked_for() -> None:
     assert "changes headers" in found({"route": [{**ROUTE, "headers": {"response": {"set": {"x-version": "v2"}}}}]})
     assert "answers by itself" in found({"directResponse": {"status": 200}})
     assert not found({"directResponse": {"status": 403}}, answers=True)
+
+
+TEAM = {"headers": {"X-Team": {"exact": "internal"}}}
+OTHER = {"route": [{"destination": {"host": "web", "subset": "v2"}}]}
+EVERYBODY = {"route": [ROUTE]}
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        [{"match": [TEAM, {"headers": {"x-team": {"exact": "staff"}}}], **OTHER}],
+        [{"match": [{"headers": {"x-team": {"regex": "(internal|staff)"}}}], **OTHER}],
+        [{"name": "a", "match": [TEAM], **OTHER}, {"name": "b", "match": [{"headers": {"x-team": {"exact": "staff"}}}], **OTHER}],
+    ],
+)
+def test_a_second_value_that_gets_what_the_task_gives_to_one_is_told(rules: list[dict[str, Any]]) -> None:
+    told = unasked.also_for({"spec": {"http": [*rules, EVERYBODY]}}, "x-team", "internal")
+    assert told
+    assert "x-team: staff" in told.seen
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        [{"match": [TEAM], **OTHER}],
+        [{"match": [{"headers": {"x-team": {"regex": "internal"}}}], **OTHER}],
+        [{"match": [{"headers": {"x-team": {"exact": "staff"}}}], **EVERYBODY}, {"match": [TEAM], **OTHER}],
+        [{"match": [{"headers": {"x-team": {"regex": "("}}}], **OTHER}],
+    ],
+)
+def test_another_value_that_gets_what_everybody_gets_is_harmless(rules: list[dict[str, Any]]) -> None:
+    assert unasked.also_for({"spec": {"http": [*rules, EVERYBODY]}}, "x-team", "internal") is None

@@ -73,7 +73,7 @@ def tried(stage: stages.Stage, answer: Answer) -> Tried:
 def _chosen(numbers: list[str]) -> list[Answer]:
     every = [*answers.right(), *answers.wrong()]
     wanted = [each for each in every if not numbers or each.number in numbers or str(each.chapter) in numbers]
-    return sorted(wanted, key=_place)
+    return sorted(wanted, key=lambda each: (not each.untried, _place(each)))
 
 
 def _place(answer: Answer) -> tuple[int, ...]:
@@ -134,10 +134,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("numbers", nargs="*", help="exercises or chapters, such as 5.1 or 8; all without")
     parser.add_argument("--right", action="store_true", help="the right answers alone")
+    parser.add_argument("--untried", action="store_true", help="those alone that nobody has seen judged yet")
     parser.add_argument("--tenth", type=int, help="a tenth of all answers, 0 to 9, as `make test` tries them")
     parser.add_argument("--jobs", type=int, default=JOBS, help="chapters at a time")
     given = parser.parse_args()
     chosen = [each for each in _chosen(given.numbers) if not given.right or each.verdict.value == "passed"]
+    chosen = [each for each in chosen if each.untried or not given.untried]
     chosen = [each for each in chosen if given.tenth is None or each in answers.tenth(given.tenth)]
     with contextlib.ExitStack() as ends:
         named = os.environ.get("MESHCOURSE_CLUSTER") or ends.enter_context(clusters.new(1, print))[0].environment["MESHCOURSE_CLUSTER"]

@@ -87,7 +87,7 @@ def half_and_half_and_red_for_jason(view: ClusterView) -> Outcome:
     found = reachability.in_mesh(view, "reviews", "reviews")
     if isinstance(found, Outcome):
         return found
-    more = unasked.found(found, headers=("end-user",), splits=True)
+    more = unasked.found(found, headers=("end-user",), splits=True) or unasked.also_for(found, "end-user", "jason")
     if more:
         return more
     route = Route(found, "reviews:9080", PAGE, view.namespace)
@@ -168,7 +168,7 @@ def a_bad_version_that_only_tess_meets(view: ClusterView) -> Outcome:
     found = reachability.in_mesh(view, "ratings", "ratings")
     if isinstance(found, Outcome):
         return found
-    more = unasked.found(found, headers=("end-user",))
+    more = unasked.found(found, headers=("end-user",)) or unasked.also_for(found, "end-user", "tess")
     if more:
         return more
     touched = _touched(view)

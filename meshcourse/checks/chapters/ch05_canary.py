@@ -31,7 +31,7 @@ def ship_to_a_fifth_and_the_team(view: ClusterView) -> Outcome:
     found = reachability.service(view, "shop", host=SHOP, gateway="web")
     if isinstance(found, Outcome):
         return found
-    more = unasked.found(found, headers=("x-team",), splits=True)
+    more = unasked.found(found, headers=("x-team",), splits=True) or unasked.also_for(found, "x-team", "internal")
     if more:
         return more
     route = Route(found, SHOP)

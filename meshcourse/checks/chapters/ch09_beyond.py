@@ -9,6 +9,7 @@ from typing import Final
 from meshcourse.checks import callers, diagnosis, outcome, reachability, unasked
 from meshcourse.checks.callers import FORBIDDEN, REFUSED, Call, Rule, always, judged
 from meshcourse.checks.chapters.ch09_authorization import only_the_shop_reads_bills
+from meshcourse.checks.destinations import HTTP
 from meshcourse.checks.diagnosis import Route
 from meshcourse.checks.exercises import ClusterView, Exercise
 from meshcourse.checks.outcome import Outcome
@@ -109,12 +110,12 @@ def one_door_and_one_corridor(view: ClusterView) -> Outcome:
     if entry is None:
         return outcome.not_attempted(f"there is no ServiceEntry `files` in namespace {view.namespace} yet")
     found = view.object("virtualservice", "files") or {}
-    evil, site, hosts = _evil_hint(view), f"partner.{OUTSIDE}:80", entry.get("spec", {}).get("hosts") or ()
+    door, evil, site, hosts = _door_hint(entry), _evil_hint(view), f"partner.{OUTSIDE}:80", entry.get("spec", {}).get("hosts") or ()
     if "files.example" not in hosts:
         hint = "the mesh does not know the name files.example yet: `hosts: [files.example]` in the ServiceEntry"
         return outcome.not_yet(seen=f"ServiceEntry files is for {', '.join(hosts)}", expected="it is for files.example", hint=hint)
     rules = (
-        *(Rule(Call("shop", f"http://files.example/public/{each}"), (GOOD,), _door_hint) for each in ("prices", "2026/prices?page=2")),
+        *(Rule(Call("shop", f"http://files.example/public/{each}"), (GOOD,), door) for each in ("prices", "2026/prices?page=2")),
         Rule(Call("shop", "http://evil.example/"), (BLOCKED,), evil),
         *(
             Rule(Call("shop", "http://evil.example/", host=each), (BLOCKED,), evil)
@@ -146,19 +147,27 @@ def _let_out(view: ClusterView) -> Outcome | None:
     return outcome.not_yet(seen=f"the mesh lets requests for {more[0]} out as well", expected="all other sites stay shut out", hint=hint)
 
 
-def _door_hint(found: Json, got: int) -> str:
-    if got == BLOCKED:
-        return "the sidecar does not know the name yet: `hosts: [files.example]` in the ServiceEntry, and a port 80 with `protocol: HTTP`"
-    if got == FORBIDDEN:
-        return "your VirtualService refuses /public/ too: the rule that matches `uri: {prefix: /public/}` comes first"
-    if got in (REFUSED, 503):
-        return (
-            "the name is known, and no connection comes about: `location: MESH_EXTERNAL`, `resolution: DNS`, on the embedded cluster the "
-            "endpoint partner.beyond-outside.svc.cluster.local, as in 09-serviceentry.yaml"
-        )
-    return (
-        "the VirtualService's rule for /public/ must lead to `destination: {host: files.example}`" if found else "read 09-serviceentry.yaml"
-    )
+def _door_hint(entry: Json) -> Callable[[Json, int], str]:
+    ports = [int(each["number"]) for each in entry.get("spec", {}).get("ports") or ()]
+
+    def hint(found: Json, got: int) -> str:
+        if got == FORBIDDEN:
+            return "your VirtualService refuses /public/ too: the rule that matches `uri: {prefix: /public/}` comes first"
+        if got != GOOD and HTTP not in ports:
+            return f"the shop asks at port 80, and ServiceEntry files has {ports or 'none'}: `{{number: 80, name: http, protocol: HTTP}}`"
+        if got == BLOCKED:
+            return (
+                "the sidecar does not know the name yet: `hosts: [files.example]` in the ServiceEntry, and a port 80 with `protocol: HTTP`"
+            )
+        if got in (REFUSED, 503):
+            return (
+                "the name is known, and no connection comes about: `location: MESH_EXTERNAL`, `resolution: DNS`, on the embedded cluster "
+                "the endpoint partner.beyond-outside.svc.cluster.local, as in 09-serviceentry.yaml"
+            )
+        lead = "the VirtualService's rule for /public/ must lead to `destination: {host: files.example}`"
+        return lead if found else "read 09-serviceentry.yaml"
+
+    return hint
 
 
 def _evil_hint(view: ClusterView) -> Callable[[Json, int], str]:

@@ -42,6 +42,8 @@ HARDLY_ANY: Final = 1.1
 EXACT: Final = 0.02
 """The difference from a half that the rule's share of v2 may have: 49 to 51 and the like are meant as halves."""
 SHORTEST_TRY: Final = 0.05
+HASTY: Final = 0.01
+"""Seconds: a limit for a try below this ends good answers or not by the speed of the machine, so that a pass would be chance."""
 PODS: Final = {
     "checkout-v1": (2, "header=x-version:v1"),
     "checkout-v2-a": (2, "header=x-version:v2&delay=1.2s:15&status=503:5"),
@@ -64,7 +66,7 @@ def stop_the_bleeding(view: ClusterView) -> Outcome:
     found = reachability.service(view, "checkout", host=SHOP, gateway=GATEWAY)
     if isinstance(found, Outcome):
         return found
-    more = unasked.found(found, headers=tuple(TESTER), splits=True, limits=True)
+    more = unasked.found(found, headers=tuple(TESTER), splits=True, limits=True) or unasked.also_for(found, *next(iter(TESTER.items())))
     if more:
         return more
     route, expected = Route(found, SHOP), f"v1 answers all {MANY}"
@@ -137,6 +139,10 @@ def save_the_release(view: ClusterView) -> Outcome:
     if failed is not None:
         hint = _hint(failed, reading, found, rule)
         return outcome.not_yet(seen=words, expected=f"{failed.title}: {failed.wanted}", hint=hint, bound=how_sure())
+    limit = _retries(found).get("perTryTimeout")
+    if limit and route_actions.seconds(limit) < HASTY:
+        hint = f"`perTryTimeout: {limit}` is met on an idle machine only: good answers take well under 100 ms, but not always under {limit}"
+        return outcome.not_yet(seen=words, expected="the objectives hold on a busier machine too", hint=hint, bound=how_sure())
     share = _share_by_rule(found)
     if share is not None and abs(share - WANTED.share) > EXACT:
         hint = "half and half: `weight: 50` for v1 and `weight: 50` for v2"
@@ -203,7 +209,7 @@ def _not_begun(view: ClusterView, found: Json | None) -> str:
     if found is None:
         return "there is no VirtualService `checkout`: run section 1"
     begun = view.ask(FEW, host=SHOP)
-    if not begun.of("v1") and begun.of("v2"):
+    if not begun.of("v1") and begun.of("v2") and _share_by_rule(found) in {None, 1.0}:
         return "everything still goes to v2, as on Friday"
     if begun.of("v1") < begun.n or view.ask(MANY, host=SHOP).of("v2"):  # a tenth for v2 may be missing among the first few
         return ""
