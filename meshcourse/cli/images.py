@@ -68,7 +68,7 @@ def prune() -> None:
 
 @app.command()
 def make(
-    k8s: Annotated[str, typer.Option("--k8s", metavar="VERSION", help="Of the node image: 1.36 or 1.28.")] = "",
+    k8s: Annotated[str, typer.Option("--k8s", metavar="VERSION", help="Of the node image: 1.36, 1.28 or 1.23.")] = "",
     push: Annotated[str, typer.Option(metavar="HOST/PREFIX", help="Push all of them to a registry of yours as well.")] = "",
     save: Annotated[Path | None, typer.Option(metavar="FILE", help="Put all of them into one archive as well.")] = None,
 ) -> None:

@@ -12,7 +12,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -68,8 +68,12 @@ NODE: Final = {
 }
 """Built with engine/go.mod: the program's name, and its package."""
 
-OLDER: Final = {"1.28": "1.28.15"}
-"""Older versions of Kubernetes that node images can be made for. The API server of 1.23 lacks a generated file in its published module."""
+OLDER: Final = {"1.28": "1.28.15", "1.23": "1.23.17"}
+"""Older versions of Kubernetes that node images can be made for: those of the kind images that public clusters use."""
+_DEFINITIONS: Final = "pkg/generated/openapi/zz_generated.openapi.go"
+_MARK: Final = "\n// +k8s:openapi-gen="
+_NO_API: Final = ("k8s.io/sample-", "k8s.io/code-generator")
+_PART: Final = re.compile(r"^\t(k8s\.io/\S+) => \./staging/\S+", re.MULTILINE)
 _PROGRAMS: Final = ("kubeadm", "kubelet", "kubectl", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy")
 
 
@@ -169,18 +173,55 @@ def _of_the_engine(go: toolchain.Toolchain, work: Path, staging: Path) -> None:
 
 
 def _of_a_release(version: str, go: toolchain.Toolchain, work: Path, staging: Path) -> None:
-    """Kubernetes' go.mod names its own parts by folders of its repository; they are published as modules, v0.28.15 for 1.28.15."""
-    module = f"k8s.io/kubernetes@v{version}"
-    parts = re.findall(
-        r"^\s+(k8s\.io/\S+) => \./staging", (_sources(module, go, work) / "go.mod").read_text(encoding="utf-8"), re.MULTILINE
-    )
-    (source := work / "source").mkdir()
-    replaced = "\n".join(f"\t{part} => {part} v0{version[1:]}" for part in parts)
-    content = f"module node\n\ngo 1.17\n\nrequire k8s.io/kubernetes v{version}\n\nreplace (\n{replaced}\n)\n"
+    """Build in a copy of Kubernetes' module."""
+    source = work / "source"
+    module = _sources(f"k8s.io/kubernetes@v{version}", go, work)
+    shutil.copytree(module, source, copy_function=shutil.copyfile, ignore=shutil.ignore_patterns("vendor"))
+    for folder, _, _ in os.walk(source):  # the module cache is read-only
+        Path(folder).chmod(0o755)
+    content, parts = published((source / "go.mod").read_text(encoding="utf-8"), version)
     (source / "go.mod").write_text(content, encoding="utf-8")
+    environment = {**_environment(go, work), "GOFLAGS": "-mod=mod"}
+    if not (source / _DEFINITIONS).is_file():
+        folders = {part: _sources(f"{part}@v0{version[1:]}", go, work) for part in parts if not part.startswith(_NO_API)}
+        _generate_definitions(version, {"k8s.io/kubernetes/pkg": source / "pkg", **folders}, go, work, environment)
     for name in _PROGRAMS:
-        argv = [str(go.go), "build", "-mod=mod", *flags_of(version), "-o", f"{staging}/", f"k8s.io/kubernetes/cmd/{name}"]
-        _run(f"{name}, Kubernetes {version}", argv, _environment(go, work), source)
+        argv = [str(go.go), "build", *flags_of(version), "-o", f"{staging}/", f"./cmd/{name}"]
+        _run(f"{name}, Kubernetes {version}", argv, environment, source)
+
+
+def published(content: str, version: str) -> tuple[str, tuple[str, ...]]:
+    """Kubernetes' go.mod with its own parts as published modules (v0.28.15 for 1.28.15) in place of folders; and the parts' names."""
+    return _PART.sub(rf"\t\1 => \1 v0{version[1:]}", content), tuple(_PART.findall(content))
+
+
+def _generate_definitions(
+    version: str, folders: Mapping[str, Path], go: toolchain.Toolchain, work: Path, environment: Mapping[str, str]
+) -> None:
+    """The API server's OpenAPI definitions, which Kubernetes' modules before 1.24 leave out; their own generator makes them.
+
+    `folders` are the sources of types, by the path of their package.
+    """
+    source = work / "source"
+    generator = re.search(r"^\tk8s\.io/kube-openapi (v\S+)", (source / "go.mod").read_text(encoding="utf-8"), re.MULTILINE)
+    assert generator is not None  # noqa: S101 - every Kubernetes since 1.5 requires it
+    install = [str(go.go), "install", f"k8s.io/kube-openapi/cmd/openapi-gen@{generator[1]}"]
+    _run("openapi-gen", install, {**_environment(go, work), "GOBIN": str(work / "tools")}, work)
+    wanted = [package for base, folder in folders.items() for package in defining(base, folder)]
+    package = _DEFINITIONS.rpartition("/")[0]
+    argv = [str(work / "tools" / "openapi-gen"), "-O", "zz_generated.openapi", "-p", f"k8s.io/kubernetes/{package}"]
+    argv += ["-o", str(work / "generated"), "-h", str(source / "hack/boilerplate/boilerplate.generatego.txt")]
+    argv += ["-r", str(work / "violations"), "-i", ",".join(wanted)]
+    path = f"{go.go.parent}{os.pathsep}{environment['PATH']}"  # the generator calls go
+    _run(f"OpenAPI definitions, Kubernetes {version}", argv, {**environment, "PATH": path}, source)
+    shutil.copyfile(work / "generated" / "k8s.io/kubernetes" / _DEFINITIONS, source / _DEFINITIONS)
+
+
+def defining(package: str, folder: Path) -> Iterator[str]:
+    """The packages below `folder` whose types are to have definitions."""
+    for path in sorted({file.parent for file in folder.rglob("*.go") if _MARK in file.read_text(encoding="utf-8", errors="replace")}):
+        if "example" not in path.relative_to(folder).as_posix():
+            yield f"{package}/{path.relative_to(folder).as_posix()}".removesuffix("/.")
 
 
 def flags_of(version: str) -> tuple[str, ...]:

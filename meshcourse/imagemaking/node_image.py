@@ -51,6 +51,7 @@ _STORE: Final = ("io.containerd.content.v1.content", "io.containerd.metadata.v1.
 """The parts of containerd's folder that record its images; it creates the others when it starts."""
 _CNI: Final = ("loopback", "ptp", "host-local", "portmap")
 _ENDS_WITHIN: Final = 60.0
+_SYSTEMD_FROM: Final = 24
 
 
 def put(store: Store, repository: str, kubernetes: str = settings.KUBERNETES) -> oci.Stored:
@@ -89,7 +90,7 @@ def _entries(kubernetes: str, programs: Mapping[str, Path]) -> Iterator[Entry]:
     for entry in tree(kinds):
         executable = entry.path.startswith(("/usr/local/bin/", "/kind/bin/"))
         changed = _CHANGES.get(entry.path)
-        content = changed(entry.source.read_text(encoding="utf-8")).encode() if changed and entry.source else b""
+        content = changed(entry.source.read_text(encoding="utf-8"), kubernetes).encode() if changed and entry.source else b""
         yield Entry(entry.path, 0o755 if executable else 0o644, source=None if changed else entry.source, content=content)
     yield from tree(FILES)
     yield Entry("/kind/version", content=f"v{kubernetes}".encode())
@@ -103,17 +104,19 @@ def _entries(kubernetes: str, programs: Mapping[str, Path]) -> Iterator[Entry]:
     yield from (Entry(path, 0o755, folder=True) for path in ("/etc/kubernetes/manifests", "/etc/cni/net.d", f"{MIRRORS}/_default"))
 
 
-def _with_mirrors(config: str) -> str:
+def _with_mirrors(config: str, _: str) -> str:
     return f'{config.rstrip()}\n[plugins."io.containerd.grpc.v1.cri".registry]\n  config_path = "{MIRRORS}"\n'
 
 
-def _as_lines(text: str) -> str:
-    return f"{text.rstrip()}\n"
+def _for_systemd(variables: str, kubernetes: str) -> str:
+    """Containerd leaves cgroups to systemd; kubelet and kind do too since 1.24."""
+    option = " --cgroup-driver=systemd" if int(kubernetes.split(".")[1]) < _SYSTEMD_FROM else ""
+    return f"{variables.rstrip()}{option}\n"
 
 
-_CHANGES: Final[Mapping[str, Callable[[str], str]]] = {
+_CHANGES: Final[Mapping[str, Callable[[str, str], str]]] = {
     "/etc/containerd/config.toml": _with_mirrors,
-    "/etc/default/kubelet": _as_lines,
+    "/etc/default/kubelet": _for_systemd,
 }
 
 

@@ -418,8 +418,8 @@ def test_policies_name_the_mapped_ports_and_adapt_made_images_alone() -> None:
 
 
 def test_images_are_made_for_some_kubernetes_and_one_istio(machine: Machine) -> None:
-    with pytest.raises(ClusterError, match=r"node image of Kubernetes 1\.23 cannot be made") as refused:
-        Kind("lab", "1.23", images="made", course=("nginx",)).up(silent)
+    with pytest.raises(ClusterError, match=r"node image of Kubernetes 1\.30 cannot be made") as refused:
+        Kind("lab", "1.30", images="made", course=("nginx",)).up(silent)
     assert "1.28" in refused.value.why
     with pytest.raises(ClusterError, match=r"Images of Istio are made for") as refused:
         Kind("lab", "1.28", "1.18.2", images="made").up(silent)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from meshcourse.authoring import course_images
@@ -82,6 +84,23 @@ def test_an_older_kubernetes_is_built_from_its_own_module_and_says_its_version()
     assert "-X k8s.io/component-base/version.gitVersion=v1.28.15" in flags[-1]
     assert "-X k8s.io/component-base/version.gitMinor=28" in flags[-1]
     assert settings.KUBERNETES not in " ".join(flags)
+    written = (
+        "replace (\n\tgithub.com/a/b => github.com/a/b v1\n\tk8s.io/api => ./staging/src/k8s.io/api\n\tk8s.io/gengo => k8s.io/gengo v0\n)\n"
+    )
+    content, parts = go_builds.published(written, "1.28.15")
+    assert content == written.replace("./staging/src/k8s.io/api", "k8s.io/api v0.28.15")
+    assert parts == ("k8s.io/api",)
+
+
+def test_types_that_want_a_definition_are_found_by_their_mark(tmp_path: Path) -> None:
+    for package, text in (
+        ("v1", "\n// +k8s:openapi-gen=true\npackage v1\n"),
+        ("v2", "package v2\n"),
+        ("example/v1", "\n// +k8s:openapi-gen=true\n"),
+    ):
+        (tmp_path / package).mkdir(parents=True)
+        (tmp_path / package / "doc.go").write_text(text)
+    assert list(go_builds.defining("k8s.io/api", tmp_path)) == ["k8s.io/api/v1"]
 
 
 @pytest.mark.parametrize(
