@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from typing import Annotated
@@ -32,6 +33,7 @@ A first session:
 
 OF_DEV = ("jupytext", "nbval", "papermill")
 """What only `meshcourse notebooks` imports."""
+FULL = (errno.ENOSPC, errno.EDQUOT)
 INTERRUPTED = 130
 """typer's exit code after Ctrl-C, as in shells: 128 plus the signal's number."""
 
@@ -69,6 +71,13 @@ def main() -> None:
         if os.environ.get("MESHCOURSE_DEBUG"):
             raise
         show_error(error)
+        sys.exit(1)
+    except OSError as error:
+        if error.errno not in FULL or os.environ.get("MESHCOURSE_DEBUG"):
+            raise
+        where = os.path.dirname(str(error.filename)) if error.filename else ""  # noqa: PTH120 - "." stays empty
+        following = f"df -h {where}".strip() + "    # make room, then the same command again"
+        show_error(CourseError("There is no room left on the disk.", why=str(error), next=following))
         sys.exit(1)
     except ModuleNotFoundError as error:
         if error.name not in OF_DEV:

@@ -225,7 +225,15 @@ def down(
         all_results = [monitoring.results_of(learner) for learner in found.learners]
         if any(each.record.passed or each.attempts for each in all_results):
             path = Path.cwd() / f"workshop-results-{datetime.now().astimezone():%Y-%m-%d-%H%M}.csv"
-            path.write_text("\ufeff" + results.table(all_results), encoding="utf-8")
+            try:
+                path.write_text("\ufeff" + results.table(all_results), encoding="utf-8")
+            except OSError as error:
+                path.unlink(missing_ok=True)
+                raise CourseError(
+                    "The results cannot be saved here, so nothing has been ended.",
+                    why=str(error),
+                    next="cd /a/folder/with/room && meshcourse workshop down",
+                ) from error
             display.done(f"results: {path}")
     running.stop(display.report)
     if keep:

@@ -26,7 +26,7 @@ INSTALLER: Final = f"""#!/bin/sh
 set -eu
 cd "$(dirname "$0")"
 say() {{ printf '%s\\n' "$*" >&2; }}
-if ! sha256sum --quiet --check {SUMS} 2>damage.txt >>damage.txt; then
+if ! sha256sum --quiet --check {SUMS} >damage.txt 2>&1; then
     say '✘ The bundle is cut short or damaged:'; head -5 damage.txt >&2
     say '  Next: copy the file again and compare its size with the original'; exit 1
 fi
@@ -93,10 +93,13 @@ def make(checkout: Path, out: Path, scratch: Path, report: Callable[[str], None]
     (scratch / "install").chmod(0o755)
     (scratch / SUMS).write_text(sums, encoding="utf-8")
     partial = out.with_name(f".{out.name}.partial")
-    with tarfile.open(partial, "w") as archive:
-        for name, path in {"install": scratch / "install", SUMS: scratch / SUMS, **parts}.items():
-            archive.add(path, f"{ROOT}/{name}", recursive=False)
-    partial.replace(out)
+    try:
+        with tarfile.open(partial, "w") as archive:
+            for name, path in {"install": scratch / "install", SUMS: scratch / SUMS, **parts}.items():
+                archive.add(path, f"{ROOT}/{name}", recursive=False)
+        partial.replace(out)
+    finally:
+        partial.unlink(missing_ok=True)
     return out.stat().st_size
 
 

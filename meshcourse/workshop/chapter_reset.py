@@ -20,7 +20,7 @@ def notebook(chapter: Chapter, own: Path) -> str:
     """Write the chapter's notebook again; returns the name of the copy of the learner's work, empty when there was none."""
     path, copy = own / f"{chapter.stem}.ipynb", ""
     if path.exists():
-        beside = path.with_name(f"{chapter.stem}.before-{datetime.now(UTC):%H%M%S}.ipynb")
+        beside = path.with_name(f"{chapter.stem}.before-{datetime.now(UTC):%Y%m%d-%H%M%S}.ipynb")
         path.rename(beside)
         copy = beside.name
     link = os.environ.get(addresses.VARIABLE, "/")

@@ -56,6 +56,7 @@ class Chapter(APIHandler):
             chapter = chapters.find(key)
         except errors.CourseError as error:
             raise web.HTTPError(404, str(error)) from error
+        worked = (paths.state() / "notebooks" / f"{chapter.stem}.ipynb").exists()
         words = [sys.executable, "-m", "meshcourse.workshop.chapter_reset", action, chapter.key]
         done = await asyncio.create_subprocess_exec(
             *words,
@@ -69,11 +70,13 @@ class Chapter(APIHandler):
                 said, _ = await done.communicate()
         except TimeoutError:
             done.kill()
+            await done.wait()
             raise web.HTTPError(504, f"it took more than {WITHIN:.0f} s") from None
         if done.returncode:
             raise web.HTTPError(500, said.decode(errors="replace").strip()[-500:])
-        doing = "The instructor has reset" if action == "reset" else "Everybody starts"
-        Messages.tell(f"{doing} chapter {chapter.number}, {chapter.title}. Your own notebook is saved beside it.", f"{chapter.stem}.ipynb")
+        doing = "has reset" if action == "reset" else "starts with you"
+        saved = " Your own notebook is saved beside it." if worked else ""
+        Messages.tell(f"The instructor {doing} chapter {chapter.number}, {chapter.title}.{saved}", f"{chapter.stem}.ipynb")
         self.finish(json.dumps({"said": said.decode(errors="replace").strip()}))
 
 

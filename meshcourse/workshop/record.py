@@ -83,7 +83,9 @@ def read() -> Workshop | None:
         return None
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise CourseError(
-            "The workshop's file cannot be read.", why=f"{path}: {error}", next="meshcourse workshop down, then up again"
+            "The workshop's file cannot be read.",
+            why=f"{path}: {error}",
+            next=f"mv {path} {path}.broken && meshcourse workshop down --keep    # learners' folders stay; then up again, with new codes",
         ) from error
 
 

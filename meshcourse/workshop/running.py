@@ -51,7 +51,9 @@ def proxy(report: Report) -> str:
     if not node or not npm:
         lacking = " and ".join(name for name, path in (("Node.js", node), ("npm", npm)) if not path)
         raise MissingPrerequisite(
-            f"Not installed: {lacking}.", why=f"JupyterHub's proxy, {PROXY}, is a Node.js program", next="sudo apt install nodejs npm"
+            f"Not installed: {lacking}.",
+            why=f"JupyterHub's proxy, {PROXY}, is a Node.js program",
+            next="sudo apt install nodejs npm    # or what your system calls them",
         )
     report(f"npm install {PROXY}@{PROXY_VERSION} (once)")
     words = [npm, "install", "--loglevel=error", "--fetch-retries=1", "--no-fund", "--no-audit", "--prefix", str(folder)]
@@ -136,8 +138,10 @@ def _wait(workshop: Workshop, supervisor: subprocess.Popen[bytes]) -> None:
                 return
         except (OSError, urllib.error.URLError):
             time.sleep(0.1)
-    last = (record.folder() / "logs" / "hub.log").read_text(encoding="utf-8", errors="replace").strip().splitlines()[-3:]
-    raise ClusterError("The hub does not answer.", why="\n".join(last), next=f"less {record.folder()}/logs/hub.log")
+    logs = [record.folder() / "logs" / name for name in ("hub.log", "supervisor.log")]
+    log = next((path for path in logs if path.is_file() and path.stat().st_size), logs[-1])  # it may have ended before the hub began
+    last = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-3:] if log.is_file() else []
+    raise ClusterError("The hub does not answer.", why="\n".join(last), next=f"less {log}")
 
 
 def _raise_inotify_limit(learners: int) -> str:

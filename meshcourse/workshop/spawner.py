@@ -67,8 +67,14 @@ class ClusterFirst(LocalProcessSpawner):  # type: ignore[misc] # the hub has no 
         self.is_queued = True
         async with _turns:
             self.is_queued = False
-            self.prepare(record.require())
-            with self._log().open("wb") as log:
+            try:
+                self.prepare(record.require())
+                log = self._log().open("wb")
+            except OSError as error:
+                raise CourseError(
+                    f"The folder of {self.user.name} cannot be written.", why=str(error), next=f"df -h {record.folder()}"
+                ) from error
+            with log:
                 self.popen_kwargs = {"stdout": log, "stderr": log, "cwd": "/"}
                 address: tuple[str, int] = await super().start()
             await self._ready()

@@ -87,7 +87,7 @@ def _must_differ(names: Sequence[str]) -> None:
     seen: dict[str, int] = {}
     for number, name in enumerate(names, 1):
         if not fold(name) or not any(each.isprintable() and not each.isspace() for each in name):
-            raise CourseError(f"Name {number} is empty.", next="one name a line")
+            raise CourseError(f"Name {number} is empty.", next="take it out, or write a name    # one name a line; letters of any script")
         if fold(name) in seen:
             raise CourseError(
                 f"Two learners are called {name!r}.",

@@ -76,5 +76,5 @@ class Enter(web.RequestHandler):
             said = f"Thank you. Your instructor sees: {preflight.words(found)}."
         except CourseError as error:
             self.set_status(400)
-            said = f"{error.what} {error.why}"
+            said = f"{error.what} {error.why} Next: {error.next}"
         self.finish(_FORM.replace("@", html.escape(said)))
