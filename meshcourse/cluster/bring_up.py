@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import shutil
 import time
@@ -42,11 +43,21 @@ from meshcourse.node.api import Api, ApiError, client_tls
 from meshcourse.node.events import Events
 from meshcourse.node.machine import Machine
 
+_log = logging.getLogger(__name__)
+
 ROOT = Path("/run/meshcourse")
 NODES = ROOT / "nodes"
 ROOT_USER = "system:masters"
 API_STARTS_WITHIN = 60.0
 NODE_READY_WITHIN = 30.0
+
+
+def _tell(path: Path, content: object) -> None:
+    """Write what other processes read about the cluster. On a full disk the next change is written; the cluster itself goes on."""
+    try:
+        files.write_json(path, content)
+    except OSError as error:
+        _log.warning("%s keeps what it said before: %s", path, error)
 
 
 async def run(options: Options, outside: Outside, report: StartReport) -> None:
@@ -62,10 +73,10 @@ async def run(options: Options, outside: Outside, report: StartReport) -> None:
     _write_credentials(layout, options, outside.port("api"))
 
     def write_status() -> None:
-        files.write_json(options.home / "status.json", [health.as_json() for health in supervisor.health()])
+        _tell(options.home / "status.json", [health.as_json() for health in supervisor.health()])
 
     def write_nodes(states: Mapping[str, str]) -> None:
-        files.write_json(options.home / node_power.STATES, states)
+        _tell(options.home / node_power.STATES, states)
 
     supervisor = Supervisor(options.logs, {"PATH": os.environ["PATH"], "HOME": "/root"}, write_status)
     async with supervisor:
@@ -111,7 +122,7 @@ async def _reached_from_outside(options: Options, outside: Outside, api: Api) ->
     """Connections between this machine and the cluster: the API server's port, the Services' ports, and egress if it was asked for."""
 
     def write_ports(ports: list[host_ports.OpenPort]) -> None:
-        files.write_json(options.home / "ports.json", [each.as_json() for each in ports])
+        _tell(options.home / "ports.json", [each.as_json() for each in ports])
 
     write_ports([])
     sockets = host_sockets.HostSockets(outside.sockets)

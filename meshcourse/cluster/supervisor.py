@@ -21,7 +21,7 @@ from meshcourse.engine import binaries
 _log = logging.getLogger(__name__)
 
 LONGEST_LOG = 20_000_000
-FIRST_BACK_OFF, LONGEST_BACK_OFF, STEADY = 0.5, 30.0, 60.0
+FIRST_BACK_OFF, LONGEST_BACK_OFF, STEADY = 0.5, 8.0, 60.0
 
 
 @dataclass(frozen=True)
@@ -44,10 +44,10 @@ class Health:
 
 
 def back_off(restarts: int) -> float:
-    """Seconds to wait before start number `restarts`: 0.5, 1, 2, ... 30.
+    """Seconds to wait before start number `restarts`: 0.5, 1, 2, 4, 8. After a full disk etcd and then the API server wait for their turn.
 
     >>> [back_off(n) for n in (1, 2, 3, 20)]
-    [0.5, 1.0, 2.0, 30.0]
+    [0.5, 1.0, 2.0, 8.0]
     """
     return float(min(LONGEST_BACK_OFF, FIRST_BACK_OFF * 2 ** (restarts - 1)))
 

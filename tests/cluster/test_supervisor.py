@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from meshcourse.cluster import bring_up
 from meshcourse.cluster.components import Component
 from meshcourse.cluster.supervisor import Supervisor
 from meshcourse.core.errors import EngineError
@@ -38,3 +39,8 @@ async def test_a_program_that_was_never_there_is_an_error_at_once(tmp_path: Path
     async with Supervisor(tmp_path, {}, lambda: None) as supervisor:
         with pytest.raises(EngineError, match="The upstream program etcd is missing"):
             await supervisor.start(Component("etcd", ()))
+
+
+def test_a_file_about_the_cluster_that_cannot_be_written_ends_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    bring_up._tell(tmp_path / "nowhere" / "status.json", [])
+    assert "keeps what it said before" in caplog.text

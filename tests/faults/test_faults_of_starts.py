@@ -91,7 +91,6 @@ def test_a_killed_down_still_ends_the_cluster(name: str, healed: Healed) -> None
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounts a small disk")
-@pytest.mark.xfail(reason="it does not answer again within a minute after there is room; the cause has not been looked into")
 def test_a_full_disk_loses_nothing_and_heals_when_there_is_room_again(
     name: str, healed: Healed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

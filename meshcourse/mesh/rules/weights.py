@@ -184,7 +184,7 @@ def put(connection: Connection, split: Split, weights: Mapping[str, int]) -> Spl
         except errors.KubernetesError as refusal:
             if not left or not _outdated(refusal):
                 raise
-            time.sleep(random.uniform(0.0, _STEP_ASIDE))  # noqa: S311 - so that two writers do not keep meeting
+            time.sleep(random.uniform(0.0, _STEP_ASIDE * (_TRIES - left)))  # noqa: S311 - so that two writers do not keep meeting
         else:
             number, _ = _same(changed, split)
             where = (split.namespace, split.virtual_service)
