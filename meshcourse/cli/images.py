@@ -78,7 +78,7 @@ def make(
 
     \b
     meshcourse images make
-    meshcourse images make --k8s 1.28                   an older node image: its Kubernetes is built, some ten minutes once
+    meshcourse images make --k8s 1.28                   an older node image: its Kubernetes is built once, which takes minutes
     meshcourse images make --save made.tar              elsewhere: meshcourse images load made.tar
     meshcourse images make --push registry.example/course
     """  # noqa: D301 - \b tells click to keep the lines
