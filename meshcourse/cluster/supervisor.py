@@ -31,7 +31,7 @@ LOOK = 0.25
 """Seconds between two looks at a full disk."""
 LONG = 5.0
 """Seconds: whoever needs a program that was away for longer is started anew."""
-BACK = 1.0
+BACK = 2.0
 """Seconds that a program must have run after an absence to count as back."""
 
 
@@ -124,7 +124,7 @@ class Supervisor:
     async def _pause(self, seconds: float) -> None:
         """Wait before a start; on a full disk no longer than until there is room."""
         was_full, ends = self._disk_is_full(), time.monotonic() + seconds
-        while (left := ends - time.monotonic()) > 0 and (not was_full or self._disk_is_full()):
+        while (left := ends - time.monotonic()) > 0 and (not was_full or self._disk_is_full()):  # noqa: ASYNC110 - nobody tells of room
             await asyncio.sleep(min(LOOK, left) if was_full else left)
 
     def _disk_is_full(self) -> bool:

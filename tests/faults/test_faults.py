@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import shutil
 import signal
 import subprocess
 import time
-import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from healing import heal, pod, send
 from process_tree import program, tree
 from waiting import until
 
@@ -24,38 +23,6 @@ pytestmark = pytest.mark.slow
 
 Healed = Callable[[str, float], None]
 COMPONENTS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy")
-
-
-@pytest.fixture
-def namespace(cluster: Any) -> Iterator[str]:
-    name = f"f-{uuid.uuid4().hex[:8]}"
-    cluster.kubectl("create", "namespace", name)
-    yield name
-    cluster.kubectl("delete", "namespace", name, "--wait=false")
-
-
-def pod(name: str, script: str, **spec: Any) -> str:
-    container = {"name": "app", "image": "busybox", "command": ["sh", "-c", script]}
-    manifest = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": {"containers": [container], **spec}}
-    return json.dumps(manifest)
-
-
-def is_well(cluster: Any, namespace: str) -> bool:
-    """Whether a new pod becomes Ready, can be entered, and goes."""
-    name = f"probe-{uuid.uuid4().hex[:6]}"
-    for words, stdin in (
-        (("apply", "-f", "-"), pod(name, "sleep 600", terminationGracePeriodSeconds=0)),
-        (("wait", f"pod/{name}", "--for=condition=Ready", "--timeout=30s"), None),
-        (("exec", name, "--", "true"), None),
-        (("delete", "pod", name), None),
-    ):
-        if cluster.run("kubectl", "-n", namespace, *words, stdin=stdin, check=False).returncode:
-            return False
-    return True
-
-
-def heal(cluster: Any, namespace: str) -> float:
-    return until(lambda: is_well(cluster, namespace), within=60)
 
 
 @pytest.mark.parametrize("component", COMPONENTS)
@@ -111,13 +78,6 @@ def test_an_api_server_that_stands_still_for_half_a_minute(cluster: Any, namespa
     status = json.loads(cluster.kubectl("-n", namespace, "get", "pod", "runs", "-o", "json"))["status"]
     assert status["containerStatuses"][0]["restartCount"] == 0
     assert status["phase"] == "Running"
-
-
-def send(pids: list[int], number: int) -> None:
-    """Send a signal to all that are still there."""
-    for pid in pids:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, number)
 
 
 def test_a_laptop_that_sleeps(faulty: clusters.Cluster, cluster: Any, namespace: str, healed: Healed) -> None:
