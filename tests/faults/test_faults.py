@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -22,6 +23,8 @@ from meshcourse.cluster import clusters
 pytestmark = pytest.mark.slow
 
 Healed = Callable[[str, float], None]
+ASLEEP = float(os.environ.get("MESHCOURSE_ASLEEP", "60"))
+"""Seconds; the node's lease ends after 40."""
 COMPONENTS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy")
 
 
@@ -86,10 +89,10 @@ def test_a_laptop_that_sleeps(faulty: clusters.Cluster, cluster: Any, namespace:
     everything = tree(faulty.pid)
     send(everything, signal.SIGSTOP)
     try:
-        time.sleep(60)  # the fault itself; longer than the node's lease
+        time.sleep(ASLEEP)  # the fault itself
     finally:
         send(everything, signal.SIGCONT)
-    healed("the whole tree stopped for 60 s", heal(cluster, namespace))
+    healed(f"a laptop asleep: every process stopped for {ASLEEP:g} s", heal(cluster, namespace))
     until(lambda: cluster.kubectl("-n", namespace, "get", "pod", "runs", "-o", "jsonpath={.status.containerStatuses[0].ready}") == "true")
 
 
@@ -103,6 +106,43 @@ def test_a_container_that_writes_a_gigabyte_keeps_the_end_of_its_log(
     healed("a container writes 1 GB (until it has ended)", time.monotonic() - began)
     assert cluster.kubectl("-n", namespace, "logs", "talks", "--tail=1") == "last\n"
     assert len(cluster.kubectl("-n", namespace, "logs", "talks", timeout=120)) < 25_000_000
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="makes the disk of pods smaller, as root")
+def test_a_full_disk_under_a_pods_log_costs_lines_and_not_the_pod(cluster: Any, namespace: str, pid_of: Any, healed: Healed) -> None:
+    inside = ("nsenter", "--mount", f"--target={pid_of('etcd')}")
+    found = cluster.run(*inside, "df", "--block-size=1", "--output=size,used", "/run").stdout.split()
+    size, used = int(found[-2]), int(found[-1])
+
+    def log() -> list[str]:
+        return list(cluster.kubectl("-n", namespace, "logs", "talks").splitlines())
+
+    cluster.run(*inside, "mount", "-o", f"remount,size={used + 4_000_000}", "/run")
+    try:
+        script = f"i=0; while true; do i=$((i+1)); echo $i {'x' * 8000}; sleep 0.01; done"
+        cluster.kubectl("-n", namespace, "apply", "-f", "-", stdin=pod("talks", script, terminationGracePeriodSeconds=0))
+        cluster.kubectl("-n", namespace, "wait", "pod/talks", "--for=condition=Ready", "--timeout=30s")
+        until(lambda: cluster.run(*inside, "df", "--output=avail", "/run").stdout.split()[-1] == "0", within=60)
+        full = until_it_stands_still(lambda: len(log()))
+    finally:
+        cluster.run(*inside, "mount", "-o", f"remount,size={size}", "/run")
+    began = time.monotonic()
+    until(lambda: len(log()) > full + 1)
+    lost, *later = log()[full:]
+    healed("a full disk under a pod's log (until its lines are kept again)", time.monotonic() - began)
+    assert re.fullmatch(r"meshcourse: \d+ bytes of this log were lost: no space", lost)
+    assert int(later[0].split()[0]) > full + 1
+    heal(cluster, namespace)
+    assert cluster.get("-n", namespace, "pod", "talks")["status"]["containerStatuses"][0]["restartCount"] == 0
+
+
+def until_it_stands_still(count: Callable[[], int]) -> int:
+    """Wait until two counts, a second apart, are the same."""
+    last = -1
+    while (now := count()) != last:
+        last = now
+        time.sleep(1)
+    return last
 
 
 def test_a_pod_that_ignores_the_signal_and_forks_orphans_goes_with_all_of_them(
