@@ -155,7 +155,7 @@ def _unknown(view: ClusterView, service: str) -> Outcome | None:
     for each in view.objects("sidecars.networking.istio.io"):
         listeners = each.get("spec", {}).get("egress") or ()
         told = [str(host).partition("/") for listener in listeners for host in listener.get("hosts") or ()]
-        if told and not any(where in {"*", ".", view.namespace} and host in {"*", full} for where, _, host in told):
+        if told and not any(where in {"*", ".", view.namespace} and covers(host, full) for where, _, host in told):
             name = each["metadata"]["name"]
             return outcome.not_yet(
                 seen=f"Sidecar {name} leaves {service} out of the hosts that istiod tells the proxies of, so they follow no rule for it",

@@ -62,7 +62,7 @@ def _preceded(view: ClusterView, found: Json) -> Outcome | None:
     """An older policy for billing's pods: of several with a `selector`, the oldest is in force."""
     for each in view.objects("peerauthentications"):
         name, labels = each["metadata"]["name"], (each.get("spec", {}).get("selector") or {}).get("matchLabels") or {}
-        older = each["metadata"]["creationTimestamp"] <= found["metadata"]["creationTimestamp"]
+        older = _age(each) < _age(found)
         if name != "billing" and labels.get("app") == "billing" and older:
             return outcome.not_yet(
                 seen=f"PeerAuthentication {name} is for billing's pods too, and is older",
@@ -70,6 +70,11 @@ def _preceded(view: ClusterView, found: Json) -> Outcome | None:
                 hint=f"kubectl delete peerauthentication {name}",
             )
     return None
+
+
+def _age(policy: Json) -> tuple[str, str]:
+    """What istiod sorts policies by: the older first, and of two of one second the first by name."""
+    return str(policy["metadata"]["creationTimestamp"]), str(policy["metadata"]["name"])
 
 
 def _weakened(view: ClusterView) -> Outcome | None:
