@@ -135,7 +135,8 @@ def _shop_hint(found: Json, got: int) -> str:
         return f"the rule is for {sources[0]}; the shop's principal is cluster.local/ns/NAMESPACE/sa/shop"
     ports = _ports(found)
     if ports and "8080" not in ports:
-        return f"`ports` are those of the pod, where billing listens on 8080, and not {', '.join(ports)}; the task names none: take `ports` out"
+        listed = ", ".join(ports)
+        return f"`ports` are those of the pod, where billing listens on 8080, and not {listed}; the task names none: take `ports` out"
     return "403 for the shop: does the principal name its ServiceAccount, cluster.local/ns/NAMESPACE/sa/shop, and do method and path fit?"
 
 
