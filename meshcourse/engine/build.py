@@ -110,7 +110,12 @@ class Build:
         self._check_space()
         for folder in (self.staging, self.work / "tmp"):
             folder.mkdir(parents=True, exist_ok=True)
-        environment = toolchain.of_a_build(os.environ, go, self.work)
+        environment = toolchain.environment(
+            os.environ,
+            build_cache=Path(os.environ.get("GOCACHE") or self.work / "compiled"),
+            modules=Path(os.environ["GOMODCACHE"]) if os.environ.get("GOMODCACHE") else toolchain.module_cache(go),
+            work=self.work,
+        )
         with self.log.open("w", encoding="utf-8", buffering=1) as log:
             run = _Go(go.go, self.recipe.source, environment, lock, log.write)
             compilation = self._list(run)

@@ -79,16 +79,6 @@ def module_cache(toolchain: Toolchain) -> Path | None:
     return folder if folder and (folder / "cache" / "download").is_dir() and os.access(folder / "cache" / "download", os.W_OK) else None
 
 
-def of_a_build(given: Mapping[str, str], toolchain: Toolchain, work: Path) -> dict[str, str]:
-    """The environment of a build in `work`, which heeds GOCACHE and GOMODCACHE."""
-    return environment(
-        given,
-        build_cache=Path(given.get("GOCACHE") or work / "compiled"),
-        modules=Path(given["GOMODCACHE"]) if given.get("GOMODCACHE") else module_cache(toolchain),
-        work=work,
-    )
-
-
 def environment(given: Mapping[str, str], *, build_cache: Path, modules: Path | None, work: Path) -> dict[str, str]:
     """The environment for a build: the user's proxies and certificates, but none of the user's settings that change the result.
 
