@@ -1,7 +1,8 @@
 """Gives memory that the daemon has freed back to Linux; glibc alone keeps most of it for later.
 
-Measured (1 Dec 2026): after 200 pods that came and went the daemon stood at 99 MB, a fresh one at 71. 25 of the 28 MB were free inside
-malloc, which used 0.6 MB more than before. What stays are the last 1,024 events, and gaps in Python's own memory.
+Measured (1 Dec 2026, a busy machine): a fresh daemon has 71 MB; after 200 pods that came and went it had 99, of which 25 were free inside
+malloc, which had 0.6 MB more in use than before. Given back, 83 are left: the last 1,024 events, and gaps in Python's own memory.
+A call takes half a millisecond.
 """
 
 from __future__ import annotations
