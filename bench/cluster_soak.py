@@ -41,6 +41,8 @@ from meshcourse.traffic.targets import Target
 NAME, SERVED, CHURN = "soak", "soak-served", "soak-churn"
 MOST_GROWTH = 0.05
 FORGIVEN = 10.0
+ENOUGH = 50
+"""Answers in a row, half of each version, that show that the gateway knows both."""
 SAMPLE = 5.0
 """Seconds between two samples."""
 FAILED = re.compile(r'HTTP/1.1" (0|5[0-9][0-9]) ')
@@ -118,6 +120,17 @@ class Soak:
         self.kubectl("-n", SERVED, "apply", "-f", "-", stdin=[service, *map(_app, _VERSIONS), *_routing(50)])
         for each in _VERSIONS:
             self.kubectl("-n", SERVED, "rollout", "status", f"deployment/hello-{each}", "--timeout=110s")
+        asyncio.run(self._until_all_answer())
+
+    async def _until_all_answer(self) -> None:
+        """Wait until the gateway's Envoy knows the pods of both versions: fifty answers in a row."""
+        async with asyncio.timeout(60), Sender(self._target()) as sender:
+            found: list[Result] = []
+            while len(found) < ENOUGH or not all(each.ok for each in found[-ENOUGH:]):
+                await sender.run(pacing.constant(self.rate, seconds=ENOUGH / self.rate), found.append)
+
+    def _target(self) -> Target:
+        return Target(f"{self.connection.ingress_url}/hello", timeout=10.0)
 
     def run(self, weigh: float, roll: float, churn: float, kill: float) -> None:
         """Load, and everything around it; the numbers are seconds between two of each kind."""
@@ -134,14 +147,12 @@ class Soak:
                 thread.join(150)
 
     async def _load(self) -> None:
-        target = Target(f"{self.connection.ingress_url}/hello", timeout=10.0)
-
         def receive(result: Result) -> None:
             self.codes[result.code] += 1
             if not result.ok:
                 self.failures.append((result.started, result.code))
 
-        async with Sender(target) as sender:
+        async with Sender(self._target()) as sender:
             await sender.run(pacing.constant(self.rate, seconds=self.seconds), receive)
 
     def _again(self, name: str, every: float, work: Callable[[], int]) -> None:
