@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from meshcourse.core import settings
@@ -9,6 +10,7 @@ from meshcourse.course.chapters import Chapter
 from meshcourse.kube import commands, resources
 from meshcourse.kube.connection import Connection
 from meshcourse.lab import istio_before
+from meshcourse.mesh.injection import namespaces
 from meshcourse.mesh.install import installation
 
 KINDS: Final = (
@@ -29,27 +31,32 @@ KINDS: Final = (
     "telemetries.telemetry.istio.io",
 )
 """The kinds to list. Namespaces are listed with their label istio-injection."""
-_COLUMNS: Final = "custom-columns=K:.kind,S:.metadata.namespace,N:.metadata.name,L:.metadata.labels.istio-injection"
+_COLUMNS: Final = "custom-columns=K:.kind,S:.metadata.namespace,N:.metadata.name,L:.metadata.labels.istio-injection,P:.status.phase"
 
 
 def look(connection: Connection) -> frozenset[str]:
-    """Every object of KINDS as `Kind namespace/name`. Raises KubernetesError when one cannot be listed, as Istio's without Istio."""
+    """Every object of KINDS as `Kind namespace/name`, but for namespaces that are being deleted.
+
+    Raises KubernetesError when one cannot be listed, as Istio's without Istio.
+    """
     done = commands.run(connection, ["kubectl", "get", ",".join(KINDS), "-A", "--no-headers", "-o", _COLUMNS])
     if done.code:
         raise resources.refusal(done, "the list of what is in the cluster")
-    return frozenset(_line(line.split()) for line in done.stdout.splitlines() if line.strip())
+    rows = [line.split() for line in done.stdout.splitlines() if line.strip()]
+    ending = {name for _, _, name, _, phase in rows if phase == "Terminating"}
+    return frozenset(_line(kind, namespace, name, label) for kind, namespace, name, label, _ in rows if not {namespace, name} & ending)
 
 
-def _line(fields: list[str]) -> str:
-    kind, namespace, name, label = (*fields, "<none>", "<none>", "<none>", "<none>")[:4]
+def _line(kind: str, namespace: str, name: str, label: str) -> str:
     where = name if namespace == "<none>" else f"{namespace}/{name}"
     return f"{kind} {where}" + (f" (istio-injection={label})" if kind == "Namespace" and label != "<none>" else "")
 
 
-def clear(connection: Connection, chapter: Chapter) -> None:
-    """Delete the chapter's namespaces and wait until they are gone; install Istio's demo profile again if the chapter removed it."""
-    for namespace in (chapter.namespace, *chapter.more_namespaces):
-        resources.delete(connection, f"apiVersion: v1\nkind: Namespace\nmetadata:\n  name: {namespace}\n")
+def clear(connection: Connection, chapter: Chapter, *, wait: bool = True) -> None:
+    """Delete the chapter's namespaces, and wait until they are gone; install Istio's demo profile again if the chapter removed it."""
+    names = (chapter.namespace, *chapter.more_namespaces)
+    with ThreadPoolExecutor(len(names)) as several:
+        list(several.map(lambda name: namespaces.delete(connection, name, wait=wait), names))
     found = installation.status(connection)
     if found is None or not {name for name, _, _ in found.deployments} >= istio_before.WHOLE:
         installation.install(connection, settings.DEFAULT_PROFILE)

@@ -103,7 +103,7 @@ class Rehearsal:
             return self._on(place, notebook, variant)
         finally:
             if not self._execution.stopped:
-                inventory.clear(place.connection, chapter)
+                inventory.clear(place.connection, chapter, wait=False)
             self._free.put(place)
 
     def _on(self, place: Place, notebook: Path, variant: Variant) -> Run:

@@ -48,10 +48,11 @@ class Layout:
 
 @dataclass(frozen=True)
 class Component:
-    """A program of the engine and its arguments."""
+    """A program of the engine, its arguments, and the component that it needs (its name)."""
 
     name: str
     arguments: tuple[str, ...]
+    needs: str = ""
 
     @property
     def program(self) -> str:
@@ -130,6 +131,7 @@ def api_server(layout: Layout) -> Component:
             "--allow-privileged=true",
             "--shutdown-delay-duration=0s",
         ),
+        needs="etcd",
     )
 
 

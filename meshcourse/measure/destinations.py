@@ -1,4 +1,4 @@
-"""What the ingress gateway's Envoys sent to each destination of a route, and whether they hold its weights yet.
+"""What the ingress gateway's Envoys sent to each destination of a route, whether they hold its weights, and which route takes a request.
 
 Envoy counts the requests to each endpoint of each cluster, whatever statistics Istio exposes. These are all requests from the gateway to
 them, also those of other clients and other routes. Blocking; some milliseconds.
@@ -14,13 +14,17 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote
 
+from meshcourse.core.json_types import JsonMapping
 from meshcourse.kube import pods
 from meshcourse.kube.connection import Connection
+from meshcourse.measure import route_matching
+from meshcourse.measure.route_matching import Asked
 from meshcourse.mesh.envoy import config_dump
 from meshcourse.mesh.envoy.admin import AdminConnection
 from meshcourse.mesh.envoy.cluster_names import ClusterName
 from meshcourse.mesh.install import installation
 from meshcourse.mesh.rules.weights import Destination, Split
+from meshcourse.traffic.targets import Target
 
 _FRESH: Final = 5.0
 """Seconds for which the list of the gateway's pods is reused."""
@@ -83,6 +87,20 @@ class Destinations:
             wanted[each.host, each.subset] += split.percent[each.name]
         return all(any(_same(wanted, route) for route in _routes(line.routes(), split)) for line in self._pods().values())
 
+    def other_route(self, target: Target, split: Split) -> str:
+        """The route that takes requests to `target` in place of the split's, in words: `route 1 of VirtualService shop/older`.
+
+        Empty where it is the split's, where the gateway answers by itself, and where that cannot be told. Raises MeshcourseError when no
+        gateway answers.
+        """
+        for line in self._pods().values():
+            taken = route_matching.taken(line.routes(), Asked.of(target), self._connection.gateway_port)
+            if taken is not None and not _made_from(taken, split):
+                *_, namespace, _, owner = f"//{config_dump.origin(taken)}".split("/")
+                named = f"the route {taken['name']}" if taken.get("name") else "a route"
+                return f"{named} of VirtualService {namespace}/{owner}" if owner else f"{named} that no VirtualService made"
+        return ""
+
     def close(self) -> None:
         """Close the connections."""
         for line in self._lines.values():
@@ -105,6 +123,17 @@ def _routes(configuration: list[dict[str, Any]], split: Split) -> list[config_du
     ours = [route for route in every if config_dump.origin(route) == origin]
     named = [route for route in ours if str(route.get("name", "")).endswith(split.route)]
     return [found for found in map(config_dump.from_envoy, named or ours) if found.shares]
+
+
+def _made_from(route: JsonMapping, split: Split) -> bool:
+    """Whether Envoy's route is the split's; of a route without a name only the destinations tell."""
+    if config_dump.origin(route) != config_dump.ORIGIN.format(*split.root):
+        return False
+    if not split.route.isdecimal() and route.get("name"):  # Istio joins the names of http route and match by a dot, a delegate's by a dash
+        return split.route in route["name"]
+    return {(share.host, share.subset) for share in config_dump.from_envoy(route).shares} <= {
+        (each.host, each.subset) for each in split.destinations
+    }
 
 
 def _leads(cluster: str, destination: Destination) -> bool:

@@ -21,6 +21,7 @@ from meshcourse.measure.access_logs import Entry
 from meshcourse.mesh.envoy import config_dump
 from meshcourse.mesh.envoy.cluster_names import ClusterName
 from meshcourse.mesh.envoy.config_dump import Route
+from meshcourse.traffic.targets import Target
 
 Judged = tuple[bool | None, str]
 """Whether a route's conditions are met (None: unknown), and why not."""
@@ -44,6 +45,12 @@ class Asked:
     method: str = "GET"
     headers: Mapping[str, str] = field(default_factory=dict)
     scheme: str = "http"
+
+    @classmethod
+    def of(cls, target: Target) -> Asked:
+        """The request that is sent to `target`."""
+        headers = {name.lower(): value for name, value in target.sent_headers().items()}
+        return cls(target.host or target.address, target.as_sent().raw_path_qs, target.method, headers)
 
     def header(self, name: str) -> str | None:
         """A header's value, or None. `:method`, `:path`, `:scheme` and `:authority` are headers to Envoy."""
@@ -87,6 +94,13 @@ def steps(held: Iterable[JsonMapping], asked: Asked, port: int = settings.HTTP_P
             Step(config_dump.origin(route).rpartition("/")[2], str(route.get("name", "")), config_dump.from_envoy(route), verdict, why),
         )
     return tuple(made)
+
+
+def taken(held: Iterable[JsonMapping], asked: Asked, port: int = settings.HTTP_PORT) -> JsonMapping | None:
+    """The route, as Envoy has it, that takes a request; None where none does, or where that cannot be told."""
+    routes = list(_routes(held, asked.host, config_dump.tables(port)))
+    number = _taken([_judged(route, asked) for route in routes])
+    return None if number is None else routes[number]
 
 
 def _taken(judged: list[Judged]) -> int | None:

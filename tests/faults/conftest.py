@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -35,6 +36,14 @@ def faulty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[clusters.Cluste
 @pytest.fixture
 def cluster(faulty: clusters.Cluster) -> RealCluster:
     return RealCluster.of(faulty)
+
+
+@pytest.fixture
+def namespace(cluster: RealCluster) -> Iterator[str]:
+    name = f"f-{uuid.uuid4().hex[:8]}"
+    cluster.kubectl("create", "namespace", name)
+    yield name
+    cluster.kubectl("delete", "namespace", name, "--wait=false")
 
 
 @pytest.fixture

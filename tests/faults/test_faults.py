@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import time
-import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from healing import heal, pod, send
 from process_tree import program, tree
 from waiting import until
 
@@ -23,39 +23,9 @@ from meshcourse.cluster import clusters
 pytestmark = pytest.mark.slow
 
 Healed = Callable[[str, float], None]
+ASLEEP = float(os.environ.get("MESHCOURSE_ASLEEP", "60"))
+"""Seconds; the node's lease ends after 40."""
 COMPONENTS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy")
-
-
-@pytest.fixture
-def namespace(cluster: Any) -> Iterator[str]:
-    name = f"f-{uuid.uuid4().hex[:8]}"
-    cluster.kubectl("create", "namespace", name)
-    yield name
-    cluster.kubectl("delete", "namespace", name, "--wait=false")
-
-
-def pod(name: str, script: str, **spec: Any) -> str:
-    container = {"name": "app", "image": "busybox", "command": ["sh", "-c", script]}
-    manifest = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": {"containers": [container], **spec}}
-    return json.dumps(manifest)
-
-
-def is_well(cluster: Any, namespace: str) -> bool:
-    """Whether a new pod becomes Ready, can be entered, and goes."""
-    name = f"probe-{uuid.uuid4().hex[:6]}"
-    for words, stdin in (
-        (("apply", "-f", "-"), pod(name, "sleep 600", terminationGracePeriodSeconds=0)),
-        (("wait", f"pod/{name}", "--for=condition=Ready", "--timeout=30s"), None),
-        (("exec", name, "--", "true"), None),
-        (("delete", "pod", name), None),
-    ):
-        if cluster.run("kubectl", "-n", namespace, *words, stdin=stdin, check=False).returncode:
-            return False
-    return True
-
-
-def heal(cluster: Any, namespace: str) -> float:
-    return until(lambda: is_well(cluster, namespace), within=60)
 
 
 @pytest.mark.parametrize("component", COMPONENTS)
@@ -113,23 +83,16 @@ def test_an_api_server_that_stands_still_for_half_a_minute(cluster: Any, namespa
     assert status["phase"] == "Running"
 
 
-def send(pids: list[int], number: int) -> None:
-    """Send a signal to all that are still there."""
-    for pid in pids:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, number)
-
-
 def test_a_laptop_that_sleeps(faulty: clusters.Cluster, cluster: Any, namespace: str, healed: Healed) -> None:
     cluster.kubectl("-n", namespace, "apply", "-f", "-", stdin=pod("runs", "sleep 600", terminationGracePeriodSeconds=0))
     cluster.kubectl("-n", namespace, "wait", "pod/runs", "--for=condition=Ready", "--timeout=30s")
     everything = tree(faulty.pid)
     send(everything, signal.SIGSTOP)
     try:
-        time.sleep(60)  # the fault itself; longer than the node's lease
+        time.sleep(ASLEEP)  # the fault itself
     finally:
         send(everything, signal.SIGCONT)
-    healed("the whole tree stopped for 60 s", heal(cluster, namespace))
+    healed(f"a laptop asleep: every process stopped for {ASLEEP:g} s", heal(cluster, namespace))
     until(lambda: cluster.kubectl("-n", namespace, "get", "pod", "runs", "-o", "jsonpath={.status.containerStatuses[0].ready}") == "true")
 
 
@@ -143,6 +106,43 @@ def test_a_container_that_writes_a_gigabyte_keeps_the_end_of_its_log(
     healed("a container writes 1 GB (until it has ended)", time.monotonic() - began)
     assert cluster.kubectl("-n", namespace, "logs", "talks", "--tail=1") == "last\n"
     assert len(cluster.kubectl("-n", namespace, "logs", "talks", timeout=120)) < 25_000_000
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="makes the disk of pods smaller, as root")
+def test_a_full_disk_under_a_pods_log_costs_lines_and_not_the_pod(cluster: Any, namespace: str, pid_of: Any, healed: Healed) -> None:
+    inside = ("nsenter", "--mount", f"--target={pid_of('etcd')}")
+    found = cluster.run(*inside, "df", "--block-size=1", "--output=size,used", "/run").stdout.split()
+    size, used = int(found[-2]), int(found[-1])
+
+    def log() -> list[str]:
+        return list(cluster.kubectl("-n", namespace, "logs", "talks").splitlines())
+
+    cluster.run(*inside, "mount", "-o", f"remount,size={used + 4_000_000}", "/run")
+    try:
+        script = f"i=0; while true; do i=$((i+1)); echo $i {'x' * 8000}; sleep 0.01; done"
+        cluster.kubectl("-n", namespace, "apply", "-f", "-", stdin=pod("talks", script, terminationGracePeriodSeconds=0))
+        cluster.kubectl("-n", namespace, "wait", "pod/talks", "--for=condition=Ready", "--timeout=30s")
+        until(lambda: cluster.run(*inside, "df", "--output=avail", "/run").stdout.split()[-1] == "0", within=60)
+        full = until_it_stands_still(lambda: len(log()))
+    finally:
+        cluster.run(*inside, "mount", "-o", f"remount,size={size}", "/run")
+    began = time.monotonic()
+    until(lambda: len(log()) > full + 1)
+    lost, *later = log()[full:]
+    healed("a full disk under a pod's log (until its lines are kept again)", time.monotonic() - began)
+    assert re.fullmatch(r"meshcourse: \d+ bytes of this log were lost: no space", lost)
+    assert int(later[0].split()[0]) > full + 1
+    heal(cluster, namespace)
+    assert cluster.get("-n", namespace, "pod", "talks")["status"]["containerStatuses"][0]["restartCount"] == 0
+
+
+def until_it_stands_still(count: Callable[[], int]) -> int:
+    """Wait until two counts, a second apart, are the same."""
+    last = -1
+    while (now := count()) != last:
+        last = now
+        time.sleep(1)
+    return last
 
 
 def test_a_pod_that_ignores_the_signal_and_forks_orphans_goes_with_all_of_them(

@@ -7,6 +7,7 @@ title, path below https://istio.io/latest/docs/, and what is different here, if 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import uuid
 from collections.abc import Callable, Iterator
@@ -15,10 +16,14 @@ from typing import Any
 
 import pytest
 import terminal
+from real_cluster import RealCluster
 from terminal import Terminal
 
+from meshcourse.cluster import clusters
 from meshcourse.engine import binaries, toolchain
+from meshcourse.engine.go_programs import GoProgram
 
+HELM = GoProgram("helm", "helm.sh/helm/v3/cmd/helm", "v3.22.0", "https://helm.sh/docs/intro/install/")
 GATEWAY_API = "sigs.k8s.io/gateway-api@v1.6.0"
 SITE = "https://istio.io/latest/docs/"
 HEAD = """# Istio's own tasks on the embedded cluster
@@ -119,6 +124,16 @@ def opened(cluster: Any, istio: Path, tmp_path_factory: pytest.TempPathFactory) 
     address = cluster.get("-n", "istio-system", "service", "istio-ingressgateway")["status"]["loadBalancer"]["ingress"][0]["ip"]
     gateway = {"INGRESS_HOST": address, "INGRESS_PORT": "80", "SECURE_INGRESS_PORT": "443", "GATEWAY_URL": f"{address}:80"}
     return lambda namespace: terminal.current(namespace, cluster.kubeconfig, istio, {**cluster.environment, **gateway}, keep)
+
+
+@pytest.fixture
+def bare(istio: Path, tmp_path: Path) -> Iterator[Terminal]:
+    """A terminal on a cluster of its own without Istio, with helm on PATH."""
+    started = clusters.up(f"bare-{os.getpid()}", ingress_port=0)
+    environment = RealCluster.of(started).environment
+    path = os.pathsep.join([str(HELM.ensure().parent), environment["PATH"]])
+    yield terminal.current("default", started.kubeconfig, istio, {**environment, "PATH": path}, tmp_path)
+    clusters.down(started.name)
 
 
 @pytest.fixture

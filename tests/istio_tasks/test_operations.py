@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import shlex
+from collections.abc import Callable, Iterator
+
 import pytest
+import yaml
 from terminal import Terminal
 
 pytestmark = pytest.mark.cluster
@@ -38,6 +43,77 @@ EOF""",
     )
     assert "istio.stats" in said
     assert "--images istio" in said
+
+
+@pytest.fixture
+def mesh_configuration(shell: Terminal) -> Iterator[Callable[[str], None]]:
+    """Add lines to the mesh configuration, as `istioctl install --set meshConfig...` does; taken back afterwards."""
+    read = "kubectl -n istio-system get configmap istio -o jsonpath='{.data.mesh}'"
+    before = shell.type(read)
+
+    def write(text: str) -> None:
+        patch = shlex.quote(json.dumps({"data": {"mesh": text}}))
+        shell.type(f"kubectl -n istio-system patch configmap istio -p {patch}")
+
+    yield lambda more: write(yaml.safe_dump(yaml.safe_load(before) | yaml.safe_load(more)))
+    write(before)
+
+
+@pytest.mark.task(
+    "Distributed tracing: Zipkin, by Telemetry",
+    "tasks/observability/distributed-tracing/zipkin/",
+    "Zipkin's image is not in the table: the spans come to a Service that only logs them",
+)
+def test_spans_reach_the_collector(shell: Terminal, mesh_configuration: Callable[[str], None]) -> None:
+    collector = f"httpbin.{shell.namespace}.svc.cluster.local"
+    mesh_configuration(f"extensionProviders: [{{name: zipkin, zipkin: {{service: {collector}, port: 8000}}}}]")
+    shell.type("kubectl apply -f samples/httpbin/httpbin.yaml -f samples/helloworld/helloworld.yaml -f samples/curl/curl.yaml")
+    shell.type("""kubectl apply -f - <<EOF
+apiVersion: telemetry.istio.io/v1
+kind: Telemetry
+metadata: {name: traces}
+spec: {tracing: [{providers: [{name: zipkin}], randomSamplingPercentage: 100}]}
+EOF""")
+    shell.ready()
+    ask = "kubectl exec deploy/curl -c curl -- curl -sS helloworld:5000/hello"
+    shell.shows(f"{ask}; kubectl logs deploy/httpbin -c istio-proxy", '"POST /api/v2/spans HTTP/1.1"')
+    shell.shows("kubectl exec deploy/curl -c curl -- curl -sS httpbin:8000/headers", lambda text: "x-b3-traceid" in text.lower())
+
+
+@pytest.mark.task("EnvoyFilter with Lua", "reference/config/networking/envoy-filter/")
+def test_a_lua_filter_changes_answers(shell: Terminal) -> None:
+    shell.type("kubectl apply -f samples/httpbin/httpbin.yaml -f samples/curl/curl.yaml")
+    shell.type("""kubectl apply -f - <<'EOF'
+apiVersion: networking.istio.io/v1alpha3
+kind: EnvoyFilter
+metadata: {name: stamp}
+spec:
+  workloadSelector: {labels: {app: httpbin}}
+  configPatches:
+  - applyTo: HTTP_FILTER
+    match:
+      context: SIDECAR_INBOUND
+      listener: {filterChain: {filter: {name: envoy.filters.network.http_connection_manager, subFilter: {name: envoy.filters.http.router}}}}
+    patch:
+      operation: INSERT_BEFORE
+      value:
+        name: stamp.lua
+        typed_config:
+          "@type": type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua
+          default_source_code:
+            inline_string: |
+              function envoy_on_request(handle)
+                handle:headers():add("x-asked", handle:headers():get(":path"))
+              end
+              function envoy_on_response(handle)
+                handle:headers():add("x-stamped", "by-lua")
+              end
+EOF""")
+    shell.ready()
+    shell.shows(
+        "kubectl exec deploy/curl -c curl -- curl -sSi httpbin:8000/headers?a=1",
+        lambda text: "x-stamped: by-lua" in text and "/headers?a=1" in text,
+    )
 
 
 @pytest.mark.task("Envoy's statistics", "ops/configuration/telemetry/envoy-stats/")
@@ -137,6 +213,34 @@ def test_a_pod_is_injected_by_label_and_by_hand(shell: Terminal) -> None:
     shell.type("istioctl kube-inject -f samples/curl/curl.yaml | kubectl apply -f -")
     shell.type("kubectl rollout status deployment/curl --timeout=60s")
     shell.shows("kubectl get pod -l app=curl --no-headers", "2/2")
+
+
+@pytest.mark.task(
+    "Install with Helm",
+    "setup/install/helm/",
+    "the charts are those of Istio's Go module, with hub and tag named; the gateway's Service gets an address of this machine",
+)
+def test_helm_installs_and_uninstalls_istio(bare: Terminal) -> None:
+    tag = bare.type("istioctl version --remote=false").split()[-1]
+    charts, values = "manifests/charts", f"--set global.hub=registry.istio.io/release --set global.tag={tag}"
+    bare.type("kubectl create namespace istio-system")
+    bare.type(f"helm install istio-base {charts}/base -n istio-system --set defaultRevision=default", seconds=200)
+    bare.type(f"helm install istiod {charts}/istio-control/istio-discovery -n istio-system {values} --wait", seconds=200)
+    assert bare.type("helm ls -n istio-system").count("deployed") == 2
+    bare.type("kubectl create namespace istio-ingress")
+    bare.type(f"helm install istio-ingress {charts}/gateway -n istio-ingress --wait", seconds=200)
+    bare.type("kubectl create namespace shop && kubectl label namespace shop istio-injection=enabled")
+    bare.type("kubectl -n shop apply -f samples/httpbin/httpbin.yaml -f samples/httpbin/httpbin-gateway.yaml")
+    bare.type(
+        """kubectl -n shop patch gateway.networking.istio.io httpbin-gateway --type merge -p '{"spec": {"selector": {"istio": "ingress"}}}'"""
+    )
+    bare.type("kubectl -n shop wait --for=condition=Available deployment --all --timeout=90s")
+    address = "$(kubectl -n istio-ingress get service istio-ingress -o jsonpath='{.status.loadBalancer.ingress[0].ip}')"
+    bare.shows(f"curl -s -o /dev/null -w '%{{http_code}}' http://{address}/status/200", "200")
+    bare.type("kubectl delete namespace shop")
+    for release, namespace in (("istio-ingress", "istio-ingress"), ("istiod", "istio-system"), ("istio-base", "istio-system")):
+        bare.type(f"helm delete {release} -n {namespace}", seconds=200)
+    bare.shows("kubectl get deployments,services -A -o name", lambda text: "istio" not in text)
 
 
 @pytest.mark.task("Canary upgrade by a revision", "setup/upgrade/canary/")

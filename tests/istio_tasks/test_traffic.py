@@ -210,6 +210,47 @@ EOF""")
     shell.shows(call, lambda text: 50 <= text.count("version: v1") <= 90 and text.count("version: ") == 100, within=90)
 
 
+LOCALITIES = (("west", "zone1"), ("west", "zone2"), ("east", "zone3"), ("south", "zone4"))
+"""(region, zone) of helloworld's four versions; the caller is in the first."""
+
+
+@pytest.mark.task(
+    "Locality load balancing: failover",
+    "tasks/traffic-management/locality-load-balancing/failover/",
+    "localities by the label istio-locality; maxEjectionPercent is 100: without it no host is ejected, 10 % of four being none",
+)
+def test_when_a_locality_fails_the_next_one_takes_over(shell: Terminal) -> None:
+    labels = [f"{region}.{zone}" for region, zone in LOCALITIES]
+    for label in labels:
+        shell.type(
+            f"bash samples/helloworld/gen-helloworld.sh --version {label} --includeService true --includeDeployment true | kubectl apply -f -"
+        )
+    shell.type("kubectl apply -f samples/curl/curl.yaml")
+    for name, label in (*((f"helloworld-{each}", each) for each in labels), ("curl", labels[0])):
+        shell.type(
+            f"""kubectl patch deployment {name} -p '{{"spec": {{"template": {{"metadata": {{"labels": {{"istio-locality": "{label}"}}}}}}}}}}'"""
+        )
+    shell.type("""kubectl apply -f - <<EOF
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: helloworld}
+spec:
+  host: helloworld
+  trafficPolicy:
+    connectionPool: {http: {maxRequestsPerConnection: 1}}
+    loadBalancer:
+      simple: ROUND_ROBIN
+      localityLbSetting: {enabled: true, failover: [{from: west, to: east}]}
+    outlierDetection: {consecutive5xxErrors: 1, interval: 1s, baseEjectionTime: 1m, maxEjectionPercent: 100}
+EOF""")
+    for name in (*(f"helloworld-{each}" for each in labels), "curl"):
+        shell.type(f"kubectl rollout status deployment/{name} --timeout=90s")
+    calls = "kubectl exec deploy/curl -c curl -- sh -c 'for i in $(seq 10); do curl -sS helloworld:5000/hello; done'"
+    for label in labels:
+        shell.shows(calls, lambda text, label=label: text.count(f"version: {label}") == 10)
+        shell.type(f"kubectl exec deploy/helloworld-{label} -c istio-proxy -- curl -sSL -X POST 127.0.0.1:15000/drain_listeners")
+
+
 @pytest.mark.task("Ingress gateways", "tasks/traffic-management/ingress/ingress-control/")
 def test_httpbin_is_reached_at_the_load_balancers_address(shell: Terminal) -> None:
     shell.type("kubectl apply -f samples/httpbin/httpbin.yaml")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -225,6 +226,32 @@ def test_a_route_that_others_take_the_requests_from_is_said(given: Any) -> None:
     panel = given(route(to("web", subset="v1")), route(to("web-primary", 50), to("web-canary", 50)), panel={"route": "1"})
     panel.start(rate=60)
     until(lambda: "another route takes these requests, or none does" in said(panel))
+
+
+@pytest.mark.cluster
+def test_an_older_rule_for_the_same_host_that_takes_the_requests_is_named_until_it_is_gone(target: Any, given: Any) -> None:
+    older = "the panel's requests do not take route split of virtualservice web, but the route all of virtualservice"
+    put(target, "older", {"hosts": ["*"], "gateways": ["web"], "http": [route(to("web", subset="v1"), name="all")]})
+    made = target.cluster.get("-n", target.namespace, "virtualservice", "older")["metadata"]["creationTimestamp"]
+    until(lambda: datetime.now(UTC) - datetime.fromisoformat(made) > timedelta(seconds=1))  # the age decides, in whole seconds
+    panel = given(route(to("web", 50, "v1"), to("web", 50, "v2"), name="split"))
+    panel.start(rate=60)
+    until(lambda: older in said(panel).lower())
+    assert panel.snapshot().summary.share("v2").share == 0.0
+    target.cluster.kubectl("-n", target.namespace, "delete", "virtualservice", "older")
+    until(lambda: "do not take" not in said(panel))
+    panel.wait_observed("v2", 0.5, within=20)
+
+
+@pytest.mark.cluster
+def test_a_delegates_route_and_one_with_a_named_match_are_the_panels_own(target: Any, given: Any) -> None:
+    match = [{"name": "all", "uri": {"prefix": "/"}}]
+    put(target, "inner", {"http": [route(to("web", 50, "v1"), to("web", 50, "v2"), name="split", match=match)]})
+    panel = given({"name": "outer", "match": match, "delegate": {"name": "inner"}})
+    panel.start(rate=60)
+    panel.wait_observed("v2", 0.5, within=20)
+    until(lambda: panel._beats > 20)
+    assert "do not take" not in said(panel)
 
 
 @pytest.mark.cluster

@@ -50,7 +50,7 @@ def held(route: JsonMapping) -> tuple[str, ...]:
     lines += [f"rewrite host to {action['hostRewriteLiteral']}" if action.get("hostRewriteLiteral") else ""]
     for part in (route, *action.get("weightedClusters", {}).get("clusters", ())):
         lines += list(_changed(part))
-    return tuple(sorted(filter(None, lines)))
+    return tuple(sorted(set(filter(None, lines))))
 
 
 def own_answer(route: JsonMapping) -> str:

@@ -85,13 +85,14 @@ def undo(connection: Connection, namespace: str, *, by: str) -> Change:
     return change
 
 
-def delete(connection: Connection, namespace: str) -> None:
-    """Delete a namespace and wait until it is gone. Its pods get one second to end."""
+def delete(connection: Connection, namespace: str, *, wait: bool = True) -> None:
+    """Delete a namespace, and wait until it is gone. Its pods get one second to end."""
     # The namespace controller checks after five seconds, and again after five more if a pod is still terminating.
     commands.run(connection, ["kubectl", "delete", "namespace", namespace, "--ignore-not-found", "--wait=false"], timeout=30.0)
     pods = ["delete", "pods", "--all", "--grace-period=1", "--wait=false"]
     commands.run(connection, ["kubectl", "-n", namespace, *pods], timeout=60.0)
-    resources.delete(connection, f"apiVersion: v1\nkind: Namespace\nmetadata:\n  name: {namespace}\n")
+    if wait:
+        resources.delete(connection, f"apiVersion: v1\nkind: Namespace\nmetadata:\n  name: {namespace}\n")
 
 
 def unlabel(connection: Connection, namespace: str) -> None:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _AGAIN_SECONDS = 10.0
-_LOOK_AT_CLOCK_SECONDS = 60.0  # after a laptop's sleep: the event loop's clock stood still, the tokens' did not
+_LOOK_AT_CLOCK_SECONDS = 15.0  # after a laptop's sleep: the event loop's clock stood still, the tokens' did not
 
 
 @dataclass(frozen=True)

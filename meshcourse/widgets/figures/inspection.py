@@ -55,7 +55,7 @@ def routes(steps: Sequence[Step]) -> str:
     rows = [
         (
             str(number),
-            step.name,
+            _named(step, several=len({each.virtual_service for each in steps}) > 1),
             step.route.fits,
             step.route.goes,
             SIGNS[step.verdict],
@@ -68,6 +68,11 @@ def routes(steps: Sequence[Step]) -> str:
         rows,
         {number for number, step in enumerate(steps) if step.verdict is Verdict.TAKEN},
     )
+
+
+def _named(step: Step, *, several: bool) -> str:
+    """The route's name; its VirtualService's before it where there is more than one."""
+    return " / ".join(filter(None, (step.virtual_service, step.name))) if several else step.name
 
 
 def _verdict(step: Step) -> str:

@@ -100,4 +100,5 @@ class Standing:
         if self.answered > ENOUGH and not any(self._sent.values()):
             why = f"None of the {self.answered:,} answers came from these destinations, by the gateway's count"
             return f"{why}: another route takes these requests, or none does. lab.inspector_panel() shows which."
-        return f"{named}, not these destinations: the counts are what the gateway's Envoy sent to each, for all clients."
+        other = ", not these destinations" if self._answers else ""
+        return f"{named}{other}: the counts are what the gateway's Envoy sent to each, for all clients."

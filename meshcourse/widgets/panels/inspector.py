@@ -126,8 +126,7 @@ class InspectorPanel(Panel[Parts, Inspection | None]):
         mark = f"meshcourse-{uuid.uuid4().hex}"
         target = Target(self._connection.ingress_url + path, host=host, headers={**headers, "User-Agent": mark})
         held = await asyncio.to_thread(self._line.routes)
-        sent = {name.lower(): value for name, value in target.sent_headers().items()}
-        asked = Asked(host or target.address, target.as_sent().raw_path_qs, headers=sent)
+        asked = Asked.of(target)
         (result,) = await sender.send(target, pacing.closed(requests=1), in_flight=1)
         words = f"GET {path} at {host or target.address}" + "".join(f", {name}: {value}" for name, value in headers.items())
         found = Inspection(words, self._judged(held, asked), result.status, result.latency, result.fault)

@@ -95,6 +95,8 @@ class WeightPanel(LoadedPanel[Controls, Snapshot]):
         """The newest weights that the gateway's Envoy should hold."""
         self._ruled: dict[str, float] = {}
         self._in_force = asyncio.Event()
+        self._other = ""
+        """The route that takes the panel's requests in place of its own, in words."""
         self._record: Path | None = None
 
     # -- life ----------------------------------------------------------------------------------------------------------------------
@@ -138,6 +140,15 @@ class WeightPanel(LoadedPanel[Controls, Snapshot]):
             return None
         self._standing.sent(answered, {name: sent.requests for name, sent in came.items()})
         return came
+
+    async def _follow(self) -> None:
+        await super()._follow()
+        if self._gateway is not None and self._in_force.is_set() and not self._unmet(self._split.held, self._load.target.host):
+            other = await asyncio.to_thread(self._gateway.other_route, self._load.target, self._split.held)
+            if other != self._other:  # earlier answers came by a route that takes these requests no longer
+                self._standing.begin(time.time())
+            self._other = other
+            self._complain(_shadowed(other, self._split.held) if other else None, of="which route takes the requests")
 
     async def _leave(self) -> None:
         await super()._leave()
@@ -343,3 +354,11 @@ class WeightPanel(LoadedPanel[Controls, Snapshot]):
 
     def _remark(self) -> str:
         return self._load.failure
+
+
+def _shadowed(other: str, held: Split) -> errors.PanelError:
+    return errors.PanelError(
+        f"The panel's requests do not take route {held.key} of VirtualService {held.virtual_service}, but {other}.",
+        why="Envoy takes the first route that matches, and of several VirtualServices for one host the oldest comes first",
+        next="lab.inspector_panel()    # every route in the gateway's order",
+    )
