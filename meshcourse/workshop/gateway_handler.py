@@ -5,6 +5,7 @@ A learner's port is open in the gateway's pod only while a Gateway of theirs exi
 
 from __future__ import annotations
 
+import asyncio
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -24,7 +25,7 @@ class GatewayHandler(NamedLocalProxyHandler):  # type: ignore[misc] # jupyter-se
     async def proxy(self, port: int, path: str) -> None:  # noqa: ARG002 - jupyter-server-proxy's; it was known when the server started
         """Pass the request on to the port of now."""
         try:
-            await super().proxy(gateway_page.port(), path)
+            await super().proxy(await asyncio.to_thread(gateway_page.port), path)
         except (OSError, web.HTTPError) as error:
             if isinstance(error, web.HTTPError) and error.status_code != NO_ANSWER:
                 raise
