@@ -1,4 +1,4 @@
-"""A learner of a workshop on one shared cluster: the gateway's page through the hub, before their Gateway exists, after it, after a fault."""
+"""A workshop on one shared cluster: the gateway's page through the hub, before a learner's Gateway exists, after it, and after a fault."""
 
 from __future__ import annotations
 
