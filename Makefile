@@ -103,7 +103,7 @@ engine: $(VENV)/.dev
 conformance: engine
 	@SPECS="$(SPECS)" python tests/conformance/run.py $(CONFORMANCE)
 
-# Faults on a cluster of its own, some six minutes; build/faults.md has the seconds until it was well again.
+# Faults on clusters of their own, some eight minutes; build/faults.md has the seconds until all was well again, docs/faults.md those of one day.
 faults: engine
 	@python -m pytest tests/faults -p no:cacheprovider $(PYTEST)
 

@@ -16,9 +16,11 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 from rich import box
 from rich.table import Table
 
+from bench import soak
 from meshcourse.authoring import course_images
 from meshcourse.backends import containers, lookup
 from meshcourse.backends.kind import Kind
@@ -42,6 +44,7 @@ THROUGH_THE_GATEWAY = 3000
 """Requests per second, with everything on two cores."""
 AT_REST = 10
 """Readings of memory, one a second, that must agree to count as at rest."""
+IDLE_SECONDS = 60.0
 RATES = ("10", "100", "500")
 """Requests per second, to see how a panel's cost grows; the long run has 200."""
 
@@ -92,6 +95,7 @@ def _cluster() -> Iterator[Line]:
     yield _figure("istioctl_install_demo", _seconds(lambda: installation.install(connection)), 8.0, "s")
     kubectl = _kubectl(connection)
     yield from _mesh(connection, kubectl, lambda: proportional_memory(found.pid))
+    yield _idle(found.pid)
     words = _route(connection)
     for rate in RATES:
         yield _script("soak", *words, "--rate", rate, "--seconds", "30")
@@ -99,6 +103,7 @@ def _cluster() -> Iterator[Line]:
     kubectl("delete", "deployments,gateways,virtualservices", "--all")  # the following measurements start their own cluster
     yield _script("topology", *words[:4])
     yield _script("paint", "--name", name)
+    yield _script("pods", *words[:4])
     yield _figure("down", _seconds(lambda: clusters.down(name)), 2.0, "s")
 
 
@@ -192,6 +197,20 @@ def _seconds(work: Callable[[], object]) -> float:
 
 def _figure(name: str, value: float, at_most: float, unit: str, **more: object) -> Line:
     return {"benchmark": name, "value": round(value, 3), "unit": unit, "at_most": at_most, "ok": value <= at_most, **more}
+
+
+def _idle(pid: int) -> Line:
+    """The processor that a cluster at rest takes, in percent of one core."""
+    used = -processor_seconds(pid)
+    time.sleep(IDLE_SECONDS)
+    used += processor_seconds(pid)
+    return _figure("idle_cluster", 100 * used / IDLE_SECONDS, 4.0, "% of a core")
+
+
+def processor_seconds(pid: int) -> float:
+    """Processor time so far of a process and all below it that live."""
+    root = psutil.Process(pid)
+    return sum(soak.processor_seconds(each) for each in (root, *root.children(recursive=True)))
 
 
 def _memory_at_rest(memory: Callable[[], int]) -> int:

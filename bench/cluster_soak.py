@@ -2,7 +2,9 @@
 
 Requests go through the gateway at a constant rate. Meanwhile Deployments roll, weights change every two seconds, pods come and go in
 another namespace, and Envoys beside the served pods are killed. A request may fail within FORGIVEN seconds after such a kill, as on any
-cluster, and at no other time. Each sample is the resident memory and the descriptors of the daemon, and the number of its processes.
+cluster, and at no other time; what the gateway logged about failures, with Envoy's response flags, is kept. Each sample is the resident
+memory and the descriptors of the daemon, and the number of its processes. Descriptors of the load's own connections are left out, and of
+descriptors and processes the least of each quarter counts: pods that happen to come or go are no leak.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import argparse
 import asyncio
 import json
 import os
+import re
 import statistics
 import subprocess
 import sys
@@ -38,6 +41,12 @@ from meshcourse.traffic.targets import Target
 NAME, SERVED, CHURN = "soak", "soak-served", "soak-churn"
 MOST_GROWTH = 0.05
 FORGIVEN = 10.0
+ENOUGH = 50
+"""Answers in a row, half of each version, that show that the gateway knows both."""
+SAMPLE = 5.0
+"""Seconds between two samples."""
+FAILED = re.compile(r'HTTP/1.1" (0|5[0-9][0-9]) ')
+"""In a line of the gateway's access log: the answer's code."""
 RECORD = Path(__file__).parents[1] / "build" / "soak.json"
 WEIGHTS, ROLLS, PODS, KILLS = "changes of weights", "rolls", "pods that came and went", "killed Envoys"
 _VERSIONS = ("v1", "v2")
@@ -85,6 +94,7 @@ class Soak:
     kills: list[float] = field(default_factory=list)
     done: Counter[str] = field(default_factory=Counter)
     samples: list[dict[str, float]] = field(default_factory=list)
+    logged: dict[str, None] = field(default_factory=dict)
     over: threading.Event = field(default_factory=threading.Event)
 
     def kubectl(self, *words: str, stdin: Any = None) -> str:  # noqa: ANN401 - an object to apply
@@ -110,6 +120,17 @@ class Soak:
         self.kubectl("-n", SERVED, "apply", "-f", "-", stdin=[service, *map(_app, _VERSIONS), *_routing(50)])
         for each in _VERSIONS:
             self.kubectl("-n", SERVED, "rollout", "status", f"deployment/hello-{each}", "--timeout=110s")
+        asyncio.run(self._until_all_answer())
+
+    async def _until_all_answer(self) -> None:
+        """Wait until the gateway's Envoy knows the pods of both versions: fifty answers in a row."""
+        async with asyncio.timeout(60), Sender(self._target()) as sender:
+            found: list[Result] = []
+            while len(found) < ENOUGH or not all(each.ok for each in found[-ENOUGH:]):
+                await sender.run(pacing.constant(self.rate, seconds=ENOUGH / self.rate), found.append)
+
+    def _target(self) -> Target:
+        return Target(f"{self.connection.ingress_url}/hello", timeout=10.0)
 
     def run(self, weigh: float, roll: float, churn: float, kill: float) -> None:
         """Load, and everything around it; the numbers are seconds between two of each kind."""
@@ -126,14 +147,12 @@ class Soak:
                 thread.join(150)
 
     async def _load(self) -> None:
-        target = Target(f"{self.connection.ingress_url}/hello", timeout=10.0)
-
         def receive(result: Result) -> None:
             self.codes[result.code] += 1
             if not result.ok:
                 self.failures.append((result.started, result.code))
 
-        async with Sender(target) as sender:
+        async with Sender(self._target()) as sender:
             await sender.run(pacing.constant(self.rate, seconds=self.seconds), receive)
 
     def _again(self, name: str, every: float, work: Callable[[], int]) -> None:
@@ -168,14 +187,25 @@ class Soak:
         return bool(self.kubectl("-n", SERVED, "exec", pods[self.done[KILLS] % len(pods)], "-c", "istio-proxy", "--", "sh", "-c", _KILL))
 
     def _sample(self) -> None:
-        while not self.over.wait(5.0):
+        while not self.over.wait(SAMPLE):
+            if any(time.time() - when < 2 * SAMPLE for when, _ in self.failures):
+                self.logged |= dict.fromkeys(self._failures_in_the_log())
             self.samples.append(
                 {
                     "memory": self.daemon.memory_info().rss,
-                    "descriptors": self.daemon.num_fds(),
+                    "descriptors": self.daemon.num_fds() - 2 * self._connections(),
                     "processes": len(self.daemon.children(recursive=True)),
                 }
             )
+
+    def _connections(self) -> int:
+        """How many connections the load has; the daemon passes each one on, with two descriptors."""
+        port = int(self.connection.ingress_url.rpartition(":")[2])
+        return sum(bool(each.raddr) and each.raddr.port == port for each in psutil.Process().net_connections("tcp"))
+
+    def _failures_in_the_log(self) -> list[str]:
+        words = ("-n", "istio-system", "logs", "deployment/istio-ingressgateway", f"--since={3 * SAMPLE:.0f}s")
+        return [line for line in self.kubectl(*words).splitlines() if FAILED.search(line)]
 
     def unforgiven(self) -> list[tuple[float, str]]:
         """The failures that no kill explains."""
@@ -185,7 +215,8 @@ class Soak:
         """What was measured, as JSON."""
         quarter = max(1, len(self.samples) // 4)
         early, late = self.samples[quarter : 2 * quarter], self.samples[-quarter:]
-        flat = {name: [statistics.median(each[name] for each in part) for part in (early, late)] for name in self.samples[0]}
+        of_a_quarter = {"memory": statistics.median, "descriptors": min, "processes": min}
+        flat = {name: [figure(each[name] for each in part) for part in (early, late)] for name, figure in of_a_quarter.items()}
         growth = {name: round(last / first - 1, 4) for name, (first, last) in flat.items()}
         bad = self.unforgiven()
         return {
@@ -195,6 +226,7 @@ class Soak:
             "answers": dict(self.codes),
             "failed_after_a_kill": len(self.failures) - len(bad),
             "failed_otherwise": len(bad),
+            "flags": dict(Counter(line.split('" ')[1].split()[1] for line in self.logged)),
             "done": dict(self.done),
             "second_and_last_quarter": flat,
             "growth": growth,
@@ -235,7 +267,8 @@ def main() -> int:
             soak.run(options.weigh, options.roll, options.churn, options.kill)
         found = soak.report()
     RECORD.parent.mkdir(parents=True, exist_ok=True)
-    RECORD.write_text(json.dumps({**found, "samples": soak.samples, "unforgiven": soak.unforgiven()}, indent=1) + "\n", encoding="utf-8")
+    seen = {"samples": soak.samples, "failures": soak.failures, "kills": soak.kills, "logged": list(soak.logged)}
+    RECORD.write_text(json.dumps({**found, **seen}, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(found, indent=1))  # noqa: T201 - the benchmark's output
     return 0 if found["ok"] else 1
 

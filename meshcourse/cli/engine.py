@@ -54,7 +54,7 @@ def build() -> None:
     """Build the programs, unless that is done. Ctrl-C is safe: the next build continues where this one stopped."""
     from meshcourse.engine import build as building
 
-    display.done(f"the engine is in {building.ensure()}")
+    display.done(f"the engine is in {building.ensure(tidy=True)}")
 
 
 @app.command()
@@ -69,7 +69,7 @@ def wheel(folder: Annotated[Path, typer.Option("--out", help="Where to write the
     from meshcourse.engine import build as building
     from meshcourse.engine import wheel as packing
 
-    home = building.ensure()
+    home = building.ensure(tidy=True)
     with progress.step("Packing the engine into a wheel"):
         path = packing.pack(home, folder)
     display.done(f"{os.path.relpath(path)} ({path.stat().st_size / 1e6:.0f} MB)")

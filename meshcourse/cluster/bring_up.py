@@ -21,6 +21,7 @@ from meshcourse.cluster import (
     crds,
     dns_relay,
     egress,
+    free_memory,
     gateway_ports,
     host_ports,
     host_sockets,
@@ -138,7 +139,7 @@ async def _reached_from_outside(options: Options, outside: Outside, api: Api) ->
             api, events, sockets, cluster=options.name, reserved=outside.reserved, changed=write_ports, node_ip=components.NODE_IP
         )
         volumes = volume_provisioner.Provisioner(api, NODES)
-        for work in (ports.run(), crds.warm_up(api), volumes.run()):
+        for work in (ports.run(), crds.warm_up(api), volumes.run(), free_memory.run()):
             stack.callback(asyncio.create_task(work).cancel)
         yield
 

@@ -3,7 +3,7 @@
 One `go build` makes all programs, so what they share is compiled once. Unfinished work is in `<key>.building`; it stays when the build
 is stopped, so that the next one continues, and one rename makes the finished folder. So an interrupted or failed build, or two at a time,
 never leave a broken engine. GOCACHE and GOMODCACHE, when set, are used and kept; otherwise what was downloaded and compiled (about 5 GB)
-is deleted at the end.
+is deleted at the end, in the background: it is renamed first, and what a stopped deletion left is deleted by the next start.
 """
 
 from __future__ import annotations
@@ -31,6 +31,9 @@ SPACE: Final = 7_000_000_000
 LAST_LINES: Final = 15
 """How much of go's output an error shows."""
 
+
+LEFTOVER: Final = "leftover-"
+"""How the names of folders begin that are only there to be deleted."""
 
 NAMED: Final = 3
 """At most so many unfinished programs are named in a line."""
@@ -191,8 +194,7 @@ class Build:
         shutil.copyfile(self.log, self.staging / "build.log")
         shutil.rmtree(self.target, ignore_errors=True)
         self.staging.rename(self.target)
-        with progress.step("Deleting what the build left behind"):
-            shutil.rmtree(self.work, ignore_errors=True)
+        self.work.rename(self.target.with_name(f"{LEFTOVER}{time.time_ns()}-{self.target.name}"))
 
 
 class _Go:
@@ -285,8 +287,11 @@ def _size(folder: Path) -> int:
     return sum(os.lstat(os.path.join(root, name)).st_blocks * 512 for root, _, names in os.walk(folder) for name in names)  # noqa: PTH118 - a hundred thousand files
 
 
-def ensure() -> Path:
-    """The folder of the engine, built first if necessary. Raises EngineError."""
+def ensure(*, tidy: bool = False) -> Path:
+    """The folder of the engine, built first if necessary. Raises EngineError.
+
+    What a build left behind is deleted in the background; with `tidy` it is gone on return.
+    """
     chosen = binaries.home()
     if chosen != binaries.built():
         absent = binaries.missing(chosen)
@@ -297,7 +302,22 @@ def ensure() -> Path:
                 next="unset MESHCOURSE_ENGINE; meshcourse engine build",
             )
         return chosen
-    return chosen if not binaries.missing(chosen) else Build(ENGINE, chosen).run()
+    built = chosen if not binaries.missing(chosen) else Build(ENGINE, chosen).run()
+    delete_leftovers(built.parent, wait=tidy)
+    return built
+
+
+def delete_leftovers(folder: Path, *, wait: bool) -> None:
+    """Delete what finished builds left in `folder`: at once, or by a process of its own, which Ctrl-C does not reach."""
+    leftovers = tuple(folder.glob(f"{LEFTOVER}*"))
+    if leftovers and wait:
+        with progress.step("Deleting what the build left behind"):
+            for each in leftovers:
+                shutil.rmtree(each, ignore_errors=True)
+    elif leftovers:
+        words = ["sh", "-c", 'nice rm -rf -- "$@" &', "sh", *map(str, leftovers)]
+        nothing = subprocess.DEVNULL
+        subprocess.run(words, stdin=nothing, stdout=nothing, stderr=nothing, start_new_session=True, check=False)
 
 
 def old() -> tuple[Path, ...]:

@@ -9,7 +9,7 @@ import hashlib
 import subprocess
 import sys
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -86,6 +86,12 @@ def make(checkout: Path, out: Path, scratch: Path, report: Callable[[str], None]
         for path in sorted(modules.rglob("*"))
         if path.is_file() or path.is_symlink()
     }
+    write(out, parts, scratch)
+    return out.stat().st_size
+
+
+def write(out: Path, parts: Mapping[str, Path], scratch: Path) -> None:
+    """Write `parts`, by their names in the bundle, to `out`: the installer and the checksums first, for a file that was cut."""
     sums = "".join(f"{_digest(path)}  {name}\n" for name, path in parts.items() if not path.is_symlink())
     major, minor, micro = sys.version_info[:3]
     installer = INSTALLER.replace("@MAJOR@", str(major)).replace("@MINOR@", str(minor)).replace("@MICRO@", str(micro))
@@ -100,7 +106,6 @@ def make(checkout: Path, out: Path, scratch: Path, report: Callable[[str], None]
         partial.replace(out)
     finally:
         partial.unlink(missing_ok=True)
-    return out.stat().st_size
 
 
 def _digest(path: Path) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import functools
+import html
 import os
 import re
 from typing import Final, Protocol
@@ -33,13 +33,22 @@ class Response(Protocol):
     body: bytes
 
 
-@functools.cache
 def port() -> int:
-    """Where the gateway answers on this machine."""
+    """Where the gateway answers on this machine. A forwarded port whose forwarder has ended is forwarded again."""
     try:
         return urlsplit(lookup.find().ingress_url()).port or settings.INGRESS_NODE_PORT
     except MeshcourseError:  # it does not run yet
         return settings.INGRESS_NODE_PORT
+
+
+def unanswered(reason: str) -> str:
+    """The page for a browser when nothing listens on the gateway's port; it is loaded again by itself."""
+    return (
+        '<!doctype html><html lang="en"><meta charset="utf-8"><meta http-equiv="refresh" content="2">'
+        "<title>No answer yet</title><h1>The ingress gateway does not answer yet</h1>"
+        "<p>Its port opens when you have applied a Gateway, as the chapter says. Before that nothing listens there.</p>"
+        f"<p>This page tries again every two seconds. The last answer was: {html.escape(reason)}</p></html>"
+    )
 
 
 def rewrite(response: Response) -> None:

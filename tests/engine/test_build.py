@@ -13,10 +13,11 @@ import threading
 from pathlib import Path
 
 import pytest
+from waiting import until
 
 from meshcourse.core.errors import EngineError
 from meshcourse.engine import toolchain
-from meshcourse.engine.build import Build, Recipe, failure
+from meshcourse.engine.build import LEFTOVER, Build, Recipe, delete_leftovers, failure
 
 RUN = """
 import pickle, sys
@@ -34,14 +35,26 @@ def target(tmp_path: Path) -> Path:
 
 
 @pytest.mark.usefixtures("compiled")
-def test_build_publishes_programs_under_their_own_names_and_leaves_nothing_else(recipe: Recipe, target: Path) -> None:
+def test_build_publishes_programs_under_their_own_names_and_renames_what_is_left(recipe: Recipe, target: Path) -> None:
     assert Build(recipe, target).run() == target
     said = [subprocess.run([target / name], capture_output=True, text=True, check=True).stderr.strip() for name in ("hello", "store")]
     assert said == ["hello", "server 1"]
     assert (target / "bootstrap.json").read_text() == "{}\n"
     manifest = json.loads((target / "manifest.json").read_text())
     assert (manifest["key"], sorted(manifest["programs"])) == (target.name, ["hello", "store"])
-    assert sorted(path.name for path in target.parent.iterdir()) == [target.name, f"{target.name}.lock"]
+    names = sorted(path.name for path in target.parent.iterdir())
+    assert names[:2] == [target.name, f"{target.name}.lock"]
+    assert [name.startswith(LEFTOVER) for name in names[2:]] == [True]
+
+
+@pytest.mark.parametrize("wait", [True, False])
+def test_what_builds_left_is_deleted_and_nothing_else(tmp_path: Path, *, wait: bool) -> None:
+    for name in (f"{LEFTOVER}1-key", f"{LEFTOVER}2-key", "key"):
+        (tmp_path / name / "modules").mkdir(parents=True)
+    delete_leftovers(tmp_path, wait=wait)
+    if not wait:
+        until(lambda: len(list(tmp_path.iterdir())) == 1)
+    assert [path.name for path in tmp_path.iterdir()] == ["key"]
 
 
 @pytest.mark.usefixtures("compiled")

@@ -42,6 +42,7 @@ def cluster(faulty: clusters.Cluster) -> RealCluster:
 def namespace(cluster: RealCluster) -> Iterator[str]:
     name = f"f-{uuid.uuid4().hex[:8]}"
     cluster.kubectl("create", "namespace", name)
+    cluster.kubectl("-n", name, "wait", "--for=create", "serviceaccount/default", "--timeout=30s")
     yield name
     cluster.kubectl("delete", "namespace", name, "--wait=false")
 

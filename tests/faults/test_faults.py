@@ -25,6 +25,7 @@ pytestmark = pytest.mark.slow
 Healed = Callable[[str, float], None]
 ASLEEP = float(os.environ.get("MESHCOURSE_ASLEEP", "60"))
 """Seconds; the node's lease ends after 40."""
+LOST = re.compile(r"meshcourse: \d+ bytes of this log were lost: no space")
 COMPONENTS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy")
 
 
@@ -111,38 +112,41 @@ def test_a_container_that_writes_a_gigabyte_keeps_the_end_of_its_log(
 @pytest.mark.skipif(os.geteuid() != 0, reason="makes the disk of pods smaller, as root")
 def test_a_full_disk_under_a_pods_log_costs_lines_and_not_the_pod(cluster: Any, namespace: str, pid_of: Any, healed: Healed) -> None:
     inside = ("nsenter", "--mount", f"--target={pid_of('etcd')}")
-    found = cluster.run(*inside, "df", "--block-size=1", "--output=size,used", "/run").stdout.split()
-    size, used = int(found[-2]), int(found[-1])
+
+    def disk(column: str) -> int:
+        return int(cluster.run(*inside, "df", "--block-size=1", f"--output={column}", "/run").stdout.split()[-1])
 
     def log() -> list[str]:
         return list(cluster.kubectl("-n", namespace, "logs", "talks").splitlines())
 
-    cluster.run(*inside, "mount", "-o", f"remount,size={used + 4_000_000}", "/run")
+    def no_line_for_a_second() -> bool:
+        cluster.run(*inside, "mount", "-o", f"remount,size={disk('used')}", "/run", check=False)  # others may write or delete just now
+        before = len(log())
+        time.sleep(1)
+        return len(log()) == before
+
+    def gap() -> tuple[int, int] | None:
+        """The numbers of the lines before and after the lost ones."""
+        lines = log()
+        lost = next((number for number, line in enumerate(lines) if LOST.fullmatch(line)), len(lines))
+        return (int(lines[lost - 1].split()[0]), int(lines[lost + 1].split()[0])) if lost + 1 < len(lines) else None
+
+    size = disk("size")
+    script = f"i=0; while true; do i=$((i+1)); echo $i {'x' * 1000}; sleep 0.05; done"
+    cluster.kubectl("-n", namespace, "apply", "-f", "-", stdin=pod("talks", script, terminationGracePeriodSeconds=0))
+    cluster.kubectl("-n", namespace, "wait", "pod/talks", "--for=condition=Ready", "--timeout=30s")
+    until(log)
     try:
-        script = f"i=0; while true; do i=$((i+1)); echo $i {'x' * 8000}; sleep 0.01; done"
-        cluster.kubectl("-n", namespace, "apply", "-f", "-", stdin=pod("talks", script, terminationGracePeriodSeconds=0))
-        cluster.kubectl("-n", namespace, "wait", "pod/talks", "--for=condition=Ready", "--timeout=30s")
-        until(lambda: cluster.run(*inside, "df", "--output=avail", "/run").stdout.split()[-1] == "0", within=60)
-        full = until_it_stands_still(lambda: len(log()))
+        until(no_line_for_a_second, within=60)
     finally:
         cluster.run(*inside, "mount", "-o", f"remount,size={size}", "/run")
     began = time.monotonic()
-    until(lambda: len(log()) > full + 1)
-    lost, *later = log()[full:]
+    until(gap)
     healed("a full disk under a pod's log (until its lines are kept again)", time.monotonic() - began)
-    assert re.fullmatch(r"meshcourse: \d+ bytes of this log were lost: no space", lost)
-    assert int(later[0].split()[0]) > full + 1
+    before, after = gap() or (0, 0)
+    assert after > before + 1
     heal(cluster, namespace)
     assert cluster.get("-n", namespace, "pod", "talks")["status"]["containerStatuses"][0]["restartCount"] == 0
-
-
-def until_it_stands_still(count: Callable[[], int]) -> int:
-    """Wait until two counts, a second apart, are the same."""
-    last = -1
-    while (now := count()) != last:
-        last = now
-        time.sleep(1)
-    return last
 
 
 def test_a_pod_that_ignores_the_signal_and_forks_orphans_goes_with_all_of_them(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import socket
@@ -13,11 +14,14 @@ from pathlib import Path
 
 import pytest
 from hub_user import HubUser
+from real_cluster import RealCluster
 
+from meshcourse.backends import learners
 from meshcourse.core.errors import MissingPrerequisite
 from meshcourse.workshop import record, running
 
-NAMES = ("Ada Lovelace", "王小明", "Guessed Often")
+ADA = "Ada Lovelace"
+NAMES = (ADA, "王小明", "Guessed Often")
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -68,14 +72,31 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Command]:
     run("down", "--yes")
 
 
-@pytest.fixture(scope="module")
-def classroom(place: Command, proxy: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Class]:
-    names = tmp_path_factory.mktemp("names") / "class.txt"
-    names.write_text("\n".join(NAMES), encoding="utf-8")
-    done = place("up", "--names", str(names), "--base-url", "/class/", "--port", str(free()))
+@contextlib.contextmanager
+def started(place: Command, *words: str) -> Iterator[Class]:
+    """A workshop under a prefix, by `meshcourse workshop up WORDS`."""
+    done = place("up", *words, "--base-url", "/class/", "--port", str(free()))
     assert done.returncode == 0, done.stderr
     (sheet,) = (Path(line.split("to print: ", 1)[1]) for line in done.stderr.splitlines() if "to print: " in line)
     folder, patched = sheet.parent / "state" / "workshop", pytest.MonkeyPatch()
     patched.setenv(record.VARIABLE, str(folder))
     yield Class(record.require(), folder, place)
     patched.undo()
+
+
+@pytest.fixture(scope="module")
+def classroom(place: Command, proxy: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Class]:
+    names = tmp_path_factory.mktemp("names") / "class.txt"
+    names.write_text("\n".join(NAMES), encoding="utf-8")
+    with started(place, "--names", str(names)) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def shared(place: Command, proxy: str, cluster: RealCluster) -> Iterator[Class]:
+    """One learner, whose pods run on the tests' own cluster."""
+    cluster.kubectl("apply", "-f", str(learners.FILE))
+    with started(place, "--add", ADA, "--on", "existing", "--kubeconfig", str(cluster.kubeconfig)) as found:
+        yield found
+    place("down", "--yes")
+    cluster.kubectl("delete", "-f", str(learners.FILE))

@@ -1,20 +1,26 @@
-"""What goes wrong around a workshop: no room on the disk, a bundle that is damaged, a file that cannot be read. No hub is needed."""
+"""What goes wrong around a workshop: no room on the disk, a damaged bundle, one learner too many, a taken port. No hub is needed."""
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import hashlib
 import os
+import shutil
+import socket
 import subprocess
 import sys
+import tarfile
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from meshcourse.cli import main, workshop
-from meshcourse.core.errors import ClusterError, CourseError
+from meshcourse.core import files
+from meshcourse.core.errors import ClusterError, CourseError, MissingPrerequisite
 from meshcourse.workshop import bundle, record, running, users
 from meshcourse.workshop.record import Workshop
 
@@ -101,3 +107,103 @@ def test_a_damaged_bundle_says_so_and_installs_nothing(tmp_path: Path, damage: s
     assert "cut short or damaged" in done.stderr
     assert "wheels/a.whl" in done.stderr
     assert not (tmp_path / "new").exists()
+
+
+def test_a_bundle_that_is_cut_short_installs_nothing(tmp_path: Path) -> None:
+    wheel, whole, short = tmp_path / "a.whl", tmp_path / "whole.tar", tmp_path / "short.tar"
+    wheel.write_bytes(os.urandom(1_000_000))
+    bundle.write(whole, {"wheels/a.whl": wheel}, tmp_path)
+    with short.open("wb") as file:
+        file.write(whole.read_bytes()[: whole.stat().st_size // 2])
+    assert subprocess.run(["tar", "xf", short.name], cwd=tmp_path, capture_output=True, check=False).returncode
+    done = subprocess.run([f"./{bundle.ROOT}/install", "new"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "cut short or damaged" in done.stderr
+    assert not (tmp_path / bundle.ROOT / "new").exists()
+    with tarfile.open(whole) as archive:  # the installer comes first: a file that was cut has it
+        assert archive.getnames()[:2] == [f"{bundle.ROOT}/install", f"{bundle.ROOT}/{bundle.SUMS}"]
+
+
+@pytest.fixture
+def up(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    """`meshcourse workshop up WORDS` in an empty folder."""
+    monkeypatch.chdir(folder)
+    return lambda *words: CliRunner().invoke(workshop.app, ["up", *words])
+
+
+def test_the_thirty_first_learner_is_added_while_it_runs_and_thirty_keep_their_codes(folder: Path, up: Callable[..., Result]) -> None:
+    thirty = users.make(users.numbered(30))
+    record.write(dataclasses.replace(_workshop(), learners=thirty))
+    lock = files.claim(folder / "supervisor.lock")  # as the supervisor of a hub that runs
+    try:
+        for words in (("--learners", "31"), ("--add", "Late Comer")):
+            done = up(*words)
+            assert done.exit_code == 0, done.output
+    finally:
+        os.close(lock)
+    now = record.require().learners
+    assert now[:30] == thirty
+    assert [each.account for each in now[30:]] == ["learner-31", "late-comer"]
+    assert all(each.code in (folder / workshop.SHEET).read_text(encoding="utf-8") for each in now)
+
+
+def test_one_learner_more_than_a_workshop_can_have_is_refused_and_nothing_changes(folder: Path, up: Callable[..., Result]) -> None:
+    full = dataclasses.replace(_workshop(), learners=users.make(users.numbered(users.MOST)))
+    record.write(full)
+    lock = files.claim(folder / "supervisor.lock")
+    try:
+        refused = up("--add", "Late Comer").exception
+    finally:
+        os.close(lock)
+    assert isinstance(refused, CourseError)
+    assert f"at most {users.MOST} learners" in refused.what
+    assert record.require() == full
+
+
+def test_a_taken_port_is_said_with_who_has_it_and_nothing_is_written(folder: Path, up: Callable[..., Result]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        refused = up("--learners", "1", "--port", str(port)).exception
+    assert isinstance(refused, ClusterError)
+    assert refused.what == f"Port {port} of 127.0.0.1 is taken."
+    assert f"sport = :{port}" in refused.why
+    assert "--port" in refused.next
+    assert not list(folder.iterdir())
+
+
+@pytest.mark.parametrize(("there", "lacking"), [((), "Node.js and npm"), (("node",), "npm"), (("npm",), "Node.js")])
+def test_without_nodejs_the_command_that_installs_it_is_said(
+    folder: Path,
+    up: Callable[..., Result],
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+    there: tuple[str, ...],
+    lacking: str,
+) -> None:
+    programs = tmp_path_factory.mktemp("programs")
+    for name in there:
+        (programs / name).write_text("#!/bin/sh\n", encoding="ascii")
+        (programs / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(programs))
+    monkeypatch.setenv("MESHCOURSE_CACHE", str(programs / "cache"))
+    refused = up("--learners", "1", "--port", str(running.free())).exception
+    assert isinstance(refused, MissingPrerequisite)
+    assert refused.what == f"Not installed: {lacking}."
+    assert "apt install nodejs npm" in refused.next
+    assert not list(folder.iterdir())
+
+
+@pytest.mark.skipif(not (shutil.which("node") and shutil.which("npm")), reason="there is no npm: sudo apt install nodejs npm")
+def test_where_npms_registry_does_not_answer_the_way_without_a_network_is_said(
+    folder: Path, up: Callable[..., Result], tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if shutil.which(running.PROXY):
+        pytest.skip("the proxy is installed on this machine already")
+    monkeypatch.setenv("MESHCOURSE_CACHE", str(cache := tmp_path_factory.mktemp("cache")))
+    monkeypatch.setenv("npm_config_registry", f"http://127.0.0.1:{running.free()}/")
+    refused = up("--learners", "1", "--port", str(running.free())).exception
+    assert isinstance(refused, MissingPrerequisite)
+    assert "ECONNREFUSED" in refused.why
+    assert "workshop bundle" in refused.next
+    assert not list(folder.iterdir())
+    assert not list(cache.rglob("node_modules"))

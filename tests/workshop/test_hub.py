@@ -13,7 +13,7 @@ import requests
 from hub_user import HubUser
 from waiting import until
 
-from meshcourse.workshop import limits, preflight, running
+from meshcourse.workshop import limits, preflight, record, running
 from meshcourse.workshop.authenticator import ALLOWED
 
 pytestmark = [pytest.mark.slow, pytest.mark.cluster]
@@ -126,6 +126,8 @@ def test_a_learner_reaches_neither_anothers_server_nor_kernels_nor_the_board(cla
 
 def test_the_gateways_page_comes_through_the_hub(pair: Pair) -> None:
     ada, _ = pair
+    early = ada.session.get(f"{ada.server}gateway/productpage", timeout=30)
+    assert (early.status_code, "does not answer yet" in early.text) == (503, True)
     files = "".join(f"\nlab.apply('manifests/04_bookinfo/{name}')" for name in ("01-bookinfo.yaml", "02-gateway.yaml"))
     said = ada.run(f"from meshcourse import lab\nlab.chapter('04-bookinfo'){files}")
     assert "the ingress gateway is at http://127.0.0.1:31718" in said
@@ -179,6 +181,30 @@ def test_only_the_instructor_reads_a_learners_notebooks_and_the_learners_server_
     assert "does not run" in instructor.session.get(f"{board}notebooks/nobody/", timeout=60).text
     for path in (f"{ada.account}/", f"{wang.account}/00_start.ipynb"):
         assert ada.session.get(f"{board}notebooks/{path}", timeout=60).status_code == 403
+
+
+def test_notebooks_that_a_learner_has_deleted_come_back_from_the_board(classroom: Any, pair: Pair, instructor: HubUser) -> None:
+    ada, _ = pair
+
+    def listed(folder: str = "") -> set[str]:
+        return {each["name"] for each in ada.session.get(f"{ada.server}api/contents/{folder}", timeout=30).json()["content"]}
+
+    before, manifests = listed(), listed("manifests")
+    assert "05_canary.ipynb" in before
+    ada.run(
+        "import pathlib, shutil\nown = pathlib.Path('~/state/notebooks').expanduser()\nshutil.rmtree(own / 'manifests')\n"
+        "for each in own.glob('*.ipynb'): each.unlink()"
+    )
+    assert not [each for each in listed() if each.endswith(".ipynb")]
+    page = instructor.session.get(f"{classroom.workshop.url}services/board/", timeout=30)
+    xsrf = json.loads(page.text.split("const facts = ", 1)[1].split(";\n", 1)[0])["xsrf"]
+    given = {"to": ada.account, "chapter": "05-canary"}
+    answer = instructor.session.post(
+        f"{classroom.workshop.url}services/board/catch-up", json=given, headers={"X-XSRFToken": xsrf}, timeout=200
+    )
+    assert answer.json() == {"said": {ADA: ""}, "absent": []}
+    assert listed() >= {each for each in before if ".before-" not in each}
+    assert listed("manifests") == manifests
 
 
 def test_a_preflight_code_reaches_the_board_without_a_login(classroom: Any, instructor: HubUser) -> None:
@@ -237,6 +263,37 @@ def test_after_the_hub_is_killed_learners_go_on_within_thirty_seconds(classroom:
     board = f"{classroom.workshop.url}services/board/learners"
     until(lambda: _answered(instructor, board), 30)  # without a new login
     assert instructor.session.get(board, timeout=30).json()["learners"]
+
+
+def test_a_hub_that_is_killed_while_a_server_starts_starts_it_again(classroom: Any, pair: Pair) -> None:
+    _, wang = pair
+    wang.run("open('kept.txt', 'w').write('kept')")
+    wang.send("DELETE", f"{classroom.workshop.url}hub/api/users/{wang.account}/server").raise_for_status()
+    until(lambda: wang.account not in running.sandboxes(), 60)
+    wang.start()
+    until(lambda: wang.account in running.sandboxes(), 60)
+    (hub,) = _hubs(classroom.folder)
+    os.kill(hub, signal.SIGKILL)
+    until(lambda: hub not in _hubs(classroom.folder), 5)
+    until(lambda: _answered(wang, f"{classroom.workshop.url}hub/health"), 60)
+    wang.start()
+    until(lambda: _served(wang), 120)
+    assert wang.run("print(open('kept.txt').read())") == "kept\n"
+
+
+def test_down_keep_and_up_in_the_middle_of_the_day_keep_names_codes_and_work(classroom: Any, pair: Pair) -> None:
+    ada, _ = pair
+    ada.run('from meshcourse import lab\nlab.chapter("05-canary")\nlab.check("5.1")')
+    learners, work = classroom.workshop.learners, classroom.folder / "learners" / ada.account / "state"
+    assert classroom.command("down", "--keep").returncode == 0
+    assert not _hubs(classroom.folder)
+    assert not running.sandboxes()
+    done = classroom.command("up", "--base-url", "/class/", "--port", str(classroom.workshop.port))
+    assert done.returncode == 0, done.stderr
+    assert record.require().learners[: len(learners)] == learners
+    assert '"5.1"' in (work / "progress-attempts.jsonl").read_text(encoding="utf-8")
+    assert (work / "notebooks" / "05_canary.ipynb").is_file()
+    classroom.user(ADA)
 
 
 def _answered(user: HubUser, url: str) -> bool:
