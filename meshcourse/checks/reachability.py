@@ -13,6 +13,8 @@ from meshcourse.checks import outcome
 from meshcourse.checks.exercises import ClusterView
 from meshcourse.checks.outcome import Outcome
 from meshcourse.core.json_types import Json
+from meshcourse.mesh.install import installation
+from meshcourse.mesh.rules import bindings
 
 _ANALYZE: Final = "`istioctl analyze` names what does not fit together"
 _DOMAIN: Final = "svc.cluster.local"
@@ -41,6 +43,8 @@ def service(view: ClusterView, name: str, *, host: str, gateway: str) -> Json | 
     shut = gateway_shut(view, gateway, host)
     if shut:
         return shut
+    if hidden := _hidden(found, installation.NAMESPACE, "the ingress gateway"):
+        return hidden
     rival = _rival(view, found, lambda each: host in _hosts(each) and bool(_bound_gateways(each) & _bound_gateways(found)))
     if rival:
         return _shadowed(found, rival, host)
@@ -68,9 +72,13 @@ def in_mesh(view: ClusterView, name: str, of: str) -> Json | Outcome:
             expected="the sidecars read it",
             hint=f"the call to {of} is made inside the mesh, by a pod: leave out `gateways`",
         )
+    if hidden := _hidden(found, view.namespace, "the sidecars of this namespace"):
+        return hidden
     rival = _rival(view, found, lambda each: bool(spellings & set(_hosts(each))) and "mesh" in (_gateways(each) or ["mesh"]))
     if rival:
         return _shadowed(found, rival, of)
+    if narrow := _unknown(view, of):
+        return narrow
     if any(line.startswith(f"VirtualService {name} in ") for line in view.arrival().missing):
         return _not_held(f"the sidecars do not hold the routes of VirtualService {name}")
     return found
@@ -88,6 +96,15 @@ def rule(view: ClusterView, name: str) -> Json | Outcome:
             seen=f"DestinationRule {name} is for the host {host}",
             expected=f"it is for {name}",
             hint=f"`host:` names the Service that is called: `host: {name}`",
+        )
+    if hidden := _hidden(found, view.namespace, "the sidecars of this namespace"):
+        return hidden
+    if chosen := found.get("spec", {}).get("workloadSelector"):
+        labels = ", ".join(f"{key}: {value}" for key, value in (chosen.get("matchLabels") or {}).items())
+        return outcome.not_yet(
+            seen=f"DestinationRule {name} is for callers with the labels {labels} alone",
+            expected="it is for every caller",
+            hint="take `workloadSelector` out: it chooses whose sidecars follow the rule",
         )
     rival = _rival(view, found, lambda each: each.get("spec", {}).get("host") in {name, full})
     if rival:
@@ -118,6 +135,34 @@ def gateway_shut(view: ClusterView, name: str, host: str) -> Outcome | None:
     if not wrong:
         return None
     return outcome.not_yet(seen=f"Gateway {name} {wrong}", expected=expected, hint=hint)
+
+
+def _hidden(found: Json, namespace: str, who: str) -> Outcome | None:
+    """When an object's `exportTo` leaves out the namespace of the proxies that should follow it."""
+    if bindings.exported(found) & {"*", namespace}:
+        return None
+    named = ", ".join(map(str, found["spec"]["exportTo"]))
+    return outcome.not_yet(
+        seen=f"{found['kind']} {found['metadata']['name']} is for the namespaces that `exportTo` names ({named}), not for {who}",
+        expected=f"it is for {who}",
+        hint="take `exportTo` out: without it an object is for the whole mesh",
+    )
+
+
+def _unknown(view: ClusterView, service: str) -> Outcome | None:
+    """When a Sidecar object of the namespace leaves the Service out of what its pods' proxies are told."""
+    full = f"{service}.{view.namespace}.{_DOMAIN}"
+    for each in view.objects("sidecars.networking.istio.io"):
+        listeners = each.get("spec", {}).get("egress") or ()
+        told = [str(host).partition("/") for listener in listeners for host in listener.get("hosts") or ()]
+        if told and not any(where in {"*", ".", view.namespace} and covers(host, full) for where, _, host in told):
+            name = each["metadata"]["name"]
+            return outcome.not_yet(
+                seen=f"Sidecar {name} leaves {service} out of the hosts that istiod tells the proxies of, so they follow no rule for it",
+                expected=f"the callers' proxies know {service}",
+                hint=f"kubectl delete sidecar {name}    # or add `./*` to its `egress: hosts:`",
+            )
+    return None
 
 
 def covers(pattern: str, host: str) -> bool:

@@ -13,11 +13,12 @@ from typing import Any, Final
 
 from meshcourse.checks import outcome
 from meshcourse.checks.outcome import Outcome
+from meshcourse.core import settings
 from meshcourse.core.json_types import Json
 
 _ALIKE: Final = "the rule treats all the requests that the task names alike, and no others"
 _HARMLESS: Final = frozenset({"name", "gateways", "ignoreUriCase", "port", "scheme", "authority"})
-"""Parts of a `match` that leave nobody out whom the check would not miss."""
+"""Parts of a `match` that leave nobody out whom the check would not miss; those that no request fits are found by `_never`."""
 _EVERY_PATH: Final[tuple[Json, ...]] = ({"prefix": "/"}, {"regex": ".*"}, {"regex": "/.*"})
 
 
@@ -46,13 +47,15 @@ def found(  # noqa: PLR0913 - each is something that a task may ask for
     """The first thing of VirtualService `service` that nobody asked for; None when there is none.
 
     `headers` are those that the task names; `paths`, `faults`: whether its rules may be for single paths, or inject faults; `splits`:
-    whether the last rule may divide its requests; `limits`: whether rules may have timeouts and retries; `answers`: whether they may answer
-    by themselves.
+    whether the rule for everybody else may divide its requests; `limits`: whether rules may have timeouts and retries; `answers`: whether
+    they may answer by themselves.
     """
     allowed = _RULE | (_LIMITS if limits else frozenset()) | ({"directResponse"} if answers else set())
     for place, rule in enumerate(service.get("spec", {}).get("http") or (), 1):
         name = f"rule `{rule['name']}`" if rule.get("name") else f"rule number {place}"
-        narrow = next((each for match in rule.get("match") or () for each in _narrow(match, headers, paths)), "")
+        narrow = next(
+            (each for match in rule.get("match") or () for each in (*_narrow(match, headers, paths), *_never(match, service))), ""
+        )
         if narrow:
             named = " and ".join(f"header `{each}`" for each in headers)
             why = f"the task speaks of {named}" if named else "the task does not speak of it"
@@ -76,13 +79,18 @@ def found(  # noqa: PLR0913 - each is something that a task may ask for
             does = _DOES.get(more, f"has a `{more}`")
             return outcome.not_yet(seen=f"{name} {does}", expected="the rules do what the task says, and nothing else", hint=hint)
         targets = {_target(each) for each in entries if len(entries) == 1 or each.get("weight")}
-        if len(targets) > 1 and not (splits and not rule.get("match")):
+        if len(targets) > 1 and not (splits and for_the_rest(rule)):
             hint = "one destination, without weights: here nobody is to be treated by chance"
             if splits:
-                hint = "only the rule without `match` divides its requests; this one needs one destination, without weights"
+                hint = "only the rule for everybody else divides its requests; this one needs one destination, without weights"
             seen = f"{name} divides its requests between {' and '.join(sorted(targets))}"
             return outcome.not_yet(seen=seen, expected=_ALIKE, hint=hint)
     return None
+
+
+def for_the_rest(rule: Json) -> bool:
+    """Whether a rule is for those whom no `headers` name: it has no `match`, or one of `withoutHeaders` alone."""
+    return all(set(match) <= {"name", "withoutHeaders"} for match in rule.get("match") or ())
 
 
 def also_for(service: Json, header: str, value: str) -> Outcome | None:
@@ -138,6 +146,19 @@ def _narrow(match: Json, headers: Collection[str], paths: bool) -> Iterator[str]
             yield from () if paths or value in _EVERY_PATH else ("`uri`",)
         elif key not in _HARMLESS:
             yield f"`{key}`"
+
+
+def _never(match: Json, service: Json) -> Iterator[str]:
+    """Conditions that no plain request through a gateway fits."""
+    spec = service.get("spec", {})
+    if "mesh" in (spec.get("gateways") or ["mesh"]):
+        return
+    if match.get("port", settings.HTTP_PORT) != settings.HTTP_PORT:
+        yield "`port`"
+    if match.get("scheme", {}).get("exact", "http") != "http":
+        yield "`scheme`"
+    if match.get("authority", {}).get("exact", "") not in {"", *map(str, spec.get("hosts") or ())}:
+        yield "`authority`"
 
 
 def _target(entry: dict[str, Any]) -> str:

@@ -90,7 +90,7 @@ def _missing_half(gateway: Json | None, service: Json | None) -> tuple[str, ...]
             "the ingress gateway's pods have the label istio: ingressgateway",
         )
     servers = list(spec.get("servers", ()))
-    if not any(HELLO in server.get("hosts", ()) or "*" in server.get("hosts", ()) for server in servers):
+    if not any(reachability.covers(str(host), HELLO) for server in servers for host in server.get("hosts", ())):
         names = ", ".join(str(host) for server in servers for host in server.get("hosts", ()))
         return f"Gateway hello is for the hosts {names}", f"its `hosts:` must name {HELLO}"
     if not any(server.get("port", {}).get("number") == 80 for server in servers):  # noqa: PLR2004 - HTTP's port

@@ -56,7 +56,7 @@ def ship_to_a_fifth_and_the_team(view: ClusterView) -> Outcome:
             return outcome.not_yet(seen=f"with x-team: {value}, {others}", expected="v2 answers 20 %, as for everyone", hint=_OTHERS_HINT)
     share = _share_by_rule(found)
     if share is not None and abs(share - FIFTH) > EXACT:
-        hint = f"the last rule gives v2 {share:.1%}, and 20 % is asked for: `weight: 80` and `weight: 20`"
+        hint = f"your rule gives v2 {share:.1%}, and 20 % is asked for: `weight: 80` and `weight: 20`"
         return outcome.not_yet(seen=f"with no header, {everyone}", expected=expected, hint=hint, bound=str(trial))
     return outcome.passed(f"{everyone}; with x-team: internal, {team}", bound=str(trial))
 
@@ -70,11 +70,11 @@ def _codes(found: Tally) -> dict[str, int]:
 
 
 def _share_by_rule(found: Json) -> float | None:
-    """The share of v2 in the last rule's weights; None when it is written in another way."""
-    last = (found.get("spec", {}).get("http") or [{}])[-1]
-    weights = [(str(each.get("destination", {}).get("subset", "")), int(each.get("weight") or 0)) for each in last.get("route") or ()]
+    """The share of v2 in the weights of the rule for everybody else; None when it is written in another way."""
+    rest: Json = next(filter(unasked.for_the_rest, found.get("spec", {}).get("http") or ()), {})
+    weights = [(str(each.get("destination", {}).get("subset", "")), int(each.get("weight") or 0)) for each in rest.get("route") or ()]
     total = sum(weight for _, weight in weights)
-    if last.get("match") or not total or any(subset not in {"v1", "v2"} for subset, _ in weights):
+    if not total or any(subset not in {"v1", "v2"} for subset, _ in weights):
         return None
     return sum(weight for subset, weight in weights if subset == "v2") / total
 

@@ -118,6 +118,11 @@ def two_at_work_three_waiting(view: ClusterView) -> Outcome:
     seen = f"{CROWD} callers at once, {many}; Envoy counted {refused} as overflow"
     found = traffic_policy.held(held(view, "reports"))
     wrong = _limits_hint(found)
+    if wrong and _pool_of_port(rule):
+        wrong = (
+            f"what `portLevelSettings` say of port {PORT} is in force in place of what stands beside them, and what they leave out has no "
+            "limit: write both limits in one place"
+        )
     if not wrong and refused == 0:
         wrong = "the limits are right and yet nobody was refused: run the check once more, and look at `kubectl get pods`"
     if wrong:
@@ -126,6 +131,13 @@ def two_at_work_three_waiting(view: ClusterView) -> Outcome:
             seen=f"{seen}; {limits}", expected=f"{AT_WORK} connections, {WAITING} waiting requests, the rest refused", hint=wrong
         )
     return outcome.passed(seen)
+
+
+def _pool_of_port(rule: Json) -> bool:
+    """Whether the rule has a `connectionPool` for the port alone beside the one for all."""
+    policy = rule.get("spec", {}).get("trafficPolicy") or {}
+    alone = (each for each in policy.get("portLevelSettings") or () if each.get("port", {}).get("number") == PORT)
+    return bool(policy.get("connectionPool")) and any(each.get("connectionPool") for each in alone)
 
 
 def _limit(number: int) -> str:

@@ -132,12 +132,27 @@ def people_and_jobs(view: ClusterView) -> Outcome:
             seen = f"with x-client: {value}, a page of 2 s {got[name]}"
             hint = "jobs carry `x-client: batch`, and nobody else is one: match the whole value, `x-client: {exact: batch}`"
             return outcome.not_yet(seen=seen, expected=f"cut off after {PERSON:g} s, like people", hint=hint)
+    short = next((each for each in map(_short_try, found["spec"].get("http") or ()) if each), "")
+    if short:
+        hint = f"take `perTryTimeout: {short}` out: it ends tries that would be answered in time; the task speaks of the whole"
+        return outcome.not_yet(seen=f"Envoy ends each try after {short}", expected="a page that is quick enough is answered", hint=hint)
     limits = _limits(view)
     if set(limits) != {f"timeout {PERSON:g} s", f"timeout {JOB:g} s"}:
         held = ", ".join(limit or "no timeout" for limit in limits)
         hint = "people wait `timeout: 1s`, jobs `timeout: 3s`, and each rule has one of the two"
         return outcome.not_yet(seen=f"Envoy holds {held}", expected=f"timeout {PERSON:g} s for people, {JOB:g} s for jobs", hint=hint)
     return outcome.passed(told)
+
+
+def _short_try(rule: Json) -> str:
+    """The rule's `perTryTimeout`, when it is shorter than its `timeout`."""
+    tries = rule.get("retries") or {}
+    limit = str(tries.get("perTryTimeout") or "")
+    return (
+        limit
+        if limit and tries.get("attempts", 1) and route_actions.seconds(limit) < route_actions.seconds(rule.get("timeout", "0s"))
+        else ""
+    )
 
 
 def _astray(view: ClusterView, found: Json, reply: Reply, told: str) -> Outcome | None:

@@ -105,6 +105,11 @@ def _principals(found: Json) -> list[str]:
     ]
 
 
+def _ports(found: Json) -> list[str]:
+    rules = found.get("spec", {}).get("rules") or ()
+    return [str(port) for rule in rules for to in rule.get("to") or () for port in (to.get("operation") or {}).get("ports") or ()]
+
+
 def _orders_hint(found: Json, got: int) -> str:
     if got != FORBIDDEN:
         return "no policy refuses that call, and yet orders does not answer: kubectl get pods"
@@ -128,6 +133,10 @@ def _shop_hint(found: Json, got: int) -> str:
         return "a policy without `rules` allows nothing, to nobody: name who may do what"
     if sources and not any(name.endswith("/sa/shop") for name in sources):
         return f"the rule is for {sources[0]}; the shop's principal is cluster.local/ns/NAMESPACE/sa/shop"
+    ports = _ports(found)
+    if ports and "8080" not in ports:
+        listed = ", ".join(ports)
+        return f"`ports` are those of the pod, where billing listens on 8080, and not {listed}; the task names none: take `ports` out"
     return "403 for the shop: does the principal name its ServiceAccount, cluster.local/ns/NAMESPACE/sa/shop, and do method and path fit?"
 
 

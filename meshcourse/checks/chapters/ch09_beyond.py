@@ -42,7 +42,7 @@ def one_old_caller(view: ClusterView) -> Outcome:
             Call("shop", f"http://billing{where}"), (GOOD,), always("billing refuses its friends: is there an AuthorizationPolicy on it?")
         ),
     )
-    broken = judged(view, found, rules) or _weakened(view)
+    broken = _preceded(view, found) or judged(view, found, rules) or _weakened(view)
     if broken:
         return broken
     headers = view.run("kubectl", "exec", "deploy/shop", "--", "curl", "-s", "-m", "3", "http://billing:8000/headers")
@@ -56,6 +56,25 @@ def one_old_caller(view: ClusterView) -> Outcome:
             hint="`DISABLE` switches TLS off for all callers of billing; `PERMISSIVE` takes both",
         )
     return outcome.passed("a stranger reaches billing and not orders; the shop reaches both, with its certificate")
+
+
+def _preceded(view: ClusterView, found: Json) -> Outcome | None:
+    """An older policy for billing's pods: of several with a `selector`, the oldest is in force."""
+    for each in view.objects("peerauthentications"):
+        name, labels = each["metadata"]["name"], (each.get("spec", {}).get("selector") or {}).get("matchLabels") or {}
+        older = _age(each) < _age(found)
+        if name != "billing" and labels.get("app") == "billing" and older:
+            return outcome.not_yet(
+                seen=f"PeerAuthentication {name} is for billing's pods too, and is older",
+                expected="of several policies for one pod the oldest is in force, so billing's own must be the only one",
+                hint=f"kubectl delete peerauthentication {name}",
+            )
+    return None
+
+
+def _age(policy: Json) -> tuple[str, str]:
+    """What istiod sorts policies by: the older first, and of two of one second the first by name."""
+    return str(policy["metadata"]["creationTimestamp"]), str(policy["metadata"]["name"])
 
 
 def _weakened(view: ClusterView) -> Outcome | None:
