@@ -42,7 +42,7 @@ class HubUser:
         """The first page that a browser asks for goes through the hub's login for this server."""
         answer = self.session.get(f"{self.server}api/status", timeout=60)
         if answer.status_code == 403:
-            self.session.get(f"{self.server}tree", timeout=60)
+            self.session.get(f"{self.server}lab", timeout=60)
         return answer.ok and "json" in answer.headers["Content-Type"]
 
     def wait(self, seconds: float = 600) -> None:

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import pwd
+import socket
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -20,6 +21,7 @@ EMBEDDED: Final = "embedded"
 EXISTING: Final = "existing"
 CLASSROOM: Final = "classroom"
 LOCAL: Final = "local"
+EVERY_ADDRESS: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared, not bound
 
 
 @dataclass(frozen=True)
@@ -48,8 +50,19 @@ class Workshop:
     @property
     def url(self) -> str:
         """Where browsers find it."""
-        host = f"[{self.address}]" if ":" in self.address else self.address
+        host = _own_address() if self.address in EVERY_ADDRESS else self.address
+        host = f"[{host}]" if ":" in host else host
         return self.public_url or f"http://{host}:{self.port}{self.base_url}"
+
+
+def _own_address() -> str:
+    """This machine's address in its network, which other machines can type; 127.0.0.1 without a network. Nothing is sent."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # an address for documentation (RFC 5737): only the way to it is looked up
+        except OSError:
+            return "127.0.0.1"
+        return str(probe.getsockname()[0])
 
 
 def folder() -> Path:

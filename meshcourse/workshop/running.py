@@ -129,7 +129,7 @@ def start(workshop: Workshop, report: Report) -> None:
 
 
 def _wait(workshop: Workshop, supervisor: subprocess.Popen[bytes]) -> None:
-    host = "127.0.0.1" if workshop.address in {"0.0.0.0", "::"} else workshop.address  # noqa: S104 - compared, not bound
+    host = "127.0.0.1" if workshop.address in record.EVERY_ADDRESS else workshop.address
     url = f"http://{host}:{workshop.port}{workshop.base_url}hub/health"
     ends = time.monotonic() + ANSWERS_WITHIN
     while time.monotonic() < ends and supervisor.poll() is None:

@@ -14,6 +14,7 @@ import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from urllib.parse import urlsplit
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -21,7 +22,7 @@ from typer.testing import CliRunner, Result
 from meshcourse.cli import main, workshop
 from meshcourse.core import files
 from meshcourse.core.errors import ClusterError, CourseError, MissingPrerequisite
-from meshcourse.workshop import bundle, record, running, users
+from meshcourse.workshop import bundle, record, running, sheet, users
 from meshcourse.workshop.record import Workshop
 
 FULL = Path("/dev/full")
@@ -191,6 +192,17 @@ def test_without_nodejs_the_command_that_installs_it_is_said(
     assert refused.what == f"Not installed: {lacking}."
     assert "apt install nodejs npm" in refused.next
     assert not list(folder.iterdir())
+
+
+def test_the_page_to_print_has_an_address_that_other_machines_can_type() -> None:
+    with socket.create_server(("0.0.0.0", 0)) as hub:
+        port = hub.getsockname()[1]
+        everywhere = dataclasses.replace(_workshop(), address="0.0.0.0", port=port)
+        host = urlsplit(everywhere.url).hostname or ""
+        assert host != everywhere.address
+        socket.create_connection((host, port), 5).close()
+    assert everywhere.url in sheet.page(everywhere)
+    assert dataclasses.replace(everywhere, public_url="https://class.example.com/").url == "https://class.example.com/"
 
 
 @pytest.mark.skipif(not (shutil.which("node") and shutil.which("npm")), reason="there is no npm: sudo apt install nodejs npm")

@@ -40,7 +40,7 @@ async def post(user: User, path: str, body: dict[str, str]) -> str:
 
 def _request(user: User, path: str, method: str, body: str | None = None) -> HTTPRequest:
     workshop = record.require()
-    host = "127.0.0.1" if workshop.address in {"0.0.0.0", "::"} else workshop.address  # noqa: S104 - compared, not bound
+    host = "127.0.0.1" if workshop.address in record.EVERY_ADDRESS else workshop.address
     url = f"http://{host}:{workshop.port}{workshop.base_url}user/{urllib.parse.quote(user.account)}/{path}"
     headers = {"Authorization": f"token {os.environ['JUPYTERHUB_API_TOKEN']}", "Content-Type": "application/json"}
     return HTTPRequest(url, method, headers, body, request_timeout=ANSWERS_WITHIN)
