@@ -105,7 +105,11 @@ def ensure_older(version: str) -> Mapping[str, Path]:
     digest = hashlib.sha256(repr((version, _PROGRAMS, flags_of(version), binaries.target())).encode()).hexdigest()[:16]
     target = paths.cache() / "node-programs" / f"{version}-{digest}"
     if not target.is_dir():
-        _build(target, lambda go, work, staging: _of_a_release(version, go, work, staging))
+        try:
+            _build(target, lambda go, work, staging: _of_a_release(version, go, work, staging))
+        except EngineError as error:
+            again = f"images make --k8s {version.rpartition('.')[0]}"
+            raise EngineError(error.what, why=error.why, next=error.next.replace("images make", again)) from error
     return {name: target / name for name in _PROGRAMS}
 
 
